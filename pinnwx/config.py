@@ -1,0 +1,270 @@
+"""Settings of a training run: pydantic models read from TOML.
+
+Unknown keys, wrong types and impossible combinations are reported all at once, each by its path, as one
+`ConfigError`. `experiments/template.toml` shows every key with a comment.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from pinnwx.errors import ConfigError, GridError, MissingInputError, PinnwxError
+from pinnwx.grid import Grid
+from pinnwx.variables import VARIABLES, Variable, split_name
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _is_grid(text: str) -> str:
+    if text != "native":
+        try:
+            Grid.parse(text)
+        except GridError as error:
+            raise ValueError(str(error)) from None
+    return text
+
+
+class Period(_Settings):
+    """A span of time; both ends belong to it, and a bare end date includes its whole day."""
+
+    start: str
+    end: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Period:
+        ends = []
+        for value in (self.start, self.end):
+            try:
+                ends.append(datetime.fromisoformat(value))
+            except ValueError:
+                raise ValueError(f'"{value}" is not an ISO 8601 time') from None
+        if ends[0].replace(tzinfo=None) > ends[1].replace(tzinfo=None):
+            raise ValueError(f"starts at {self.start}, after its end {self.end}")
+        return self
+
+
+class VariableSettings(_Settings):
+    """A variable of the user's own, in the terms of `pinnwx.variables.Variable`."""
+
+    standard_name: str = ""
+    long_name: str = ""
+    units: str
+    minimum: float
+    maximum: float
+    on_pressure_levels: bool = False
+    static: bool = False
+    aliases: tuple[str, ...] = ()
+
+
+class DataSettings(_Settings):
+    """Which fields are forecast, on which grid, from which times."""
+
+    fields: Annotated[tuple[str, ...], Field(min_length=1)]
+    static: tuple[str, ...] = ()
+    grid: Annotated[str, AfterValidator(_is_grid)] = "5.625deg"
+    train: Period
+    validate_: Annotated[Period | None, Field(alias="validate")] = None
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+_WIND = re.compile(r"analysed:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
+
+
+class Transport(_Settings):
+    """How the wind carries one field.
+
+    `wind` is the physical part of the velocity: `analysed:850` (fields u850 and v850), `analysed:10m` (u10 and
+    v10), `rotational:vo850` (inverted from vorticity), `geostrophic:z500` or `geostrophic:msl`, or `none`.
+    `absolute` adds the planetary vorticity to the carried field (vorticity only).
+    """
+
+    field: str
+    wind: str = "none"
+    form: Literal["flux", "advective"] = "advective"
+    scheme: Literal["upwind1", "centred2", "upwind3", "limited"] = "upwind3"
+    absolute: bool = False
+    learned_wind: bool = False
+    conserved: bool = False
+    gated: bool = True
+    diffusivity: Annotated[float, Field(ge=0, le=1e7)] = 0.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Transport:
+        if not _WIND.fullmatch(self.wind):
+            raise ValueError(
+                f'wind "{self.wind}" is not one of analysed:LEVEL, rotational:voLEVEL, geostrophic:zLEVEL, none'
+            )
+        if self.conserved and (self.form, self.scheme) != ("flux", "limited"):
+            raise ValueError('a conserved field needs form = "flux" and scheme = "limited"')
+        if self.conserved and self.absolute:
+            raise ValueError("absolute adds a source, so the field cannot be conserved")
+        return self
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Fields the physical wind is made from."""
+        kind, _, source = self.wind.partition(":")
+        if kind == "none":
+            return ()
+        if kind == "analysed":
+            level = source.removesuffix("m")
+            return f"u{level}", f"v{level}"
+        return (source,)
+
+
+class PhysicsSettings(_Settings):
+    """The discretised equations."""
+
+    transport: tuple[Transport, ...] = ()
+    substeps: PositiveInt = 4
+    solver: Literal["euler", "heun", "ssprk3"] = "heun"
+    courant_limit: Annotated[float, Field(gt=0, le=1)] = 0.9
+    learned_diffusivity: bool = False
+
+
+class ClosureSettings(_Settings):
+    """The network that learns what the equations leave out."""
+
+    enabled: bool = True
+    width: PositiveInt = 96
+    blocks: PositiveInt = 4
+    coarsen: Literal[1, 2, 4] = 2
+    learned_wind_width: PositiveInt = 32
+    maximum_learned_wind: PositiveFloat = 20.0
+
+
+class ModelSettings(_Settings):
+    """`transport` is physics and closure in one step; `second_order` is the ClimODE-like velocity equation."""
+
+    kind: Literal["transport", "second_order"] = "transport"
+    step_hours: PositiveFloat = 6.0
+    physics: PhysicsSettings = PhysicsSettings()
+    closure: ClosureSettings = ClosureSettings()
+
+
+class Stage(_Settings):
+    """One stage of the curriculum: a share of the updates spent on rollouts of `steps` steps."""
+
+    steps: PositiveInt
+    share: PositiveFloat
+
+
+class TrainingSettings(_Settings):
+    """How the weights are fitted. `updates` fixes the number of updates; otherwise `--minutes` decides it."""
+
+    batch_size: PositiveInt = 16
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 1e-2
+    clip_norm: PositiveFloat = 1.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    curriculum: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=1, share=1.0),)
+    updates: PositiveInt | None = None
+    minutes: PositiveFloat = 10.0
+    field_weights: dict[str, PositiveFloat] = {}
+
+
+class Config(_Settings):
+    """Everything that a run is made from, besides the data themselves."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: DataSettings
+    variables: dict[str, VariableSettings] = {}
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        table = self.variable_table()
+        problems = []
+        for name in self.data.fields + self.data.static:
+            try:
+                split_name(name, table)
+            except PinnwxError as error:
+                problems.append(f"data: {error}")
+        if len(set(self.data.fields)) < len(self.data.fields):
+            problems.append("data.fields: a name stands twice")
+        for transport in self.model.physics.transport:
+            for name in (transport.field, *transport.inputs):
+                if name not in self.data.fields:
+                    problems.append(
+                        f'model.physics.transport of "{transport.field}" needs "{name}", which is not in data.fields'
+                    )
+        carried = [transport.field for transport in self.model.physics.transport]
+        if len(set(carried)) < len(carried):
+            problems.append("model.physics.transport: a field is carried twice")
+        problems += [
+            f'training.field_weights: "{name}" is not in data.fields'
+            for name in self.training.field_weights
+            if name not in self.data.fields
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def variable_table(self) -> dict[str, Variable]:
+        """The built-in table and the user's own variables; the user's win."""
+        own = {
+            name: Variable(name=name, **{**entry.model_dump(), "long_name": entry.long_name or name})
+            for name, entry in self.variables.items()
+        }
+        return {**VARIABLES, **own}
+
+
+def parse_config(text: str, source: str = "config") -> Config:
+    """The settings in a TOML text.
+
+    Raises:
+        ConfigError: with every problem, each by its path; `source` names the file in the message.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not valid TOML: {error}") from None
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            path = ".".join(str(part) for part in problem["loc"]) or "config"
+            message = problem["msg"].removeprefix("Value error, ")
+            problems.append(f"{path}: {message}")
+        raise ConfigError(f"{source}: " + "; ".join(problems)) from None
+
+
+def load_config(path: str | Path) -> Config:
+    """The settings in a TOML file.
+
+    Raises:
+        MissingInputError: there is no such file.
+        ConfigError: as `parse_config`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingInputError(f"no config file {path}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    return parse_config(text, str(path))

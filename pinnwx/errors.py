@@ -1,0 +1,66 @@
+"""The errors pinnwx raises on purpose, each with the exit code of its verb.
+
+A message names the value, the limit and the remedy, in one line.
+"""
+
+
+class PinnwxError(Exception):
+    """Anything that pinnwx refuses; the command line prints it as one line and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(PinnwxError):
+    """The call itself is wrong: an impossible time range, an unsafe name."""
+
+    exit_code = 2
+
+
+class DataError(PinnwxError):
+    """An input file does not hold what it must."""
+
+    exit_code = 65
+
+
+class GridError(DataError):
+    """A grid that the operators are not defined on, or that differs from the model's."""
+
+
+class CheckpointError(DataError):
+    """A run folder, version or weights file that is damaged or of another shape."""
+
+
+class MissingInputError(PinnwxError):
+    """No such file, folder or run."""
+
+    exit_code = 66
+
+
+class UnavailableError(PinnwxError):
+    """The data exist but not for the time asked, or are too old."""
+
+    exit_code = 69
+
+
+class StabilityError(PinnwxError):
+    """A forecast or a time step that is, or would be, unstable."""
+
+    exit_code = 70
+
+
+class OutputError(PinnwxError):
+    """The output cannot be written, or is there already."""
+
+    exit_code = 73
+
+
+class LockedError(PinnwxError):
+    """Another job holds the lock; try again later."""
+
+    exit_code = 75
+
+
+class ConfigError(PinnwxError):
+    """A configuration that cannot be used; lists every problem by its path."""
+
+    exit_code = 78

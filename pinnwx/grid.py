@@ -1,0 +1,196 @@
+"""The geometry of a latitude-longitude grid: exact cell areas and face lengths on the sphere.
+
+A grid is a frozen, hashable value, so it can be a static argument of a jitted function. Cells are bounded by
+the midpoints between neighbouring rows and columns; on a global grid the outermost edges are the poles.
+Two kinds of global grid exist: with rows *on* the poles (2.5 degree ERA5) and without (5.625 degrees). A row
+on a pole is one physical point; its cells are the wedges of a polar cap.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION
+from pinnwx.errors import GridError
+
+_TOLERANCE = 1e-3  # degrees: float32 coordinates are off by up to 3e-5, real irregular grids by far more
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cell centres in degrees: latitude and longitude both ascending and evenly spaced.
+
+    Use `Grid.from_coordinates` for coordinates out of a file and `Grid.parse` for a name such as `"5.625deg"`.
+    Lengths are in metres, areas in square metres, angles of the derived arrays in radians; arrays are float64.
+    """
+
+    latitude: tuple[float, ...]
+    longitude: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("latitude", "longitude"):
+            centres = np.asarray(getattr(self, name))
+            if centres.size < 3:
+                raise GridError(f"{name} has {centres.size} points; at least 3 are needed")
+            steps = np.diff(centres)
+            if steps.min() <= 0:
+                raise GridError(f"{name} is not ascending at index {int(np.argmin(steps)) + 1}; sort it")
+            if np.ptp(steps) > _TOLERANCE:
+                raise GridError(
+                    f"{name} spacing varies from {steps.min():.5g} to {steps.max():.5g} degrees; "
+                    "regrid to an evenly spaced grid"
+                )
+        if max(abs(self.latitude[0]), abs(self.latitude[-1])) > 90 + _TOLERANCE:
+            raise GridError(f"latitude {self.latitude[0]:g} to {self.latitude[-1]:g} leaves -90 to 90")
+        if len(self.longitude) * self.longitude_spacing > 360 + _TOLERANCE * len(self.longitude):
+            raise GridError(
+                f"longitude spans {len(self.longitude) * self.longitude_spacing:g} degrees, more than 360; "
+                "drop the repeated columns"
+            )
+        if self.is_global and len(self.longitude) % 2:
+            raise GridError(f"{len(self.longitude)} longitudes: a global grid needs an even number")
+
+    @classmethod
+    def from_coordinates(cls, latitude, longitude) -> Grid:
+        """The grid whose centres are these ascending coordinates [degrees], snapped to even spacing.
+
+        Snapping makes float32 and float64 coordinates of the same grid equal: the first and last value are
+        rounded to 1e-4 degrees and the others spaced evenly between them.
+        """
+
+        def snapped(values) -> tuple[float, ...]:
+            values = np.asarray(values, dtype=np.float64)
+            if values.ndim != 1 or values.size < 3:
+                raise GridError(
+                    f"a coordinate of shape {values.shape}; a list of at least 3 values is needed"
+                )
+            even = np.linspace(round(values[0], 4), round(values[-1], 4), values.size)
+            if np.abs(even - values).max() > _TOLERANCE:
+                worst = int(np.abs(even - values).argmax())
+                raise GridError(
+                    f"coordinate {values[worst]:g} is {abs(even - values)[worst]:.3g} degrees off an even spacing; "
+                    "regrid to an evenly spaced grid"
+                )
+            return tuple(np.round(even, 6).tolist())
+
+        return cls(snapped(latitude), snapped(longitude))
+
+    @classmethod
+    def parse(cls, text: str) -> Grid:
+        """The global grid named `"<spacing>deg"` without rows on the poles, or `"<spacing>deg+poles"` with them.
+
+        `"5.625deg"` is the WeatherBench grid (32 x 64, first row 87.1875 S, first column 0 E).
+        """
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*deg(\+poles)?\s*", text)
+        if not match:
+            raise GridError(
+                f'grid "{text}" is not understood; write for example "5.625deg" or "2.5deg+poles"'
+            )
+        spacing, poles = float(match[1]), bool(match[2])
+        rows = 180 / spacing
+        if not 0 < spacing <= 45 or abs(rows - round(rows)) > 1e-9:
+            raise GridError(f'grid "{text}": {spacing:g} degrees do not divide 180 into whole rows')
+        rows = round(rows)
+        first = -90.0 if poles else -90 + spacing / 2
+        return cls(
+            tuple((first + spacing * np.arange(rows + poles)).tolist()),
+            tuple((spacing * np.arange(2 * rows)).tolist()),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return len(self.latitude), len(self.longitude)
+
+    @property
+    def latitude_spacing(self) -> float:
+        """Degrees."""
+        return (self.latitude[-1] - self.latitude[0]) / (len(self.latitude) - 1)
+
+    @property
+    def longitude_spacing(self) -> float:
+        """Degrees."""
+        return (self.longitude[-1] - self.longitude[0]) / (len(self.longitude) - 1)
+
+    @cached_property
+    def is_periodic(self) -> bool:
+        """Whether the columns close around the globe."""
+        return abs(len(self.longitude) * self.longitude_spacing - 360) < 0.5 * self.longitude_spacing
+
+    @cached_property
+    def is_global(self) -> bool:
+        """Whether the grid covers the sphere: periodic, with both outermost edges on the poles."""
+        reach = 0.5 * self.latitude_spacing + _TOLERANCE
+        return self.is_periodic and 90 - self.latitude[-1] <= reach and 90 + self.latitude[0] <= reach
+
+    @cached_property
+    def has_pole_rows(self) -> bool:
+        """Whether the first and last rows lie on the poles."""
+        return self.is_global and abs(self.latitude[-1] - 90) < _TOLERANCE
+
+    @cached_property
+    def latitude_radians(self) -> np.ndarray:
+        """Centres, (rows,)."""
+        return np.deg2rad(np.asarray(self.latitude))
+
+    @cached_property
+    def longitude_radians(self) -> np.ndarray:
+        """Centres, (columns,)."""
+        return np.deg2rad(np.asarray(self.longitude))
+
+    @cached_property
+    def latitude_edges(self) -> np.ndarray:
+        """Edges of the rows [radians], (rows + 1,)."""
+        centres, half = np.asarray(self.latitude), 0.5 * self.latitude_spacing
+        edges = np.clip(np.append(centres - half, centres[-1] + half), -90, 90)
+        if self.is_global:
+            edges[0], edges[-1] = -90, 90
+        return np.deg2rad(edges)
+
+    @cached_property
+    def cell_area(self) -> np.ndarray:
+        """Exact area of a cell of each row, a^2 dlon (sin edge_north - sin edge_south), (rows,)."""
+        return EARTH_RADIUS**2 * np.deg2rad(self.longitude_spacing) * np.diff(np.sin(self.latitude_edges))
+
+    @cached_property
+    def area_weights(self) -> np.ndarray:
+        """Cell areas divided by their mean over the grid, (rows, 1): averages of w * x are area means."""
+        return (self.cell_area / self.cell_area.mean())[:, None]
+
+    @cached_property
+    def east_face_length(self) -> np.ndarray:
+        """Length of the face between zonal neighbours, a (edge_north - edge_south), (rows,)."""
+        return EARTH_RADIUS * np.diff(self.latitude_edges)
+
+    @cached_property
+    def north_face_length(self) -> np.ndarray:
+        """Length of the face between meridional neighbours, a cos(edge) dlon, (rows + 1,); zero at the poles."""
+        length = EARTH_RADIUS * np.cos(self.latitude_edges) * np.deg2rad(self.longitude_spacing)
+        return np.where(np.abs(np.abs(self.latitude_edges) - np.pi / 2) < 1e-12, 0.0, length)
+
+    @cached_property
+    def zonal_spacing(self) -> np.ndarray:
+        """Mean east-west width of a cell, area / face length, (rows,); positive on the pole rows too."""
+        return self.cell_area / self.east_face_length
+
+    @cached_property
+    def meridional_spacing(self) -> float:
+        """Distance between row centres."""
+        return EARTH_RADIUS * float(np.deg2rad(self.latitude_spacing))
+
+    @cached_property
+    def coriolis(self) -> np.ndarray:
+        """Coriolis parameter 2 Omega sin(lat) [s-1], (rows, 1)."""
+        return 2 * EARTH_ROTATION * np.sin(self.latitude_radians)[:, None]
+
+    def __str__(self) -> str:
+        rows, columns = self.shape
+        kind = "global" if self.is_global else "regional"
+        return (
+            f"{kind} {rows} x {columns}, {self.latitude[0]:g} to {self.latitude[-1]:g} N, "
+            f"{self.longitude[0]:g} to {self.longitude[-1]:g} E"
+        )

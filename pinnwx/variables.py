@@ -1,0 +1,123 @@
+"""The one table of variables: names, CF standard names, units, plausible ranges, display units.
+
+Canonical names are WeatherBench short names with the pressure level in hPa appended: `z500`, `t850`, `vo850`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pinnwx.errors import DataError
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What is known of a variable before any file is read.
+
+    `minimum` and `maximum` bound plausible values on Earth in `units`, at any level. `display_units` with
+    `display_factor` and `display_offset` are for people: shown = value * factor + offset.
+    """
+
+    name: str
+    standard_name: str
+    long_name: str
+    units: str
+    minimum: float
+    maximum: float
+    on_pressure_levels: bool = False
+    static: bool = False
+    display_units: str = ""
+    display_factor: float = 1.0
+    display_offset: float = 0.0
+    diverging: bool = False
+    aliases: tuple[str, ...] = ()
+    level: int | None = None
+
+    def display(self, values):
+        """Values in display units."""
+        return values * self.display_factor + self.display_offset
+
+    @property
+    def shown_units(self) -> str:
+        return self.display_units or self.units
+
+
+def _pressure(name, standard_name, long_name, units, low, high, **options) -> Variable:
+    return Variable(name, standard_name, long_name, units, low, high, on_pressure_levels=True, **options)
+
+
+_TABLE = (
+    _pressure("z", "geopotential", "Geopotential", "m2 s-2", -2.0e4, 5.0e5, aliases=("geopotential",)),
+    _pressure(
+        "t", "air_temperature", "Temperature", "K", 150.0, 350.0, aliases=("temperature", "air_temperature", "air")
+    ),
+    _pressure(
+        "q", "specific_humidity", "Specific humidity", "kg kg-1", -1.0e-3, 0.05, aliases=("specific_humidity", "shum"),
+        display_units="g kg-1", display_factor=1e3,
+    ),
+    _pressure(
+        "u", "eastward_wind", "Eastward wind", "m s-1", -200.0, 200.0, aliases=("u_component_of_wind", "uwnd"),
+        diverging=True,
+    ),
+    _pressure(
+        "v", "northward_wind", "Northward wind", "m s-1", -200.0, 200.0, aliases=("v_component_of_wind", "vwnd"),
+        diverging=True,
+    ),
+    _pressure(
+        "vo", "atmosphere_relative_vorticity", "Relative vorticity", "s-1", -5.0e-3, 5.0e-3,
+        aliases=("vorticity", "relative_vorticity"), display_units="1e-5 s-1", display_factor=1e5, diverging=True,
+    ),
+    Variable(
+        "msl", "air_pressure_at_mean_sea_level", "Mean sea level pressure", "Pa", 85000.0, 110000.0,
+        aliases=("mean_sea_level_pressure", "slp", "prmsl", "mslp"), display_units="hPa", display_factor=0.01,
+    ),
+    Variable(
+        "t2m", "air_temperature", "2 metre temperature", "K", 180.0, 340.0,
+        aliases=("2m_temperature", "2t", "t_2m"), display_units="degC", display_offset=-273.15,
+    ),
+    Variable(
+        "u10", "eastward_wind", "10 metre eastward wind", "m s-1", -100.0, 100.0,
+        aliases=("10m_u_component_of_wind", "10u"), diverging=True,
+    ),
+    Variable(
+        "v10", "northward_wind", "10 metre northward wind", "m s-1", -100.0, 100.0,
+        aliases=("10m_v_component_of_wind", "10v"), diverging=True,
+    ),
+    Variable(
+        "orography", "surface_altitude", "Height of the surface", "m", -500.0, 9000.0, static=True, aliases=("oro",)
+    ),
+    Variable(
+        "lsm", "land_area_fraction", "Land-sea mask", "1", -0.01, 1.01, static=True, aliases=("land_sea_mask",)
+    ),
+)  # fmt: skip
+
+VARIABLES: Mapping[str, Variable] = {variable.name: variable for variable in _TABLE}
+
+
+def split_name(name: str, variables: Mapping[str, Variable] = VARIABLES) -> tuple[str, int | None]:
+    """`"z500"` -> `("z", 500)`; `"t2m"` -> `("t2m", None)`.
+
+    Raises:
+        DataError: the name is no variable of the table, or its level is missing or superfluous.
+    """
+    if name in variables and not variables[name].on_pressure_levels:
+        return name, None
+    match = re.fullmatch(r"([a-z_]+?)(\d+)", name)
+    if match and match[1] in variables and variables[match[1]].on_pressure_levels:
+        return match[1], int(match[2])
+    if name in variables:
+        raise DataError(f'variable "{name}" needs its pressure level in hPa, as in "{name}500"')
+    raise DataError(
+        f'unknown variable "{name}"; known are {", ".join(variables)}, or describe it under [variables]'
+    )
+
+
+def describe(name: str, variables: Mapping[str, Variable] = VARIABLES) -> Variable:
+    """The entry of a canonical name, with its level in the long name: `describe("z500").level == 500`."""
+    base, level = split_name(name, variables)
+    entry = variables[base]
+    if level is None:
+        return entry
+    return replace(entry, name=name, level=level, long_name=f"{entry.long_name} at {level} hPa")

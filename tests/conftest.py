@@ -1,0 +1,20 @@
+"""Shared fixtures; array annotations are checked at run time in every test."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("pinnwx", "beartype.beartype")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real reanalysis, or a skip that says so."""
+    folder = Path(os.environ.get("PINNWX_DATA", ROOT / ".." / "shared" / "data")).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set PINNWX_DATA")
+    return folder
