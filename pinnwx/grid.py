@@ -65,9 +65,7 @@ class Grid:
         def snapped(values) -> tuple[float, ...]:
             values = np.asarray(values, dtype=np.float64)
             if values.ndim != 1 or values.size < 3:
-                raise GridError(
-                    f"a coordinate of shape {values.shape}; a list of at least 3 values is needed"
-                )
+                raise GridError(f"a coordinate of shape {values.shape}; a list of at least 3 values is needed")
             even = np.linspace(round(values[0], 4), round(values[-1], 4), values.size)
             if np.abs(even - values).max() > _TOLERANCE:
                 worst = int(np.abs(even - values).argmax())
@@ -87,9 +85,7 @@ class Grid:
         """
         match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*deg(\+poles)?\s*", text)
         if not match:
-            raise GridError(
-                f'grid "{text}" is not understood; write for example "5.625deg" or "2.5deg+poles"'
-            )
+            raise GridError(f'grid "{text}" is not understood; write for example "5.625deg" or "2.5deg+poles"')
         spacing, poles = float(match[1]), bool(match[2])
         rows = 180 / spacing
         if not 0 < spacing <= 45 or abs(rows - round(rows)) > 1e-9:

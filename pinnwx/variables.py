@@ -109,9 +109,7 @@ def split_name(name: str, variables: Mapping[str, Variable] = VARIABLES) -> tupl
         return match[1], int(match[2])
     if name in variables:
         raise DataError(f'variable "{name}" needs its pressure level in hPa, as in "{name}500"')
-    raise DataError(
-        f'unknown variable "{name}"; known are {", ".join(variables)}, or describe it under [variables]'
-    )
+    raise DataError(f'unknown variable "{name}"; known are {", ".join(variables)}, or describe it under [variables]')
 
 
 def describe(name: str, variables: Mapping[str, Variable] = VARIABLES) -> Variable:
