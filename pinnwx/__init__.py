@@ -1,0 +1,40 @@
+"""pinnwx: a physics-informed neural weather forecaster.
+
+Each verb of the command line is a function here, with the same name and meaning; they return xarray datasets or plain
+dataclasses. Nothing heavy is imported until one is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from pinnwx.version import __version__
+
+_HOMES = {
+    "check": "pinnwx.jobs.check",
+    "demo": "pinnwx.jobs.demo",
+    "evaluate": "pinnwx.jobs.evaluate",
+    "forecast": "pinnwx.jobs.forecast",
+    "plot": "pinnwx.jobs.plot",
+    "train": "pinnwx.jobs.train",
+    "verify": "pinnwx.jobs.verify",
+    "point": "pinnwx.forecasting.cf",
+    "open_data": "pinnwx.data.open",
+    "sample_path": "pinnwx.data.sources",
+    "load_config": "pinnwx.config",
+    "Grid": "pinnwx.grid",
+    "Scores": "pinnwx.verification.results",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'pinnwx' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

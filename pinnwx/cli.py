@@ -1,0 +1,185 @@
+"""The command line: one thin function a verb. Heavy imports happen inside them, so that --help answers at once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pinnwx.errors import PinnwxError, UsageError
+from pinnwx.version import __version__
+
+_STARTED = time.monotonic()
+
+app = typer.Typer(
+    help="A physics-informed neural weather forecaster. Exit codes: 0 done, 2 usage, 65 bad data, 66 missing input, "
+    "69 no data for the time asked, 70 unstable, 73 cannot write, 75 locked, 78 bad config.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Data = Annotated[list[str], typer.Option("--data", help="Files, globs, folders or zarr stores; may be repeated.")]
+RunFolder = Annotated[Path, typer.Option("--run", help="Run folder of a training.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this JSON file.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is at the output.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,  # noqa: ARG001
+) -> None:
+    if version:
+        typer.echo(f"pinnwx {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
+    minutes: Annotated[float, typer.Option(help="Wall-clock budget of the training.")] = 3.0,
+    force: Force = False,
+) -> None:
+    """With no data and no network: train on the embedded sample, forecast, verify, plot, and sum up."""
+    from pinnwx.jobs.demo import demo as job
+    from pinnwx.terminal import score_table, training_progress
+
+    with training_progress() as report:
+        result = job(out, minutes=minutes, force=force, report=report, say=typer.echo)
+    score_table(result.scores)
+    typer.echo(f"\nIn {out}: " + ", ".join(result.files))
+
+
+@app.command()
+def check(data: Data, json: Json = None, force: Force = False) -> None:
+    """What the files hold after normalising, and every problem found; exit 65 if a forecast would be refused."""
+    from pinnwx.jobs.check import check as job
+    from pinnwx.terminal import check_tables
+
+    report = job(data, json=json, force=force)
+    check_tables(report)
+    if not report.ok:
+        raise typer.Exit(65)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="TOML file; see experiments/template.toml.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    minutes: Annotated[float | None, typer.Option(help="Wall-clock budget of the whole command.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    force: Force = False,
+) -> None:
+    """Train a model into a run folder."""
+    from pinnwx.jobs.train import train as job
+    from pinnwx.terminal import training_progress
+
+    with training_progress() as report:
+        run = job(config, data, out, minutes=minutes, resume=resume, force=force, report=report, started=_STARTED)
+    typer.echo(f"Model {run.live} is live in {out}.")
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data: Data,
+    start: Annotated[str, typer.Option(help="First initial time, ISO 8601 UTC.")],
+    end: Annotated[str, typer.Option(help="Last initial time; a bare date includes its whole day.")],
+    leads: Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")] = None,
+    json: Json = None,
+    force: Force = False,
+) -> None:
+    """Score hindcasts from every analysis of a period, beside persistence and climatology."""
+    from pinnwx.jobs.evaluate import evaluate as job
+    from pinnwx.terminal import score_table
+
+    scores = job(run, data, start=start, end=end, leads=_numbers("--leads", leads), json=json, force=force)
+    score_table(scores)
+
+
+@app.command()
+def forecast(
+    run: RunFolder,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Forecast file to write, NetCDF.")],
+    init: Annotated[str, typer.Option(help='Initial time, ISO 8601 UTC, or "latest".')] = "latest",
+    hours: Annotated[float, typer.Option(help="Length of the forecast.")] = 120,
+    force: Force = False,
+) -> None:
+    """Write one forecast file."""
+    from pinnwx.jobs.forecast import forecast as job
+
+    dataset = job(run, data, init=init, hours=hours, out=out, force=force)
+    last = dataset["time"].values[-1].astype("datetime64[m]")
+    typer.echo(f"Wrote {out}: {', '.join(map(str, dataset.data_vars))}, {dataset.sizes['time']} steps to {last}Z.")
+
+
+@app.command()
+def verify(
+    forecasts: Annotated[list[Path], typer.Argument(help="Forecast files.")],
+    data: Data,
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder whose climatology to score beside.")] = None,
+    json: Json = None,
+    force: Force = False,
+) -> None:
+    """Score finished forecast files against the analyses that have arrived since."""
+    from pinnwx.jobs.verify import verify as job
+    from pinnwx.terminal import score_table
+
+    score_table(job(forecasts, data, run=run, json=json, force=force))
+
+
+@app.command()
+def plot(
+    source: Annotated[Path, typer.Argument(help="A forecast (.nc), a scores file (.json) or a run folder.")],
+    out: Annotated[Path, typer.Option(help="PNG to write.")],
+    variables: Annotated[str | None, typer.Option(help="Which variables, such as z500,msl.")] = None,
+    leads: Annotated[str | None, typer.Option(help="Which lead times in hours, such as 24,72.")] = None,
+    data: Annotated[list[str] | None, typer.Option("--data", help="Analyses to draw beside a forecast.")] = None,
+    force: Force = False,
+) -> None:
+    """Draw a forecast, scores, or the course of a training."""
+    from pinnwx.jobs.plot import plot as job
+
+    names = [name.strip() for name in variables.split(",")] if variables else None
+    typer.echo(job(source, out, variables=names, leads=_numbers("--leads", leads), data=data, force=force))
+
+
+def _numbers(option: str, text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f'{option} "{text}" is not a list of numbers such as 6,12,24') from None
+
+
+def main() -> None:
+    """Runs a verb; an error that pinnwx raises on purpose is one line and its exit code."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app(standalone_mode=True)
+    except PinnwxError as error:
+        if debug:
+            raise
+        typer.echo(f"pinnwx: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(
+            f"pinnwx: unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}; "
+            "run again with --debug and report it",
+            err=True,
+        )
+        sys.exit(1)

@@ -1,0 +1,68 @@
+"""Files that are either whole or absent: temporary file, flush to disk, rename; and their SHA-256."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from pinnwx.errors import OutputError
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; renames it over `path` when the block ends well, else removes it.
+
+    A reader sees the old file or the complete new one, never a part.
+
+    Raises:
+        OutputError: the folder does not exist or cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    # The suffix stays last, because matplotlib and others choose a format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    try:
+        try:
+            yield temporary
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a small text file atomically.
+
+    Raises:
+        OutputError: as `replacing`.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal digest of a file's bytes."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def check_writable(path: str | Path, *, force: bool = False) -> None:
+    """Refuses, before any work is done, an output that could not be written at the end.
+
+    Raises:
+        OutputError: `path` exists and `force` is false, or its folder is missing or not writable.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists; give --force to replace it, or another name")
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"no folder {folder} to write {path.name} in; create it first")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"folder {folder} is not writable; choose another place for {path.name}")

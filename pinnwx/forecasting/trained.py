@@ -1,0 +1,158 @@
+"""A trained model: its parts on disk, verified and put together.
+
+A version folder holds `weights.safetensors`, `normalisation.nc`, `climatology.nc`, `static.nc`, `config.toml` and, written
+last, `manifest.json` with the SHA-256 of each. A folder without a manifest is no version; a file that does not
+match it is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from flax import nnx
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from pinnwx.config import Config, load_config
+from pinnwx.data.archive import Archive
+from pinnwx.data.climatology import Climatology
+from pinnwx.data.normalisation import Normalisation
+from pinnwx.errors import CheckpointError
+from pinnwx.files import replacing, sha256, write_text
+from pinnwx.grid import Grid
+from pinnwx.model.build import build_forecaster
+from pinnwx.model.forecaster import Forecaster
+from pinnwx.model.inputs import Inputs, Scales
+from pinnwx.version import __version__
+
+WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
+CONFIG, MANIFEST = "config.toml", "manifest.json"
+_PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A forecaster with all it needs to be run and scored; `manifest` says where it comes from."""
+
+    config: Config
+    config_text: str
+    grid: Grid
+    model: Forecaster
+    normalisation: Normalisation
+    climatology: Climatology
+    static: Mapping[str, np.ndarray]
+    manifest: Mapping[str, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The forecast fields, in the order of the arrays."""
+        return self.config.data.fields
+
+
+def untrained(config: Config, config_text: str, archive: Archive) -> Trained:
+    """A forecaster with fresh weights, its scales and climatology fitted on `archive`, the training time alone."""
+    normalisation = Normalisation.fit(archive, config.model.step_hours)
+    static = {name: np.asarray(values) for name, values in archive.static.items()}
+    model = _assemble(config, archive.grid, normalisation, static)
+    climatology = Climatology.fit(archive)
+    return Trained(config, config_text, archive.grid, model, normalisation, climatology, static, {})
+
+
+def _assemble(config: Config, grid: Grid, normalisation: Normalisation, static: Mapping[str, np.ndarray]) -> Forecaster:
+    scales = Scales(normalisation.mean, normalisation.std, normalisation.increment_std, normalisation.mean_map)
+    inputs = Inputs(config.data.fields, grid, scales, static, config.variable_table())
+    return build_forecaster(inputs, config.model, config.seed)
+
+
+def save_trained(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> None:
+    """Writes a version into a new folder; `notes` (seed, data hash, plan ...) go into the manifest.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True)
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(_named_weights(trained.model), temporary)
+    trained.normalisation.save(folder / NORMALISATION)
+    trained.climatology.save(folder / CLIMATOLOGY)
+    with replacing(folder / STATIC) as temporary:
+        _static_dataset(trained).to_netcdf(temporary, engine="netcdf4")
+    write_text(folder / CONFIG, trained.config_text)
+    hashes = {name: sha256(folder / name) for name in (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)}
+    versions = {"pinnwx": __version__} | {name: metadata.version(name) for name in _PACKAGES}
+    manifest = {"format": 1, "files": hashes, "versions": versions, **notes}
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+
+
+def load_trained(folder: Path) -> Trained:
+    """Reads a version back, every file verified against the manifest.
+
+    Raises:
+        CheckpointError: the manifest is missing, a file is damaged, or the weights do not fit the config.
+    """
+    manifest = _verified_manifest(folder)
+    config = load_config(folder / CONFIG)
+    normalisation = Normalisation.load(folder / NORMALISATION)
+    with xr.open_dataset(folder / STATIC) as dataset:
+        grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
+        static = {str(name): dataset[name].values for name in dataset.data_vars}
+    model = _assemble(config, grid, normalisation, static)
+    _set_weights(model, folder / WEIGHTS)
+    text = (folder / CONFIG).read_text(encoding="utf-8")
+    climatology = Climatology.load(folder / CLIMATOLOGY)
+    return Trained(config, text, grid, model, normalisation, climatology, static, manifest)
+
+
+def _verified_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise CheckpointError(f"{folder} holds no {MANIFEST}: its training did not finish; train again or use --resume")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        expected = dict(manifest["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); restore it from a copy or train again") from None
+    for name, digest in expected.items():
+        if Path(name).name != name or not (folder / name).is_file():
+            raise CheckpointError(f"{folder} lacks {name}; restore it from a copy or train again")
+        if sha256(folder / name) != digest:
+            raise CheckpointError(f"{folder / name} does not match its SHA-256; restore it from a copy or train again")
+    return manifest
+
+
+def _static_dataset(trained: Trained) -> xr.Dataset:
+    coordinates = {"latitude": list(trained.grid.latitude), "longitude": list(trained.grid.longitude)}
+    fields = {name: (("latitude", "longitude"), values) for name, values in trained.static.items()}
+    return xr.Dataset(fields, coords=coordinates)
+
+
+def _weight_name(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value")
+
+
+def _named_weights(model: Forecaster) -> dict[str, np.ndarray]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(nnx.state(model, nnx.Param))
+    return {_weight_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
+
+
+def _set_weights(model: Forecaster, path: Path) -> None:
+    try:
+        stored = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
+    leaves, structure = jax.tree_util.tree_flatten_with_path(nnx.state(model, nnx.Param))
+    expected = {_weight_name(key): (leaf.shape, np.dtype(leaf.dtype)) for key, leaf in leaves}
+    found = {name: (values.shape, values.dtype) for name, values in stored.items()}
+    if expected != found:
+        odd = sorted(set(expected.items()) ^ set(found.items()), key=str)[0][0]
+        raise CheckpointError(f"{path}: {odd} is {found.get(odd, 'absent')}, the config wants {expected.get(odd, 'none')}")
+    ordered = [jax.numpy.asarray(stored[_weight_name(key)]) for key, _ in leaves]
+    nnx.update(model, jax.tree_util.tree_unflatten(structure, ordered))

@@ -1,0 +1,27 @@
+"""What data files hold after normalising, and every problem found."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Sequence
+from pathlib import Path
+
+from pinnwx.data.check import CheckReport, check_data
+from pinnwx.files import check_writable, write_text
+
+
+def check(
+    data: Sequence[str | Path] | str | Path, *, json: str | Path | None = None, force: bool = False
+) -> CheckReport:
+    """Reads every file and reports; `report.ok` is false where a forecast from them would be refused.
+
+    Raises:
+        MissingInputError: there are no such files.
+        OutputError: `json` cannot be written.
+    """
+    if json is not None:
+        check_writable(json, force=force)
+    report = check_data(data)
+    if json is not None:
+        write_text(json, json_module.dumps(report.to_dict(), indent=2) + "\n")
+    return report

@@ -1,0 +1,73 @@
+"""Hindcasts from every analysis of a period, scored beside persistence and climatology."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import period_mask
+from pinnwx.data.open import open_data
+from pinnwx.files import check_writable
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained import Trained
+from pinnwx.jobs.runs import Run
+from pinnwx.verification.evaluate import Scores, score_hindcasts
+
+DEFAULT_LEADS = (6, 12, 24, 48, 72)
+
+
+def evaluate(
+    run: str | Path,
+    data: Sequence[str | Path] | str | Path,
+    *,
+    start: str,
+    end: str,
+    leads: Sequence[float] | None = None,
+    json: str | Path | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Scores the live model of a run on forecasts from every analysis between `start` and `end`, both included.
+
+    Pairs without truth are skipped and counted; model, persistence and climatology are scored on the same pairs.
+    `leads` defaults to 6, 12, 24, 48 and 72 h, or to 1 to 3 steps where the step is longer.
+
+    Raises:
+        MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError.
+    """
+    if json is not None:
+        check_writable(json, force=force)
+    trained = Run.open(run).load()
+    step = trained.config.model.step_hours
+    leads = tuple(leads) if leads else tuple(h for h in DEFAULT_LEADS if h % step == 0) or (step, 2 * step, 3 * step)
+    archive = matching_archive(trained, data)
+    predictor = Predictor(trained, leads)
+    initial = archive.times[period_mask(archive.times, start, end)]
+    scores = score_hindcasts(
+        archive,
+        lambda rows: predictor(archive.fields[rows], archive.times[rows]),
+        trained.climatology,
+        initial,
+        leads,
+        progress=progress,
+        run=trained.config.name,
+    )
+    if json is not None:
+        scores.save(json)
+    return scores
+
+
+def matching_archive(trained: Trained, data: Sequence[str | Path] | str | Path) -> Archive:
+    """The model's fields out of the data, on the model's grid."""
+    config = trained.config
+    dataset = open_data(data, config.data.fields, grid=trained.grid, variables=config.variable_table())
+    return Archive.from_dataset(dataset, config.data.fields)
+
+
+def index_of(archive: Archive, time: np.datetime64) -> int | None:
+    """Where a time stands in the archive."""
+    rows = np.flatnonzero(archive.times == time)
+    return int(rows[0]) if rows.size else None

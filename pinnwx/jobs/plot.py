@@ -1,0 +1,53 @@
+"""Pictures of what a job left behind: forecast maps, error growth, the course of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pinnwx.data.open import open_data
+from pinnwx.errors import DataError, MissingInputError
+from pinnwx.files import check_writable
+from pinnwx.forecasting.cf import read_forecast
+from pinnwx.grid import Grid
+from pinnwx.reporting.curves import plot_scores, plot_training
+from pinnwx.reporting.maps import plot_forecast
+from pinnwx.verification.results import Scores
+
+
+def plot(
+    source: str | Path,
+    out: str | Path,
+    *,
+    variables: Sequence[str] | None = None,
+    leads: Sequence[float] | None = None,
+    data: Sequence[str | Path] | str | Path | None = None,
+    force: bool = False,
+) -> Path:
+    """A PNG of a forecast file (maps), a scores file (error against lead time) or a run folder (its training).
+
+    `variables` and `leads` choose what a forecast's maps show; with `data` the analysis and the difference from it are
+    drawn beside them.
+
+    Raises:
+        MissingInputError, DataError, OutputError.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise MissingInputError(f"no file or run {source}")
+    check_writable(out, force=force)
+    if source.is_dir():
+        return Path(plot_training(source / "metrics.jsonl", out))
+    if source.suffix == ".json":
+        return Path(plot_scores(Scores.load(source).to_dict(), out))
+    if source.suffix == ".nc":
+        dataset = read_forecast(source)
+        return Path(plot_forecast(dataset, out, variables=variables, leads=leads, truth=_truth(dataset, data)))
+    raise DataError(f"{source} is neither a forecast (.nc), nor scores (.json), nor a run folder")
+
+
+def _truth(dataset, data):
+    if data is None:
+        return None
+    grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
+    return open_data(data, tuple(str(name) for name in dataset.data_vars), grid=grid)

@@ -1,0 +1,150 @@
+"""The training job: data in, run folder out, within a wall-clock budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import nnx
+
+from pinnwx.allocator import keep_freed_memory
+from pinnwx.config import Config, load_config
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import format_time, parse_time, period_bounds
+from pinnwx.data.open import open_data
+from pinnwx.errors import ConfigError, UsageError
+from pinnwx.files import write_text
+from pinnwx.forecasting.trained import CONFIG, untrained
+from pinnwx.jobs.interrupts import Interrupts
+from pinnwx.jobs.runs import Run, new_run
+from pinnwx.training.fit import Report, Training
+
+SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
+SAVING_SHARE = 0.04  # and for a machine that slows down
+
+
+def train(
+    config: str | Path,
+    data: Sequence[str | Path] | str | Path,
+    out: str | Path,
+    *,
+    minutes: float | None = None,
+    resume: bool = False,
+    force: bool = False,
+    report: Callable[[Report], None] = lambda _: None,
+    started: float | None = None,
+) -> Run:
+    """Trains a model and returns its run folder.
+
+    Args:
+        config: TOML file (see `experiments/template.toml`).
+        data: files, globs, folders or zarr stores.
+        out: the run folder to make.
+        minutes: wall-clock budget of the whole call; the config's `training.minutes` if None. Ignored where the
+            config fixes `training.updates`.
+        resume: go on with an interrupted training in `out`.
+        force: start afresh in an existing run folder, keeping its versions.
+        report: called after each dispatch, for a progress bar.
+        started: `time.monotonic()` at which the budget began; now, if None.
+
+    Raises:
+        ConfigError, DataError, OutputError, LockedError, StabilityError: as their names say.
+        Interrupted: SIGINT or SIGTERM came; a checkpoint is saved and `resume` goes on from it.
+    """
+    keep_freed_memory()
+    begun = time.monotonic() if started is None else started
+    if minutes is not None and minutes <= 0:
+        raise UsageError(f"--minutes {minutes:g}: the budget must be positive")
+    settings = load_config(config)
+    refuse_overlap(settings)
+    text = Path(config).read_text(encoding="utf-8")
+    run = Run.open(out) if resume else new_run(out, force=force)
+    with run.lock():
+        if resume:
+            stored = run.folder / CONFIG
+            if stored.is_file() and stored.read_text(encoding="utf-8") != text:
+                raise ConfigError(f"{config} differs from the config of {out}; resume with {stored}, or train afresh")
+            if run.is_finished():
+                return run
+        archive = training_archive(settings, data)
+        if not resume:
+            run.begin()
+        write_text(run.folder / CONFIG, text)
+        _train(run, settings, text, archive, _deadline(settings, minutes, begun), resume, report)
+    return run
+
+
+def _train(run: Run, settings: Config, text: str, archive: Archive, deadline, resume: bool, report) -> None:
+    trained = untrained(settings, text, archive)
+    weights = np.array([settings.training.field_weights.get(name, 1.0) for name in archive.names])
+    scale = trained.normalisation.increment_std / np.sqrt(weights)
+    with Interrupts() as interrupts:
+        training = Training(
+            trained.model,
+            archive,
+            settings,
+            scale[:, None, None],
+            run.folder,
+            deadline=deadline,
+            report=report,
+            stop=interrupts.arrived,
+        )
+        parameters = training.run(resume=resume)
+        if training.interrupted:
+            interrupts.raise_for(run.folder)
+    nnx.update(trained.model, parameters)
+    plan = training.plan
+    assert plan is not None
+    run.publish(
+        trained,
+        {
+            "name": settings.name,
+            "seed": settings.seed,
+            "data_sha256": archive.digest(),
+            "trained_on": [format_time(archive.times[0]), format_time(archive.times[-1])],
+            "analyses": len(archive),
+            "updates": dict(zip(map(str, plan.steps), plan.updates, strict=True)),
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(parameters)),
+            "source": "pinnwx train",
+        },
+    )
+
+
+def _deadline(settings: Config, minutes: float | None, begun: float) -> float | None:
+    if settings.training.updates is not None:
+        return None
+    seconds = 60.0 * (settings.training.minutes if minutes is None else minutes)
+    return begun + seconds * (1 - SAVING_SHARE) - SAVING_SECONDS
+
+
+def training_archive(settings: Config, data) -> Archive:
+    """The fields and static fields of the config on its grid, in its training time."""
+    dataset = open_data(
+        data,
+        settings.data.fields,
+        grid=settings.data.grid,
+        variables=settings.variable_table(),
+        static=settings.data.static,
+    )
+    archive = Archive.from_dataset(dataset, settings.data.fields, settings.data.static)
+    return archive.select(settings.data.train.start, settings.data.train.end)
+
+
+def refuse_overlap(settings: Config) -> None:
+    """Raises:
+    ConfigError: the validation time overlaps the training time.
+    """
+    period = settings.data.validate_
+    if period is None:
+        return
+    _, last = period_bounds(settings.data.train.start, settings.data.train.end)
+    first, end = period_bounds(period.start, period.end)
+    begin = parse_time(settings.data.train.start)
+    if first <= last and end >= begin:
+        raise ConfigError(
+            f"data.validate ({period.start} to {period.end}) overlaps data.train "
+            f"({settings.data.train.start} to {settings.data.train.end}); leave a gap of some days between them"
+        )

@@ -1,0 +1,46 @@
+"""Finished forecast files, scored against the analyses that have arrived since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.open import open_data
+from pinnwx.files import check_writable
+from pinnwx.forecasting.cf import read_forecast
+from pinnwx.grid import Grid
+from pinnwx.jobs.runs import Run
+from pinnwx.verification.evaluate import Scores
+from pinnwx.verification.verify import verify_forecasts
+
+
+def verify(
+    forecasts: Sequence[str | Path] | str | Path,
+    data: Sequence[str | Path] | str | Path,
+    *,
+    run: str | Path | None = None,
+    json: str | Path | None = None,
+    force: bool = False,
+) -> Scores:
+    """Scores forecast files against truth at their valid times.
+
+    The climatology is that of `run`, where it is given; without it those columns are empty.
+
+    Raises:
+        MissingInputError, DataError, UnavailableError, CheckpointError, OutputError.
+    """
+    if json is not None:
+        check_writable(json, force=force)
+    paths = [forecasts] if isinstance(forecasts, str | Path) else list(forecasts)
+    datasets = [read_forecast(path) for path in paths]
+    first = datasets[0]
+    names = tuple(str(name) for name in first.data_vars)
+    grid = Grid.from_coordinates(first["latitude"].values, first["longitude"].values)
+    trained = None if run is None else Run.open(run).load()
+    options = {} if trained is None else {"variables": trained.config.variable_table()}
+    archive = Archive.from_dataset(open_data(data, names, grid=grid, **options), names)
+    scores = verify_forecasts(datasets, archive, climatology=None if trained is None else trained.climatology)
+    if json is not None:
+        scores.save(json)
+    return scores

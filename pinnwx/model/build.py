@@ -1,0 +1,24 @@
+"""A forecaster from its settings: the one place that knows which kinds there are."""
+
+from __future__ import annotations
+
+from flax import nnx
+
+from pinnwx.config import ModelSettings
+from pinnwx.errors import ConfigError
+from pinnwx.model.forecaster import Forecaster, TransportForecaster
+from pinnwx.model.inputs import Inputs
+from pinnwx.model.second_order import SecondOrderForecaster
+
+
+def build_forecaster(inputs: Inputs, settings: ModelSettings, seed: int) -> Forecaster:
+    """A forecaster with fresh weights, the same for the same seed.
+
+    Raises:
+        ConfigError: the settings do not fit the grid.
+    """
+    if settings.kind == "second_order":
+        if not settings.closure.enabled:
+            raise ConfigError('model.kind = "second_order" is made of networks; set model.closure.enabled = true')
+        return SecondOrderForecaster(inputs, settings, rngs=nnx.Rngs(seed))
+    return TransportForecaster(inputs, settings, rngs=nnx.Rngs(seed))

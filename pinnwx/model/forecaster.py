@@ -1,0 +1,146 @@
+"""The forecaster: transport by the wind, then what the network adds.
+
+Over one coupling interval
+
+    X(t + dt) = X + gate * transport(X; v, kappa) + S,    v = v_physics(X) + v_network(X)
+
+`transport` is the diffrax solution of the named terms (`physics.transport`); gate in (0, 2) and source S are fields
+from the closure network, which sees X and the transport increment. A conserved field has gate 1 and no source.
+Physics alone and network alone are the same model with the other part switched off.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from pinnwx.config import ModelSettings
+from pinnwx.constants import SECONDS_PER_HOUR
+from pinnwx.model.closure import ClosureNetwork
+from pinnwx.model.features import channels_first, channels_last
+from pinnwx.model.inputs import TYPICAL_WIND, Inputs
+from pinnwx.model.velocity import on_faces, physical_winds
+from pinnwx.physics.transport import TransportSolver
+
+Fields = Float[Array, "batch field lat lon"]
+Time = Float[Array, "batch 5"]
+
+
+class Forecaster(Protocol):
+    """What rollout and training need of a model: how a forecast starts, advances, and is read."""
+
+    def start(self, fields: Fields, time: Time):
+        """The carried state of a forecast that begins at this analysis."""
+        ...
+
+    def advance(self, carry, time: Time):
+        """The carried state one coupling interval later; `time` describes the middle of the interval."""
+        ...
+
+    def observe(self, carry, time: Time) -> Fields:
+        """The forecast fields of a carried state."""
+        ...
+
+
+class TransportForecaster(nnx.Module):
+    """Physics and closure in one step; the carried state is the fields themselves."""
+
+    def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs):
+        self.inputs = inputs
+        physics, closure = settings.physics, settings.closure
+        names, equations = inputs.names, physics.transport
+        self.carried = tuple(names.index(equation.field) for equation in equations)
+        self.solver = TransportSolver(equations, inputs.grid, physics, settings.step_hours * SECONDS_PER_HOUR)
+        self.conserved = tuple(index for index, e in zip(self.carried, equations, strict=True) if e.conserved)
+        self.diffusive = physics.learned_diffusivity or any(e.diffusivity > 0 for e in equations)
+        if equations:
+            self.gate = nnx.Param(jnp.zeros((len(equations), 1, 1)))
+        if physics.learned_diffusivity:
+            self.raw_diffusivity = nnx.Param(jnp.zeros(len(equations)))
+        self.learned_wind = tuple(i for i, e in enumerate(equations) if e.learned_wind)
+        self.maximum_learned_wind = closure.maximum_learned_wind
+        if self.learned_wind:
+            self.wind_network = ClosureNetwork(
+                inputs.grid,
+                len(inputs.signs),
+                2 * len(self.learned_wind),
+                width=closure.learned_wind_width,
+                blocks=1,
+                coarsen=closure.coarsen,
+                signs=inputs.signs,
+                rngs=rngs,
+            )
+        self.closure = None
+        if closure.enabled:
+            carried_signs = tuple(inputs.field_signs[i] for i in self.carried)
+            signs = inputs.signs + carried_signs + (-1.0,) * (2 * len(self.carried))
+            self.closure = ClosureNetwork(
+                inputs.grid,
+                len(signs),
+                len(names) + len(equations),
+                width=closure.width,
+                blocks=closure.blocks,
+                coarsen=closure.coarsen,
+                signs=signs,
+                rngs=rngs,
+            )
+
+    def diffusivity(self) -> Float[Array, " field"]:
+        """kappa >= 0 of each carried field [m2 s-1]; the learned part starts near 7 percent of the stable limit."""
+        given = jnp.asarray([e.diffusivity for e in self.solver.equations], jnp.float32)
+        if not hasattr(self, "raw_diffusivity"):
+            return given
+        return given + 0.1 * self.solver.largest_diffusivity * jax.nn.softplus(self.raw_diffusivity[...])
+
+    def winds(self, fields: Fields, features: Float[Array, "batch lat lon feature"]) -> Array:
+        """Physical plus learned wind of each carried field, (batch, field, lat, lon, 2), m s-1."""
+        winds = physical_winds(self.solver.equations, self.inputs.named(fields), self.inputs.grid)
+        if not self.learned_wind:
+            return winds
+        raw = self.wind_network(features)
+        learned = self.maximum_learned_wind * jnp.tanh(raw / self.maximum_learned_wind)
+        learned = jnp.moveaxis(learned.reshape(*learned.shape[:-1], -1, 2), -2, -4)
+        return winds.at[..., np.array(self.learned_wind), :, :, :].add(learned)
+
+    def start(self, fields: Fields, time: Time) -> Fields:  # noqa: ARG002
+        return fields
+
+    def observe(self, carry: Fields, time: Time) -> Fields:  # noqa: ARG002
+        return carry
+
+    def advance(self, carry: Fields, time: Time) -> Fields:
+        fields, carried = carry, np.array(self.carried, dtype=int)
+        features = self.inputs(fields, time)
+        if not self.carried:
+            return fields + self._sources(features)[0]
+        winds = self.winds(fields, features)
+        after, before = self.solver(
+            fields[:, carried], on_faces(winds, self.inputs.grid), self.diffusivity(), diffusive=self.diffusive
+        )
+        increment = after - before
+        scaled = channels_last(increment / self.inputs.increment_std[...][carried])
+        flat_winds = jnp.moveaxis(winds, -4, -2).reshape(*winds.shape[:1], *winds.shape[2:4], -1) / TYPICAL_WIND
+        source, gate = self._sources(jnp.concatenate([features, scaled, flat_winds], axis=-1))
+        result = (fields + source).at[:, carried].add(gate * increment)
+        return self._conserve(result, after)
+
+    def _sources(self, features: Float[Array, "batch lat lon feature"]) -> tuple[Array, Array]:
+        """The source S of each field over the interval and the gate of each carried one."""
+        gate = self.gate[...] if self.carried else jnp.zeros((0, 1, 1))
+        if self.closure is None:
+            return jnp.zeros(()), 2 * jax.nn.sigmoid(gate)
+        output = channels_first(self.closure(features))
+        count = len(self.inputs.names)
+        return self.inputs.increment_std[...] * output[:, :count], 2 * jax.nn.sigmoid(gate + output[:, count:])
+
+    def _conserve(self, result: Fields, after: Fields) -> Fields:
+        """Conserved fields are exactly what transport made of them: no gate, no source, no rounding between."""
+        if not self.conserved:
+            return result
+        rows = np.array([self.carried.index(index) for index in self.conserved])
+        return result.at[:, np.array(self.conserved)].set(after[:, rows])

@@ -1,0 +1,92 @@
+"""Fixed knowledge of a model: grid, names, scales and maps; and the feature stack built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from pinnwx.grid import Grid
+from pinnwx.model.features import channels_last, place_features, sun_and_season
+from pinnwx.operators.calculus import gradient
+from pinnwx.variables import VARIABLES, Variable, describe
+
+TYPICAL_WIND = 10.0  # m s-1, scales winds for the networks
+_VECTOR_COMPONENTS = ("eastward_wind", "northward_wind")
+
+
+class Fixed(nnx.Variable):
+    """An array that belongs to the model and is never trained."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Numbers fitted on the training time: mean and standard deviation of each field, standard deviation of its
+    change over one step, each (field,), and its time-mean map, (field, lat, lon); in the fields' units."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    increment_std: np.ndarray
+    mean_map: np.ndarray
+
+
+class Inputs(nnx.Module):
+    """Turns physical fields into the features of a network.
+
+    The features are, channel last: each field standardised; its eastward and northward gradient; sun and season;
+    and the fixed maps: time means, place, static fields.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        grid: Grid,
+        scales: Scales,
+        static: Mapping[str, np.ndarray],
+        variables: Mapping[str, Variable] = VARIABLES,
+    ):
+        self.names, self.grid = tuple(names), grid
+        self.mean = Fixed(jnp.asarray(scales.mean, jnp.float32)[:, None, None])
+        self.std = Fixed(jnp.asarray(scales.std, jnp.float32)[:, None, None])
+        self.increment_std = Fixed(jnp.asarray(scales.increment_std, jnp.float32)[:, None, None])
+        vector = np.array([describe(name, variables).standard_name in _VECTOR_COMPONENTS for name in names])
+        self.field_signs = tuple(np.where(vector, -1.0, 1.0).tolist())
+        departure = (scales.mean_map - scales.mean[:, None, None]) / scales.std[:, None, None]
+        maps = [np.moveaxis(departure, 0, -1), place_features(grid)]
+        maps += [_standardised(static[name])[..., None] for name in sorted(static)]
+        self.maps = Fixed(jnp.asarray(np.concatenate(maps, axis=-1), jnp.float32))
+        self.map_signs = self.field_signs + (1.0,) * (self.maps.shape[-1] - len(names))
+
+    @property
+    def signs(self) -> tuple[float, ...]:
+        """The factor of each feature across a pole."""
+        gradient = tuple(-sign for sign in self.field_signs)
+        return self.field_signs + gradient * 2 + (1.0,) * 5 + self.map_signs
+
+    def standardised(self, fields: Float[Array, "*batch field lat lon"]) -> Float[Array, "*batch field lat lon"]:
+        """Fields with zero mean and unit variance over the training time."""
+        return (fields - self.mean[...]) / self.std[...]
+
+    def named(self, fields: Float[Array, "*batch field lat lon"]) -> dict[str, Float[Array, "*batch lat lon"]]:
+        """The fields by name."""
+        return {name: fields[..., index, :, :] for index, name in enumerate(self.names)}
+
+    def __call__(
+        self, fields: Float[Array, "batch field lat lon"], time: Float[Array, "batch 5"]
+    ) -> Float[Array, "batch lat lon feature"]:
+        standard = self.standardised(fields)
+        eastward, northward = gradient(standard, self.grid)
+        length = self.grid.meridional_spacing  # makes the gradients of order one
+        maps = jnp.broadcast_to(self.maps[...], (*fields.shape[:-3], *self.maps.shape))
+        parts = [standard, eastward * length, northward * length]
+        stacked = [channels_last(part) for part in parts]
+        return jnp.concatenate([*stacked, sun_and_season(time, self.grid), maps], axis=-1)
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    spread = values.std()
+    return (values - values.mean()) / (spread if spread > 0 else 1.0)

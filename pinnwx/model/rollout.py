@@ -1,0 +1,29 @@
+"""Many steps of a forecaster in one compiled loop."""
+
+from __future__ import annotations
+
+import jax
+from jaxtyping import Array, Float
+
+from pinnwx.model.forecaster import Forecaster
+
+
+def rollout(
+    model: Forecaster,
+    fields: Float[Array, "batch field lat lon"],
+    times: Float[Array, "steps batch 5"],
+    *,
+    remember: bool = True,
+) -> Float[Array, "steps batch field lat lon"]:
+    """The forecasts after 1, 2, ... steps; `times` describes the middle of each step.
+
+    With `remember=False` the backward pass computes each step anew instead of storing it: memory grows with the
+    fields, not with the network.
+    """
+
+    def step(carry, time):
+        carry = model.advance(carry, time)
+        return carry, model.observe(carry, time)
+
+    _, forecasts = jax.lax.scan(step if remember else jax.checkpoint(step), model.start(fields, times[0]), times)
+    return forecasts

@@ -1,0 +1,90 @@
+"""The ClimODE-like model: every field is carried by a velocity that obeys a learned second-order equation.
+
+    du_k/dt = -div(v_k u_k),    dv_k/dt = f(u, grad u, v, time, place),    X_k = u_k + e_k(u, time, place)
+
+after Verma, Heinonen and Garg, "ClimODE" (ICLR 2024), equations 1 to 6, without the Gaussian spread. Other than in
+the published code: the divergence has the sphere's metric and closed poles, the fields are scaled with training
+data only, season and hour come from real datetimes, the first velocity is predicted in one pass of a network instead of
+being fitted to each sample, and the velocity is bounded.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from pinnwx.config import ModelSettings
+from pinnwx.constants import SECONDS_PER_HOUR
+from pinnwx.model.closure import ClosureNetwork
+from pinnwx.model.features import channels_first, channels_last
+from pinnwx.model.forecaster import Fields, Time
+from pinnwx.model.inputs import TYPICAL_WIND, Inputs
+from pinnwx.operators.advection import face_velocity, flux_divergence
+from pinnwx.operators.polar import close_grouped_faces, zonal_group_mean, zonal_groups
+from pinnwx.operators.stability import limit_outflow
+from pinnwx.physics.integrate import integrate
+from pinnwx.physics.transport import SMALLEST_SPACING
+
+# Standard deviations between 0 and 1 of a scaled field: flux form carries the offset too, so fields are made positive.
+_SPAN = 8.0
+_ACCELERATION_HOURS = 6.0  # a unit of network output changes the velocity by TYPICAL_WIND in this time
+
+
+class FieldsAndVelocity(NamedTuple):
+    """The carried state; fields are scaled to about 0 to 1."""
+
+    fields: Fields
+    velocity: Float[Array, "batch component lat lon"]
+
+
+class SecondOrderForecaster(nnx.Module):
+    """See the module; the network is evaluated in every stage of every sub-step, as published."""
+
+    def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs):
+        self.inputs, self.settings = inputs, settings
+        self.interval = settings.step_hours * SECONDS_PER_HOUR
+        self.groups = zonal_groups(inputs.grid, SMALLEST_SPACING * inputs.grid.meridional_spacing)
+        count, closure = len(inputs.names), settings.closure
+
+        def network(signs: tuple[float, ...], outputs: int, blocks: int) -> ClosureNetwork:
+            size = {"width": closure.width, "blocks": blocks, "coarsen": closure.coarsen}
+            return ClosureNetwork(inputs.grid, len(signs), outputs, **size, signs=signs, rngs=rngs)
+
+        self.first_velocity = network(inputs.signs, 2 * count, 1)
+        self.acceleration = network(inputs.signs + (-1.0,) * (2 * count), 2 * count, closure.blocks)
+        self.emission = network(inputs.signs, count, 1)
+
+    def start(self, fields: Fields, time: Time) -> FieldsAndVelocity:
+        velocity = channels_first(self.first_velocity(self.inputs(fields, time))) * TYPICAL_WIND
+        return FieldsAndVelocity(self.inputs.standardised(fields) / _SPAN + 0.5, velocity)
+
+    def observe(self, carry: FieldsAndVelocity, time: Time) -> Fields:
+        fields = self._physical(carry.fields)
+        return fields + self.inputs.std[...] * channels_first(self.emission(self.inputs(fields, time)))
+
+    def advance(self, carry: FieldsAndVelocity, time: Time) -> FieldsAndVelocity:
+        physics, grid = self.settings.physics, self.inputs.grid
+        substep = self.interval / physics.substeps
+
+        def tendency(state: FieldsAndVelocity, args: Time) -> FieldsAndVelocity:
+            winds = self._bounded(state.velocity)
+            faces = close_grouped_faces(face_velocity(winds[:, 0::2], winds[:, 1::2], grid), self.groups)
+            faces = limit_outflow(faces, grid, substep, physics.courant_limit, self.groups)
+            carried = zonal_group_mean(state.fields, grid, self.groups)
+            change = zonal_group_mean(flux_divergence(carried, faces, grid, "upwind3"), grid, self.groups)
+            features = self.inputs(self._physical(state.fields), args)
+            seen = jnp.concatenate([features, channels_last(state.velocity) / TYPICAL_WIND], axis=-1)
+            push = channels_first(self.acceleration(seen)) * TYPICAL_WIND / (_ACCELERATION_HOURS * SECONDS_PER_HOUR)
+            return FieldsAndVelocity(change, push)
+
+        return integrate(tendency, carry, self.interval, physics.substeps, physics.solver, time)
+
+    def _bounded(self, velocity: Array) -> Array:
+        limit = self.settings.closure.maximum_learned_wind
+        return limit * jnp.tanh(velocity / limit)
+
+    def _physical(self, scaled: Fields) -> Fields:
+        return (scaled - 0.5) * _SPAN * self.inputs.std[...] + self.inputs.mean[...]

@@ -1,0 +1,170 @@
+"""The training loop: warm up, plan, update, log, checkpoint."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from pinnwx.config import Config
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import time_features
+from pinnwx.data.windows import window_indices
+from pinnwx.errors import DataError, StabilityError
+from pinnwx.training.checkpoint import Checkpoints
+from pinnwx.training.schedule import Plan, plan_updates, updates_within
+from pinnwx.training.update import Progress, Source, TrainingState, initial_state, make_update
+
+UPDATES_PER_DISPATCH = 4
+CHECKPOINT_SECONDS = 60.0
+MOST_SKIPPED = 20  # updates without a finite loss in a row after which training stops
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where training stands, for a progress bar."""
+
+    update: int
+    total: int
+    loss: float
+    updates_per_second: float
+    seconds_left: float
+    stage_steps: int
+
+
+@dataclass
+class Training:
+    """One training of one model; `run()` does it.
+
+    `deadline` is a `time.monotonic()` value before which the updates must be done, or None when the config fixes
+    their number. `stop()` returning true ends training at the next dispatch, after a checkpoint.
+    """
+
+    model: nnx.Module
+    archive: Archive
+    config: Config
+    scale: np.ndarray
+    folder: Path
+    deadline: float | None = None
+    report: Callable[[Report], None] = lambda _: None
+    stop: Callable[[], bool] = lambda: False
+    interrupted: bool = field(default=False, init=False)
+    plan: Plan | None = field(default=None, init=False)
+
+    def run(self, *, resume: bool = False) -> Any:
+        """Trains and returns the averaged parameters (an nnx state of the model's `Param`s).
+
+        Raises:
+            DataError: no window of the training time is long enough.
+            CheckpointError: `resume` without a fitting training state.
+            StabilityError: the loss stays non-finite.
+        """
+        settings = self.config.training
+        self._stages = [self._windows(stage.steps) for stage in settings.curriculum]
+        self._source = device_archive(self.archive, self.config.model.step_hours)
+        self._update = make_update(self.model, self.archive.grid, self.scale, settings)
+        state = initial_state(self.model, settings)
+        checkpoints = Checkpoints(self.folder / "training")
+        try:
+            if resume:
+                state, notes = checkpoints.load(state)
+                self.plan = Plan(tuple(notes["steps"]), tuple(notes["updates"]))
+            else:
+                self.plan = self._make_plan(state)
+            return self._loop(state, self.plan, checkpoints).average
+        finally:
+            checkpoints.close()
+
+    def _windows(self, steps: int) -> np.ndarray:
+        windows = window_indices(self.archive.times, self.config.model.step_hours, steps)
+        if not len(windows):
+            raise DataError(
+                f"the training time holds no {steps + 1} analyses in a row {self.config.model.step_hours:g} h apart; "
+                f"its {len(self.archive.times)} analyses are {self.archive.step_hours:g} h apart"
+            )
+        return windows
+
+    def _make_plan(self, state: TrainingState) -> Plan:
+        """The number of updates: the config's, or what a timed warm-up says fits before the deadline."""
+        settings = self.config.training
+        total = settings.updates
+        if total is None:
+            costs = [self._seconds_per_update(state, stage) for stage in range(len(self._stages))]
+            left = (self.deadline or 0.0) - time.monotonic()
+            total = updates_within(max(left, 0.0), settings.curriculum, costs)
+        return plan_updates(settings.curriculum, total, UPDATES_PER_DISPATCH)
+
+    def _seconds_per_update(self, state: TrainingState, stage: int) -> float:
+        """Compiles a stage and times one dispatch of it, on a copy of the state."""
+        batches = next(self._batches(stage, 0, UPDATES_PER_DISPATCH))
+        seconds = 0.0
+        for _ in range(2):
+            copy = jax.tree.map(jnp.copy, state)
+            start = time.monotonic()
+            jax.block_until_ready(self._update(copy, batches, self._source, 1000))
+            seconds = time.monotonic() - start
+        return seconds / UPDATES_PER_DISPATCH
+
+    def _batches(self, stage: int, first: int, count: int) -> Iterator[jax.Array]:
+        """Windows for updates `first` to `first + count` of a stage: shuffled passes over the training time."""
+        windows, size = self._stages[stage], self.config.training.batch_size
+        for start in range(first, first + count, UPDATES_PER_DISPATCH):
+            positions = np.arange(start * size, (start + UPDATES_PER_DISPATCH) * size)
+            passes = positions // len(windows)
+            order = {
+                p: np.random.default_rng((self.config.seed, stage, p)).permutation(len(windows)) for p in set(passes)
+            }
+            chosen = np.array([order[p][i % len(windows)] for p, i in zip(passes, positions, strict=True)])
+            yield jnp.asarray(windows[chosen].reshape(UPDATES_PER_DISPATCH, size, -1))
+
+    def _loop(self, state: TrainingState, plan: Plan, checkpoints: Checkpoints) -> TrainingState:
+        notes = {"steps": plan.steps, "updates": plan.updates}
+        began, first = time.monotonic(), int(state.update)
+        saved, skipped = began, int(state.skipped)
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
+            while (done := int(state.update)) < plan.total:
+                stage = plan.stage_at(done)
+                local = done - plan.stage_end(stage) + plan.updates[stage]
+                batches = next(self._batches(stage, local, UPDATES_PER_DISPATCH))
+                state, progress = self._update(state, batches, self._source, plan.total)
+                now, done = time.monotonic(), int(state.update)
+                self._log(log, progress, done, plan.steps[stage], now - began)
+                rate = (done - first) / (now - began)
+                loss = float(progress.loss[-1])
+                self.report(Report(done, plan.total, loss, rate, (plan.total - done) / rate, plan.steps[stage]))
+                if int(state.skipped) - skipped >= MOST_SKIPPED:
+                    raise StabilityError(
+                        f"{MOST_SKIPPED} updates up to update {done} had no finite loss; lower training.learning_rate "
+                        "or model.physics.courant_limit"
+                    )
+                skipped = int(state.skipped) if bool(jnp.isfinite(progress.loss).all()) else skipped
+                stopping = self.stop()
+                if stopping or now - saved > CHECKPOINT_SECONDS or done == plan.total:
+                    checkpoints.save(done, state, notes)
+                    saved = now
+                if stopping:
+                    self.interrupted = done < plan.total
+                    break
+        return state
+
+    def _log(self, log, progress: Progress, done: int, steps: int, seconds: float) -> None:
+        columns = zip(*(np.asarray(column).tolist() for column in progress), strict=True)
+        for offset, (loss, rate, norm) in enumerate(columns, start=done - UPDATES_PER_DISPATCH + 1):
+            line = {"update": offset, "wall_seconds": round(seconds, 3), "loss": loss, "learning_rate": rate}
+            line |= {"gradient_norm": norm, "stage_steps": steps}
+            log.write(json.dumps(line) + "\n")
+        log.flush()
+
+
+def device_archive(archive: Archive, step_hours: float) -> Source:
+    """The archive on the device, each time with the features of the middle of the step that begins there."""
+    middle = archive.times + np.timedelta64(round(step_hours * 1800), "s")
+    return Source(jnp.asarray(archive.fields), jnp.asarray(time_features(middle)))

@@ -1,0 +1,120 @@
+"""One compiled piece of training: several updates per dispatch, with the archive held on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pinnwx.config import TrainingSettings
+from pinnwx.grid import Grid
+from pinnwx.model.rollout import rollout
+from pinnwx.model.scores import weighted_square_error
+from pinnwx.training.schedule import learning_rate
+
+
+class TrainingState(NamedTuple):
+    """Everything an interrupted training needs to go on bit for bit."""
+
+    parameters: Any
+    average: Any
+    optimiser: Any
+    update: Int[Array, ""]
+    skipped: Int[Array, ""]
+
+
+class Source(NamedTuple):
+    """The training archive on the device: fields and, for the step that begins at each time, its time features."""
+
+    fields: Float[Array, "time field lat lon"]
+    time: Float[Array, "time 5"]
+
+
+class Progress(NamedTuple):
+    """What each update reports."""
+
+    loss: Float[Array, " updates"]
+    learning_rate: Float[Array, " updates"]
+    gradient_norm: Float[Array, " updates"]
+
+
+def optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
+    """Clipped Adam with decoupled weight decay on kernels; the learning rate is applied by the update itself."""
+
+    def decays(parameters):
+        return jax.tree.map(lambda leaf: leaf.ndim > 1, parameters)
+
+    return optax.chain(
+        optax.clip_by_global_norm(settings.clip_norm),
+        optax.scale_by_adam(b2=0.99),
+        optax.add_decayed_weights(settings.weight_decay, mask=decays),
+    )
+
+
+def initial_state(model: nnx.Module, settings: TrainingSettings) -> TrainingState:
+    """The state before the first update."""
+    parameters = nnx.state(model, nnx.Param)
+    zero = jnp.zeros((), jnp.int32)
+    return TrainingState(parameters, jax.tree.map(jnp.copy, parameters), optimiser(settings).init(parameters), zero, zero)
+
+
+def rollout_loss(
+    model: Any, windows: Int[Array, "batch times"], source: Source, scale: Float[Array, "field 1 1"], area: Array
+) -> Float[Array, ""]:
+    """Mean over steps and fields of the area-weighted square error in units of `scale`.
+
+    A step's error is divided by its number, because errors of a rollout grow about as fast: so a long rollout does
+    not forget its first step.
+    """
+    batch = source.fields[windows]
+    times = jnp.moveaxis(source.time[windows[:, :-1]], 0, 1)
+    forecasts = rollout(model, batch[:, 0], times)
+    truth = jnp.moveaxis(batch[:, 1:], 1, 0)
+    errors = weighted_square_error(forecasts, truth, scale, area).mean(axis=(1, 2))
+    weights = 1.0 / jnp.arange(1, errors.shape[0] + 1)
+    return jnp.sum(weights * errors) / jnp.sum(weights)
+
+
+def make_update(
+    model: nnx.Module, grid: Grid, scale: np.ndarray, settings: TrainingSettings
+) -> Callable[[TrainingState, Int[Array, "updates batch times"], Source, Any], tuple[TrainingState, Progress]]:
+    """The jitted `update(state, windows, source, total)`: one optimiser update for each leading entry of `windows`.
+
+    `windows` are indices into the archive, one row of steps + 1 for each member of a batch.
+
+    `total` is the planned number of updates (an argument, so that planning does not recompile). An update whose
+    loss or gradient is not finite changes nothing but the count of skipped ones.
+    """
+    graph, _, fixed = nnx.split(model, nnx.Param, ...)
+    optimise = optimiser(settings)
+    area = jnp.asarray(grid.area_weights, jnp.float32)
+    scale = jnp.asarray(scale, jnp.float32)
+
+    def loss_of(parameters, windows, source):
+        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, scale, area)
+
+    def one(state: TrainingState, windows, source, total):
+        loss, gradient = jax.value_and_grad(loss_of)(state.parameters, windows, source)
+        norm = optax.global_norm(gradient)
+        rate = learning_rate((state.update + 1) / total, settings.learning_rate, settings.warmup_share)
+        direction, optimiser_state = optimise.update(gradient, state.optimiser, state.parameters)
+        parameters = jax.tree.map(lambda p, d: p - rate * d, state.parameters, direction)
+        # The average forgets its random start faster than a fixed decay would let it.
+        decay = jnp.minimum(settings.ema_decay, (1.0 + state.update) / (10.0 + state.update))
+        average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, parameters)
+        good = jnp.isfinite(loss) & jnp.isfinite(norm)
+        updated = TrainingState(parameters, average, optimiser_state, state.update, state.skipped)
+        kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), updated, state)
+        kept = kept._replace(update=state.update + 1, skipped=state.skipped + jnp.where(good, 0, 1))
+        return kept, Progress(loss, rate, norm)
+
+    def update(state: TrainingState, windows: Array, source: Source, total):
+        return jax.lax.scan(lambda s, batch: one(s, batch, source, total), state, windows)
+
+    return jax.jit(update, donate_argnums=0)
