@@ -1,0 +1,94 @@
+"""What the fields usually are at a date and hour: the least a forecast must beat, fitted on training time only."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float32, Float64, Shaped
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import hour_angle, year_angle
+from pinnwx.data.storage import read_netcdf, write_netcdf
+from pinnwx.errors import CheckpointError
+
+_ANNUAL = 2  # harmonics of the year
+_DIURNAL = 2  # harmonics of the day, at most
+_YEAR = np.timedelta64(365, "D")
+
+
+@dataclass(frozen=True, eq=False)
+class Climatology:
+    """Least-squares fit at every grid point of
+
+        x(t) = c_0 + sum_k [a_k cos(k Y) + b_k sin(k Y)] + sum_k [d_k cos(k H) + e_k sin(k H)],
+
+    Y the fraction of the year and H that of the UTC day, as angles. `coefficients` is (basis, field, lat, lon) in the
+    order of `basis`. The harmonics of the year are there if the training time spans one, those of the day as far as
+    its hours resolve them; without either, the climatology is the mean.
+    """
+
+    names: tuple[str, ...]
+    coefficients: Float32[np.ndarray, "basis field lat lon"]
+    annual: int
+    diurnal: int
+
+    @classmethod
+    def fit(cls, archive: Archive) -> Climatology:
+        """The climatology of an archive, which must hold training time only."""
+        annual, diurnal = _harmonics(archive.times)
+        inverse = np.linalg.pinv(basis(archive.times, annual, diurnal))
+        coefficients = [
+            np.tensordot(inverse, archive.fields[:, index].astype(np.float64), axes=1)
+            for index in range(len(archive.names))
+        ]
+        return cls(archive.names, np.stack(coefficients, axis=1).astype(np.float32), annual, diurnal)
+
+    def at(self, times: Shaped[np.ndarray, " time"]) -> Float32[np.ndarray, "time field lat lon"]:
+        """The usual state at these times, in the units of the fields."""
+        design = basis(times, self.annual, self.diurnal)
+        return np.tensordot(design, self.coefficients.astype(np.float64), axes=1).astype(np.float32)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes checksummed netCDF; `load` gives the same bits back."""
+        data = {"coefficients": (("basis", "field", "latitude", "longitude"), self.coefficients)}
+        attributes = {"annual_harmonics": self.annual, "diurnal_harmonics": self.diurnal}
+        write_netcdf(xr.Dataset(data, {"field": list(self.names)}, attributes), path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Climatology:
+        """Reads what `save` wrote.
+
+        Raises:
+            MissingInputError: there is no such file.
+            CheckpointError: it is damaged, or holds something else.
+        """
+        dataset = read_netcdf(path)
+        try:
+            annual, diurnal = int(dataset.attrs["annual_harmonics"]), int(dataset.attrs["diurnal_harmonics"])
+            coefficients, names = dataset["coefficients"].values, tuple(map(str, dataset["field"].values))
+        except KeyError as error:
+            raise CheckpointError(f"{os.fspath(path)} is no climatology: {error} is missing") from error
+        if len(coefficients) != 1 + 2 * (annual + diurnal) or not np.isfinite(coefficients).all():
+            raise CheckpointError(f"{os.fspath(path)}: coefficients of the wrong number, or not finite")
+        return cls(names, coefficients, annual, diurnal)
+
+
+def _harmonics(times: np.ndarray) -> tuple[int, int]:
+    """Harmonics of the year and of the day that these times can determine."""
+    spacing = np.diff(times).min() if times.size > 1 else _YEAR
+    if times.size == 0 or times[-1] - times[0] + spacing < _YEAR:
+        return 0, 0
+    hours = np.unique(times - times.astype("datetime64[D]")).size
+    return _ANNUAL, min(_DIURNAL, (hours - 1) // 2)
+
+
+def basis(times: Shaped[np.ndarray, " time"], annual: int, diurnal: int) -> Float64[np.ndarray, "time basis"]:
+    """Columns 1, cos Y, sin Y, cos 2Y, ..., cos H, sin H, ...: the values that the coefficients multiply."""
+    columns = [np.ones(times.size)]
+    for angle, count in ((year_angle(times), annual), (hour_angle(times), diurnal)):
+        for order in range(1, count + 1):
+            columns += [np.cos(order * angle), np.sin(order * angle)]
+    return np.stack(columns, axis=1)

@@ -1,0 +1,185 @@
+"""What a file calls things, and what they are: variables, levels, units and coordinates.
+
+Nothing here reads a file. Each question has one answer or a `DataError`; nothing is guessed from magnitudes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pinnwx.constants import STANDARD_GRAVITY
+from pinnwx.errors import DataError
+from pinnwx.variables import Variable, describe
+
+Attributes = Mapping[Any, Any]
+
+# Names of other archives (NCEP/NCAR, CMIP, WeatherBench 2), besides the aliases of the variable table.
+_OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "z": ("hgt", "gh", "zg", "geopotential_height"),
+    "t": ("ta",),
+    "q": ("hus",),
+    "u": ("ua",),
+    "v": ("va",),
+    "msl": ("psl",),
+    "t2m": ("tas", "2_metre_temperature"),
+    "u10": ("uas", "10_metre_u_wind_component"),
+    "v10": ("vas", "10_metre_v_wind_component"),
+    "orography": ("geopotential_at_surface", "surface_altitude", "orog"),
+    "lsm": ("sftlf", "land_area_fraction"),
+}
+
+_COORDINATE_NAMES = {
+    "latitude": "latitude",
+    "lat": "latitude",
+    "longitude": "longitude",
+    "lon": "longitude",
+    "level": "level",
+    "lev": "level",
+    "plev": "level",
+    "pressure_level": "level",
+    "isobaric": "level",
+    "isobaricinhpa": "level",
+    "valid_time": "time",
+    "time": "time",
+}
+_COORDINATE_STANDARD_NAMES = {"latitude": "latitude", "longitude": "longitude", "air_pressure": "level", "time": "time"}
+_LARGEST_LEVEL = 1100  # hPa; a larger number in a name is a year
+
+# Spelled-out and historic units, after `normalise_units` has dealt with powers and slashes.
+_SPELLINGS = {
+    "kelvin": "K", "k": "K", "degk": "K", "degc": "degC", "celsius": "degC", "c": "degC", "°c": "degC",
+    "deg_c": "degC", "degree_celsius": "degC", "degrees_celsius": "degC", "pascal": "Pa", "pascals": "Pa", "pa": "Pa",
+    "hpa": "hPa", "mb": "hPa", "mbar": "hPa", "millibar": "hPa", "millibars": "hPa", "kpa": "kPa", "metre": "m",
+    "metres": "m", "meter": "m", "meters": "m", "gpm": "m", "j kg-1": "m2 s-2",
+    "knot": "kt", "knots": "kt", "kts": "kt", "(0 - 1)": "1", "0-1": "1", "(0-1)": "1", "fraction": "1",
+    "dimensionless": "1", "percent": "%", "proportion": "1", "~": "1",
+}  # fmt: skip
+
+# (from, to): value_to = value_from * factor + offset
+_CONVERSIONS: Mapping[tuple[str, str], tuple[float, float]] = {
+    ("degC", "K"): (1.0, 273.15),
+    ("hPa", "Pa"): (100.0, 0.0),
+    ("kPa", "Pa"): (1000.0, 0.0),
+    ("m", "m2 s-2"): (STANDARD_GRAVITY, 0.0),
+    ("dam", "m2 s-2"): (10 * STANDARD_GRAVITY, 0.0),
+    ("m2 s-2", "m"): (1 / STANDARD_GRAVITY, 0.0),
+    ("km", "m"): (1000.0, 0.0),
+    ("cm", "m"): (0.01, 0.0),
+    ("mm", "m"): (0.001, 0.0),
+    ("m", "mm"): (1000.0, 0.0),
+    ("g kg-1", "kg kg-1"): (0.001, 0.0),
+    ("1", "kg kg-1"): (1.0, 0.0),
+    ("kt", "m s-1"): (1852 / 3600, 0.0),
+    ("km h-1", "m s-1"): (1 / 3.6, 0.0),
+    ("%", "1"): (0.01, 0.0),
+}
+
+
+def normalise_units(text: str) -> str:
+    """One spelling: `m**2 s**-2`, `m^2/s^2` and `m2 s-2` become `m2 s-2`; `degrees_celsius` becomes `degC`."""
+    text = " ".join(str(text).replace("**", "").replace("^", "").split())
+    if text.lower() in _SPELLINGS:
+        return _SPELLINGS[text.lower()]
+    above, *below = (part.strip() for part in text.split("/"))
+    factors = above.split() if above != "1" or not below else []
+    for part in below:
+        for factor in part.split():
+            symbol, power = re.fullmatch(r"(.*?)(-?\d*)", factor).groups()  # type: ignore[union-attr]
+            factors.append(f"{symbol}{-int(power or 1)}")
+    joined = " ".join(factors)
+    return _SPELLINGS.get(joined.lower(), joined)
+
+
+def conversion(units: str, variable: Variable) -> tuple[float, float]:
+    """(factor, offset) with canonical = raw * factor + offset.
+
+    Raises:
+        DataError: the units are not known to convert to those of the variable.
+    """
+    given, wanted = normalise_units(units), normalise_units(variable.units)
+    if given == wanted:
+        return 1.0, 0.0
+    if (given, wanted) not in _CONVERSIONS:
+        known = [source for source, target in _CONVERSIONS if target == wanted]
+        raise DataError(
+            f'units "{units}" do not convert to {variable.units}; known are {", ".join([variable.units, *known])}'
+        )
+    return _CONVERSIONS[given, wanted]
+
+
+def coordinate_role(name: str, attributes: Attributes) -> str | None:
+    """`latitude`, `longitude`, `level`, `time`, or None for anything else."""
+    units = str(attributes.get("units", "")).lower().replace("_", " ")
+    if re.fullmatch(r"degrees? ?n(orth)?", units):
+        return "latitude"
+    if re.fullmatch(r"degrees? ?e(ast)?", units):
+        return "longitude"
+    standard = _COORDINATE_STANDARD_NAMES.get(str(attributes.get("standard_name", "")).lower())
+    return standard or _COORDINATE_NAMES.get(name.lower())
+
+
+def names_of(base: str, variables: Mapping[str, Variable]) -> tuple[str, ...]:
+    """Every lower-case name that a file may give the variable."""
+    own = {base, *variables[base].aliases, *_OTHER_NAMES.get(base, ())}
+    return tuple(sorted((name.lower() for name in own), key=lambda name: (-len(name), name)))
+
+
+def recognise(
+    raw: str, attributes: Attributes, on_levels: bool, variables: Mapping[str, Variable]
+) -> tuple[str, int | None] | None:
+    """The variable that a raw name stands for and the level in that name, or None for a stranger.
+
+    The name decides, with or without a level behind it (`Z`, `geopotential`, `t850`, `geopotential_500`); failing
+    that, the CF standard name where only one variable of the table has it. `on_levels` says that the array has a
+    pressure coordinate. Heights above ground are no pressure levels: `u100` named "100 metre U wind" is a stranger.
+    """
+    name = raw.lower()
+    for base in variables:
+        if name in names_of(base, variables):
+            return base, None
+    match = re.fullmatch(r"(.+?)_?(\d+)(hpa|mb)?", name)
+    above_ground = re.search(r"\b\d+ ?(m|met(re|er)s?)\b", str(attributes.get("long_name", "")).lower())
+    if match and not above_ground and 0 < int(match[2]) <= _LARGEST_LEVEL:
+        for base, entry in variables.items():
+            if entry.on_pressure_levels and match[1] in names_of(base, variables):
+                return base, int(match[2])
+    standard = attributes.get("standard_name")
+    alike = [entry for entry in variables.values() if standard and entry.standard_name == standard]
+    if on_levels:
+        alike = [entry for entry in alike if entry.on_pressure_levels]
+    return (alike[0].name, None) if len(alike) == 1 and alike[0].on_pressure_levels == on_levels else None
+
+
+def level_from_text(text: str, raw: str, base: str, variables: Mapping[str, Variable]) -> int | None:
+    """The pressure level in a folder or file name such as `geopotential_500`, `NCEP_T850.nc` or `x_850hPa.nc`."""
+    names = {raw.lower(), *names_of(base, variables)}
+    pattern = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    match = re.search(rf"(?:^|[^a-z0-9])(?:{pattern})[_-]?(\d{{1,4}})(?:hpa|mb)?(?![a-z0-9])", text.lower())
+    match = match or re.search(r"(?<![a-z0-9])(\d{1,4}) ?(?:hpa|mb)(?![a-z0-9])", text.lower())
+    return int(match[1]) if match and 0 < int(match[1]) <= _LARGEST_LEVEL else None
+
+
+def level_in_hectopascals(value: float, units: str | None, coordinate: str) -> int:
+    """A pressure coordinate value as whole hPa.
+
+    Without units a pressure above 1,100 can only be Pa, and one of up to 1,100 is hPa by the convention of ECMWF,
+    NCEP and WeatherBench.
+
+    Raises:
+        DataError: the units are no pressure, or the level is not a whole number of hPa.
+    """
+    given = normalise_units(units) if units else ("hPa" if value <= _LARGEST_LEVEL else "Pa")
+    factors = {"hPa": 1.0, "Pa": 0.01, "kPa": 10.0}
+    if given not in factors:
+        raise DataError(f'{coordinate} has units "{units}"; only pressure levels in hPa or Pa are understood')
+    level = float(value) * factors[given]
+    if abs(level - round(level)) > 1e-3 or not 0 < level <= _LARGEST_LEVEL:
+        raise DataError(f"{coordinate} = {value:g} {given} is not a whole number of hPa from 1 to {_LARGEST_LEVEL}")
+    return round(level)
+
+
+def canonical_name(base: str, level: int | None, variables: Mapping[str, Variable]) -> Variable:
+    """The entry of the canonical field, such as that of `z500`."""
+    return describe(base if level is None else f"{base}{level}", variables)

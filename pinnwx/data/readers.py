@@ -1,0 +1,142 @@
+"""Finding files and opening them raw: nothing is decoded here except what GRIB decodes by itself.
+
+A format is known by its first bytes, never by its name. netCDF-3 is read with scipy, because the netCDF-4 library
+returns wrong values from a truncated netCDF-3 file without an error.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from pinnwx.errors import DataError, MissingInputError, PinnwxError
+
+Paths = str | os.PathLike | Iterable[str | os.PathLike]
+
+_ZARR_MARKS = (".zgroup", ".zmetadata", "zarr.json", ".zarray")
+_SUFFIXES = {".nc", ".nc4", ".nc3", ".netcdf", ".cdf", ".grib", ".grib1", ".grib2", ".grb", ".grb1", ".grb2"}
+_ENGINES: dict[str, str] = {"netCDF-3": "scipy", "netCDF-4": "netcdf4", "zarr": "zarr"}
+
+
+def find_files(paths: Paths) -> tuple[Path, ...]:
+    """Files and zarr stores, from files, globs and folders (searched recursively); each once, sorted within a path.
+
+    Hidden files and folders are passed over.
+
+    Raises:
+        MissingInputError: a path does not exist, a glob matches nothing, or there is no path.
+    """
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    found: dict[Path, Path] = {}
+    for entry in given:
+        path = Path(entry).expanduser()
+        matches = [path] if path.exists() else map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207
+        matches = list(matches)
+        if not matches:
+            raise MissingInputError(f"no such file or folder: {entry}")
+        for match in matches:
+            for file in _walk(match):
+                found.setdefault(file.resolve(), file)
+    if not found:
+        raise MissingInputError(f"no files in {', '.join(map(str, given)) or 'an empty list of paths'}")
+    return tuple(found.values())
+
+
+def _walk(path: Path) -> Iterator[Path]:
+    if path.is_file() or is_zarr(path):
+        yield path
+        return
+    for child in sorted(path.iterdir()):
+        if not child.name.startswith("."):
+            yield from _walk(child)
+
+
+def is_zarr(path: Path) -> bool:
+    return path.is_dir() and any((path / mark).exists() for mark in _ZARR_MARKS)
+
+
+def identify(path: Path) -> str | None:
+    """`netCDF-3`, `netCDF-4`, `zarr`, `GRIB`, or None for a file that is not gridded data.
+
+    Raises:
+        DataError: the file is named like gridded data but is something else.
+    """
+    if is_zarr(path):
+        return "zarr"
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head[:4] in (b"CDF\x01", b"CDF\x02"):
+        return "netCDF-3"
+    if head[:8] == b"\x89HDF\r\n\x1a\n":
+        return "netCDF-4"
+    if head[:4] == b"GRIB":
+        return "GRIB"
+    if path.suffix.lower() not in _SUFFIXES:
+        return None
+    if not head:
+        raise DataError("the file is empty; fetch it again")
+    if head[:4] == b"CDF\x05":
+        raise DataError("netCDF-3 with 64-bit data (CDF-5) is not read; convert it with nccopy -k netCDF-4")
+    kind = "an HTML page" if head.lstrip()[:1] == b"<" else f"something that starts with {head[:8]!r}"
+    raise DataError(f"not netCDF, GRIB or zarr but {kind}; fetch it again")
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Any failure of a decoding library inside the block means that the file is damaged."""
+    try:
+        yield
+    except PinnwxError:
+        raise
+    except Exception as error:  # the libraries raise anything from OSError to struct.error on a damaged file
+        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise DataError(f"cannot read {what} ({reason}); the file is damaged or incomplete, fetch it again") from error
+
+
+def open_raw(path: Path, format: str) -> list[xr.Dataset]:
+    """Lazy datasets with raw values and attributes; GRIB may hold several, of different levels.
+
+    Raises:
+        DataError: the file is damaged, or GRIB without the `grib` extra.
+    """
+    if format == "GRIB":
+        return _open_grib(path)
+    options: dict[str, Any] = {"chunks": None} if format == "zarr" else {}
+    with reading(f"this {format} file"):
+        return [xr.open_dataset(path, engine=_ENGINES[format], decode_cf=False, cache=False, **options)]  # type: ignore[arg-type]
+
+
+def _open_grib(path: Path) -> list[xr.Dataset]:
+    try:
+        import cfgrib
+    except (ImportError, RuntimeError) as error:
+        raise DataError(f'GRIB needs the extra "grib": pip install "pinnwx[grib]" ({error})') from error
+    with path.open("rb") as file:
+        file.seek(-min(64, path.stat().st_size), os.SEEK_END)
+        if not file.read().rstrip(b"\0").endswith(b"7777"):  # cfgrib would skip the broken message silently
+            raise DataError("the last GRIB message is cut off; fetch the file again")
+    with reading("this GRIB file"):
+        return cfgrib.open_datasets(str(path), backend_kwargs={"indexpath": ""}, cache=False)
+
+
+def check_chunks(dataset: xr.Dataset, path: Path, names: Iterable[str]) -> None:
+    """Refuses a zarr store in which chunks of these arrays are absent: they would read as the fill value.
+
+    Raises:
+        DataError: with the array and the number of absent chunks.
+    """
+    import zarr
+
+    with reading("this zarr store"):
+        group = zarr.open_group(path, mode="r")
+    for name in names:
+        array = group[name]
+        if dataset[name].size and isinstance(array, zarr.Array) and array.nchunks_initialized < array.nchunks:
+            absent = array.nchunks - array.nchunks_initialized
+            raise DataError(f'{absent} of {array.nchunks} chunks of "{name}" are absent; fetch the store again')

@@ -1,0 +1,106 @@
+"""What was found in the files: values that `pinnwx check` prints and writes as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from pinnwx.data.calendar import format_time
+from pinnwx.errors import DataError
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding. An error is what `open_data` refuses; a warning changes nothing that is safe to use."""
+
+    severity: Severity
+    message: str
+    file: str | None = None
+    variable: str | None = None
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.file, self.variable, self.message) if part)
+
+
+class Findings(list[Problem]):
+    """Collects problems; when `strict`, the first error is raised instead."""
+
+    def __init__(self, strict: bool) -> None:
+        super().__init__()
+        self.strict = strict
+
+    def add(self, severity: Severity, message: str, file: str | None = None, variable: str | None = None) -> None:
+        problem = Problem(severity, message, file, variable)
+        if severity == "error" and self.strict:
+            raise DataError(str(problem))
+        if problem not in self:
+            self.append(problem)
+
+    @contextmanager
+    def guard(self, file: str | None = None, variable: str | None = None) -> Iterator[None]:
+        """Turns a `DataError` inside the block into a problem of this file and variable."""
+        try:
+            yield
+        except DataError as error:
+            if self.strict:
+                raise type(error)(str(Problem("error", str(error), file, variable))) from error
+            self.add("error", str(error), file, variable)
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """One file: how it was read, what it holds by canonical name, and what had to be normalised."""
+
+    file: str
+    format: str
+    layout: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    normalised: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Everything found. `steps` counts the times at which all fields are present."""
+
+    files: tuple[FileReport, ...]
+    fields: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    grid: str | None = None
+    start: str | None = None
+    end: str | None = None
+    steps: int = 0
+    step_hours: float | None = None
+    gaps: tuple[tuple[str, str], ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether `open_data` would accept the same files."""
+        return not any(problem.severity == "error" for problem in self.problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, with `ok` first."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+def describe_times(times: np.ndarray) -> dict[str, Any]:
+    """The fields of `CheckReport` that follow from sorted times; a gap is a spacing above the commonest one."""
+    if times.size == 0:
+        return {}
+    found: dict[str, Any] = {"start": format_time(times[0]), "end": format_time(times[-1]), "steps": int(times.size)}
+    if times.size > 1:
+        spacing = np.diff(times)
+        values, counts = np.unique(spacing, return_counts=True)
+        usual = values[counts.argmax()]
+        found["step_hours"] = float(usual / np.timedelta64(1, "h"))
+        found["gaps"] = tuple(
+            (format_time(times[index]), format_time(times[index + 1])) for index in np.flatnonzero(spacing > usual)
+        )
+    return found

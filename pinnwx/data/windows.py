@@ -1,0 +1,34 @@
+"""Training windows: times paired by their timestamps, never by their positions."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int32, Shaped
+
+from pinnwx.errors import UsageError
+
+
+def window_indices(
+    times: Shaped[np.ndarray, " time"], step_hours: float, steps: int
+) -> Int32[np.ndarray, "window steps+1"]:
+    """Rows of indices whose timestamps are exactly t, t + step, ..., t + steps * step.
+
+    A time whose successors are not all present starts no window, so no window spans a gap, whatever the spacing or
+    order of `times`; rows are in the order of t in `times`.
+
+    Raises:
+        UsageError: `step_hours` or `steps` is not positive, or a time stands twice.
+    """
+    if step_hours <= 0 or steps < 0:
+        raise UsageError(f"windows of {steps} steps of {step_hours:g} h: both must be positive")
+    order = np.argsort(times, kind="stable")
+    ascending = times[order].astype("datetime64[ns]")
+    if np.any(ascending[1:] == ascending[:-1]):
+        raise UsageError("a time stands twice; drop the repeated steps first")
+    if times.size == 0:
+        return np.empty((0, steps + 1), np.int32)
+    step = np.timedelta64(round(step_hours * 3.6e12), "ns")
+    wanted = times.astype("datetime64[ns]")[:, None] + step * np.arange(steps + 1)
+    position = np.minimum(np.searchsorted(ascending, wanted), times.size - 1)
+    complete = (ascending[position] == wanted).all(axis=1)
+    return order[position[complete]].astype(np.int32)
