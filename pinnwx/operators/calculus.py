@@ -1,0 +1,160 @@
+"""Gradient, divergence, curl and Laplacian on the sphere, second order, with true areas and lengths."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pinnwx.constants import EARTH_RADIUS
+from pinnwx.grid import Grid
+from pinnwx.operators.polar import cap_groups, zonal_group_mean
+from pinnwx.operators.stencils import FaceVector, constant, pad, slab
+
+
+def face_divergence(
+    flux: FaceVector, grid: Grid, groups: tuple[int, ...] | None = None
+) -> Float[Array, "*batch lat lon"]:
+    """Outflow of a flux density through the faces of each cell, over its area: 1/A sum_faces F_n L.
+
+    Its area integral is the flux through the outer boundary, zero on the globe. A row on a pole is one cap and
+    gets one value; `groups` (see `polar`) asks the same of blocks of cells in other rows.
+    """
+    through_east = flux.east * constant(grid.east_face_length[:, None], flux.east)
+    through_north = flux.north * constant(grid.north_face_length[:, None], flux.north)
+    zonal = through_east - jnp.roll(through_east, 1, axis=-1) if grid.is_periodic else jnp.diff(through_east, axis=-1)
+    outflow = zonal + jnp.diff(through_north, axis=-2)
+    outflow = outflow * constant(1 / grid.cell_area[:, None], outflow)
+    return zonal_group_mean(outflow, grid, groups or cap_groups(grid))
+
+
+def face_mean(
+    field: Float[Array, "*batch lat lon"],
+    grid: Grid,
+    *,
+    sign: float = 1.0,
+    boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
+) -> FaceVector:
+    """The mean of the two cells beside each face."""
+    west, east, south, north = _beside_faces(field, grid, sign, boundary)
+    return FaceVector(0.5 * (west + east), 0.5 * (south + north))
+
+
+def face_gradient(
+    field: Float[Array, "*batch lat lon"],
+    grid: Grid,
+    boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
+    groups: tuple[int, ...] | None = None,
+) -> FaceVector:
+    """The derivative normal to each face: difference of the two cells beside it over the distance of their centres.
+
+    With `groups`, east of a cell lies the next group, that many cells away.
+    """
+    west, east, south, north = _beside_faces(field, grid, 1.0, boundary)
+    return FaceVector(
+        (east - west) * constant(1 / zonal_distance(grid, groups)[:, None], field),
+        (north - south) * (1 / grid.meridional_spacing),
+    )
+
+
+def gradient(
+    field: Float[Array, "*batch lat lon"],
+    grid: Grid,
+    boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
+) -> tuple[Float[Array, "*batch lat lon"], Float[Array, "*batch lat lon"]]:
+    """(dq/dx, dq/dy) at the cell centres by centred differences, x eastward and y northward [per metre].
+
+    In a row on a pole the gradient is one vector, taken from the first zonal wave of the row beside it, and given
+    in each column by its components along that column's east and north.
+    """
+    rows, columns = grid.shape
+    padded = pad(field, grid, 1, boundary=boundary)
+    middle = slab(padded, 1, rows, -2)
+    eastward = (slab(middle, 2, columns, -1) - slab(middle, 0, columns, -1)) * constant(
+        0.5 / zonal_distance(grid)[:, None], field
+    )
+    centre = slab(padded, 1, columns, -1)
+    northward = (slab(centre, 2, rows, -2) - slab(centre, 0, rows, -2)) * (0.5 / grid.meridional_spacing)
+    if grid.has_pole_rows:
+        south, north = _pole_gradient(field, grid, 1, 1.0), _pole_gradient(field, grid, rows - 2, -1.0)
+        eastward = jnp.concatenate([south[0], slab(eastward, 1, rows - 2, -2), north[0]], axis=-2)
+        northward = jnp.concatenate([south[1], slab(northward, 1, rows - 2, -2), north[1]], axis=-2)
+    return eastward, northward
+
+
+def divergence(
+    eastward: Float[Array, "*batch lat lon"],
+    northward: Float[Array, "*batch lat lon"],
+    grid: Grid,
+    boundary: tuple[Array, Array] | None = None,
+) -> Float[Array, "*batch lat lon"]:
+    """du/dx + 1/cos(lat) d(v cos(lat))/dy of a vector given at the cell centres, in flux form.
+
+    Integrates to zero over the globe. `boundary` holds the padded components on a regional grid.
+    """
+    beyond = boundary or (None, None)
+    return face_divergence(
+        FaceVector(
+            face_mean(eastward, grid, sign=-1.0, boundary=beyond[0]).east,
+            face_mean(northward, grid, sign=-1.0, boundary=beyond[1]).north,
+        ),
+        grid,
+    )
+
+
+def curl(
+    eastward: Float[Array, "*batch lat lon"],
+    northward: Float[Array, "*batch lat lon"],
+    grid: Grid,
+    boundary: tuple[Array, Array] | None = None,
+) -> Float[Array, "*batch lat lon"]:
+    """dv/dx - 1/cos(lat) d(u cos(lat))/dy: the divergence of the vector turned clockwise by 90 degrees."""
+    beyond = None if boundary is None else (boundary[1], -boundary[0])
+    return divergence(northward, -eastward, grid, beyond)
+
+
+def laplacian(
+    field: Float[Array, "*batch lat lon"],
+    grid: Grid,
+    boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
+) -> Float[Array, "*batch lat lon"]:
+    """div(grad q) in flux form [per square metre].
+
+    Symmetric under the area-weighted inner product and never positive; integrates to zero over the globe.
+    `poisson.inverse_laplacian` inverts it to solver precision.
+    """
+    return face_divergence(face_gradient(field, grid, boundary), grid)
+
+
+def zonal_distance(grid: Grid, groups: tuple[int, ...] | None = None) -> np.ndarray:
+    """Distance between the centres of zonal neighbours, or of groups [m], (rows,); infinite on a pole row."""
+    distance = EARTH_RADIUS * np.cos(grid.latitude_radians) * np.deg2rad(grid.longitude_spacing)
+    distance = np.where(distance > 1e-9 * EARTH_RADIUS, distance, np.inf)
+    return distance * np.asarray(groups or 1)
+
+
+def _beside_faces(field, grid, sign, boundary):
+    """The cells west and east of each east face, and south and north of each north face."""
+    rows, columns = grid.shape
+    padded = pad(field, grid, 1, sign=sign, boundary=boundary)
+    middle, centre = slab(padded, 1, rows, -2), slab(padded, 1, columns, -1)
+    first, faces = (1, columns) if grid.is_periodic else (0, columns + 1)
+    return (
+        slab(middle, first, faces, -1),
+        slab(middle, first + 1, faces, -1),
+        slab(centre, 0, rows + 1, -2),
+        slab(centre, 1, rows + 1, -2),
+    )
+
+
+def _pole_gradient(field, grid, row, outward):
+    """East and north components on a pole, (..., 1, lon), of the gradient that the row beside it has.
+
+    `outward` is the sign of north along a meridian that leaves the pole: 1 at the south pole, -1 at the north.
+    """
+    longitude = grid.longitude_radians
+    cosine, sine = constant(np.cos(longitude), field), constant(np.sin(longitude), field)
+    beside = slab(field, row, 1, -2)
+    x = jnp.mean(beside * cosine, axis=-1, keepdims=True) * (2 / grid.meridional_spacing)
+    y = jnp.mean(beside * sine, axis=-1, keepdims=True) * (2 / grid.meridional_spacing)
+    return y * cosine - x * sine, outward * (x * cosine + y * sine)

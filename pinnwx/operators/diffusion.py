@@ -1,0 +1,84 @@
+"""Diffusion: explicit with any coefficient; implicit, exact and scale-selective with one number."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from pinnwx.grid import Grid
+from pinnwx.operators.calculus import face_divergence, face_gradient, face_mean
+from pinnwx.operators.poisson import function_of_laplacian, inverse_laplacian, solve_helmholtz
+from pinnwx.operators.stencils import FaceVector
+
+
+def diffusive_tendency(
+    field: Float[Array, "*batch lat lon"],
+    diffusivity: float | Float[Array, "*cells"],
+    grid: Grid,
+    boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
+    groups: tuple[int, ...] | None = None,
+) -> Float[Array, "*batch lat lon"]:
+    """div(kappa grad q) in flux form [units of q per second].
+
+    Keeps the area integral on the globe. An explicit Euler step makes no new extrema while
+    `stability.diffusion_number` is at most 1.
+
+    Args:
+        field: q.
+        diffusivity: kappa >= 0 [m2 s-1], one number or at the cell centres, `(*batch, lat, lon)`; at a face it is the
+            mean of the two cells.
+        grid: the geometry.
+        boundary: q around a regional grid.
+        groups: see `polar.zonal_groups`; the field must hold one value a group.
+    """
+    slope = face_gradient(field, grid, boundary, groups)
+    if jnp.ndim(diffusivity) == 0:
+        flux = FaceVector(diffusivity * slope.east, diffusivity * slope.north)
+    else:
+        at_faces = face_mean(jnp.asarray(diffusivity), grid)
+        flux = FaceVector(at_faces.east * slope.east, at_faces.north * slope.north)
+    return face_divergence(flux, grid, groups)
+
+
+def implicit_diffusion(
+    field: Float[Array, "*batch lat lon"],
+    diffusivity: ArrayLike,
+    grid: Grid,
+    dt: ArrayLike,
+    boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
+) -> Float[Array, "*batch lat lon"]:
+    """The field after one backward Euler step of diffusion with one kappa >= 0 [m2 s-1]: stable for any `dt` [s].
+
+    Keeps the area integral on the globe, signs and bounds.
+    """
+    return solve_helmholtz(field, grid, jnp.asarray(diffusivity, field.dtype) * dt, boundary)
+
+
+def exact_diffusion(
+    field: Float[Array, "*batch lat lon"],
+    diffusivity: ArrayLike,
+    grid: Grid,
+    dt: ArrayLike,
+    boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
+) -> Float[Array, "*batch lat lon"]:
+    """The field after diffusing for a time `dt` [s] with one kappa >= 0 [m2 s-1], without error in time.
+
+    exp(kappa dt laplacian) q: keeps the area integral on the globe, signs and bounds; two half steps are one step.
+    """
+    exponent = jnp.asarray(diffusivity, field.dtype) * dt
+    steady = 0.0 if boundary is None or grid.is_global else inverse_laplacian(jnp.zeros_like(field), grid, boundary)
+    return steady + function_of_laplacian(
+        field - steady, grid, lambda decay: jnp.exp(-exponent * decay), fixed_edge=boundary is not None
+    )
+
+
+def hyperdiffusion(
+    field: Float[Array, "*batch lat lon"], grid: Grid, dt: ArrayLike, damping_time: float, order: int = 2
+) -> Float[Array, "*batch lat lon"]:
+    """The field after a time `dt` [s] of decay by -(-laplacian)^order, the shortest wave's taking `damping_time` [s].
+
+    The shortest wave is two rows long. Keeps the area integral on the globe; above order 1 it may make small new extrema.
+    """
+    shortest = 4 / grid.meridional_spacing**2
+    rate = jnp.asarray(dt, field.dtype) / damping_time
+    return function_of_laplacian(field, grid, lambda decay: jnp.exp(-rate * (decay / shortest) ** order))

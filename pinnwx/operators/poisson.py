@@ -1,0 +1,143 @@
+"""Functions of the Laplacian: inverse, Helmholtz solve, exponential; exact for the Laplacian of `calculus`.
+
+The discrete Laplacian separates into waves in longitude and, for each of them, a symmetric operator in latitude. Its
+eigenvectors, the discrete spherical harmonics of the grid, are found once per grid; then any function of it is two
+small matrix products there and two back. All are linear, differentiable and self-adjoint under the area-weighted
+inner product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, ArrayLike, Float
+
+from pinnwx.grid import Grid
+from pinnwx.operators.calculus import laplacian, zonal_distance
+from pinnwx.operators.stencils import constant
+
+
+class _Modes(NamedTuple):
+    """Eigenvectors of the Laplacian, float64.
+
+    Attributes:
+        zonal: (columns, waves, phases), orthonormal; two phases on a periodic grid, one on a regional one.
+        analysis: (waves, rows, modes): from rows to modes.
+        synthesis: (waves, rows, modes): and back.
+        decay: (modes, waves, 1): eigenvalues of minus the Laplacian [m-2]; exactly zero for the constant.
+    """
+
+    zonal: np.ndarray
+    analysis: np.ndarray
+    synthesis: np.ndarray
+    decay: np.ndarray
+
+
+def function_of_laplacian(
+    field: Float[Array, "*batch lat lon"], grid: Grid, function: Callable[[Array], Array], fixed_edge: bool = False
+) -> Float[Array, "*batch lat lon"]:
+    """f(-laplacian) applied to a field.
+
+    Args:
+        field: any; a row on a pole is taken as one value, its mean.
+        grid: the geometry.
+        function: f, from eigenvalues of minus the Laplacian [m-2], zero or more, to factors.
+        fixed_edge: on a regional grid, zero beyond the edge instead of zero normal gradient.
+    """
+    modes = _modes(grid, fixed_edge and not grid.is_global)
+    zonal = constant(modes.zonal, field)
+    factors = function(jnp.asarray(modes.decay, field.dtype))
+    precise = {"precision": lax.Precision.HIGHEST}
+    waves = jnp.einsum("...jc,cmp->...jmp", field, zonal, **precise)
+    spectrum = jnp.einsum("...jmp,mjn->...nmp", waves, constant(modes.analysis, field), **precise)
+    waves = jnp.einsum("...nmp,mjn->...jmp", spectrum * factors, constant(modes.synthesis, field), **precise)
+    return jnp.einsum("...jmp,cmp->...jc", waves, zonal, **precise)
+
+
+def inverse_laplacian(
+    field: Float[Array, "*batch lat lon"],
+    grid: Grid,
+    boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
+) -> Float[Array, "*batch lat lon"]:
+    """The solution x of laplacian(x) = field.
+
+    On the globe, and on a regional grid without `boundary` (zero normal gradient), the area mean of the field has no
+    solution and is left out, and x has area mean zero. With `boundary` x takes its values beyond the edge.
+    """
+    if boundary is not None and not grid.is_global:
+        field = field - laplacian(jnp.zeros_like(field), grid, boundary)
+
+    def inverse(decay):
+        return jnp.where(decay > 0, -1 / jnp.where(decay > 0, decay, 1), 0)
+
+    return function_of_laplacian(field, grid, inverse, fixed_edge=boundary is not None)
+
+
+def solve_helmholtz(
+    field: Float[Array, "*batch lat lon"],
+    grid: Grid,
+    coefficient: ArrayLike,
+    boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
+) -> Float[Array, "*batch lat lon"]:
+    """The solution x of x - coefficient laplacian(x) = field, for a coefficient >= 0 [m2].
+
+    Keeps the area integral on the globe, and makes no new extrema.
+    """
+    coefficient = jnp.asarray(coefficient, field.dtype)
+    if boundary is not None and not grid.is_global:
+        field = field + coefficient * laplacian(jnp.zeros_like(field), grid, boundary)
+    return function_of_laplacian(
+        field, grid, lambda decay: 1 / (1 + coefficient * decay), fixed_edge=boundary is not None
+    )
+
+
+@lru_cache(maxsize=8)
+def _modes(grid: Grid, fixed_edge: bool) -> _Modes:
+    zonal, bend = _zonal_waves(grid.shape[1], grid.is_periodic, fixed_edge)
+    area = grid.cell_area
+    across = grid.east_face_length / (zonal_distance(grid) * area)
+    along = grid.north_face_length / grid.meridional_spacing
+    if not fixed_edge:
+        along[[0, -1]] = 0  # nothing passes a closed pole, or an edge of zero normal gradient
+
+    # similar to the Laplacian by the square root of the area, hence symmetric
+    root = np.sqrt(area)
+    latitude = np.diag(-(along[:-1] + along[1:]) / area)
+    coupling = along[1:-1] / (root[:-1] * root[1:])
+    latitude += np.diag(coupling, 1) + np.diag(coupling, -1)
+    symmetric = latitude + bend[:, None, None] * np.diag(across)
+    caps = [0, -1] if grid.has_pole_rows else []
+    for cap in caps:  # a pole row is one value: it takes no part in waves
+        symmetric[1:, cap, :] = symmetric[1:, :, cap] = 0
+    scale = grid.meridional_spacing**2
+    values, vectors = np.linalg.eigh(symmetric * scale)
+    decay = np.maximum(-values / scale, 0)
+    for cap in caps:
+        vectors[1:, cap] = 0
+    if not fixed_edge:
+        decay[0, -1] = 0  # the constant
+    weight = root[:, None] / np.sqrt(area.mean())
+    return _Modes(zonal, vectors * weight, vectors / weight, decay.T[:, :, None])
+
+
+def _zonal_waves(columns: int, periodic: bool, fixed_edge: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal eigenvectors (columns, waves, phases) of the second difference, and its eigenvalues (waves,)."""
+    index = np.arange(columns)[:, None]
+    if periodic:
+        wave = np.arange(columns // 2 + 1)
+        angle, phase = 2 * np.pi * wave / columns, 2 * np.pi * (index * wave % columns) / columns
+        vectors = np.stack([np.cos(phase), np.sin(phase)], axis=-1)
+    elif fixed_edge:
+        angle = np.pi * np.arange(1, columns + 1) / (columns + 1)
+        vectors = np.sin(angle * (index + 1))[..., None]
+    else:
+        angle = np.pi * np.arange(columns) / columns
+        vectors = np.cos(angle * (index + 0.5))[..., None]
+    length = np.linalg.norm(vectors, axis=0)
+    vectors = np.where(length > 1e-6, vectors / np.maximum(length, 1e-6), 0)
+    return vectors, -((2 * np.sin(angle / 2)) ** 2)

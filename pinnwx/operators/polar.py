@@ -1,0 +1,83 @@
+"""The rows near the poles: a pole row is one polar cap, and narrow cells may be grouped into wider ones.
+
+A group is a block of neighbouring cells of one row that hold one common value: a cell of a reduced grid. The mean
+over the group of a flux divergence is the divergence over the group's outline, because fluxes between members
+cancel; so transport keeps its guarantees, and its time step is set by the width of the group, not of the cell.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pinnwx.errors import GridError
+from pinnwx.grid import Grid
+from pinnwx.operators.stencils import FaceVector, slab
+
+
+def cap_groups(grid: Grid) -> tuple[int, ...]:
+    """One cell a group, but for a row on a pole, which is one group: the least grouping that is true geometry."""
+    rows, columns = grid.shape
+    ends = columns if grid.has_pole_rows else 1
+    return (ends, *(1,) * (rows - 2), ends)
+
+
+def zonal_groups(grid: Grid, smallest_spacing: float) -> tuple[int, ...]:
+    """Cells a group for every row, so that each group is at least `smallest_spacing` metres wide.
+
+    A group size is the smallest power of two that does it and divides the columns, else the smallest divisor, else
+    the whole row. Pole rows are always one group; a regional grid is never grouped.
+    """
+    rows, columns = grid.shape
+    if not grid.is_periodic:
+        return (1,) * rows
+    divisors = [size for size in range(1, columns + 1) if columns % size == 0]
+    divisors.sort(key=lambda size: (size & (size - 1) != 0, size))  # powers of two first
+    return tuple(
+        max(cap, next((size for size in divisors if size * width >= smallest_spacing), columns))
+        for cap, width in zip(cap_groups(grid), grid.zonal_spacing, strict=True)
+    )
+
+
+def zonal_group_mean(
+    field: Float[Array, "*batch lat lon"], grid: Grid, groups: tuple[int, ...]
+) -> Float[Array, "*batch lat lon"]:
+    """The mean over each group of neighbouring cells, given to every member.
+
+    Keeps the area integral of every row (its cells have equal area), bounds and constants; a projection.
+
+    Raises:
+        GridError: a group size does not divide the columns.
+    """
+    rows, columns = grid.shape
+    if len(groups) != rows or any(columns % size for size in groups):
+        raise GridError(f"groups {groups} do not divide {rows} rows of {columns} columns; use zonal_groups")
+    if max(groups) == 1:
+        return field
+    blocks, start = [], 0
+    for size, run in groupby(groups):
+        count = len(list(run))
+        block = slab(field, start, count, -2)
+        if size > 1:
+            split = block.reshape(*block.shape[:-1], columns // size, size)
+            block = jnp.broadcast_to(split.mean(-1, keepdims=True), split.shape).reshape(block.shape)
+        blocks.append(block)
+        start += count
+    return jnp.concatenate(blocks, axis=-2)
+
+
+def between_groups(grid: Grid, groups: tuple[int, ...]) -> np.ndarray:
+    """Whether an east face separates two groups, (rows, east faces); false between members of one group."""
+    rows, columns = grid.shape
+    if not grid.is_periodic:
+        return np.ones((rows, columns + 1), dtype=bool)
+    sizes = np.asarray(groups)[:, None]
+    return ((np.arange(1, columns + 1) % sizes) == 0) & (sizes < columns)
+
+
+def close_group_faces(velocity: FaceVector, grid: Grid, groups: tuple[int, ...]) -> FaceVector:
+    """Face velocities with those between members of one group set to zero: they move nothing out of the group."""
+    return FaceVector(jnp.where(between_groups(grid, groups), velocity.east, 0), velocity.north)
