@@ -6,12 +6,12 @@ Nothing here reads a file. Each question has one answer or a `DataError`; nothin
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pinnwx.constants import STANDARD_GRAVITY
 from pinnwx.errors import DataError
-from pinnwx.variables import Variable, describe
+from pinnwx.variables import Variable
 
 Attributes = Mapping[Any, Any]
 
@@ -152,9 +152,11 @@ def recognise(
     return (alike[0].name, None) if len(alike) == 1 and alike[0].on_pressure_levels == on_levels else None
 
 
-def level_from_text(text: str, raw: str, base: str, variables: Mapping[str, Variable]) -> int | None:
-    """The pressure level in a folder or file name such as `geopotential_500`, `NCEP_T850.nc` or `x_850hPa.nc`."""
-    names = {raw.lower(), *names_of(base, variables)}
+def level_from_text(text: str, names: Iterable[str]) -> int | None:
+    """The pressure level in a folder or file name such as `geopotential_500`, `NCEP_T850.nc` or `x_850hPa.nc`.
+
+    `names` are those of the variable, in lower case; a number above 1,100 is a year, not a level.
+    """
     pattern = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
     match = re.search(rf"(?:^|[^a-z0-9])(?:{pattern})[_-]?(\d{{1,4}})(?:hpa|mb)?(?![a-z0-9])", text.lower())
     match = match or re.search(r"(?<![a-z0-9])(\d{1,4}) ?(?:hpa|mb)(?![a-z0-9])", text.lower())
@@ -178,8 +180,3 @@ def level_in_hectopascals(value: float, units: str | None, coordinate: str) -> i
     if abs(level - round(level)) > 1e-3 or not 0 < level <= _LARGEST_LEVEL:
         raise DataError(f"{coordinate} = {value:g} {given} is not a whole number of hPa from 1 to {_LARGEST_LEVEL}")
     return round(level)
-
-
-def canonical_name(base: str, level: int | None, variables: Mapping[str, Variable]) -> Variable:
-    """The entry of the canonical field, such as that of `z500`."""
-    return describe(base if level is None else f"{base}{level}", variables)

@@ -41,20 +41,21 @@ def find_files(paths: Paths) -> tuple[Path, ...]:
         if not matches:
             raise MissingInputError(f"no such file or folder: {entry}")
         for match in matches:
-            for file in _walk(match):
+            for file in _walk(match, set()):
                 found.setdefault(file.resolve(), file)
     if not found:
         raise MissingInputError(f"no files in {', '.join(map(str, given)) or 'an empty list of paths'}")
     return tuple(found.values())
 
 
-def _walk(path: Path) -> Iterator[Path]:
+def _walk(path: Path, seen: set[Path]) -> Iterator[Path]:
     if path.is_file() or is_zarr(path):
         yield path
-        return
-    for child in sorted(path.iterdir()):
-        if not child.name.startswith("."):
-            yield from _walk(child)
+    elif path.is_dir() and path.resolve() not in seen:  # links may run in circles
+        seen.add(path.resolve())
+        for child in sorted(path.iterdir()):
+            if not child.name.startswith("."):
+                yield from _walk(child, seen)
 
 
 def is_zarr(path: Path) -> bool:
@@ -69,8 +70,11 @@ def identify(path: Path) -> str | None:
     """
     if is_zarr(path):
         return "zarr"
-    with path.open("rb") as file:
-        head = file.read(512)
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise DataError(f"cannot be opened ({error.strerror})") from error
     if head[:4] in (b"CDF\x01", b"CDF\x02"):
         return "netCDF-3"
     if head[:8] == b"\x89HDF\r\n\x1a\n":
@@ -125,7 +129,7 @@ def _open_grib(path: Path) -> list[xr.Dataset]:
         return cfgrib.open_datasets(str(path), backend_kwargs={"indexpath": ""}, cache=False)
 
 
-def check_chunks(dataset: xr.Dataset, path: Path, names: Iterable[str]) -> None:
+def check_chunks(path: Path, names: Iterable[str]) -> None:
     """Refuses a zarr store in which chunks of these arrays are absent: they would read as the fill value.
 
     Raises:
@@ -133,10 +137,12 @@ def check_chunks(dataset: xr.Dataset, path: Path, names: Iterable[str]) -> None:
     """
     import zarr
 
-    with reading("this zarr store"):
-        group = zarr.open_group(path, mode="r")
-    for name in names:
-        array = group[name]
-        if dataset[name].size and isinstance(array, zarr.Array) and array.nchunks_initialized < array.nchunks:
+    for name in sorted(names):
+        with reading("this zarr store"):
+            array = zarr.open_array(path, path=name, mode="r")
             absent = array.nchunks - array.nchunks_initialized
-            raise DataError(f'{absent} of {array.nchunks} chunks of "{name}" are absent; fetch the store again')
+        if absent:
+            raise DataError(
+                f'{absent} of {array.nchunks} chunks of "{name}" are absent; fetch the store again, '
+                "or write it with write_empty_chunks=True if they are empty on purpose"
+            )

@@ -1,0 +1,219 @@
+"""From files to pieces: every field of the variable table that a file holds, whatever its layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from pinnwx.data.conventions import conversion, level_from_text, names_of, recognise
+from pinnwx.data.coordinates import Axes, axes_of, grid_of, pressure_levels, valid_times
+from pinnwx.data.piece import Piece
+from pinnwx.data.readers import Paths, check_chunks, find_files, identify, open_raw
+from pinnwx.data.report import FileReport, Findings
+from pinnwx.errors import DataError
+from pinnwx.variables import Variable, describe
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """A variable of the table that cannot be used as it stands, and why."""
+
+    base: str
+    message: str
+
+
+@dataclass
+class Survey:
+    """What a set of files holds."""
+
+    pieces: list[Piece] = field(default_factory=list)
+    reports: list[FileReport] = field(default_factory=list)
+    unresolved: list[Unresolved] = field(default_factory=list)
+
+
+@contextmanager
+def surveyed(
+    paths: Paths, variables: Mapping[str, Variable], levels: Mapping[str, int] | None, findings: Findings
+) -> Iterator[Survey]:
+    """Opens every file; they stay open inside the block, because pieces are lazy.
+
+    Raises:
+        MissingInputError: no such file.
+        DataError: a file is damaged, if `findings` are strict.
+    """
+    survey = Survey()
+    with ExitStack() as stack:
+        for path in find_files(paths):
+            file = f"{path.parent.name}/{path.name}".lstrip("/")
+            report = FileReport(file, "unreadable")
+            with findings.guard(file=file):
+                kind = identify(path)
+                report = FileReport(file, kind or "not gridded data")
+                readers = []
+                for dataset in open_raw(path, kind) if kind else ():
+                    stack.callback(dataset.close)
+                    reader = DatasetReader(dataset, path, file, variables, levels or {})
+                    reader.survey()
+                    if kind == "zarr":
+                        check_chunks(path, {piece.raw for piece in reader.pieces})
+                    readers.append(reader)
+                    survey.pieces += reader.pieces
+                    survey.unresolved += reader.unresolved
+                    for message in reader.warnings:
+                        findings.add("warning", message, file)
+                report = _file_report(file, kind, path, readers)
+            survey.reports.append(report)
+        yield survey
+
+
+class DatasetReader:
+    """Finds the fields of one raw dataset and notes what has to be normalised."""
+
+    def __init__(
+        self, dataset: xr.Dataset, path: Path, file: str, variables: Mapping[str, Variable], levels: Mapping[str, int]
+    ) -> None:
+        self.dataset, self.path, self.file, self.variables, self.levels = dataset, path, file, variables, levels
+        self.pieces: list[Piece] = []
+        self.ignored: list[str] = []
+        self.unresolved: list[Unresolved] = []
+        self.normalised: dict[str, None] = {}  # in order, each once
+        self.warnings: dict[str, None] = {}
+
+    def survey(self) -> None:
+        """Fills `pieces`, `ignored` and `unresolved`."""
+        for name in self.dataset.variables:
+            if name in self.dataset.dims or self.dataset[name].ndim < 2:
+                continue
+            array = self.dataset[name]
+            axes = axes_of(self.dataset, array)
+            recognised = recognise(str(name), array.attrs, "level" in axes, self.variables)
+            if recognised is None or "latitude" not in axes or "longitude" not in axes:
+                self.ignored.append(str(name))
+                continue
+            try:
+                self.pieces += self._pieces(array, axes, *recognised)
+            except DataError as error:
+                self.unresolved.append(Unresolved(recognised[0], f"{self.file}: {name}: {error}"))
+
+    def _pieces(self, array: xr.DataArray, axes: Axes, base: str, level: int | None) -> list[Piece]:
+        entry = self.variables[base]
+        grid, rows, columns, notes = grid_of(axes)
+        times, time_dim = (None, None) if entry.static else self._times(axes)
+        levels, level_dim = self._levels(array, axes, base, level)
+        selection = self._selection(array, axes, entry, level_dim)
+        dims = (time_dim, axes["latitude"][0], axes["longitude"][0])
+        factor, offset = self._conversion(array, entry)
+        self.normalised |= dict.fromkeys([*notes, *_order_and_type(array, dims)])
+        return [
+            Piece(
+                describe(base if hectopascals is None else f"{base}{hectopascals}", self.variables),
+                str(array.name), self.file, array,
+                selection if level_dim is None else {**selection, level_dim: index},
+                dims, times, grid, rows, columns, factor, offset,
+            )
+            for index, hectopascals in enumerate(levels)
+        ]  # fmt: skip
+
+    def _times(self, axes: Axes) -> tuple[np.ndarray, str | None]:
+        times, dim = valid_times(self.dataset, axes)
+        if np.any(np.diff(times) < np.timedelta64(0)):
+            self.warnings["times are not in order; sorted"] = None
+        if "expver" in self.dataset.variables:
+            versions = np.unique(self.dataset["expver"].to_numpy().astype(int))
+            if versions.size > 1:
+                listed = " and ".join(map(str, versions))
+                self.normalised[f"expver {listed} merged; where it is not 1 the data are preliminary"] = None
+        return times, dim
+
+    def _levels(
+        self, array: xr.DataArray, axes: Axes, base: str, level: int | None
+    ) -> tuple[Sequence[int | None], str | None]:
+        """(levels in hPa, level dimension): from a coordinate, else the name, the path or the option."""
+        if not self.variables[base].on_pressure_levels:
+            return [None], None
+        found, dim = pressure_levels(self.dataset, axes)
+        if found:
+            return found, dim
+        if level is not None:
+            return [level], None
+        for place, text in (("file", self.path.stem), ("folder", self.path.parent.name)):
+            number = level_from_text(text, {str(array.name).lower(), *names_of(base, self.variables)})
+            if number is not None:
+                self.normalised[f"level {number} hPa of {base} from the {place} name"] = None
+                return [number], None
+        if base in self.levels:
+            self.normalised[f"level {self.levels[base]} hPa of {base} as given"] = None
+            return [self.levels[base]], None
+        raise DataError(
+            f"its level is in no coordinate, file name or folder name; say which it is, as levels {base}=500"
+        )
+
+    def _selection(self, array: xr.DataArray, axes: Axes, entry: Variable, level_dim: str | None) -> dict[str, int]:
+        """Dimensions of length one (`expver` is merged when read); a static field is the first of its times."""
+        kept = {axes["latitude"][0], axes["longitude"][0], "expver", level_dim}
+        if "time" in axes:
+            time = axes["time"][0]
+            kept.add(time)
+            if entry.static and array.sizes[time] > 1:
+                self.normalised[f"{array.name}: the first of {array.sizes[time]} times taken"] = None
+        extra = {str(dim): array.sizes[dim] for dim in array.dims if dim not in kept}
+        for dim, size in extra.items():
+            if size > 1:
+                raise DataError(f'has {size} values along "{dim}"; select one of them first')
+        if entry.static and "time" in axes:
+            extra[axes["time"][0]] = 1
+        return dict.fromkeys(extra, 0)
+
+    def _conversion(self, array: xr.DataArray, entry: Variable) -> tuple[float, float]:
+        units = str(array.attrs.get("units", "")).strip()
+        if not units:
+            if entry.units != "1":
+                self.warnings[f"{array.name} has no units; taken as {entry.units}, which its range allows"] = None
+            return 1.0, 0.0
+        factor, offset = conversion(units, entry)
+        if (factor, offset) != (1.0, 0.0):
+            self.normalised[f"{array.name} converted from {units} to {entry.units}"] = None
+        return factor, offset
+
+
+def _order_and_type(array: xr.DataArray, dims: tuple[str | None, str, str]) -> list[str]:
+    notes = []
+    kept = [str(dim) for dim in array.dims if dim in dims]
+    if kept != [dim for dim in dims if dim in kept]:
+        notes.append(f"transposed from ({', '.join(map(str, array.dims))})")
+    if "scale_factor" in array.attrs or "add_offset" in array.attrs:
+        notes.append(f"unpacked from {array.dtype}")
+    elif array.dtype.newbyteorder("=") != np.float32:
+        notes.append(f"{array.dtype} to float32")
+    return notes
+
+
+def _file_report(file: str, kind: str | None, path: Path, readers: Sequence[DatasetReader]) -> FileReport:
+    names: dict[str, list[str]] = {}
+    for piece in (piece for reader in readers for piece in reader.pieces):
+        names.setdefault(piece.raw, []).append(piece.name)
+    coordinates = {str(name) for reader in readers for name in reader.dataset.variables}
+    return FileReport(
+        file,
+        kind or "not gridded data",
+        _layout(coordinates, path, kind) if kind else "",
+        {raw: ", ".join(found) for raw, found in names.items()},
+        tuple(name for reader in readers for name in reader.ignored),
+        tuple(dict.fromkeys(note for reader in readers for note in reader.normalised)),
+    )
+
+
+def _layout(names: set[str], path: Path, kind: str) -> str:
+    """The archive that writes files like this one, for people to read; nothing depends on it."""
+    if kind in ("GRIB", "zarr"):
+        return {"GRIB": "cfgrib", "zarr": "WeatherBench 2 or ARCO-ERA5"}[kind]
+    if {"valid_time", "expver"} & names:
+        return "Climate Data Store since 2024"
+    if "lat" in names:
+        return "WeatherBench 1" if path.stem.startswith(path.parent.name) else "NCEP"
+    return "CF"
