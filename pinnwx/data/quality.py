@@ -24,7 +24,9 @@ _STEPS = 256  # scored at once
 
 def missing_steps(values: Float32[np.ndarray, "time lat lon"]) -> Bool[np.ndarray, " time"]:
     """Steps that hold no value at all: they count as absent, not as damaged."""
-    return np.asarray(np.isnan(values).all(axis=(1, 2)))
+    missing = np.isnan(values[:, 0, 0])
+    missing[missing] = np.isnan(values[missing]).all(axis=(1, 2))
+    return missing
 
 
 def faults(
@@ -41,13 +43,16 @@ def faults(
         where = f"{grid.latitude[row]:g} N {grid.longitude[column]:g} E"
         return f"{int(bad.sum())} {what}, the first{when}, {where}: {values[step, row, column]:.6g}; {remedy}"
 
+    low, high = plausible_range(variable)
+    sentinels = [value for value in SENTINELS if low <= value <= high]
+    if values.size == 0 or (low <= values.min() and values.max() <= high and not sentinels):
+        return  # a NaN makes either comparison false
     nan = np.isnan(values)
     nan[missing_steps(values)] = False
     if nan.any():
         yield message(nan, "missing value(s) (NaN)", "fill them or drop the step")
     infinite = np.isinf(values)
     sentinel = (np.abs(values) >= 1e19) & ~infinite | np.isin(values, np.asarray(SENTINELS, np.float32))
-    low, high = plausible_range(variable)
     outside = ((values < low) | (values > high)) & ~infinite & ~sentinel
     if infinite.any():
         yield message(infinite, "infinite value(s)", "fetch the file again")

@@ -125,8 +125,12 @@ def _open_grib(path: Path) -> list[xr.Dataset]:
         file.seek(-min(64, path.stat().st_size), os.SEEK_END)
         if not file.read().rstrip(b"\0").endswith(b"7777"):  # cfgrib would skip the broken message silently
             raise DataError("the last GRIB message is cut off; fetch the file again")
+    options: dict[str, Any] = {"indexpath": "", "errors": "raise"}  # no index file; a broken message is not skipped
     with reading("this GRIB file"):
-        return cfgrib.open_datasets(str(path), backend_kwargs={"indexpath": ""}, cache=False)
+        try:
+            return [xr.open_dataset(path, engine="cfgrib", backend_kwargs=options, cache=False)]
+        except cfgrib.DatasetBuildError:  # several levels or level types: read once more, sorted into datasets
+            return cfgrib.open_datasets(str(path), backend_kwargs=options, cache=False)
 
 
 def check_chunks(path: Path, names: Iterable[str]) -> None:
