@@ -1,0 +1,250 @@
+"""The forecast file: CF-1.11 NetCDF-4, one variable a field, dimensions (time, latitude, longitude).
+
+`time` is the valid time; `forecast_reference_time` and `forecast_period` (hours) say from when and how far. Lead
+times are always told from the times, because readers disagree on whether a number of "hours" is a number or a duration.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Shaped
+
+from pinnwx.data.calendar import format_time, parse_time
+from pinnwx.errors import DataError, MissingInputError, OutputError, StabilityError, UsageError
+from pinnwx.files import check_writable, replacing
+from pinnwx.grid import Grid
+from pinnwx.variables import VARIABLES, Variable, describe
+from pinnwx.version import __version__
+
+_DIMENSIONS = ("time", "latitude", "longitude")
+_COORDINATES = (*_DIMENSIONS, "forecast_reference_time", "forecast_period")
+_TIME_ENCODING = {
+    "units": "seconds since 1970-01-01 00:00:00", "calendar": "standard", "dtype": "int64", "_FillValue": None,
+}  # fmt: skip
+
+
+def forecast_dataset(
+    fields: Float[np.ndarray, "lead field lat lon"],
+    names: Sequence[str],
+    grid: Grid,
+    init_time: np.datetime64,
+    lead_hours: Sequence[float | int],
+    *,
+    provenance: Mapping[str, object],
+    variables: Mapping[str, Variable] = VARIABLES,
+) -> xr.Dataset:
+    """A forecast as a CF dataset.
+
+    Args:
+        fields: in the SI units of the variable table.
+        names: canonical, in the order of the field axis.
+        grid: of the fields.
+        init_time: time of the analysis, UTC.
+        lead_hours: of the lead axis, positive and ascending.
+        provenance: becomes global attributes: model hash, data hash, versions, config; mappings and lists are
+            written as JSON. `title`, `institution`, `source`, `references` and `history` replace the defaults.
+        variables: the table that describes the names.
+
+    Raises:
+        DataError: a name is not in the table.
+        UsageError: lead times are not ascending.
+    """
+    hours = np.asarray(lead_hours, np.float64)
+    if (np.diff(hours) <= 0).any():
+        raise UsageError(f"lead times {hours.tolist()} h are not ascending; sort them and drop repeats")
+    init_time = init_time.astype("datetime64[ns]")
+    whole = np.array_equal(hours, np.round(hours))
+    at = {name: np.asarray(getattr(grid, name)) for name in ("latitude", "longitude")}
+    coordinates = {
+        "time": ("time", init_time + _duration(hours), {"standard_name": "time", "long_name": "valid time"}),
+        "latitude": (
+            "latitude", at["latitude"], {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}
+        ),
+        "longitude": (
+            "longitude", at["longitude"], {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}
+        ),
+        "forecast_reference_time": (
+            (), init_time, {"standard_name": "forecast_reference_time", "long_name": "time of the analysis"}
+        ),
+        "forecast_period": (
+            "time", hours.astype(np.int64) if whole else hours,
+            {"standard_name": "forecast_period", "long_name": "time since the analysis", "units": "hours"},
+        ),
+    }  # fmt: skip
+    data = {
+        name: (_DIMENSIONS, fields[:, position].astype(np.float32), _attributes(describe(name, variables)))
+        for position, name in enumerate(names)
+    }
+    dataset = xr.Dataset(data, coordinates, _global_attributes(init_time, provenance))
+    dataset["time"].attrs["axis"] = "T"
+    dataset["time"].encoding = dict(_TIME_ENCODING)
+    dataset["forecast_reference_time"].encoding = dict(_TIME_ENCODING)
+    return dataset
+
+
+def _attributes(variable: Variable) -> dict[str, object]:
+    attributes: dict[str, object] = {"standard_name": variable.standard_name} if variable.standard_name else {}
+    attributes |= {"long_name": variable.long_name, "units": variable.units, "cell_methods": "time: point"}
+    return attributes | ({} if variable.level is None else {"pressure_level": np.int32(variable.level)})  # hPa
+
+
+def _global_attributes(init_time: np.datetime64, provenance: Mapping[str, object]) -> dict[str, object]:
+    now = os.environ.get("PINNWX_NOW")
+    created = parse_time(now) if now else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s")
+    attributes: dict[str, object] = {
+        "Conventions": "CF-1.11",
+        "title": f"Weather forecast from {format_time(init_time)}",
+        "institution": "not stated",
+        "source": f"pinnwx {__version__}, physics-informed neural forecaster",
+        "history": f"{format_time(created)} written by pinnwx {__version__}",
+        "references": "pinnwx documentation, README",
+    }
+    for key, value in provenance.items():
+        plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+        attributes[key] = value if plain else json.dumps(value, sort_keys=True, default=str)
+    return attributes
+
+
+def write_forecast(dataset: xr.Dataset, path: str | Path, *, force: bool = False) -> None:
+    """Writes a forecast, compressed and with checksums; `path` holds the old file or the complete new one.
+
+    Call `pinnwx.files.check_writable` before computing what is written here.
+
+    Raises:
+        StabilityError: a value is not finite; nothing is written.
+        OutputError: `path` exists and `force` is false, or it cannot be written.
+    """
+    path = Path(path)
+    check_writable(path, force=force)
+    encoding = {}
+    for name, values in dataset.data_vars.items():
+        finite = np.isfinite(values.values)
+        if not finite.all():
+            when = dataset["time"].values[int(np.argwhere(~finite)[0][0])]
+            raise StabilityError(
+                f"forecast of {name} is not finite at {format_time(when)}; nothing is written, shorten the forecast"
+            )
+        encoding[name] = {
+            "zlib": True, "complevel": 4, "shuffle": True, "fletcher32": True, "dtype": "float32", "_FillValue": None,
+            "chunksizes": (1, *values.shape[1:]) if values.ndim > 1 else values.shape,
+        }  # fmt: skip
+    for name, values in dataset.coords.items():
+        times = _TIME_ENCODING if values.dtype.kind == "M" else {"_FillValue": None}
+        encoding[name] = {**times, **({"zlib": True, "fletcher32": True} if values.ndim else {})}
+    with replacing(path) as temporary:
+        try:
+            dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
+        except RuntimeError as error:  # so the library reports a full disk
+            raise OutputError(f"cannot write {path}: {error}; choose another place") from error
+
+
+def read_forecast(path: str | Path) -> xr.Dataset:
+    """A forecast file in memory, times decoded and `forecast_period` a number of hours.
+
+    Raises:
+        MissingInputError: there is no such file.
+        DataError: it is damaged, or no forecast.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingInputError(f"no forecast file {path}")
+    try:
+        with xr.open_dataset(path, engine="netcdf4", decode_timedelta=False) as opened:
+            dataset = opened.load()
+    except Exception as error:  # a damaged file may raise anything
+        raise DataError(f"{path} cannot be read as NetCDF ({error}); write the forecast anew") from error
+    absent = [name for name in _COORDINATES if name not in dataset.coords]
+    if absent:
+        raise DataError(f"{path} is no forecast: it has no coordinate {', '.join(absent)}")
+    return dataset
+
+
+def reference_time(dataset: xr.Dataset) -> np.datetime64:
+    """Time of the analysis a forecast starts from."""
+    return np.datetime64(dataset["forecast_reference_time"].values.astype("datetime64[ns]").item(), "ns")
+
+
+def lead_hours(dataset: xr.Dataset) -> Float[np.ndarray, " lead"]:
+    """Lead times [h] of a forecast: valid time less reference time."""
+    valid = dataset["time"].values.astype("datetime64[ns]")
+    return (valid - reference_time(dataset)) / np.timedelta64(1, "h")
+
+
+def weatherbench2_view(dataset: xr.Dataset) -> xr.Dataset:
+    """The same forecast laid out as in WeatherBench 2: `time` is the initial time, `prediction_timedelta` the lead."""
+    delta = _duration(lead_hours(dataset))
+    view = dataset.drop_vars(("forecast_period", "forecast_reference_time"))
+    view = view.rename({"time": "prediction_timedelta"}).assign_coords(prediction_timedelta=delta)
+    view = view.expand_dims(time=[reference_time(dataset)])
+    view["prediction_timedelta"].attrs = {"long_name": "time since the analysis"}
+    view["time"].attrs = {"standard_name": "forecast_reference_time", "long_name": "time of the analysis"}
+    return view
+
+
+def point(dataset: xr.Dataset, latitude: float | int, longitude: float | int, method: str = "nearest") -> xr.Dataset:
+    """A forecast at one place.
+
+    `"nearest"` takes the cell that holds the place. `"linear"` is bilinear between cell centres, across the date line
+    too, and exact for fields linear in latitude and longitude. Between the last row of a global grid and the pole,
+    the row's values hold.
+
+    Args:
+        dataset: a forecast, or any dataset with evenly spaced ascending `latitude` and `longitude`.
+        latitude: degrees north.
+        longitude: degrees east, in any turn: -10 is 350.
+        method: `"nearest"` or `"linear"`.
+
+    Returns:
+        The dataset without its horizontal dimensions; its scalar coordinates are those of the cell centre
+        (`"nearest"`) or of the place.
+
+    Raises:
+        UsageError: the place is outside the grid (for `"linear"`: outside its cell centres), or the method unknown.
+    """
+    if method not in ("nearest", "linear"):
+        raise UsageError(f'method "{method}" is not "nearest" or "linear"')
+    grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
+    margin = (0.5 if method == "nearest" else 0.0) + 1e-6
+    south, west, spacing = grid.latitude[0], grid.longitude[0], grid.longitude_spacing
+    row = (latitude - south) / grid.latitude_spacing
+    # The turn starts half a cell west of the first column, whose cell begins there.
+    column = ((longitude - west + spacing / 2) % 360) / spacing - 0.5
+    outside_rows = not -90 <= latitude <= 90 or (not grid.is_global and _leaves(row, grid.shape[0], margin))
+    if outside_rows or (not grid.is_periodic and _leaves(column, grid.shape[1], margin)):
+        raise UsageError(f"{latitude:g} N, {longitude:g} E is outside the grid ({grid}); choose a place inside")
+    rows, row_weights = _stencil(row, grid.shape[0], method, periodic=False)
+    columns, column_weights = _stencil(column, grid.shape[1], method, periodic=grid.is_periodic)
+    weights = xr.DataArray(np.outer(row_weights, column_weights), dims=("latitude", "longitude"))
+    corners = dataset.isel(latitude=rows, longitude=columns).drop_vars(("latitude", "longitude"))
+    with xr.set_options(keep_attrs=True):
+        result = (corners * weights).sum(("latitude", "longitude"), skipna=False).astype(np.float32)
+    if method == "nearest":
+        latitude, longitude = grid.latitude[rows[0]], grid.longitude[columns[0]]
+    place = {"latitude": float(latitude), "longitude": float(longitude)}
+    return result.assign_coords({name: ((), value, dataset[name].attrs) for name, value in place.items()})
+
+
+def _leaves(position: float, size: int, margin: float) -> bool:
+    return not -margin <= position <= size - 1 + margin
+
+
+def _stencil(position: float, size: int, method: str, *, periodic: bool) -> tuple[list[int], list[float]]:
+    """Indices and weights along one axis for a position in units of cells."""
+    position = position if periodic else min(max(position, 0.0), size - 1.0)
+    if method == "nearest":
+        return [int(np.floor(position + 0.5)) % size], [1.0]
+    low = int(np.floor(position))
+    high = (low + 1) % size if periodic else min(low + 1, size - 1)
+    return [low % size, high], [low + 1 - position, position - low]
+
+
+def _duration(hours: Float[np.ndarray, " lead"]) -> Shaped[np.ndarray, " lead"]:
+    """Hours as `timedelta64[ns]`, to the second."""
+    return np.round(hours * 3600).astype("timedelta64[s]").astype("timedelta64[ns]")

@@ -1,0 +1,1 @@
+"""Scores of forecasts beside their baselines, with confidence bounds."""

@@ -1,0 +1,42 @@
+"""What a forecast has to beat: persistence and climatology."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, Shaped
+
+from pinnwx.data.archive import Archive
+from pinnwx.errors import DataError
+
+
+@runtime_checkable
+class Climatology(Protocol):
+    """A climatology fitted on training time only."""
+
+    def at(self, times: Shaped[np.ndarray, " time"], /) -> Float[np.ndarray, "time field lat lon"]:
+        """Its fields at these times, in the order and the units of the archive."""
+        ...
+
+
+def persistence(archive: Archive, init_indices: Int[np.ndarray, " pair"]) -> Float32[np.ndarray, "pair field lat lon"]:
+    """The forecast that nothing changes, at any lead: the analyses of these archive indices."""
+    return archive.fields[init_indices]
+
+
+def climatology_at(
+    climatology: Climatology | None, archive: Archive, times: Shaped[np.ndarray, " pair"]
+) -> Float[np.ndarray, "pair field lat lon"] | None:
+    """The climatology at the valid times, or `None` where there is none.
+
+    Raises:
+        DataError: its fields are not those of the archive.
+    """
+    if climatology is None:
+        return None
+    fields = climatology.at(times)
+    expected = (len(times), *archive.fields.shape[1:])
+    if fields.shape != expected:
+        raise DataError(f"climatology of shape {fields.shape}, the data {expected}; use that of the same run")
+    return fields

@@ -1,0 +1,150 @@
+"""Hindcasts scored against the analyses they were started from, beside their baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import format_time
+from pinnwx.verification.baselines import Climatology, climatology_at, persistence
+from pinnwx.verification.pairing import Pairs, lead_deltas, pair_by_time, time_mean
+from pinnwx.verification.results import Scores
+from pinnwx.verification.scores import ScoreAccumulator
+from pinnwx.verification.significance import BlockBootstrap
+
+
+@runtime_checkable
+class Hindcaster(Protocol):
+    """A model as verification sees it."""
+
+    def __call__(self, init_indices: Int[np.ndarray, " init"], /) -> np.ndarray:
+        """Forecasts (init, lead, field, lat, lon) from the archive's analyses of these indices, at the leads scored."""
+        ...
+
+
+def score_hindcasts(
+    archive: Archive,
+    rollout: Hindcaster,
+    climatology: Climatology | None,
+    initial_times: Shaped[np.ndarray, " init"],
+    lead_hours: Sequence[float | int],
+    *,
+    batch_size: int = 16,
+    bootstrap: BlockBootstrap = BlockBootstrap(),  # noqa: B008
+    progress: Callable[[int, int], None] | None = None,
+    run: str | None = None,
+) -> Scores:
+    """Scores of a model, persistence and climatology on the same pairs.
+
+    Initial times without an analysis and pairs without truth are skipped and counted. Fields are held for one batch
+    at a time; every batch has the same size, so that a compiled rollout is compiled once.
+
+    Args:
+        archive: analyses, which are initial states and truth alike.
+        rollout: a `Hindcaster`.
+        climatology: a `Climatology` fitted on training time, or `None`, which leaves its scores undefined.
+        initial_times: `datetime64`, each counted once.
+        lead_hours: of the forecasts that `rollout` returns, in that order.
+        batch_size: initial times in one call of `rollout`, at most.
+        bootstrap: how confidence bounds are drawn.
+        progress: called after each batch with the initial times done and their number.
+        run: the name of the run, for the result.
+
+    Raises:
+        UnavailableError: there is nothing to score.
+        StabilityError: a forecast is not finite; names its initial time, lead and field.
+    """
+    pairs = pair_by_time(archive, initial_times, lead_hours)
+    return score_pairs(
+        archive, rollout, climatology, pairs, batch_size=batch_size, bootstrap=bootstrap, progress=progress, run=run
+    )
+
+
+def score_pairs(
+    archive: Archive,
+    rollout: Hindcaster,
+    climatology: Climatology | None,
+    pairs: Pairs,
+    *,
+    batch_size: int,
+    bootstrap: BlockBootstrap,
+    progress: Callable[[int, int], None] | None = None,
+    run: str | None = None,
+) -> Scores:
+    """As `score_hindcasts`, for pairs already matched; forecasts of a pair without truth are never looked at."""
+    test_means = {
+        lead: time_mean(archive, column[column >= 0])
+        for lead, column in zip(pairs.lead_hours, pairs.truth_indices.T, strict=True)
+    }
+    accumulator = ScoreAccumulator(archive.names, archive.grid.area_weights, test_means)
+    n = len(pairs.init_indices)
+    n_batches = -(-n // batch_size)
+    size = -(-n // n_batches)
+    for start in range(0, n, size):
+        rows = np.arange(start, min(start + size, n))
+        padded = np.pad(rows, (0, size - len(rows)), mode="edge")
+        forecasts = np.asarray(rollout(pairs.init_indices[padded]))
+        expected = (size, len(pairs.lead_hours), *archive.fields.shape[1:])
+        if forecasts.shape != expected:
+            raise ValueError(f"rollout returned {forecasts.shape}, not {expected} (init, lead, field, lat, lon)")
+        _add(accumulator, archive, climatology, pairs, rows, forecasts)
+        if progress is not None:
+            progress(int(rows[-1]) + 1, n)
+    return Scores(
+        scores=tuple(accumulator.table(bootstrap)),
+        run=run,
+        skipped=pairs.skipped,
+        settings=_settings(archive, archive.times[pairs.init_indices], pairs.lead_hours, bootstrap),
+    )
+
+
+def _add(
+    accumulator: ScoreAccumulator,
+    archive: Archive,
+    climatology: Climatology | None,
+    pairs: Pairs,
+    rows: np.ndarray,
+    forecasts: np.ndarray,
+) -> None:
+    """Adds the pairs of one batch that have a truth, lead by lead."""
+    for column, lead in enumerate(pairs.lead_hours):
+        has_truth = pairs.truth_indices[rows, column] >= 0
+        if not has_truth.any():
+            continue
+        init, truth = pairs.init_indices[rows][has_truth], pairs.truth_indices[rows, column][has_truth]
+        accumulator.add(
+            archive.times[init],
+            lead,
+            forecasts[: len(rows), column][has_truth],
+            archive.fields[truth],
+            climatology_at(climatology, archive, archive.times[truth]),
+            persistence(archive, init),
+        )
+
+
+def _settings(
+    archive: Archive,
+    initial_times: Shaped[np.ndarray, " init"],
+    lead_hours: Sequence[float | int],
+    bootstrap: BlockBootstrap,
+) -> dict:
+    """How scores were made, for their record."""
+    return {
+        "first_initial_time": format_time(initial_times.min()),
+        "last_initial_time": format_time(initial_times.max()),
+        "last_valid_time": format_time(min(initial_times.max() + lead_deltas(lead_hours).max(), archive.times[-1])),
+        "initial_times": len(initial_times),
+        "lead_hours": [int(lead) if lead.is_integer() else lead for lead in map(float, lead_hours)],
+        "variables": list(archive.names),
+        "units": "SI",
+        "grid": str(archive.grid),
+        "weighting": "cell area",
+        "acc_reference": "training climatology",
+        "acc_wb1_reference": "mean of the truth over the scored valid times of each lead",
+        "bootstrap": {"method": "circular blocks of days, Student intervals", **asdict(bootstrap)},
+    }

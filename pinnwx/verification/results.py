@@ -1,0 +1,99 @@
+"""The scores of a run as a value: JSON for scripts, rows for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pinnwx.errors import DataError, MissingInputError
+from pinnwx.files import write_text
+from pinnwx.variables import VARIABLES, Variable, describe
+
+COLUMNS = ("variable", "lead", "n", "rmse", "95 % bounds", "persistence", "climatology", "of persistence", "acc")
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a verification found.
+
+    `scores` has one entry per variable and lead (see `pinnwx.verification.scores`), in SI units; `skipped` counts
+    the initial times without an analysis and the pairs without truth; `settings` says how the numbers were made.
+    """
+
+    scores: tuple[dict[str, Any], ...]
+    run: str | None = None
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def entry(self, variable: str, lead_hours: float | int) -> dict[str, Any]:
+        """The entry of a variable and lead.
+
+        Raises:
+            DataError: there is none; lists what there is.
+        """
+        for entry in self.scores:
+            if entry["variable"] == variable and entry["lead_hours"] == lead_hours:
+                return entry
+        known = ", ".join(f"{entry['variable']} {entry['lead_hours']:g} h" for entry in self.scores)
+        raise DataError(f"no score of {variable} at {lead_hours:g} h; there are {known or 'none'}")
+
+    def table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
+        """Rows of text under `COLUMNS`, in display units; a dash stands for what is undefined."""
+        return [_row(entry, variables) for entry in self.scores]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contract's JSON object."""
+        return {
+            "run": self.run,
+            "scores": [dict(entry) for entry in self.scores],
+            "skipped": dict(self.skipped),
+            "settings": dict(self.settings),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Writes JSON: the file is the old one or the complete new one at any moment.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        write_text(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Scores:
+        """Reads what `save` wrote.
+
+        Raises:
+            MissingInputError: there is no such file.
+            DataError: it does not hold scores.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingInputError(f"no scores file {path}")
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            return cls(tuple(raw["scores"]), raw["run"], raw["skipped"], raw["settings"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} holds no scores ({error}); write it anew with evaluate or verify") from None
+
+
+def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:
+    try:
+        variable = describe(entry["variable"], variables)
+        factor, units = variable.display_factor, variable.shown_units
+    except DataError:  # a variable of the user's own, and the caller did not bring its table
+        factor, units = 1.0, "SI"
+    # An error is a difference, so the offset of the display units (degC) does not apply.
+    units = "K" if units == "degC" else units
+
+    def text(name: str, scale: float = 1.0) -> str:
+        value = entry.get(name)
+        return "-" if value is None else f"{scale * value:.3g}"
+
+    bounds = "-" if entry["rmse_low"] is None else f"{text('rmse_low', factor)} to {text('rmse_high', factor)}"
+    return (
+        f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", str(entry["n"]), text("rmse", factor), bounds,
+        text("persistence_rmse", factor), text("climatology_rmse", factor), text("persistence_ratio"), text("acc"),
+    )  # fmt: skip

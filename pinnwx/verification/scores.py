@@ -1,0 +1,215 @@
+"""Scores of forecast and truth pairs on a latitude-longitude grid, accumulated in float64.
+
+Every score is a function of sums over pairs of a few area means per pair, so pairs can arrive in batches and
+bounds can be drawn without the fields. With A the area mean, f the forecast, t the truth, c the training
+climatology at the valid time, o the test mean (the mean of t over the scored valid times of a lead), N pairs:
+
+    rmse         1/N sum sqrt A (f - t)^2        square root per forecast, then the mean
+    rmse_pooled  sqrt(1/N sum A (f - t)^2)       root last: WeatherBench 2 (Rasp et al. 2024)
+    bias         1/N sum A (f - t)
+    acc          1/N sum A(f'' t'') / sqrt(A(f''^2) A(t''^2)),  f'' = f - c,  t'' = t - c
+    acc_wb1      sum A(f' t') / sqrt(sum A(f'^2) sum A(t'^2)),  f' = f - o less its mean over cells and pairs, t' alike
+                 (as computed by WeatherBench, Rasp et al. 2020; that mean gives every cell the same weight)
+    *_ratio      rmse over that of the baseline
+
+Persistence (the analysis of the initial time) and climatology are scored by `rmse` on the same pairs. The tests hold
+these numbers to the `scores` package to 12 digits; its calls on labelled arrays take three times as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from pinnwx.data.calendar import format_time
+from pinnwx.errors import DataError, StabilityError
+from pinnwx.verification.significance import BlockBootstrap, Estimate
+
+PairFields = Float[np.ndarray, "pair field lat lon"]
+PairValues = Float[np.ndarray, "pair field"]
+
+SCORES = (
+    "rmse", "rmse_pooled", "bias", "acc", "acc_wb1",
+    "persistence_rmse", "climatology_rmse", "persistence_ratio", "climatology_ratio",
+)  # fmt: skip
+
+
+def pair_statistics(
+    forecast: PairFields,
+    truth: PairFields,
+    climatology: PairFields | None,
+    persistence: PairFields,
+    test_mean: Float[np.ndarray, "field lat lon"],
+    weights: Float[np.ndarray, "lat 1"],
+) -> dict[str, PairValues]:
+    """The area means of each pair that all scores are made from.
+
+    Args:
+        forecast, truth, climatology, persistence: finite fields at the same valid times, in one unit.
+        test_mean: mean of the truth over all scored valid times of this lead.
+        weights: cell areas over their mean, `Grid.area_weights`.
+
+    Returns:
+        By name, each (pair, field). Without a climatology `correlation` and `climatology_mse` are missing.
+    """
+    forecast, truth = forecast.astype(np.float64), truth.astype(np.float64)
+
+    def area_mean(values: PairFields) -> PairValues:
+        return (weights * values).mean((-2, -1))
+
+    f, t = forecast - test_mean, truth - test_mean
+    statistics = {
+        "mse": area_mean((forecast - truth) ** 2),
+        "bias": area_mean(forecast - truth),
+        "persistence_mse": area_mean((persistence - truth) ** 2),
+        "covariance": area_mean(f * t),
+        "forecast_square": area_mean(f * f),
+        "truth_square": area_mean(t * t),
+        "forecast_mean": area_mean(f),
+        "truth_mean": area_mean(t),
+        "forecast_cell_mean": f.mean((-2, -1)),
+        "truth_cell_mean": t.mean((-2, -1)),
+    }
+    if climatology is not None:
+        f, t = forecast - climatology, truth - climatology
+        with np.errstate(invalid="ignore"):  # a forecast that equals climatology has no correlation: 0 / 0
+            correlation = area_mean(f * t) / np.sqrt(area_mean(f * f) * area_mean(t * t))
+        statistics |= {"correlation": correlation, "climatology_mse": area_mean((climatology - truth) ** 2)}
+    return statistics
+
+
+class ScoreAccumulator:
+    """Collects batches of pairs and tabulates their scores; keeps numbers per pair, no fields.
+
+    Args:
+        names: of the fields.
+        weights: `Grid.area_weights`.
+        test_means: by lead [h], the mean of the truth over all valid times that will be added.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        weights: Float[np.ndarray, "lat 1"],
+        test_means: Mapping[float, Float[np.ndarray, "field lat lon"]],
+    ) -> None:
+        self._names = tuple(names)
+        self._weights = weights
+        self._test_means = dict(test_means)
+        self._times: dict[float, list[np.ndarray]] = {lead: [] for lead in test_means}
+        self._statistics: dict[float, list[dict[str, PairValues]]] = {lead: [] for lead in test_means}
+
+    def add(
+        self,
+        init_times: np.ndarray,
+        lead_hours: float | int,
+        forecast: PairFields,
+        truth: PairFields,
+        climatology: PairFields | None,
+        persistence: PairFields,
+    ) -> None:
+        """Adds the pairs of one lead.
+
+        Raises:
+            StabilityError: the forecast is not finite; names the first such initial time, the lead and the field.
+            DataError: truth, climatology or persistence is not finite.
+        """
+        for kind, fields in (("truth", truth), ("climatology", climatology), ("persistence", persistence)):
+            if fields is not None and (where := self._first_not_finite(fields, init_times)):
+                raise DataError(f"{kind} of {where} is not finite at {lead_hours:g} h; repair or leave out that time")
+        if where := self._first_not_finite(forecast, init_times):
+            raise StabilityError(f"forecast of {where} is not finite at {lead_hours:g} h; score shorter leads")
+        self._times[lead_hours].append(np.asarray(init_times))
+        self._statistics[lead_hours].append(
+            pair_statistics(forecast, truth, climatology, persistence, self._test_means[lead_hours], self._weights)
+        )
+
+    def _first_not_finite(self, fields: PairFields, init_times: np.ndarray) -> str | None:
+        """Variable and initial time of the first value that is NaN or infinite."""
+        bad = ~np.isfinite(fields)
+        if not bad.any():
+            return None
+        pair, position = np.argwhere(bad)[0][:2]
+        return f"{self._names[position]} from {format_time(init_times[pair])}"
+
+    def table(self, bootstrap: BlockBootstrap = BlockBootstrap()) -> list[dict]:  # noqa: B008
+        """One entry per variable and lead: `variable, lead_hours, n, n_days`, the scores of this module with
+        `_low` and `_high` bounds, and `bounds_missing`, the reason where there are none.
+
+        What is undefined is `None`: every score where n is 0, a correlation or ratio 0 / 0.
+        """
+        entries = []
+        for position, name in enumerate(self._names):
+            for lead in sorted(self._statistics):
+                entry = {"variable": name, "lead_hours": int(lead) if float(lead).is_integer() else lead}
+                entries.append(entry | self._entry(lead, position, bootstrap))
+        return entries
+
+    def _entry(self, lead: float, position: int, bootstrap: BlockBootstrap) -> dict:
+        batches = self._statistics[lead]
+        if not batches:
+            blank = {name + bound: None for name in SCORES for bound in ("", "_low", "_high")}
+            return {"n": 0, "n_days": 0, **blank, "bounds_missing": "no pairs"}
+        days, day = np.unique(np.concatenate(self._times[lead]).astype("datetime64[D]"), return_inverse=True)
+        pairs = {name: np.concatenate([batch[name][:, position] for batch in batches]) for name in batches[0]}
+
+        def day_sums(values: np.ndarray) -> np.ndarray:
+            return np.bincount(day, weights=values, minlength=len(days))
+
+        result: dict = {"n": len(day), "n_days": len(days)}
+        for name, estimate in _estimates(pairs, day_sums, bootstrap).items():
+            result |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        return {**result, "bounds_missing": bootstrap.obstacle(len(days))}
+
+
+def _estimates(
+    pairs: Mapping[str, np.ndarray], day_sums: Callable[[np.ndarray], np.ndarray], bootstrap: BlockBootstrap
+) -> dict[str, Estimate]:
+    """Every score of `SCORES` from the statistics of the pairs of one variable and lead."""
+
+    def ratio(above: np.ndarray, below: np.ndarray, limits: tuple[float, float]) -> Estimate:
+        return bootstrap.estimate(lambda a, b: a / b, day_sums(above), day_sums(below), limits=limits)
+
+    positive, unlimited, correlation = (0.0, np.inf), (-np.inf, np.inf), (-1.0, 1.0)
+    one, error = np.ones_like(pairs["mse"]), np.sqrt(pairs["mse"])
+    count, persistence = day_sums(one), np.sqrt(pairs["persistence_mse"])
+    absent = Estimate(None, None, None)
+    estimates = {
+        "rmse": ratio(error, one, positive),
+        "rmse_pooled": bootstrap.estimate(lambda a, n: np.sqrt(a / n), day_sums(pairs["mse"]), count, limits=positive),
+        "bias": ratio(pairs["bias"], one, unlimited),
+        "acc": absent,
+        "acc_wb1": bootstrap.estimate(
+            _pooled_correlation, count, *(day_sums(pairs[name]) for name in _POOLED), limits=correlation
+        ),
+        "persistence_rmse": ratio(persistence, one, positive),
+        "climatology_rmse": absent,
+        "persistence_ratio": ratio(error, persistence, positive),
+        "climatology_ratio": absent,
+    }
+    if "climatology_mse" in pairs:
+        climatology = np.sqrt(pairs["climatology_mse"])
+        estimates["acc"] = ratio(pairs["correlation"], one, correlation)
+        estimates["climatology_rmse"] = ratio(climatology, one, positive)
+        estimates["climatology_ratio"] = ratio(error, climatology, positive)
+    return estimates
+
+
+_POOLED = (
+    "covariance", "forecast_square", "truth_square",
+    "forecast_mean", "truth_mean", "forecast_cell_mean", "truth_cell_mean",
+)  # fmt: skip
+
+
+def _pooled_correlation(count, covariance, f_square, t_square, f_mean, t_mean, f_cells, t_cells):
+    """`acc_wb1` from sums over pairs: the pooled moments about the means over cells and pairs.
+
+    The test mean stays the one of all days when days are drawn anew.
+    """
+    f_centre, t_centre = f_cells / count, t_cells / count
+    covariance = covariance - f_centre * t_mean - t_centre * f_mean + count * f_centre * t_centre
+    f_square = f_square - 2 * f_centre * f_mean + count * f_centre**2
+    t_square = t_square - 2 * t_centre * t_mean + count * t_centre**2
+    return covariance / np.sqrt(f_square * t_square)
