@@ -188,7 +188,8 @@ def _covariance(q, velocity, grid) -> FaceVector:
     weights = row_weights(grid)
     first, faces = (2, columns) if grid.is_periodic else (1, columns + 1)
 
-    slope = sum(constant(weights.slope[k][:, None], q) * slab(q, 1 + k, rows, -2) for k in range(3))
+    below, here, above = (constant(weights.slope[k][:, None], q) * slab(q, 1 + k, rows, -2) for k in range(3))
+    slope = below + here + above
     q_north = 0.5 * (slab(slope, first, faces, -1) + slab(slope, first + 1, faces, -1))
     u = _rows_beyond(velocity.east, grid)
     u_north = constant(weights.face_slope[:, None], q) * (slab(u, 2, rows, -2) - slab(u, 0, rows, -2))

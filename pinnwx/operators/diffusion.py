@@ -77,7 +77,8 @@ def hyperdiffusion(
 ) -> Float[Array, "*batch lat lon"]:
     """The field after a time `dt` [s] of decay by -(-laplacian)^order, the shortest wave's taking `damping_time` [s].
 
-    The shortest wave is two rows long. Keeps the area integral on the globe; above order 1 it may make small new extrema.
+    The shortest wave is two rows long. Keeps the area integral on the globe; above order 1 small new extrema are
+    possible.
     """
     shortest = 4 / grid.meridional_spacing**2
     rate = jnp.asarray(dt, field.dtype) / damping_time

@@ -9,7 +9,7 @@ inner product.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -20,6 +20,9 @@ from jaxtyping import Array, ArrayLike, Float
 from pinnwx.grid import Grid
 from pinnwx.operators.calculus import laplacian, zonal_distance
 from pinnwx.operators.stencils import constant
+
+
+_product = partial(jnp.einsum, precision=lax.Precision.HIGHEST)  # float32 on an accelerator too, not TF32
 
 
 class _Modes(NamedTuple):
@@ -52,11 +55,10 @@ def function_of_laplacian(
     modes = _modes(grid, fixed_edge and not grid.is_global)
     zonal = constant(modes.zonal, field)
     factors = function(jnp.asarray(modes.decay, field.dtype))
-    precise = {"precision": lax.Precision.HIGHEST}
-    waves = jnp.einsum("...jc,cmp->...jmp", field, zonal, **precise)
-    spectrum = jnp.einsum("...jmp,mjn->...nmp", waves, constant(modes.analysis, field), **precise)
-    waves = jnp.einsum("...nmp,mjn->...jmp", spectrum * factors, constant(modes.synthesis, field), **precise)
-    return jnp.einsum("...jmp,cmp->...jc", waves, zonal, **precise)
+    waves = _product("...jc,cmp->...jmp", field, zonal)
+    spectrum = _product("...jmp,mjn->...nmp", waves, constant(modes.analysis, field))
+    waves = _product("...nmp,mjn->...jmp", spectrum * factors, constant(modes.synthesis, field))
+    return _product("...jmp,cmp->...jc", waves, zonal)
 
 
 def inverse_laplacian(
