@@ -1,0 +1,216 @@
+"""Curves: how the error of a forecast grows with lead time, and how the loss falls in training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from pinnwx.errors import DataError, MissingInputError
+from pinnwx.reporting.style import (
+    CLIMATOLOGY_COLOUR,
+    MODEL_COLOUR,
+    PERSISTENCE_COLOUR,
+    describe_or_guess,
+    save,
+    shown_units,
+)
+
+_MOST_COLUMNS = 4
+
+# key of the scores, what the legend says, colour, line style, marker
+_CURVES = (
+    ("rmse", "model", MODEL_COLOUR, "-", "o"),
+    ("persistence_rmse", "persistence", PERSISTENCE_COLOUR, "--", "s"),
+    ("climatology_rmse", "climatology", CLIMATOLOGY_COLOUR, ":", "^"),
+)
+
+
+def plot_scores(scores: Mapping[str, Any], path: str | Path) -> Path:
+    """Writes `scores_figure` as a PNG and returns its path.
+
+    Raises:
+        DataError: as `scores_figure`.
+        OutputError: the place cannot be written.
+    """
+    return save(scores_figure(scores), path)
+
+
+def scores_figure(scores: Mapping[str, Any]) -> Figure:
+    """RMSE against lead time beside persistence and climatology, a panel for each variable.
+
+    Args:
+        scores: the scores JSON, `{"run", "scores": [{"variable", "lead_hours", "n", "rmse", ...}]}` in SI units.
+            Where an entry has `<key>_low` and `<key>_high`, that confidence interval is shaded.
+
+    Raises:
+        DataError: there is no score, or one is missing or not finite.
+    """
+    entries = [entry for entry in scores.get("scores") or [] if entry.get("n") != 0]
+    if not entries:
+        raise DataError("the scores hold no entry with any forecast; nothing to draw")
+    names = list(dict.fromkeys(entry["variable"] for entry in entries))
+    columns = min(len(names), _MOST_COLUMNS)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(3.5 * columns + 0.3, 2.9 * rows + 0.8), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, name in zip(panels, names, strict=False):
+        _error_growth(axes, name, sorted((e for e in entries if e["variable"] == name), key=_lead))
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    counts = [int(entry["n"]) for entry in entries if entry.get("n")]
+    pairs = f", {min(counts)}" + (f" to {max(counts)}" if max(counts) > min(counts) else "") if counts else ""
+    title = f"Forecast error of {scores.get('run') or 'the model'}{pairs and pairs + ' forecasts'}"
+    figure.suptitle(title, fontsize="large", fontweight="bold")
+    return figure
+
+
+def _lead(entry: Mapping[str, Any]) -> float | int:
+    return entry["lead_hours"]
+
+
+def _error_growth(axes: Axes, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    variable = describe_or_guess(name)
+    hours = [_lead(entry) for entry in entries]
+    for key, text, colour, line, marker in _CURVES:
+        if all(entry.get(key) is None for entry in entries):
+            continue
+        values = _numbers(entries, key, name) * variable.display_factor
+        axes.plot(hours, values, line, color=colour, marker=marker, markersize=4, label=text)
+        if all(entry.get(f"{key}_{side}") is not None for entry in entries for side in ("low", "high")):
+            low, high = (_numbers(entries, f"{key}_{side}", name) * variable.display_factor for side in ("low", "high"))
+            axes.fill_between(hours, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.set_title(variable.long_name, fontsize="medium")
+    axes.set_ylabel(f"RMSE [{shown_units(variable, difference=True)}]".removesuffix(" []"))
+    axes.set_xlabel("lead time [h]")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(FixedLocator(_spaced(hours)))
+    axes.grid(color="0.85", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _spaced(hours: Sequence[float | int]) -> list[float | int]:
+    """Those of the leads whose labels do not touch: at least a twelfth of the axis apart."""
+    kept: list[float | int] = []
+    for hour in reversed(hours):
+        if not kept or kept[-1] - hour >= max(hours) / 12:
+            kept.append(hour)
+    return kept[::-1]
+
+
+def _numbers(entries: Sequence[Mapping[str, Any]], key: str, name: str) -> np.ndarray:
+    values = np.array([np.nan if entry.get(key) is None else entry[key] for entry in entries], dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise DataError(f"{key} of {name} at {_lead(entries[bad[0]]):g} h is not a finite number; score it again")
+    return values
+
+
+def plot_training(run_metrics_path: str | Path, path: str | Path) -> Path:
+    """Writes `training_figure` of a run's `metrics.jsonl` as a PNG and returns its path.
+
+    Raises:
+        MissingInputError: there is no such file.
+        DataError: no line of it holds a loss.
+        OutputError: the place cannot be written.
+    """
+    return save(training_figure(read_metrics(run_metrics_path)), path)
+
+
+def read_metrics(path: str | Path) -> list[dict[str, Any]]:
+    """The records of a `metrics.jsonl`; a last line cut short by a crash is left out.
+
+    Raises:
+        MissingInputError: there is no such file.
+        DataError: another line is not a JSON object.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingInputError(f"no training metrics {path}")
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            if number == len(lines):
+                break
+            raise DataError(f"{path}, line {number}: not JSON; the file is damaged") from None
+        if not isinstance(record, dict):
+            raise DataError(f"{path}, line {number}: not a JSON object; the file is damaged")
+        records.append(record)
+    return records
+
+
+def training_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
+    """Loss against updates and against wall-clock minutes, with the stages of the curriculum marked.
+
+    Args:
+        records: of `update`, `wall_seconds`, `loss`, `stage_steps` and now and then `validation_loss`; any but
+            the loss may be missing. Losses that are not finite are left out, and the title counts them.
+
+    Raises:
+        DataError: no record holds a finite loss.
+    """
+    held = [record for record in records if record.get("loss") is not None]
+    finite = [record for record in held if np.isfinite(record["loss"]) and record["loss"] > 0]
+    if not finite:
+        raise DataError(f"none of {len(records)} training records holds a finite loss; nothing to draw")
+    figure = Figure(figsize=(10.5, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    updates = [record.get("update", index) for index, record in enumerate(finite)]
+    _loss_curve(left, updates, finite, "update")
+    timed = [record for record in finite if record.get("wall_seconds") is not None]
+    if timed:
+        _loss_curve(right, [record["wall_seconds"] / 60 for record in timed], timed, "wall-clock time [min]")
+    else:
+        right.set_axis_off()
+    left.set_ylabel("loss")
+    left.legend(frameon=False)
+    dropped = len(held) - len(finite)
+    note = f"  ·  {dropped} losses not finite or not positive, left out" if dropped else ""
+    figure.suptitle(f"Training, {len(finite)} records{note}", fontsize="large", fontweight="bold")
+    return figure
+
+
+def _loss_curve(axes: Axes, x: Sequence[float | int], records: Sequence[Mapping[str, Any]], text: str) -> None:
+    loss = np.array([record["loss"] for record in records])
+    axes.plot(x, loss, color=MODEL_COLOUR, linewidth=0.6, alpha=0.35)
+    axes.plot(x, _running_median(loss), color=MODEL_COLOUR, label="training, running median")
+    checked = [(at, r["validation_loss"]) for at, r in zip(x, records, strict=True) if _is_finite(r, "validation_loss")]
+    if checked:
+        axes.plot(*zip(*checked, strict=True), "o-", color=PERSISTENCE_COLOUR, markersize=4, label="validation")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(text)
+    axes.set_xlim(left=0)
+    axes.grid(color="0.85", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    steps = [record.get("stage_steps") for record in records]
+    starts = [0, *(index for index, pair in enumerate(pairwise(steps), start=1) if pair[0] != pair[1])]
+    for index in starts if len(starts) > 1 else ():
+        axes.axvline(x[index], color="0.4", linewidth=0.8, linestyle=":")
+        text = f"{steps[index]} step{'s' * (steps[index] != 1)}"
+        place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        axes.annotate(text, (x[index], 0.98), (3, 0), va="top", fontsize="small", color="0.3", **place)
+
+
+def _is_finite(record: Mapping[str, Any], key: str) -> bool:
+    return record.get(key) is not None and bool(np.isfinite(record[key]))
+
+
+def _running_median(values: np.ndarray) -> np.ndarray:
+    """Median over a window of a twentieth of the curve, shortened at both ends."""
+    half = max(len(values) // 40, 1)
+    return np.array([np.median(values[max(i - half, 0) : i + half + 1]) for i in range(len(values))])

@@ -1,0 +1,60 @@
+"""What the pictures have in common: units as people write them, colours that the colour-blind tell apart, saving."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pinnwx.errors import DataError
+from pinnwx.files import replacing
+from pinnwx.variables import Variable, describe
+
+# Okabe & Ito (2008), "Color universal design".
+MODEL_COLOUR, PERSISTENCE_COLOUR, CLIMATOLOGY_COLOUR = "#0072B2", "#D55E00", "#009E73"
+
+_DOTS_PER_INCH = 110
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def pretty_units(units: str) -> str:
+    """`"m2 s-2"` -> `"m² s⁻²"`, `"degC"` -> `"°C"`, `"1e-5 s-1"` -> `"10⁻⁵ s⁻¹"`."""
+    units = re.sub(r"\b1e(-?\d+)", lambda match: "10" + match[1].translate(_SUPERSCRIPT), units)
+    units = re.sub(r"(?<=[A-Za-z])-?\d+", lambda match: match[0].translate(_SUPERSCRIPT), units)
+    return units.replace("degC", "°C")
+
+
+def describe_or_guess(name: str, attributes: Mapping[str, str] | None = None) -> Variable:
+    """The table's entry; a variable of the user's own is described by its CF attributes."""
+    try:
+        return describe(name)
+    except DataError:
+        found = attributes or {}
+        return Variable(
+            name=name,
+            standard_name=found.get("standard_name", ""),
+            long_name=found.get("long_name", name),
+            units=found.get("units", ""),
+            minimum=float("-inf"),
+            maximum=float("inf"),
+        )
+
+
+def shown_units(variable: Variable, *, difference: bool = False) -> str:
+    """Display units as people write them; a difference of degrees Celsius is in kelvin."""
+    return pretty_units(variable.units if difference and variable.display_offset else variable.shown_units)
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Writes a PNG atomically and returns its path.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    FigureCanvasAgg(figure)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)
+    return Path(path)

@@ -1,0 +1,214 @@
+"""Forecast maps: what is written on them, what they refuse, and the coastline under them."""
+
+import struct
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pinnwx.errors import DataError, GridError, OutputError, UnavailableError, UsageError
+from pinnwx.grid import Grid
+from pinnwx.reporting.maps import _closed, _default_leads, coastline, forecast_figure, plot_forecast
+from pinnwx.reporting.style import pretty_units
+
+START = np.datetime64("2025-12-24T00", "ns")
+
+
+def make_forecast(grid: Grid, hours=(6, 12, 24, 48), **fields) -> xr.Dataset:
+    """A forecast with smooth fields, or the constant ones given by name."""
+    latitude, longitude = np.asarray(grid.latitude), np.asarray(grid.longitude)
+    wave = 10 * np.cos(np.deg2rad(latitude))[:, None] * np.sin(np.deg2rad(longitude))
+    fields = fields or {"msl": 101325.0, "u500": 0.0, "t2m": 280.0}
+    return xr.Dataset(
+        {
+            name: (("time", "latitude", "longitude"), np.float32(value + wave + np.asarray(hours)[:, None, None]))
+            for name, value in fields.items()
+        },
+        coords={
+            "time": START + np.asarray(hours) * np.timedelta64(3600, "s"),
+            "latitude": latitude,
+            "longitude": longitude,
+            "forecast_reference_time": START,
+        },
+    )
+
+
+@pytest.fixture
+def forecast() -> xr.Dataset:
+    return make_forecast(Grid.parse("22.5deg"))
+
+
+def panels(figure):
+    """The maps, without the colour bars."""
+    return [axes for axes in figure.axes if axes.get_title()]
+
+
+def colour_bars(figure):
+    return [axes for axes in figure.axes if not axes.get_title()]
+
+
+def png_size(path) -> tuple[int, int]:
+    head = path.read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    return struct.unpack(">II", head[16:24])
+
+
+def test_file_is_a_whole_png_of_the_expected_size(forecast, tmp_path):
+    path = plot_forecast(forecast, tmp_path / "maps.png", variables=["msl", "t2m"], leads=[6, 24])
+    assert path == tmp_path / "maps.png"
+    width, height = forecast_figure(forecast, variables=["msl", "t2m"], leads=[6, 24]).get_size_inches() * 110
+    assert png_size(path) == (int(width), int(height))
+    assert [file.name for file in tmp_path.iterdir()] == ["maps.png"]
+
+
+def test_a_row_for_each_variable_a_column_for_each_lead(forecast):
+    figure = forecast_figure(forecast, variables=["u500", "t2m"], leads=[48, 6])
+    titles = [axes.get_title() for axes in panels(figure)]
+    assert titles == ["+48 h  ·  2025-12-26 00 UTC", "+6 h  ·  2025-12-24 06 UTC"] * 2
+    assert [axes.get_ylabel() for axes in panels(figure)[::2]] == ["Eastward wind at 500 hPa", "2 metre temperature"]
+    assert [axes.get_ylabel() for axes in colour_bars(figure)] == ["m s⁻¹", "°C"]
+    assert figure.get_suptitle() == "Forecast from 2025-12-24 00 UTC"
+
+
+def test_values_are_shown_in_display_units(forecast):
+    figure = forecast_figure(forecast, variables=["msl", "t2m"], leads=[6])
+    pressure, temperature = (axes.get_ylim() for axes in colour_bars(figure))
+    assert 1013 < np.mean(pressure) < 1014
+    assert 12 < np.mean(temperature) < 14  # 280 K + 6 is 12.85 degrees Celsius
+
+
+def test_one_range_of_colours_for_all_leads_and_zero_in_the_middle_of_winds(forecast):
+    figure = forecast_figure(forecast, variables=["u500"], leads=[6, 24, 48])
+    levels = [axes.collections[0].levels for axes in panels(figure)]
+    assert all(np.array_equal(levels[0], other) for other in levels)
+    np.testing.assert_allclose(levels[0], -levels[0][::-1], atol=1e-12)
+
+
+def test_truth_adds_analysis_and_difference_with_its_size(forecast):
+    truth = forecast.copy(deep=True)
+    truth["t2m"] = truth["t2m"] + 2.0
+    figure = forecast_figure(forecast, variables=["t2m"], leads=[24, 48], truth=truth)
+    titles = [axes.get_title() for axes in panels(figure)]
+    assert titles[2] == "analysis  ·  2025-12-25 00 UTC"
+    assert titles[4] == "forecast minus analysis  ·  RMSE 2 K"
+    assert [axes.get_ylabel() for axes in colour_bars(figure)] == ["°C", "°C", "K"]
+
+
+def test_difference_is_weighted_by_area():
+    forecast = make_forecast(Grid.parse("22.5deg"), msl=100000.0)
+    truth = forecast.copy(deep=True)
+    truth["msl"][:, 0] += 1000.0  # only the row at the south pole is wrong, by 10 hPa
+    weight = float(Grid.parse("22.5deg").area_weights[0, 0]) / 8
+    figure = forecast_figure(forecast, leads=[24], truth=truth)
+    assert panels(figure)[2].get_title().endswith(f"RMSE {10 * np.sqrt(weight):.3g} hPa")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(forecast, tmp_path, value):
+    forecast["t2m"][2, 3, 4] = value
+    with pytest.raises(DataError, match="t2m of the forecast holds 1 values that are not finite"):
+        plot_forecast(forecast, tmp_path / "maps.png", leads=[24])
+    assert not list(tmp_path.iterdir())
+    forecast_figure(forecast, leads=[6])  # what is not drawn does not matter
+
+
+def test_what_is_not_there_is_refused(forecast):
+    with pytest.raises(DataError, match='no variable "z500" in the forecast; it has msl'):
+        forecast_figure(forecast, variables=["z500"])
+    with pytest.raises(UsageError, match="no lead of 30 h in the forecast; it has 6, 12, 24, 48"):
+        forecast_figure(forecast, leads=[30])
+    with pytest.raises(UsageError, match="nothing to draw"):
+        forecast_figure(forecast, variables=[])
+    with pytest.raises(UnavailableError, match="no analysis for 2025-12-26 00 UTC"):
+        forecast_figure(forecast, leads=[48], truth=forecast.isel(time=slice(0, 3)))
+    with pytest.raises(DataError, match='no variable "u500" in the analysis'):
+        forecast_figure(forecast, truth=forecast[["msl"]])
+    with pytest.raises(GridError, match="another grid"):
+        forecast_figure(forecast, truth=forecast.isel(latitude=slice(1, None)))
+
+
+def test_place_that_cannot_be_written_is_refused(forecast, tmp_path):
+    with pytest.raises(OutputError, match="cannot write"):
+        plot_forecast(forecast, tmp_path / "absent" / "maps.png", variables=["msl"], leads=[6])
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"),
+    [
+        (range(0, 73, 6), [24, 48, 72]),
+        (range(6, 241, 6), [72, 168, 240]),
+        ((6, 12, 18), [6, 12, 18]),
+        ((6, 12, 18, 24, 30), [12, 18, 30]),
+        ((0,), [0]),
+        ((24,), [24]),
+    ],
+)
+def test_default_leads_are_whole_days_and_hold_the_last(hours, expected):
+    available = np.array(list(hours), dtype=float)
+    assert available[_default_leads(available)].tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["22.5deg", "22.5deg+poles"])
+@pytest.mark.parametrize("centre", [0.0, 180.0])
+def test_global_maps_are_closed_around_the_globe_and_to_the_poles(name, centre):
+    grid = Grid.parse(name)
+    values = np.cos(np.deg2rad(np.asarray(grid.longitude))) * np.ones(grid.shape)
+    closed, latitude, longitude = _closed(values, grid, centre)
+    assert latitude[0] == -90
+    assert latitude[-1] == 90
+    assert longitude[0] <= centre - 180
+    assert longitude[-1] >= centre + 180
+    np.testing.assert_allclose(np.diff(longitude), grid.longitude_spacing)
+    np.testing.assert_allclose(closed, np.cos(np.deg2rad(longitude)) * np.ones((len(latitude), 1)), atol=1e-12)
+
+
+def test_longitudes_from_minus_180_show_the_same_map():
+    grid = Grid.parse("22.5deg")
+    east = make_forecast(grid, msl=100000.0)
+    west = east.assign_coords(longitude=(east.longitude + 180) % 360 - 180).sortby("longitude")
+    first, second = (forecast_figure(data, leads=[6]) for data in (east, west))
+    assert panels(first)[0].get_xlim() == panels(second)[0].get_xlim() == (-180, 180)
+    for one, other in zip(
+        panels(first)[0].collections[0].get_paths(), panels(second)[0].collections[0].get_paths(), strict=True
+    ):
+        np.testing.assert_allclose(one.vertices, other.vertices)
+
+
+def test_a_box_shows_the_box():
+    grid = Grid.from_coordinates(np.arange(30, 61, 5.0), np.arange(-20, 16, 5.0))
+    axes = panels(forecast_figure(make_forecast(grid, t850=280.0), leads=[24]))[0]
+    assert axes.get_xlim() == (-20, 15)
+    assert axes.get_ylim() == (30, 60)
+    axes.figure.canvas.draw()
+    assert [text.get_text() for text in axes.get_xticklabels()][-2:] == ["10°E", "20°E"]
+
+
+def test_a_constant_field_and_a_variable_of_the_users_own_are_drawn(tmp_path):
+    forecast = make_forecast(Grid.parse("22.5deg"), ozone=0.0)
+    forecast["ozone"] = xr.zeros_like(forecast["ozone"]).assign_attrs(long_name="Ozone column", units="mol m-2")
+    figure = forecast_figure(forecast, leads=[6])
+    assert panels(figure)[0].get_ylabel() == "Ozone column"
+    assert colour_bars(figure)[0].get_ylabel() == "mol m⁻²"
+    plot_forecast(forecast, tmp_path / "ozone.png", leads=[6])
+
+
+def test_coastline_lies_on_the_globe_and_in_known_places():
+    coast = coastline()
+    gaps = np.isnan(coast)
+    assert np.array_equal(gaps[:, 0], gaps[:, 1])
+    longitude, latitude = coast[~gaps[:, 0]].T
+    assert np.abs(longitude).max() <= 180
+    assert -90 < latitude.min() < -80
+    assert 80 < latitude.max() < 90
+    steps = np.abs(np.diff(coast, axis=0))
+    assert np.nanmax(steps) < 15  # no line across the map
+    for cape in ((18.5, -34.4), (-9.5, 38.7), (-67.3, -55.9), (103.9, 1.4)):  # of Good Hope, Roca, Horn; Singapore
+        assert np.hypot(longitude - cape[0], latitude - cape[1]).min() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("plain", "pretty"),
+    [("m2 s-2", "m² s⁻²"), ("degC", "°C"), ("1e-5 s-1", "10⁻⁵ s⁻¹"), ("g kg-1", "g kg⁻¹"), ("hPa", "hPa"), ("1", "1")],
+)
+def test_units_are_written_as_people_write_them(plain, pretty):
+    assert pretty_units(plain) == pretty
