@@ -30,7 +30,7 @@ GRAVITY, GAS_CONSTANT, REFERENCE_PRESSURE = 9.81, 287.0, 1.0e5  # the values of 
 LAPSE_RATE = 6.5e-3  # K m-1, below the ground
 
 # name: (standard name, long name, units, quantum, offset); stored value = (x - offset) / quantum, as int16. The
-# quantum is about 2 % of the change in six hours, so packing costs far less than any forecast error.
+# quantum is 2 to 3 % of the change in six hours, so packing costs far less than any forecast error.
 FIELDS = {
     "z500": ("geopotential", "Geopotential at 500 hPa", "m2 s-2", 2.0, 52000.0),
     "t850": ("air_temperature", "Temperature at 850 hPa", "K", 0.015625, 270.0),
