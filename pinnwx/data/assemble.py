@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, Shaped
+from jaxtyping import Bool, Float32, Shaped
 
 from pinnwx.data import quality
 from pinnwx.data.calendar import format_time
@@ -91,7 +91,7 @@ def read_field(
                 for message in quality.faults(raw, instants, part.grid, part.variable):
                     findings.add("error", message, part.file, part.name)
                 fresh = regrid(raw, part.grid, target)
-                repeated += _place(fresh, np.searchsorted(times, instants), values, filled, part)
+                repeated += _place(fresh, instants, times, values, filled, part)
     name = parts[0].name
     if repeated:
         findings.add("warning", f"{repeated} repeated step(s) with equal values dropped", variable=name)
@@ -103,16 +103,18 @@ def read_field(
 
 def _place(
     fresh: Float32[np.ndarray, "step lat lon"],
-    positions: Int[np.ndarray, " step"],
+    instants: Shaped[np.ndarray, " step"],
+    times: Shaped[np.ndarray, " time"],
     values: Float32[np.ndarray, "time lat lon"],
     filled: Bool[np.ndarray, " time"],
     part: Piece,
 ) -> int:
-    """Writes steps to their positions; one that is there already must be equal. Returns how many were.
+    """Writes steps to where their instants are in `times`; one that is there already must be equal, and is counted.
 
     Raises:
         DataError: two different values for one time.
     """
+    positions = np.searchsorted(times, instants)
     first_here = np.zeros(positions.size, dtype=bool)
     first_here[np.unique(positions, return_index=True)[1]] = True
     new = first_here & ~filled[positions]
@@ -121,10 +123,9 @@ def _place(
     for index in np.flatnonzero(~new):
         difference = np.abs(fresh[index] - values[positions[index]]).max()
         if not difference <= 2 * part.precision:
-            assert part.times is not None
             raise DataError(
-                f"a time stands twice with values that differ by up to {difference:.3g} {part.variable.units}; "
-                "remove one of them"
+                f"{format_time(instants[index])} stands twice, with values that differ by up to {difference:.3g} "
+                f"{part.variable.units}; remove one of them"
             )
     return int((~new).sum())
 

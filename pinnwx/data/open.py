@@ -121,6 +121,8 @@ def check_data(
             own = all_times(parts)
             values, filled = read_field(parts, own, grid, findings)
             present &= np.isin(times, own[filled])
+            if any(problem.severity == "error" and problem.variable == name for problem in findings):
+                continue
             for message in quality.suspicions(values[filled], own[filled], grid):
                 findings.add("warning", message, variable=name)
         for parts in fixed.values():

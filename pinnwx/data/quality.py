@@ -60,7 +60,9 @@ def faults(
         yield message(sentinel, "fill value(s) taken for data", "set _FillValue in the file")
     if outside.any():
         yield message(
-            outside, f"value(s) outside {low:g} to {high:g} {variable.units}", _units_hint(values[outside][0], variable)
+            outside,
+            f"value(s) outside {low:g} to {high:g} {variable.units}",
+            _units_hint(float(values[outside][0]), variable),
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,7 +112,9 @@ def open_raw(path: Path, format: str) -> list[xr.Dataset]:
     """
     if format == "GRIB":
         return _open_grib(path)
-    options: dict[str, Any] = {"chunks": None} if format == "zarr" else {}
+    # A truncated netCDF-3 file leaves the reader half made; when that is collected, scipy warns about its memory map.
+    warnings.filterwarnings("ignore", "Cannot close a netcdf_file opened with mmap=True", RuntimeWarning)
+    options: dict[str, Any] = {"chunks": None, "consolidated": False} if format == "zarr" else {}
     with reading(f"this {format} file"):
         return [xr.open_dataset(path, engine=_ENGINES[format], decode_cf=False, cache=False, **options)]  # type: ignore[arg-type]
 
