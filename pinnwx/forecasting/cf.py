@@ -2,10 +2,14 @@
 
 `time` is the valid time; `forecast_reference_time` and `forecast_period` (hours) say from when and how far. Lead
 times are always told from the times, because readers disagree on whether a number of "hours" is a number or a duration.
+
+Checksums of the storage layer cover stored values but not the index that says where they are: single flipped bits
+there were read back as other values. So the file also carries the SHA-256 of its content, which the reader checks.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -23,10 +27,11 @@ from pinnwx.grid import Grid
 from pinnwx.variables import VARIABLES, Variable, describe
 from pinnwx.version import __version__
 
+_DIGEST = "content_sha256"
 _DIMENSIONS = ("time", "latitude", "longitude")
 _COORDINATES = (*_DIMENSIONS, "forecast_reference_time", "forecast_period")
 _TIME_ENCODING = {
-    "units": "seconds since 1970-01-01 00:00:00", "calendar": "standard", "dtype": "int64", "_FillValue": None,
+    "units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64", "_FillValue": None,
 }  # fmt: skip
 
 
@@ -84,15 +89,20 @@ def forecast_dataset(
     }
     dataset = xr.Dataset(data, coordinates, _global_attributes(init_time, provenance))
     dataset["time"].attrs["axis"] = "T"
-    dataset["time"].encoding = dict(_TIME_ENCODING)
-    dataset["forecast_reference_time"].encoding = dict(_TIME_ENCODING)
+    for name in ("time", "forecast_reference_time"):
+        dataset[name].attrs["units_metadata"] = "leap_seconds: none"
+        dataset[name].encoding = dict(_TIME_ENCODING)
     return dataset
 
 
 def _attributes(variable: Variable) -> dict[str, object]:
     attributes: dict[str, object] = {"standard_name": variable.standard_name} if variable.standard_name else {}
     attributes |= {"long_name": variable.long_name, "units": variable.units, "cell_methods": "time: point"}
-    return attributes | ({} if variable.level is None else {"pressure_level": np.int32(variable.level)})  # hPa
+    if variable.units == "K":
+        attributes["units_metadata"] = "temperature: on_scale"
+    if variable.level is not None:
+        attributes["pressure_level"] = np.int32(variable.level)  # hPa
+    return attributes
 
 
 def _global_attributes(init_time: np.datetime64, provenance: Mapping[str, object]) -> dict[str, object]:
@@ -123,6 +133,8 @@ def write_forecast(dataset: xr.Dataset, path: str | Path, *, force: bool = False
     """
     path = Path(path)
     check_writable(path, force=force)
+    dataset = dataset.astype(np.float32)
+    dataset.attrs[_DIGEST] = _digest(dataset)
     encoding = {}
     for name, values in dataset.data_vars.items():
         finite = np.isfinite(values.values)
@@ -141,7 +153,8 @@ def write_forecast(dataset: xr.Dataset, path: str | Path, *, force: bool = False
     with replacing(path) as temporary:
         try:
             dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
-        except RuntimeError as error:  # so the library reports a full disk
+            read_forecast(temporary)
+        except (RuntimeError, DataError) as error:  # a full disk is a RuntimeError of the library
             raise OutputError(f"cannot write {path}: {error}; choose another place") from error
 
 
@@ -150,7 +163,7 @@ def read_forecast(path: str | Path) -> xr.Dataset:
 
     Raises:
         MissingInputError: there is no such file.
-        DataError: it is damaged, or no forecast.
+        DataError: it is damaged, edited, or no forecast.
     """
     path = Path(path)
     if not path.is_file():
@@ -163,7 +176,30 @@ def read_forecast(path: str | Path) -> xr.Dataset:
     absent = [name for name in _COORDINATES if name not in dataset.coords]
     if absent:
         raise DataError(f"{path} is no forecast: it has no coordinate {', '.join(absent)}")
+    digest = dataset.attrs.pop(_DIGEST, None)
+    if digest is not None and digest != _digest(dataset):
+        raise DataError(
+            f"{path} is not as it was written: damaged, or edited; write it anew, or delete its attribute {_DIGEST}"
+        )
     return dataset
+
+
+def _digest(dataset: xr.Dataset) -> str:
+    """SHA-256 of all that a reader sees: names, dimensions, values and attributes."""
+    state = hashlib.sha256()
+
+    def add_attributes(attributes: Mapping) -> None:
+        plain = {str(key): np.ravel(value).tolist() for key, value in attributes.items() if key != _DIGEST}
+        state.update(json.dumps(plain, sort_keys=True).encode())
+
+    add_attributes(dataset.attrs)
+    for name in sorted(dataset.variables, key=str):
+        values = dataset[name].values
+        values = values.astype("datetime64[ns]").astype("<i8") if values.dtype.kind == "M" else values
+        state.update(repr((name, dataset[name].dims, values.shape, values.dtype.str)).encode())
+        state.update(np.ascontiguousarray(values).data)
+        add_attributes(dataset[name].attrs)
+    return state.hexdigest()
 
 
 def reference_time(dataset: xr.Dataset) -> np.datetime64:

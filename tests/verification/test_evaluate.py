@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinnwx.data.archive import Archive
@@ -128,6 +128,7 @@ def test_the_test_mean_is_of_the_scored_valid_times(archive):
     np.testing.assert_allclose(time_mean(archive, indices), expected, rtol=1e-14)
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 200), min_size=1), st.lists(st.integers(-50, 250), min_size=1))
 def test_match_times_finds_what_is_there(held, wanted):
     start = np.datetime64("2026-01-01", "ns")

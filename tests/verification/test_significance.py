@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinnwx.verification.significance import MINIMUM_BLOCKS, BlockBootstrap, _multiplicities
@@ -73,12 +73,14 @@ def test_bounds_narrow_with_the_root_of_the_sample():
     assert slope == pytest.approx(-0.5, abs=0.05)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.1, 1e6), min_size=6, max_size=60))
 def test_a_series_over_itself_is_exactly_one(values):
     series = np.array(values)
     assert BlockBootstrap(resamples=200).estimate(mean, series, series.copy()) == (1.0, 1.0, 1.0)
 
 
+@settings(deadline=None)
 @given(st.integers(6, 400), st.integers(0, 5))
 def test_every_draw_holds_as_many_days_as_there_are(n_days, seed):
     block = BlockBootstrap().block_length(n_days)
@@ -93,6 +95,7 @@ def test_every_day_is_drawn_equally_often():
     assert np.abs(draws.mean(axis=0) - 1).max() < 5 / math.sqrt(20000)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2000))
 def test_block_length_leaves_enough_blocks(n_days):
     bootstrap = BlockBootstrap()
