@@ -1,0 +1,310 @@
+"""Settings: what a config may say, what is refused, and that the template tells the truth."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from pinnwx.config import (
+    ClosureSettings,
+    Config,
+    DataSettings,
+    ModelSettings,
+    Period,
+    PhysicsSettings,
+    Stage,
+    TrainingSettings,
+    Transport,
+    VariableSettings,
+    load_config,
+    parse_config,
+)
+from pinnwx.errors import ConfigError, MissingInputError
+
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+TEMPLATE = EXPERIMENTS / "template.toml"
+SMALLEST = """
+name = "small"
+[data]
+fields = ["msl", "vo850"]
+train = { start = "2025-12-01", end = "2026-01-31" }
+"""
+SECTIONS = {
+    "": Config,
+    "data": DataSettings,
+    "variables.ozone": VariableSettings,
+    "model": ModelSettings,
+    "model.physics": PhysicsSettings,
+    "model.physics.transport": Transport,
+    "model.closure": ClosureSettings,
+    "training": TrainingSettings,
+}
+
+
+def problem(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "my.toml")
+    message = str(caught.value)
+    assert message.startswith("my.toml: ")
+    assert "\n" not in message
+    return message
+
+
+def template_keys() -> dict[tuple[str, str], str]:
+    """(section, key) -> the comment above it, for every key of the template."""
+    found, section, comment = {}, "", ""
+    for line in TEMPLATE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            comment += line
+        elif match := re.fullmatch(r"\[+([a-z0-9_.]+)\]+", line):
+            section, comment = match[1], ""
+        elif match := re.match(r"([a-z_]+) = ", line):
+            found[section, match[1]], comment = comment, ""
+    return found
+
+
+# --- the template -------------------------------------------------------------------------------------------------
+
+
+def test_template_is_a_valid_config():
+    load_config(TEMPLATE)
+
+
+def test_template_shows_every_key_with_a_comment():
+    keys = template_keys()
+    for section, model in SECTIONS.items():
+        for name, field in model.model_fields.items():
+            subsection = ".".join(filter(None, (section, name)))
+            if not any(other == subsection or other.startswith(f"{subsection}.") for other in SECTIONS):
+                assert keys.pop((section, field.alias or name)).startswith("#"), f"{section}.{name}"
+    assert not keys
+
+
+def test_template_shows_the_defaults_wherever_it_says_so():
+    tables = {"": load_config(TEMPLATE)}
+    tables["data"], tables["model"], tables["training"] = (
+        getattr(tables[""], n) for n in ("data", "model", "training")
+    )
+    tables["variables.ozone"] = tables[""].variables["ozone"]
+    tables["model.physics"], tables["model.closure"] = tables["model"].physics, tables["model"].closure
+    tables["model.physics.transport"] = tables["model.physics"].transport[0]
+    compared = 0
+    for (section, key), comment in template_keys().items():
+        name = "validate_" if key == "validate" else key
+        field = SECTIONS[section].model_fields[name]
+        assert field.is_required() == ("(required)" in comment), f"{section}.{key}"
+        if "(required)" not in comment and "(example)" not in comment:
+            assert getattr(tables[section], name) == field.get_default(call_default_factory=True), f"{section}.{key}"
+            compared += 1
+    assert compared > 25
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_experiment_is_valid_and_bears_the_name_of_its_file(path):
+    assert load_config(path).name == path.stem or path == TEMPLATE
+
+
+# --- what is accepted ---------------------------------------------------------------------------------------------
+
+
+def test_the_smallest_config_takes_all_defaults():
+    config = parse_config(SMALLEST)
+    assert config.model == ModelSettings()
+    assert config.training == TrainingSettings()
+    assert config.data.grid == "5.625deg"
+    assert config.data.validate_ is None
+    assert config.seed == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2025-12-01", "2025-12-01"),
+        ("2025-12-01", "2025-12-31T18:00"),
+        ("2025-12-01T00:00:00", "2025-12-01T06:00Z"),
+        ("2025-12-01T00", "2026-01-01"),
+    ],
+)
+def test_periods_in_iso_8601(start, end):
+    assert Period(start=start, end=end).start == start
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        ("2025-13-01", "2026-01-01", '"2025-13-01" is not an ISO 8601 time'),
+        ("2025-12-01", "tomorrow", '"tomorrow" is not an ISO 8601 time'),
+        ("2025-12-02", "2025-12-01", "starts at 2025-12-02, after its end 2025-12-01"),
+    ],
+)
+def test_periods_that_are_none(start, end, message):
+    text = SMALLEST.replace("2025-12-01", start).replace("2026-01-31", end)
+    assert f"data.train: {message}" in problem(text)
+
+
+@pytest.mark.parametrize(
+    ("wind", "inputs"),
+    [
+        ("analysed:850", ("u850", "v850")),
+        ("analysed:10m", ("u10", "v10")),
+        ("rotational:vo850", ("vo850",)),
+        ("geostrophic:z500", ("z500",)),
+        ("geostrophic:msl", ("msl",)),
+        ("none", ()),
+    ],
+)
+def test_wind_names_the_fields_it_is_made_from(wind, inputs):
+    assert Transport(field="q850", wind=wind).inputs == inputs
+
+
+@pytest.mark.parametrize("wind", ["", "analysed", "analysed:u850", "rotational:850", "geostrophic:t850", "gale"])
+def test_unknown_winds_are_refused(wind):
+    with pytest.raises(ValidationError, match="is not one of analysed:LEVEL"):
+        Transport(field="q850", wind=wind)
+
+
+def test_a_conserved_field_needs_limited_fluxes_and_no_source():
+    Transport(field="q850", conserved=True, form="flux", scheme="limited")
+    with pytest.raises(ValidationError, match='needs form = "flux" and scheme = "limited"'):
+        Transport(field="q850", conserved=True)
+    with pytest.raises(ValidationError, match="cannot be conserved"):
+        Transport(field="vo850", conserved=True, form="flux", scheme="limited", absolute=True)
+
+
+def test_variables_of_the_users_own():
+    text = SMALLEST.replace('"msl"', '"ozone500", "tcw"') + (
+        '[variables.ozone]\nunits = "kg kg-1"\nminimum = 0.0\nmaximum = 2e-5\non_pressure_levels = true\n'
+        '[variables.tcw]\nunits = "kg m-2"\nminimum = 0\nmaximum = 100\nlong_name = "Total column water"\n'
+        '[variables.vo]\nunits = "s-1"\nminimum = -1.0\nmaximum = 1.0\non_pressure_levels = true\n'
+    )
+    table = parse_config(text).variable_table()
+    assert table["ozone"].long_name == "ozone"
+    assert table["tcw"].maximum == 100
+    assert table["vo"].maximum == 1.0  # the user's entry wins
+    assert table["msl"].units == "Pa"
+
+
+# --- what is refused ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("addition", "path"),
+    [
+        ("sead = 1", "sead: Extra inputs"),
+        ("[training]\nlearning_rat = 1e-3", "training.learning_rat: Extra inputs"),
+        ('[training]\nbatch_size = "many"', "training.batch_size: Input should be a valid integer"),
+        ("[training]\nlearning_rate = -1.0", "training.learning_rate: Input should be greater than 0"),
+        ("[training]\nema_decay = 1.0", "training.ema_decay: Input should be less than 1"),
+        ("[training]\ncurriculum = []", "training.curriculum: Tuple should have at least 1 item"),
+        ("[training]\ncurriculum = [{ steps = 0, share = 1 }]", "training.curriculum.0.steps"),
+        ("[training]\nfield_weights = { z500 = 2.0 }", 'training.field_weights: "z500" is not in data.fields'),
+        ("[model.closure]\ncoarsen = 3", "model.closure.coarsen: Input should be 1, 2 or 4"),
+        ("[model.physics]\ncourant_limit = 1.5", "model.physics.courant_limit: Input should be less than or equal"),
+        ('[model]\nkind = "magic"', "model.kind: Input should be 'transport' or 'second_order'"),
+        (
+            '[[model.physics.transport]]\nfield = "msl"\nwind = "analysed:850"',
+            'model.physics.transport of "msl" needs "u850", which is not in data.fields',
+        ),
+        ('[[model.physics.transport]]\nfield = "q850"', 'needs "q850", which is not in data.fields'),
+        (2 * '[[model.physics.transport]]\nfield = "msl"\n', "model.physics.transport: a field is carried twice"),
+    ],
+)
+def test_problems_are_named_by_their_path(addition, path):
+    assert path in problem(SMALLEST + addition if addition.startswith("[") else addition + SMALLEST)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"msl"', '"pressure"', 'data: unknown variable "pressure"'),
+        ('"msl"', '"z"', 'data: variable "z" needs its pressure level in hPa, as in "z500"'),
+        ('"msl"', '"vo850"', "data.fields: a name stands twice"),
+        ('["msl", "vo850"]', "[]", "data.fields: Tuple should have at least 1 item"),
+        ('"small"', '"../small"', "name: String should match pattern"),
+        ('name = "small"', "", "name: Field required"),
+        ("[data]", '[data]\ngrid = "7deg"', 'data.grid: grid "7deg": 7 degrees do not divide 180'),
+    ],
+)
+def test_wrong_values_are_named_by_their_path(old, new, message):
+    assert message in problem(SMALLEST.replace(old, new))
+
+
+def test_all_problems_are_told_at_once():
+    message = problem(
+        SMALLEST + "surprise = 1\n[training]\nbatch_size = 0\nminutes = 0\n[model.closure]\nwidth = 1.5\n"
+    )
+    for path in ("data.surprise", "training.batch_size", "training.minutes", "model.closure.width"):
+        assert f"{path}: " in message
+    assert message.count(";") == 3
+
+
+def test_unreadable_files_are_refused(tmp_path):
+    with pytest.raises(MissingInputError, match="no config file"):
+        load_config(tmp_path / "absent.toml")
+    with pytest.raises(MissingInputError, match="no config file"):
+        load_config(tmp_path)
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"broken.toml: not valid TOML"):
+        load_config(broken)
+    broken.write_bytes(b'name = "\xff"')
+    with pytest.raises(ConfigError, match="cannot be read as UTF-8 text"):
+        load_config(broken)
+
+
+def test_settings_cannot_be_changed_in_place():
+    config = parse_config(SMALLEST)
+    with pytest.raises(ValidationError, match="frozen"):
+        config.seed = 1
+    with pytest.raises(ValidationError, match="frozen"):
+        config.training.curriculum[0].steps = 2
+
+
+# --- whatever is written, it is a Config or a ConfigError ---------------------------------------------------------
+
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from(["msl", "z500", "u850", "none", "analysed:850", "5.625deg", "2025-12-01", "flux", "limited"])
+)  # fmt: skip
+known_keys = st.sampled_from(
+    sorted({field.alias or name for m in (*SECTIONS.values(), Period, Stage) for name, field in m.model_fields.items()})
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(known_keys | st.text(min_size=1, max_size=5), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def to_toml(value) -> str:
+    """A TOML inline value; what TOML cannot say (null) becomes an empty table."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + "".join(f"\\U{ord(letter):08X}" for letter in value) + '"'
+    if isinstance(value, list):
+        return "[" + ", ".join(map(to_toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{to_toml(key)} = {to_toml(item)}" for key, item in value.items()) + "}"
+    return "{}" if value is None else str(value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(known_keys, anything, max_size=5), st.booleans())
+def test_any_toml_gives_a_config_or_a_config_error(raw, with_smallest):
+    if with_smallest:
+        raw = tomllib.loads(SMALLEST) | {key: value for key, value in raw.items() if key not in ("name", "data")}
+    text = "\n".join(f"{to_toml(key)} = {to_toml(value)}" for key, value in raw.items())
+    tomllib.loads(text)
+    try:
+        config = parse_config(text)
+    except ConfigError:
+        return
+    assert isinstance(config, BaseModel)
+    assert config.data.fields
