@@ -18,6 +18,38 @@ from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION
 from pinnwx.errors import GridError
 
 _TOLERANCE = 1e-3  # degrees: float32 coordinates are off by up to 3e-5, real irregular grids by far more
+_ROUNDING = 2e-4  # degrees: float32, and files that give four decimals
+
+
+def _snapped(values) -> tuple[float, ...]:
+    """Evenly spaced coordinates near `values`, with the rounding of float32 taken out.
+
+    A spacing that divides 360 degrees is made exact, and the first value a multiple of half of it; otherwise the
+    first and last values are rounded to 1e-4 degrees.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or values.size < 3:
+        raise GridError(f"a coordinate of shape {values.shape}; a list of at least 3 values is needed")
+    strange = ~(np.abs(values) <= 720)
+    if strange.any():
+        raise GridError(f"coordinate {values[strange][0]:g} is not in degrees; repair the file")
+    intervals = values.size - 1
+    first, last = round(values[0], 4), round(values[-1], 4)
+    parts = round(360 * intervals / (last - first)) if last > first else 0
+    if parts and abs(360 / parts * intervals - (last - first)) < _ROUNDING:
+        half = 180 / parts
+        nearest = half * round(values[0] / half)
+        first = nearest if abs(nearest - values[0]) < _ROUNDING else first
+        last = first + 360 / parts * intervals
+    even = np.linspace(first, last, values.size)
+    offset = np.abs(even - values)
+    if offset.max() > _TOLERANCE:
+        worst = int(offset.argmax())
+        raise GridError(
+            f"coordinate {values[worst]:g} is {offset[worst]:.3g} degrees off an even spacing; "
+            "regrid to an evenly spaced grid"
+        )
+    return tuple(np.round(even, 9).tolist())
 
 
 @dataclass(frozen=True)
@@ -37,6 +69,8 @@ class Grid:
             if centres.size < 3:
                 raise GridError(f"{name} has {centres.size} points; at least 3 are needed")
             steps = np.diff(centres)
+            if not np.isfinite(centres).all():
+                raise GridError(f"{name} holds values that are not finite; repair the file")
             if steps.min() <= 0:
                 raise GridError(f"{name} is not ascending at index {int(np.argmin(steps)) + 1}; sort it")
             if np.ptp(steps) > _TOLERANCE:
@@ -58,24 +92,10 @@ class Grid:
     def from_coordinates(cls, latitude, longitude) -> Grid:
         """The grid whose centres are these ascending coordinates [degrees], snapped to even spacing.
 
-        Snapping makes float32 and float64 coordinates of the same grid equal: the first and last value are
-        rounded to 1e-4 degrees and the others spaced evenly between them.
+        Snapping makes float32 and float64 coordinates of the same grid equal, and exact where the spacing divides
+        the circle: see `_snapped`.
         """
-
-        def snapped(values) -> tuple[float, ...]:
-            values = np.asarray(values, dtype=np.float64)
-            if values.ndim != 1 or values.size < 3:
-                raise GridError(f"a coordinate of shape {values.shape}; a list of at least 3 values is needed")
-            even = np.linspace(round(values[0], 4), round(values[-1], 4), values.size)
-            if np.abs(even - values).max() > _TOLERANCE:
-                worst = int(np.abs(even - values).argmax())
-                raise GridError(
-                    f"coordinate {values[worst]:g} is {abs(even - values)[worst]:.3g} degrees off an even spacing; "
-                    "regrid to an evenly spaced grid"
-                )
-            return tuple(np.round(even, 6).tolist())
-
-        return cls(snapped(latitude), snapped(longitude))
+        return cls(_snapped(latitude), _snapped(longitude))
 
     @classmethod
     def parse(cls, text: str) -> Grid:
@@ -87,15 +107,13 @@ class Grid:
         if not match:
             raise GridError(f'grid "{text}" is not understood; write for example "5.625deg" or "2.5deg+poles"')
         spacing, poles = float(match[1]), bool(match[2])
-        rows = 180 / spacing
-        if not 0 < spacing <= 45 or abs(rows - round(rows)) > 1e-9:
+        if not 0.01 <= spacing <= 45:
+            raise GridError(f'grid "{text}": {spacing:g} degrees are not between 0.01 and 45')
+        rows = round(180 / spacing)
+        if abs(rows - 180 / spacing) > 1e-9:
             raise GridError(f'grid "{text}": {spacing:g} degrees do not divide 180 into whole rows')
-        rows = round(rows)
         first = -90.0 if poles else -90 + spacing / 2
-        return cls(
-            tuple((first + spacing * np.arange(rows + poles)).tolist()),
-            tuple((spacing * np.arange(2 * rows)).tolist()),
-        )
+        return cls.from_coordinates(first + spacing * np.arange(rows + poles), spacing * np.arange(2 * rows))
 
     @property
     def shape(self) -> tuple[int, int]:
