@@ -104,9 +104,10 @@ def split_name(name: str, variables: Mapping[str, Variable] = VARIABLES) -> tupl
     """
     if name in variables and not variables[name].on_pressure_levels:
         return name, None
-    match = re.fullmatch(r"([a-z_]+?)(\d+)", name)
-    if match and match[1] in variables and variables[match[1]].on_pressure_levels:
-        return match[1], int(match[2])
+    bases = [base for base, entry in variables.items() if entry.on_pressure_levels and name.startswith(base)]
+    for base in sorted(bases, key=len, reverse=True):  # a name may end in a digit: "o3500" is o3 at 500 hPa
+        if re.fullmatch("[1-9][0-9]*", level := name.removeprefix(base)):
+            return base, int(level)
     if name in variables:
         raise DataError(f'variable "{name}" needs its pressure level in hPa, as in "{name}500"')
     raise DataError(f'unknown variable "{name}"; known are {", ".join(variables)}, or describe it under [variables]')
