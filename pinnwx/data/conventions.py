@@ -11,7 +11,7 @@ from typing import Any
 
 from pinnwx.constants import STANDARD_GRAVITY
 from pinnwx.errors import DataError
-from pinnwx.variables import Variable
+from pinnwx.variables import VARIABLES, Variable
 
 Attributes = Mapping[Any, Any]
 
@@ -136,14 +136,15 @@ def recognise(
     pressure coordinate. Heights above ground are no pressure levels: `u100` named "100 metre U wind" is a stranger.
     """
     name = raw.lower()
-    for base in variables:
+    bases = sorted(variables, key=lambda base: variables[base] is VARIABLES.get(base))  # the user's own first
+    for base in bases:
         if name in names_of(base, variables):
             return base, None
     match = re.fullmatch(r"(.+?)_?(\d+)(hpa|mb)?", name)
     above_ground = re.search(r"\b\d+ ?(m|met(re|er)s?)\b", str(attributes.get("long_name", "")).lower())
     if match and not above_ground and 0 < int(match[2]) <= _LARGEST_LEVEL:
-        for base, entry in variables.items():
-            if entry.on_pressure_levels and match[1] in names_of(base, variables):
+        for base in bases:
+            if variables[base].on_pressure_levels and match[1] in names_of(base, variables):
                 return base, int(match[2])
     standard = attributes.get("standard_name")
     alike = [entry for entry in variables.values() if standard and entry.standard_name == standard]
@@ -158,7 +159,7 @@ def level_from_text(text: str, names: Iterable[str]) -> int | None:
     `names` are those of the variable, in lower case; a number above 1,100 is a year, not a level.
     """
     pattern = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-    match = re.search(rf"(?:^|[^a-z0-9])(?:{pattern})[_-]?(\d{{1,4}})(?:hpa|mb)?(?![a-z0-9])", text.lower())
+    match = re.search(rf"(?:^|[^a-z0-9])(?:{pattern})[_-]?(\d{{1,4}})(?:hpa|mb)?(?![a-z0-9]|\.\d+deg)", text.lower())
     match = match or re.search(r"(?<![a-z0-9])(\d{1,4}) ?(?:hpa|mb)(?![a-z0-9])", text.lower())
     return int(match[1]) if match and 0 < int(match[1]) <= _LARGEST_LEVEL else None
 

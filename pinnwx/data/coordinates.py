@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -120,12 +121,16 @@ def decode_times(axis: xr.DataArray) -> Shaped[np.ndarray, " time"]:
         if " since " not in units:
             raise DataError(f'time has units "{units}"; something like "hours since 1900-01-01" is needed')
         raw = xr.Dataset({"t": ("t", values, {"units": units, "calendar": calendar or "standard"})})
-        with reading("the times"):
+        with reading("the times"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", xr.SerializationWarning)  # times out of range are refused below
             values = xr.decode_cf(raw)["t"].to_numpy()
-        if values.dtype.kind != "M":
-            raise DataError(f'times in "{units}" reach outside the years 1678 to 2262')
+    if values.dtype.kind != "M":
+        raise DataError("times reach outside the years 1678 to 2261")
     if np.isnat(values).any():
         raise DataError("a time is missing; fetch the file again")
+    years = values.astype("datetime64[Y]").astype(int) + 1970
+    if years.min(initial=2000) < 1678 or years.max(initial=2000) > 2261:
+        raise DataError(f"times reach from {years.min()} to {years.max()}, outside the years 1678 to 2261")
     seconds = np.round(values.astype("datetime64[ns]").astype(np.int64) / 1e9).astype(np.int64)
     return (seconds * 1_000_000_000).astype("datetime64[ns]")
 

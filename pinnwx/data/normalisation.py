@@ -35,7 +35,7 @@ class Normalisation:
     mean_map: Float[np.ndarray, "field lat lon"]
 
     @classmethod
-    def fit(cls, archive: Archive, step_hours: float) -> Normalisation:
+    def fit(cls, archive: Archive, step_hours: int | float) -> Normalisation:
         """Statistics of an archive, which must hold training time only.
 
         Raises:

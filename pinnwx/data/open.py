@@ -61,8 +61,7 @@ def open_data(
         paths, fields, grid=grid, variables=variables, levels=levels, static=static, start=start, end=end
     )
     for problem in report.problems:
-        if problem.severity == "warning":
-            _log.warning("%s", problem)
+        _log.log(logging.WARNING if problem.severity == "warning" else logging.INFO, "%s", problem)
     return dataset
 
 
@@ -84,6 +83,8 @@ def open_with_report(
         moving, fixed = by_name(survey.pieces, names)
         source = only_grid([part for parts in (*moving.values(), *fixed.values()) for part in parts], findings)
         target = source if grid == "native" else Grid.parse(grid) if isinstance(grid, str) else grid
+        if target != source:
+            findings.add("note", f"averaged conservatively from {source} onto {target}")
         times = common_times(moving, findings)
         times = times[period_mask(times, start, end)]
         found = {name: read_field(parts, times, target, findings) for name, parts in moving.items()}

@@ -86,14 +86,14 @@ def plausible_range(variable: Variable) -> tuple[float, float]:
     """The range of the table; for geopotential narrowed about the standard atmosphere at its level.
 
     Geopotential height in metres would pass any range wide enough for all levels, so the level decides: within 25 %
-    and 4000 m2 s-2 of the standard atmosphere (ICAO, to 11 km; isothermal above).
+    and 8,000 m2 s-2 of the standard atmosphere (to 11 km, isothermal above). Below 850 hPa metres pass even so.
     """
     if variable.standard_name != "geopotential" or not variable.level:
         return variable.minimum, variable.maximum
     ratio = variable.level / 1013.25
     height = 44330.8 * (1 - ratio**0.190263) if ratio > 0.22336 else 11000 - 6341.6 * np.log(ratio / 0.22336)
     geopotential = STANDARD_GRAVITY * float(height)
-    margin = 4000 + 0.25 * abs(geopotential)
+    margin = 8000 + 0.25 * abs(geopotential)
     return max(variable.minimum, geopotential - margin), min(variable.maximum, geopotential + margin)
 
 

@@ -54,7 +54,11 @@ def _walk(path: Path, seen: set[Path]) -> Iterator[Path]:
         yield path
     elif path.is_dir() and path.resolve() not in seen:  # links may run in circles
         seen.add(path.resolve())
-        for child in sorted(path.iterdir()):
+        try:
+            children = sorted(path.iterdir())
+        except OSError as error:
+            raise MissingInputError(f"cannot list {path}: {error.strerror}") from error
+        for child in children:
             if not child.name.startswith("."):
                 yield from _walk(child, seen)
 

@@ -13,7 +13,7 @@ import xarray as xr
 from pinnwx.data.conventions import conversion, level_from_text, names_of, recognise
 from pinnwx.data.coordinates import Axes, axes_of, grid_of, pressure_levels, valid_times
 from pinnwx.data.piece import Piece
-from pinnwx.data.readers import Paths, check_chunks, find_files, identify, open_raw
+from pinnwx.data.readers import Paths, check_chunks, find_files, identify, open_raw, reading
 from pinnwx.data.report import FileReport, Findings
 from pinnwx.errors import DataError
 from pinnwx.variables import Variable, describe
@@ -58,7 +58,8 @@ def surveyed(
                 for dataset in open_raw(path, kind) if kind else ():
                     stack.callback(dataset.close)
                     reader = DatasetReader(dataset, path, file, variables, levels or {})
-                    reader.survey()
+                    with reading("its layout"):
+                        reader.survey()
                     if kind == "zarr":
                         check_chunks(path, {piece.raw for piece in reader.pieces})
                     readers.append(reader)
@@ -124,10 +125,9 @@ class DatasetReader:
         if np.any(np.diff(times) < np.timedelta64(0)):
             self.warnings["times are not in order; sorted"] = None
         if "expver" in self.dataset.variables:
-            versions = np.unique(self.dataset["expver"].to_numpy().astype(int))
+            versions = np.unique(self.dataset["expver"].to_numpy().astype(str))
             if versions.size > 1:
-                listed = " and ".join(map(str, versions))
-                self.normalised[f"expver {listed} merged; where it is not 1 the data are preliminary"] = None
+                self.normalised[f"expver {' and '.join(versions)} merged; the later one is preliminary data"] = None
         return times, dim
 
     def _levels(
@@ -137,6 +137,8 @@ class DatasetReader:
         if not self.variables[base].on_pressure_levels:
             return [None], None
         found, dim = pressure_levels(self.dataset, axes)
+        if found and level is not None and level not in found:
+            raise DataError(f"is named for {level} hPa, but its level coordinate says {', '.join(map(str, found))} hPa")
         if found:
             return found, dim
         if level is not None:

@@ -9,8 +9,8 @@ from pinnwx.errors import UsageError
 
 
 def window_indices(
-    times: Shaped[np.ndarray, " time"], step_hours: float, steps: int
-) -> Int32[np.ndarray, "window steps+1"]:
+    times: Shaped[np.ndarray, " time"], step_hours: int | float, steps: int
+) -> Int32[np.ndarray, "window {steps}+1"]:
     """Rows of indices whose timestamps are exactly t, t + step, ..., t + steps * step.
 
     A time whose successors are not all present starts no window, so no window spans a gap, whatever the spacing or

@@ -33,6 +33,17 @@ def truth(names=("z500", "t850", "msl"), grid=GLOBE, steps=6, start="2020-02-27"
     return xr.Dataset(data, {"time": times, "latitude": list(grid.latitude), "longitude": list(grid.longitude)})
 
 
+def assert_same(found: xr.Dataset, wanted: xr.Dataset, tolerance: float = 0.0):
+    """Same axes exactly; values to `tolerance` of the range of each field."""
+    assert found.sizes == wanted.sizes
+    for axis in ("time", "latitude", "longitude"):
+        np.testing.assert_array_equal(found[axis].values, wanted[axis].values)
+    for name in wanted.data_vars:
+        assert found[name].dtype == np.float32
+        allowed = tolerance * float(np.ptp(wanted[name].values))
+        np.testing.assert_allclose(found[name].values, wanted[name].values, rtol=0, atol=allowed)
+
+
 def raw(dataset: xr.Dataset, name: str) -> tuple[str, int | None, xr.DataArray]:
     """(short name, level, array without attributes)."""
     base, level = split_name(name)

@@ -5,23 +5,12 @@ import shutil
 import numpy as np
 import pytest
 import xarray as xr
-from layouts import BOX, GLOBE, POLES, cds_new, cds_old, grib, ncep, truth, weatherbench1, weatherbench2
+from layouts import BOX, GLOBE, POLES, assert_same, cds_new, cds_old, grib, ncep, truth, weatherbench1, weatherbench2
 
 from pinnwx.data.open import check_data, open_data, open_with_report
 from pinnwx.errors import DataError
 
 NAMES = ("z500", "t850", "u500", "u850", "msl")
-
-
-def assert_same(found: xr.Dataset, wanted: xr.Dataset, tolerance: float = 0.0):
-    """Same axes exactly; values to `tolerance` of the range of each field."""
-    assert found.sizes == wanted.sizes
-    for axis in ("time", "latitude", "longitude"):
-        np.testing.assert_array_equal(found[axis].values, wanted[axis].values)
-    for name in wanted.data_vars:
-        assert found[name].dtype == np.float32
-        allowed = tolerance * float(np.ptp(wanted[name].values))
-        np.testing.assert_allclose(found[name].values, wanted[name].values, rtol=0, atol=allowed)
 
 
 @pytest.mark.parametrize("grid", [GLOBE, POLES, BOX], ids=["globe", "poles", "box"])

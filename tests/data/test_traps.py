@@ -7,13 +7,15 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layouts import BOX, GLOBE, POLES, cds_new, cds_old, hours_since, packed, truth, weatherbench2
-from test_layouts import assert_same
+from layouts import BOX, GLOBE, POLES, assert_same, cds_new, cds_old, hours_since, packed, truth, weatherbench2
 
 from pinnwx.config import VariableSettings
 from pinnwx.data.open import check_data, open_data, open_with_report
 from pinnwx.errors import DataError, GridError, MissingInputError, UnavailableError
 from pinnwx.variables import VARIABLES, Variable
+
+# What a truncated netCDF-3 file leaves behind is collected, with a warning, in whichever test comes then.
+pytestmark = pytest.mark.filterwarnings("ignore:Cannot close a netcdf_file opened with mmap=True")
 
 
 def write(dataset: xr.Dataset, path, **options):
@@ -310,6 +312,12 @@ def test_times_in_any_unit(tmp_path, values, units):
     assert_same(open_data(write(given_, tmp_path / "x.nc")), wanted)
 
 
+@pytest.mark.parametrize("units", ["days since 0850-01-01", "days since 5000-01-01"])
+def test_times_that_nanoseconds_cannot_hold_are_refused(tmp_path, units):
+    dataset = truth(("msl",), BOX).assign_coords(time=("time", np.arange(6), {"units": units}))
+    refused(write(dataset, tmp_path / "x.nc"), "outside the years 1678 to 2261")
+
+
 def test_times_without_a_reference_are_refused(tmp_path):
     dataset = truth(("msl",), BOX).assign_coords(time=("time", np.arange(6), {"units": "hours"}))
     refused(write(dataset, tmp_path / "x.nc"), 'time has units "hours"')
@@ -363,6 +371,12 @@ def test_a_level_may_be_in_a_name_or_an_option_else_it_is_refused(tmp_path):
     assert_same(open_data(write(bare, tmp_path / "geopotential_500" / "1979.nc")), wanted)
 
 
+def test_a_name_and_a_coordinate_that_disagree_on_the_level_are_refused(tmp_path):
+    """What `sel(level=500)` leaves behind, after t850 from elsewhere has been put into the same file."""
+    dataset = truth(("z500", "t850"), BOX).assign_coords(level=500)
+    refused(write(dataset, tmp_path / "x.nc"), "t850: is named for 850 hPa, but its level coordinate says 500 hPa")
+
+
 def test_a_pressure_axis_in_pascal(tmp_path):
     wanted = truth(("z500",), BOX)
     bare = wanted.rename(z500="z").expand_dims(plev=[50000.0])
@@ -408,6 +422,8 @@ def test_a_users_own_variable(tmp_path):
     np.testing.assert_allclose(open_data(path, ("rain",), variables=table)["rain"].values, 3.0, rtol=1e-6)
     with pytest.raises(DataError, match="no variable of the table"):
         open_data(path)
+    own = {**VARIABLES, "rain": Variable(name="rain", **entry.model_dump() | {"aliases": ("slp",)})}
+    assert list(open_data(write(dataset.rename(tp="slp"), path), variables=own).data_vars) == ["rain"]
 
 
 # ---- damaged files ----

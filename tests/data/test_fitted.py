@@ -1,0 +1,155 @@
+"""Normalisation and climatology: right on analytic signals, and blind to everything outside the training time."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.climatology import Climatology
+from pinnwx.data.normalisation import Normalisation
+from pinnwx.errors import CheckpointError, DataError, MissingInputError
+from pinnwx.grid import Grid
+
+GRID = Grid.parse("15deg+poles")
+SINE = np.sin(GRID.latitude_radians)[:, None] * np.ones(GRID.shape)
+
+
+def archive(values, start="2020-01-01", step_hours=6, names=("t850",)) -> Archive:
+    """An archive of f(times) -> (time, field, lat, lon), or of an array."""
+    steps = values if isinstance(values, int) else len(values)
+    times = np.datetime64(start, "ns") + np.timedelta64(step_hours, "h") * np.arange(steps)
+    return Archive(times, np.asarray(values, np.float32), names, GRID)
+
+
+FITS = {"scale": lambda part: Normalisation.fit(part, 6), "climatology": Climatology.fit}
+
+
+def noise(steps, seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((steps, 1, *GRID.shape)).astype(np.float32)
+
+
+def test_normalisation_of_a_known_field():
+    """x = 280 + (3 + (-1)^t 2) sin(lat): the mean of sin(lat)^2 over the sphere is 1/3."""
+    amplitude = 3 + 2 * (-1.0) ** np.arange(40)
+    found = Normalisation.fit(archive(280 + amplitude[:, None, None, None] * SINE), 6)
+    third = float((SINE**2 * GRID.area_weights).mean())
+    assert third == pytest.approx(1 / 3, rel=0.02)
+    np.testing.assert_allclose(found.mean, [280], rtol=1e-7)
+    np.testing.assert_allclose(found.std, [np.sqrt((3**2 + 2**2) * third)], rtol=1e-5)
+    np.testing.assert_allclose(found.increment_std, [4 * np.sqrt(third)], rtol=1e-3)
+    np.testing.assert_allclose(found.mean_map[0], 280 + 3 * SINE, rtol=1e-7)
+
+
+def test_large_means_do_not_spoil_small_deviations():
+    found = Normalisation.fit(archive(np.float64(54000) + noise(400)), 6)
+    weighted = float(np.sqrt((noise(400).astype("f8") ** 2 * GRID.area_weights).mean()))
+    np.testing.assert_allclose(found.std, [weighted], rtol=1e-3)
+
+
+def test_increments_never_span_a_gap():
+    values = noise(40)
+    values[20:] += 1000  # the jump lies in the gap
+    whole = archive(values)
+    times = whole.times.copy()
+    times[20:] += np.timedelta64(24, "h")
+    gap = Normalisation.fit(replace(whole, times=times), 6)
+    assert gap.increment_std[0] == pytest.approx(np.sqrt(2), rel=0.05)
+    assert Normalisation.fit(whole, 6).increment_std[0] > 100
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+def test_what_lies_outside_the_training_time_has_no_influence(fit):
+    values = noise(1500 * 2)
+    spoiled = values.copy()
+    spoiled[1500:] = 1e9
+    parts = [archive(array).select("2020-01-01", "2021-01-09T18:00") for array in (values, spoiled)]
+    assert len(parts[0]) == 1500
+    first, second = map(fit, parts)
+    for key, value in vars(first).items():
+        np.testing.assert_array_equal(value, getattr(second, key))
+
+
+def test_normalisation_refuses_what_it_cannot_scale():
+    with pytest.raises(DataError, match="no two training times are 6 h apart; their spacing is 24 h"):
+        Normalisation.fit(archive(noise(10), step_hours=24), 6)
+    with pytest.raises(DataError, match="t850 never changes"):
+        Normalisation.fit(archive(np.full((10, 1, *GRID.shape), 3.0)), 6)
+
+
+def signal(times: np.ndarray) -> np.ndarray:
+    """Two harmonics of the year and one of the day, with place-dependent size and phase."""
+    days = (times - times.astype("datetime64[Y]")) / np.timedelta64(1, "D")
+    length = np.where(times.astype("datetime64[Y]").astype(int) % 4 == 2, 366, 365)  # 1970 + 2 = 1972
+    year = 2 * np.pi * (days / length)[:, None, None]
+    hour = 2 * np.pi * (((times - times.astype("datetime64[D]")) / np.timedelta64(1, "h")) / 24)[:, None, None]
+    field = 280 + 10 * SINE * np.cos(year - 0.6) + 2 * np.cos(2 * year) + 3 * (1 - SINE**2) * np.cos(hour + SINE)
+    return field[:, None]
+
+
+def test_harmonics_are_recovered_and_hold_for_other_years():
+    steps = 2 * 365 * 4
+    times = np.datetime64("2021-01-01", "ns") + np.timedelta64(6, "h") * np.arange(steps)
+    found = Climatology.fit(archive(signal(times), "2021-01-01"))
+    assert (found.annual, found.diurnal) == (2, 1)
+    later = np.arange("2024-02-25", "2024-03-05", 3, dtype="datetime64[h]").astype("datetime64[ns]")
+    at = found.at(later)
+    assert at.dtype == np.float32
+    assert at.shape == (later.size, 1, *GRID.shape)
+    np.testing.assert_allclose(at, signal(later), atol=2e-3)
+
+
+def test_less_than_a_year_gives_the_mean():
+    values = noise(1000)
+    found = Climatology.fit(archive(values))
+    assert (found.annual, found.diurnal) == (0, 0)
+    at = found.at(np.array(["2030-07-01"], dtype="datetime64[ns]"))
+    np.testing.assert_allclose(at[0], values.mean(axis=0), atol=1e-6)
+
+
+def test_daily_data_have_no_hours():
+    found = Climatology.fit(archive(noise(800), step_hours=24))
+    assert (found.annual, found.diurnal) == (2, 0)
+    assert Climatology.fit(archive(noise(3000), step_hours=3)).diurnal == 2
+
+
+@pytest.fixture(params=FITS)
+def value(request):
+    return FITS[request.param](archive(noise(1500)))
+
+
+def test_a_round_trip_keeps_every_bit(value, tmp_path):
+    path = tmp_path / "x.nc"
+    value.save(path)
+    found = type(value).load(path)
+    for key, wanted in vars(value).items():
+        np.testing.assert_array_equal(getattr(found, key), wanted)
+        if isinstance(wanted, np.ndarray):
+            assert getattr(found, key).dtype == wanted.dtype
+    assert [child.name for child in tmp_path.iterdir()] == ["x.nc"]
+
+
+def test_a_damaged_file_is_refused(value, tmp_path):
+    path = tmp_path / "x.nc"
+    with pytest.raises(MissingInputError):
+        type(value).load(path)
+    value.save(path)
+    content = bytearray(path.read_bytes())
+    array = value.mean_map if isinstance(value, Normalisation) else value.coefficients
+    middle = len(content) - array.size // 2  # inside the deflated array, which is most of the file
+    content[middle] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"damaged|is no|finite"):
+        type(value).load(path)
+    path.write_bytes(b"junk")
+    with pytest.raises(CheckpointError, match="damaged"):
+        type(value).load(path)
+
+
+def test_one_is_not_taken_for_the_other(tmp_path):
+    for key, fit in FITS.items():
+        fit(archive(noise(1500))).save(tmp_path / f"{key}.nc")
+    with pytest.raises(CheckpointError, match="is no climatology"):
+        Climatology.load(tmp_path / "scale.nc")
+    with pytest.raises(CheckpointError, match="is no normalisation"):
+        Normalisation.load(tmp_path / "climatology.nc")
