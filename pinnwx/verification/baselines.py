@@ -13,10 +13,12 @@ from pinnwx.errors import DataError
 
 @runtime_checkable
 class Climatology(Protocol):
-    """A climatology fitted on training time only."""
+    """A climatology fitted on training time only, of the fields in `names`."""
+
+    names: tuple[str, ...]
 
     def at(self, times: Shaped[np.ndarray, " time"], /) -> Float[np.ndarray, "time field lat lon"]:
-        """Its fields at these times, in the order and the units of the archive."""
+        """Its fields at these times, in the units of the archive."""
         ...
 
 
@@ -28,14 +30,19 @@ def persistence(archive: Archive, init_indices: Int[np.ndarray, " pair"]) -> Flo
 def climatology_at(
     climatology: Climatology | None, archive: Archive, times: Shaped[np.ndarray, " pair"]
 ) -> Float[np.ndarray, "pair field lat lon"] | None:
-    """The climatology at the valid times, or `None` where there is none.
+    """The archive's fields of the climatology at the valid times, or `None` where there is no climatology.
 
     Raises:
-        DataError: its fields are not those of the archive.
+        DataError: it lacks a field of the archive, or is on another grid.
     """
     if climatology is None:
         return None
+    missing = [name for name in archive.names if name not in climatology.names]
+    if missing:
+        raise DataError(f"no climatology of {', '.join(missing)}; it holds {', '.join(climatology.names)}")
     fields = climatology.at(times)
+    if climatology.names != archive.names:
+        fields = fields[:, [climatology.names.index(name) for name in archive.names]]
     expected = (len(times), *archive.fields.shape[1:])
     if fields.shape != expected:
         raise DataError(f"climatology of shape {fields.shape}, the data {expected}; use that of the same run")

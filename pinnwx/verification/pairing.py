@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import format_time
+from pinnwx.data.calendar import format_time, period_bounds
 from pinnwx.errors import UnavailableError, UsageError
 
 
@@ -38,6 +38,19 @@ def match_times(times: Shaped[np.ndarray, " time"], wanted: Shaped[np.ndarray, "
 def lead_deltas(lead_hours: Sequence[float | int]) -> Shaped[np.ndarray, " lead"]:
     """Lead times as `timedelta64[ns]`, to the second."""
     return np.round(np.asarray(lead_hours, np.float64) * 3600).astype("timedelta64[s]").astype("timedelta64[ns]")
+
+
+def initial_times_between(archive: Archive, start: str | None, end: str | None) -> Shaped[np.ndarray, " init"]:
+    """Every initial time of a period at the archive's cadence, held or not, so that gaps are counted as skipped.
+
+    Both ends are included, a bare end date with its whole day; an end that is `None` is that of the archive.
+    """
+    first, last = period_bounds(start, end)
+    first, last = archive.times[0] if first is None else first, archive.times[-1] if last is None else last
+    step = np.timedelta64(round(archive.step_hours * 3600), "s").astype("timedelta64[ns]")
+    regular = np.arange(-((archive.times[0] - first) // step), (last - archive.times[0]) // step + 1)
+    held = archive.times[(archive.times >= first) & (archive.times <= last)]
+    return np.union1d(archive.times[0] + regular * step, held)
 
 
 def pair_by_time(

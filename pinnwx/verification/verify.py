@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
@@ -40,7 +40,7 @@ def verify_forecasts(
     Args:
         forecasts: datasets or files as `pinnwx.forecasting.cf` makes them, of the same variables on one grid.
         archive: the truth; its other fields are left alone.
-        climatology: in the archive's fields; without it `acc` and the climatology's scores are `None`.
+        climatology: of the run that made them; without it `acc` and the climatology's scores are `None`.
         bootstrap: how confidence bounds are drawn.
         run: the name of the run, for the result.
 
@@ -66,8 +66,8 @@ def verify_forecasts(
         sources[start] = forecast
         leads.append(lead_hours(dataset))
     every_lead = np.unique(np.concatenate(leads))
-    columns = np.array([archive.names.index(name) for name in names])
     if names != archive.names:
+        columns = [archive.names.index(name) for name in names]
         archive = replace(archive, fields=archive.fields[:, columns], names=names, static={})
 
     def stored(init_indices: Int[np.ndarray, " init"]) -> Float[np.ndarray, "init lead field lat lon"]:
@@ -76,19 +76,7 @@ def verify_forecasts(
 
     reached = np.array([np.isin(every_lead, own) for own in leads])
     pairs = pair_by_time(archive, np.array(list(sources)), every_lead.tolist(), reached)
-    selected = None if climatology is None else _SelectedClimatology(climatology, columns)
-    return score_pairs(archive, stored, selected, pairs, batch_size=8, bootstrap=bootstrap, run=run)
-
-
-@dataclass(frozen=True, eq=False)
-class _SelectedClimatology:
-    """Some fields of a climatology."""
-
-    climatology: Climatology
-    columns: Int[np.ndarray, " field"]
-
-    def at(self, times: Shaped[np.ndarray, " time"]) -> Float[np.ndarray, "time field lat lon"]:
-        return self.climatology.at(times)[:, self.columns]
+    return score_pairs(archive, stored, climatology, pairs, batch_size=8, bootstrap=bootstrap, run=run)
 
 
 def _opened(forecast: Forecast) -> xr.Dataset:

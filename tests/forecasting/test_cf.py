@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import netCDF4
 import numpy as np
@@ -130,7 +132,8 @@ def test_leads_must_ascend(leads):
 
 
 def test_a_compliance_checker_finds_nothing(tmp_path):
-    checker = shutil.which("compliance-checker")
+    folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    checker = shutil.which("compliance-checker", path=folders)
     if checker is None:
         pytest.skip("compliance-checker is not installed")
     write_forecast(example(), tmp_path / "f.nc")

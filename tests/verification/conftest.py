@@ -12,7 +12,8 @@ NAMES = ("msl", "t850")
 class ConstantClimatology:
     """A climatology that is the same at all times."""
 
-    def __init__(self, mean: np.ndarray) -> None:
+    def __init__(self, mean: np.ndarray, names: tuple[str, ...] = NAMES) -> None:
+        self.names = names
         self.mean = mean.astype(np.float32)
 
     def at(self, times: np.ndarray) -> np.ndarray:

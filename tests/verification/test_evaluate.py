@@ -13,7 +13,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.errors import DataError, MissingInputError, OutputError, StabilityError, UnavailableError, UsageError
 from pinnwx.grid import Grid
 from pinnwx.verification.evaluate import score_hindcasts
-from pinnwx.verification.pairing import match_times, pair_by_time, time_mean
+from pinnwx.verification.pairing import initial_times_between, match_times, pair_by_time, time_mean
 from pinnwx.verification.results import COLUMNS, Scores
 from pinnwx.verification.significance import BlockBootstrap
 
@@ -140,6 +140,22 @@ def test_match_times_finds_what_is_there(held, wanted):
         assert index < 0 or times[index] == instants([hour])[0]
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        ("2026-01-02", "2026-01-03", np.arange(4, 12)),
+        ("2026-01-02T01:00", "2026-01-02T18:00", np.arange(5, 8)),
+        ("2025-12-31T12:00", "2026-01-01", np.arange(-2, 4)),
+        (None, None, np.arange(0, 80)),
+        ("2026-01-20", "2026-01-21", np.arange(76, 84)),
+    ],
+)
+def test_initial_times_hold_the_gaps_too(archive, start, end, expected):
+    gappy = without(archive, [5, 6, 40])
+    expected = archive.times[0] + expected * np.timedelta64(6, "h")
+    np.testing.assert_array_equal(initial_times_between(gappy, start, end), expected)
+
+
 def test_nothing_to_score_says_what_there_is(archive, climatology):
     later = archive.times + np.timedelta64(365, "D")
     with pytest.raises(UnavailableError, match=r"2027-01-01.* asked .*hold 2026-01-01T00:00Z to 2026-01-20T18:00Z"):
@@ -171,9 +187,23 @@ def test_a_forecast_that_blows_up_is_named(archive, climatology):
 def test_what_does_not_fit_is_refused(archive, climatology):
     with pytest.raises(ValueError, match="rollout returned"):
         score_hindcasts(archive, persistence_model(archive, (6,)), climatology, archive.times, LEADS)
-    climatology.mean = climatology.mean[:1]
-    with pytest.raises(DataError, match="climatology"):
+    climatology.mean = climatology.mean[..., :-1]
+    with pytest.raises(DataError, match="climatology of shape"):
         score_hindcasts(archive, persistence_model(archive), climatology, archive.times, LEADS)
+    climatology.names = ("msl",)
+    with pytest.raises(DataError, match="no climatology of t850"):
+        score_hindcasts(archive, persistence_model(archive), climatology, archive.times, LEADS)
+
+
+def test_a_climatology_is_taken_by_name(archive, climatology):
+    """Of a run with more fields in another order."""
+    extra = np.concatenate([climatology.mean[:1] * 0, climatology.mean[::-1]])
+    other = type(climatology)(extra, ("q850", *archive.names[::-1]))
+    results = [
+        score_hindcasts(archive, persistence_model(archive), each, archive.times, LEADS)
+        for each in (climatology, other)
+    ]
+    assert results[0].scores == results[1].scores
 
 
 def test_json_is_the_contract(archive, climatology, tmp_path):
@@ -225,7 +255,6 @@ def test_rows_are_in_display_units(archive, climatology):
         result.entry("msl", 48)
 
 
-@pytest.mark.slow
 @pytest.mark.real_data
 def test_persistence_of_the_model_climate_is_as_published(real_data):
     """The figures that stand beside the data: z500 and t850 at 6, 24, 72, 120 h, initial times 2001-08 to 2001-12."""
