@@ -1,0 +1,21 @@
+#!/bin/sh
+# From a fresh clone to passed tests: sh scripts/test.sh [options of pytest, as in -m "not slow"]
+# Style, types, import layers, tests, notebooks; stops at the first that fails.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/environment.sh
+make_environment '.[dev]'
+PATH="$PWD/.venv/bin:$PATH"
+export PATH
+
+step() {
+    echo "== $*"
+    "$@"
+}
+
+step ruff check .
+step ruff format --check .
+step pyright
+step lint-imports
+# Tests of the README's code are among the tests; nbmake runs every notebook.
+step python -m pytest --nbmake tests notebooks "$@"
