@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layouts import BOX, GLOBE, POLES, assert_same, cds_new, cds_old, hours_since, packed, truth, weatherbench2
+from layouts import BOX, GLOBE, POLES, assert_same, cds_new, cds_old, grib, hours_since, packed, truth, weatherbench2
 
 from pinnwx.config import VariableSettings
 from pinnwx.data.open import check_data, open_data, open_with_report
@@ -462,6 +462,31 @@ def test_a_missing_zarr_chunk_is_refused(tmp_path):
     path = weatherbench2(truth(("z500", "msl")), tmp_path)
     next(child for child in (path / "mean_sea_level_pressure").iterdir() if child.name.startswith("1")).unlink()
     refused(path, '1 of 3 chunks of "mean_sea_level_pressure" are absent')
+
+
+def test_a_missing_shard_is_refused(tmp_path):
+    path = tmp_path / "x.zarr"
+    chunks = {"msl": {"chunks": (1, *BOX.shape), "shards": (2, *BOX.shape)}}
+    wanted = truth(("msl",), BOX)
+    wanted.to_zarr(path, zarr_format=3, encoding=chunks)
+    assert_same(open_data(path), wanted)
+    (path / "msl" / "c" / "1" / "0" / "0").unlink()
+    refused(path, '2 of 6 chunks of "msl" are absent')
+
+
+@pytest.mark.parametrize("share", [0.98, 0.6])  # half of it would be whole messages
+def test_truncated_grib_is_refused(tmp_path, share):
+    path = grib(truth(("msl", "z500"), steps=2), tmp_path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    refused(path, "cut off")
+
+
+def test_a_broken_grib_message_is_not_skipped(tmp_path):
+    path = grib(truth(("msl",), steps=3), tmp_path)
+    content = path.read_bytes()
+    second = content.index(b"7777") - 4
+    path.write_bytes(content[:second] + b"\0\0\0\0\0\0\0\0" + content[second + 8 :])
+    refused(path, "damaged or incomplete")
 
 
 def test_check_collects_every_problem_at_once(tmp_path):
