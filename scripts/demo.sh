@@ -4,6 +4,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
-make_environment .
+make_environment
 # A second --out, the user's, takes the place of the first.
 exec .venv/bin/pinnwx demo --out demo "$@"

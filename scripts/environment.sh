@@ -17,9 +17,17 @@ find_python() {
     return 1
 }
 
-# make_environment REQUIREMENT: installs it, as in "." or ".[dev]", unless that was done for this pyproject.toml.
+# Whether this pyproject.toml is installed, with the extra if one is named. Spares a second run pip and the network.
+is_installed() {
+    for stamp in .venv/installed"${1:+-$1}"*.toml; do
+        if cmp -s pyproject.toml "$stamp"; then return 0; fi
+    done
+    return 1
+}
+
+# make_environment [EXTRA]
 make_environment() {
-    stamp=".venv/installed-$(echo "$1" | tr -dc 'a-z').toml"
+    extra=${1:-}
     if [ ! -x .venv/bin/python ]; then
         python=$(find_python) || exit 1
         echo "making .venv with $("$python" --version)"
@@ -33,9 +41,9 @@ make_environment() {
         echo ".venv is broken or older than Python 3.11; delete it and start again: rm -r .venv" >&2
         exit 1
     }
-    if ! cmp -s pyproject.toml "$stamp"; then
+    if ! is_installed "$extra"; then
         echo "installing pinnwx and what it needs into .venv"
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$1"
-        cp pyproject.toml "$stamp"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extra:+[$extra]}"
+        cp pyproject.toml ".venv/installed${extra:+-$extra}.toml"
     fi
 }

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
-make_environment '.[dev]'
+make_environment dev
 PATH="$PWD/.venv/bin:$PATH"
 export PATH
 
