@@ -108,8 +108,8 @@ def check_data(
     """
     findings = Findings(strict=False)
     with surveyed(paths, variables, levels, findings) as survey:
-        for unresolved in survey.unresolved:
-            findings.add("error", unresolved.message)
+        for message in survey.unresolved:
+            findings.add("error", message)
         if not survey.pieces:
             findings.add("error", "no variable of the table in any file")
             return CheckReport(files=tuple(survey.reports), problems=tuple(findings))
@@ -157,10 +157,10 @@ def _wanted(
         DataError: a name is missing, or nothing is recognised.
     """
     found = {piece.name for piece in survey.pieces}
-    reasons = "".join(f"; {unresolved.message}" for unresolved in survey.unresolved)
+    reasons = "".join(f"; {message}" for message in survey.unresolved)
     if fields is None and not static:
         if survey.unresolved:
-            raise DataError(survey.unresolved[0].message)
+            raise DataError(survey.unresolved[0])
         if not found:
             raise DataError(f"no variable of the table in {len(survey.reports)} file(s); `pinnwx check` lists them")
         return _table_order(found, variables)
@@ -171,8 +171,8 @@ def _wanted(
     if missing:
         listed = ", ".join(_table_order(found, variables)) or "nothing"
         raise DataError(f"{', '.join(missing)} not in the data; found: {listed}{reasons}")
-    for unresolved in survey.unresolved:
-        findings.add("note", f"left alone: {unresolved.message}")
+    for message in survey.unresolved:
+        findings.add("note", f"left alone: {message}")
     return names
 
 

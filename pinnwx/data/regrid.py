@@ -7,8 +7,8 @@ A value stands for the mean over its cell (`Grid` gives the exact cell edges), s
 two small dense matrices, because cells of such grids are products of intervals. The area integral is kept to
 round-off, pole caps and the date line included, and a constant stays constant (Jones 1999, MWR 127, 2204-2210).
 
-xarray-regrid 0.4 is not used: it weighs overlaps in degrees by the cosine of the row centre, so from a grid with rows
-on the poles it misses the area integral (by 1e-3 for sin(latitude)^8, 2.5 to 5.625 degrees; here round-off).
+xarray-regrid 0.4 is not used: it splits the area of a row in proportion to degrees and gives a row on the pole no
+weight, so it misses the area integral (by 1e-3 for sin(latitude)^8 from 2.5 to 5.625 degrees; here round-off).
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def conservative_weights(source: Grid, target: Grid) -> tuple[np.ndarray, np.nda
                 f'the data ({source}) do not cover the grid asked for ({target}); use "native" or a smaller one'
             )
         weights /= covered
+        weights.flags.writeable = False  # shared by every caller
     return rows, columns
 
 

@@ -19,21 +19,13 @@ from pinnwx.errors import DataError
 from pinnwx.variables import Variable, describe
 
 
-@dataclass(frozen=True)
-class Unresolved:
-    """A variable of the table that cannot be used as it stands, and why."""
-
-    base: str
-    message: str
-
-
 @dataclass
 class Survey:
-    """What a set of files holds."""
+    """What a set of files holds; `unresolved` says which variables cannot be used as they stand, and why."""
 
     pieces: list[Piece] = field(default_factory=list)
     reports: list[FileReport] = field(default_factory=list)
-    unresolved: list[Unresolved] = field(default_factory=list)
+    unresolved: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -81,7 +73,7 @@ class DatasetReader:
         self.dataset, self.path, self.file, self.variables, self.levels = dataset, path, file, variables, levels
         self.pieces: list[Piece] = []
         self.ignored: list[str] = []
-        self.unresolved: list[Unresolved] = []
+        self.unresolved: list[str] = []
         self.normalised: dict[str, None] = {}  # in order, each once
         self.warnings: dict[str, None] = {}
 
@@ -99,7 +91,7 @@ class DatasetReader:
             try:
                 self.pieces += self._pieces(array, axes, *recognised)
             except DataError as error:
-                self.unresolved.append(Unresolved(recognised[0], f"{self.file}: {name}: {error}"))
+                self.unresolved.append(f"{self.file}: {name}: {error}")
 
     def _pieces(self, array: xr.DataArray, axes: Axes, base: str, level: int | None) -> list[Piece]:
         entry = self.variables[base]
