@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -127,6 +128,14 @@ def test_a_round_trip_keeps_every_bit(value, tmp_path):
         if isinstance(wanted, np.ndarray):
             assert getattr(found, key).dtype == wanted.dtype
     assert [child.name for child in tmp_path.iterdir()] == ["x.nc"]
+
+
+def test_every_array_carries_a_checksum(value, tmp_path):
+    value.save(tmp_path / "x.nc")
+    with netCDF4.Dataset(tmp_path / "x.nc") as file:
+        numbers = [array for array in file.variables.values() if array.dtype != str and array.ndim]
+        assert numbers
+        assert all(array.filters()["fletcher32"] for array in numbers)
 
 
 def test_a_damaged_file_is_refused(value, tmp_path):

@@ -328,11 +328,18 @@ def test_forecasts_are_not_taken_for_analyses(tmp_path):
     refused(write(dataset, tmp_path / "x.nc"), "is a forecast")
 
 
+def test_the_valid_time_wins_over_the_start_of_a_forecast(tmp_path):
+    wanted = truth(("msl",), BOX)
+    start = wanted["time"].values - np.timedelta64(6, "h")
+    forecast = wanted.assign_coords(valid_time=("time", wanted["time"].values), time=start)
+    assert_same(open_data(write(forecast, tmp_path / "x.nc")), wanted)
+
+
 def test_expver_as_a_dimension_is_merged(tmp_path):
     wanted = truth(("msl",), BOX)
     final, preliminary = wanted.copy(deep=True), wanted.copy(deep=True)
     final["msl"].values[4:] = np.nan
-    preliminary["msl"].values[:4] = np.nan
+    preliminary["msl"].values[:4] += 100  # superseded
     both = xr.concat([preliminary, final], xr.DataArray([5, 1], dims="expver", name="expver"))
     found, report = open_with_report(write(both, tmp_path / "x.nc"))
     assert_same(found, wanted)
