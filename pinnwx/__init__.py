@@ -21,13 +21,13 @@ _HOMES = {
     "verify": "pinnwx.jobs.verify",
     "point": "pinnwx.forecasting.cf",
     "open_data": "pinnwx.data.open",
-    "sample_path": "pinnwx.data.sources",
+    "sample_path": "pinnwx.data.open",
     "load_config": "pinnwx.config",
     "Grid": "pinnwx.grid",
     "Scores": "pinnwx.verification.results",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pinnwx.variables import VARIABLES, Variable
+
 if TYPE_CHECKING:
-    from pinnwx.data.check import CheckReport
     from pinnwx.training.fit import Report
     from pinnwx.verification.results import Scores
 
@@ -56,14 +57,14 @@ def _every_tenth(console: Console) -> Callable[[Report], None]:
     return show
 
 
-def score_table(scores: Scores) -> None:
+def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES) -> None:
     """The scores, one row per variable and lead, and what was skipped."""
     from pinnwx.verification.results import COLUMNS
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(COLUMNS):
         table.add_column(column, justify="left" if index == 0 else "right")
-    for row in scores.table():
+    for row in scores.table(variables):
         table.add_row(*row)
     console = Console()
     console.print(table)

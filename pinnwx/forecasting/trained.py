@@ -153,6 +153,8 @@ def _set_weights(model: Forecaster, path: Path) -> None:
     found = {name: (values.shape, values.dtype) for name, values in stored.items()}
     if expected != found:
         odd = sorted(set(expected.items()) ^ set(found.items()), key=str)[0][0]
-        raise CheckpointError(f"{path}: {odd} is {found.get(odd, 'absent')}, the config wants {expected.get(odd, 'none')}")
+        raise CheckpointError(
+            f"{path}: {odd} is {found.get(odd, 'absent')}, not {expected.get(odd, 'wanted')}"
+        )
     ordered = [jax.numpy.asarray(stored[_weight_name(key)]) for key, _ in leaves]
     nnx.update(model, jax.tree_util.tree_unflatten(structure, ordered))

@@ -6,7 +6,8 @@ import json as json_module
 from collections.abc import Sequence
 from pathlib import Path
 
-from pinnwx.data.check import CheckReport, check_data
+from pinnwx.data.open import check_data
+from pinnwx.data.report import CheckReport
 from pinnwx.files import check_writable, write_text
 
 

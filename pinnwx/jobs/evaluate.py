@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import period_mask
 from pinnwx.data.open import open_data
 from pinnwx.files import check_writable
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import Trained
 from pinnwx.jobs.runs import Run
-from pinnwx.verification.evaluate import Scores, score_hindcasts
+from pinnwx.runtime import prepare
+from pinnwx.verification.evaluate import score_hindcasts
+from pinnwx.verification.pairing import initial_times_between
+from pinnwx.verification.results import Scores
 
 DEFAULT_LEADS = (6, 12, 24, 48, 72)
 
@@ -38,6 +40,7 @@ def evaluate(
     Raises:
         MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError.
     """
+    prepare()
     if json is not None:
         check_writable(json, force=force)
     trained = Run.open(run).load()
@@ -45,12 +48,11 @@ def evaluate(
     leads = tuple(leads) if leads else tuple(h for h in DEFAULT_LEADS if h % step == 0) or (step, 2 * step, 3 * step)
     archive = matching_archive(trained, data)
     predictor = Predictor(trained, leads)
-    initial = archive.times[period_mask(archive.times, start, end)]
     scores = score_hindcasts(
         archive,
         lambda rows: predictor(archive.fields[rows], archive.times[rows]),
         trained.climatology,
-        initial,
+        initial_times_between(archive, start, end),
         leads,
         progress=progress,
         run=trained.config.name,

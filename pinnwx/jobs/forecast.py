@@ -15,6 +15,7 @@ from pinnwx.forecasting.cf import forecast_dataset, write_forecast
 from pinnwx.forecasting.predictor import Predictor, check_finite
 from pinnwx.jobs.evaluate import index_of, matching_archive
 from pinnwx.jobs.runs import Run
+from pinnwx.runtime import prepare
 
 
 def forecast(
@@ -35,6 +36,7 @@ def forecast(
         StabilityError: the forecast is not finite; nothing is written.
         MissingInputError, CheckpointError, DataError, OutputError, UsageError.
     """
+    prepare()
     if out is not None:
         check_writable(out, force=force)
     trained = Run.open(run).load()

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from flax import nnx
 
-from pinnwx.allocator import keep_freed_memory
 from pinnwx.config import Config, load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, parse_time, period_bounds
@@ -20,6 +19,7 @@ from pinnwx.files import write_text
 from pinnwx.forecasting.trained import CONFIG, untrained
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.runs import Run, new_run
+from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report, Training
 
 SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
@@ -54,7 +54,7 @@ def train(
         ConfigError, DataError, OutputError, LockedError, StabilityError: as their names say.
         Interrupted: SIGINT or SIGTERM came; a checkpoint is saved and `resume` goes on from it.
     """
-    keep_freed_memory()
+    prepare()
     begun = time.monotonic() if started is None else started
     if minutes is not None and minutes <= 0:
         raise UsageError(f"--minutes {minutes:g}: the budget must be positive")

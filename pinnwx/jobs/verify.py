@@ -11,7 +11,7 @@ from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import read_forecast
 from pinnwx.grid import Grid
 from pinnwx.jobs.runs import Run
-from pinnwx.verification.evaluate import Scores
+from pinnwx.verification.results import Scores
 from pinnwx.verification.verify import verify_forecasts
 
 

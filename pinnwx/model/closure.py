@@ -95,15 +95,16 @@ class ClosureNetwork(nnx.Module):
     def __init__(
         self,
         grid: Grid,
-        inputs: int,
         outputs: int,
+        signs: Sequence[float],
         *,
         width: int,
         blocks: int,
         coarsen: int,
-        signs: Sequence[float],
         rngs: nnx.Rngs,
     ):
+        """`signs` has one entry an input channel: its factor across a pole, -1 for vector components."""
+        inputs = len(signs)
         coarse = coarse_grid(grid, coarsen)
         self.coarsen, fine_width = coarsen, max(width // 2, 16)
         self.encode = SphereConv(

@@ -11,7 +11,8 @@ Physics alone and network alone are the same model with the other part switched 
 
 from __future__ import annotations
 
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -31,18 +32,19 @@ Fields = Float[Array, "batch field lat lon"]
 Time = Float[Array, "batch 5"]
 
 
+@runtime_checkable
 class Forecaster(Protocol):
     """What rollout and training need of a model: how a forecast starts, advances, and is read."""
 
-    def start(self, fields: Fields, time: Time):
+    def start(self, fields: Fields, time: Time) -> Any:
         """The carried state of a forecast that begins at this analysis."""
         ...
 
-    def advance(self, carry, time: Time):
+    def advance(self, carry: Any, time: Time) -> Any:
         """The carried state one coupling interval later; `time` describes the middle of the interval."""
         ...
 
-    def observe(self, carry, time: Time) -> Fields:
+    def observe(self, carry: Any, time: Time) -> Fields:
         """The forecast fields of a carried state."""
         ...
 
@@ -58,49 +60,37 @@ class TransportForecaster(nnx.Module):
         self.solver = TransportSolver(equations, inputs.grid, physics, settings.step_hours * SECONDS_PER_HOUR)
         self.conserved = tuple(index for index, e in zip(self.carried, equations, strict=True) if e.conserved)
         self.diffusive = physics.learned_diffusivity or any(e.diffusivity > 0 for e in equations)
-        if equations:
-            self.gate = nnx.Param(jnp.zeros((len(equations), 1, 1)))
-        if physics.learned_diffusivity:
-            self.raw_diffusivity = nnx.Param(jnp.zeros(len(equations)))
+        self.gate = nnx.Param(jnp.zeros((len(equations), 1, 1))) if equations else None
+        self.raw_diffusivity = nnx.Param(jnp.zeros(len(equations))) if physics.learned_diffusivity else None
+        self.gated = tuple(e.gated and not e.conserved for e in equations)
         self.learned_wind = tuple(i for i, e in enumerate(equations) if e.learned_wind)
         self.maximum_learned_wind = closure.maximum_learned_wind
-        if self.learned_wind:
-            self.wind_network = ClosureNetwork(
-                inputs.grid,
-                len(inputs.signs),
-                2 * len(self.learned_wind),
-                width=closure.learned_wind_width,
-                blocks=1,
-                coarsen=closure.coarsen,
-                signs=inputs.signs,
-                rngs=rngs,
-            )
-        self.closure = None
-        if closure.enabled:
-            carried_signs = tuple(inputs.field_signs[i] for i in self.carried)
-            signs = inputs.signs + carried_signs + (-1.0,) * (2 * len(self.carried))
-            self.closure = ClosureNetwork(
-                inputs.grid,
-                len(signs),
-                len(names) + len(equations),
-                width=closure.width,
-                blocks=closure.blocks,
-                coarsen=closure.coarsen,
-                signs=signs,
-                rngs=rngs,
-            )
+        network = partial(ClosureNetwork, coarsen=closure.coarsen, rngs=rngs)
+        self.wind_network = (
+            network(inputs.grid, 2 * len(self.learned_wind), inputs.signs, width=closure.learned_wind_width, blocks=1)
+            if self.learned_wind
+            else None
+        )
+        carried_signs = tuple(inputs.field_signs[i] for i in self.carried) + (-1.0,) * (2 * len(self.carried))
+        outputs = len(names) + len(equations)
+        signs = inputs.signs + carried_signs
+        self.closure = (
+            network(inputs.grid, outputs, signs, width=closure.width, blocks=closure.blocks)
+            if closure.enabled
+            else None
+        )
 
     def diffusivity(self) -> Float[Array, " field"]:
         """kappa >= 0 of each carried field [m2 s-1]; the learned part starts near 7 percent of the stable limit."""
         given = jnp.asarray([e.diffusivity for e in self.solver.equations], jnp.float32)
-        if not hasattr(self, "raw_diffusivity"):
+        if self.raw_diffusivity is None:
             return given
         return given + 0.1 * self.solver.largest_diffusivity * jax.nn.softplus(self.raw_diffusivity[...])
 
     def winds(self, fields: Fields, features: Float[Array, "batch lat lon feature"]) -> Array:
         """Physical plus learned wind of each carried field, (batch, field, lat, lon, 2), m s-1."""
         winds = physical_winds(self.solver.equations, self.inputs.named(fields), self.inputs.grid)
-        if not self.learned_wind:
+        if self.wind_network is None:
             return winds
         raw = self.wind_network(features)
         learned = self.maximum_learned_wind * jnp.tanh(raw / self.maximum_learned_wind)
@@ -130,13 +120,15 @@ class TransportForecaster(nnx.Module):
         return self._conserve(result, after)
 
     def _sources(self, features: Float[Array, "batch lat lon feature"]) -> tuple[Array, Array]:
-        """The source S of each field over the interval and the gate of each carried one."""
-        gate = self.gate[...] if self.carried else jnp.zeros((0, 1, 1))
+        """The source S of each field over the interval and the gate of each carried one, 1 where it has none."""
+        gated = np.array(self.gated)[:, None, None]
+        gate = jnp.zeros((0, 1, 1)) if self.gate is None else self.gate[...]
         if self.closure is None:
-            return jnp.zeros(()), 2 * jax.nn.sigmoid(gate)
+            return jnp.zeros(()), jnp.where(gated, 2 * jax.nn.sigmoid(gate), 1.0)
         output = channels_first(self.closure(features))
         count = len(self.inputs.names)
-        return self.inputs.increment_std[...] * output[:, :count], 2 * jax.nn.sigmoid(gate + output[:, count:])
+        gate = jnp.where(gated, 2 * jax.nn.sigmoid(gate + output[:, count:]), 1.0)
+        return self.inputs.increment_std[...] * output[:, :count], gate
 
     def _conserve(self, result: Fields, after: Fields) -> Fields:
         """Conserved fields are exactly what transport made of them: no gate, no source, no rounding between."""

@@ -23,7 +23,7 @@ from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.forecaster import Fields, Time
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.operators.advection import face_velocity, flux_divergence
-from pinnwx.operators.polar import close_grouped_faces, zonal_group_mean, zonal_groups
+from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
 from pinnwx.operators.stability import limit_outflow
 from pinnwx.physics.integrate import integrate
 from pinnwx.physics.transport import SMALLEST_SPACING
@@ -41,7 +41,7 @@ class FieldsAndVelocity(NamedTuple):
 
 
 class SecondOrderForecaster(nnx.Module):
-    """See the module; the network is evaluated in every stage of every sub-step, as published."""
+    """See the module; the network is evaluated in every sub-step, as published."""
 
     def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs):
         self.inputs, self.settings = inputs, settings
@@ -51,7 +51,7 @@ class SecondOrderForecaster(nnx.Module):
 
         def network(signs: tuple[float, ...], outputs: int, blocks: int) -> ClosureNetwork:
             size = {"width": closure.width, "blocks": blocks, "coarsen": closure.coarsen}
-            return ClosureNetwork(inputs.grid, len(signs), outputs, **size, signs=signs, rngs=rngs)
+            return ClosureNetwork(inputs.grid, outputs, signs, **size, rngs=rngs)
 
         self.first_velocity = network(inputs.signs, 2 * count, 1)
         self.acceleration = network(inputs.signs + (-1.0,) * (2 * count), 2 * count, closure.blocks)
@@ -66,21 +66,28 @@ class SecondOrderForecaster(nnx.Module):
         return fields + self.inputs.std[...] * channels_first(self.emission(self.inputs(fields, time)))
 
     def advance(self, carry: FieldsAndVelocity, time: Time) -> FieldsAndVelocity:
+        for _ in range(self.settings.physics.substeps):
+            carry = self._substep(carry, time)
+        return carry
+
+    def _substep(self, carry: FieldsAndVelocity, time: Time) -> FieldsAndVelocity:
+        """The velocity by one Euler step (as published), then the fields in that velocity."""
         physics, grid = self.settings.physics, self.inputs.grid
-        substep = self.interval / physics.substeps
+        seconds = self.interval / physics.substeps
+        features = self.inputs(self._physical(carry.fields), time)
+        seen = jnp.concatenate([features, channels_last(carry.velocity) / TYPICAL_WIND], axis=-1)
+        push = channels_first(self.acceleration(seen)) * TYPICAL_WIND / (_ACCELERATION_HOURS * SECONDS_PER_HOUR)
+        velocity = carry.velocity + seconds * push
 
-        def tendency(state: FieldsAndVelocity, args: Time) -> FieldsAndVelocity:
-            winds = self._bounded(state.velocity)
-            faces = close_grouped_faces(face_velocity(winds[:, 0::2], winds[:, 1::2], grid), self.groups)
-            faces = limit_outflow(faces, grid, substep, physics.courant_limit, self.groups)
-            carried = zonal_group_mean(state.fields, grid, self.groups)
-            change = zonal_group_mean(flux_divergence(carried, faces, grid, "upwind3"), grid, self.groups)
-            features = self.inputs(self._physical(state.fields), args)
-            seen = jnp.concatenate([features, channels_last(state.velocity) / TYPICAL_WIND], axis=-1)
-            push = channels_first(self.acceleration(seen)) * TYPICAL_WIND / (_ACCELERATION_HOURS * SECONDS_PER_HOUR)
-            return FieldsAndVelocity(change, push)
-
-        return integrate(tendency, carry, self.interval, physics.substeps, physics.solver, time)
+        winds = self._bounded(velocity)
+        faces = close_group_faces(face_velocity(winds[:, 0::2], winds[:, 1::2], grid), grid, self.groups)
+        faces = limit_outflow(faces, grid, seconds, physics.courant_limit, self.groups)
+        before = zonal_group_mean(carry.fields, grid, self.groups)
+        after = integrate(
+            lambda fields, wind: flux_divergence(fields, wind, grid, "upwind3", groups=self.groups),
+            before, seconds, 1, physics.solver, faces,
+        )  # fmt: skip
+        return FieldsAndVelocity(carry.fields + after - before, velocity)
 
     def _bounded(self, velocity: Array) -> Array:
         limit = self.settings.closure.maximum_learned_wind

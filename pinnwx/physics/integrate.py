@@ -20,7 +20,7 @@ class StrongStabilityPreserving3(diffrax.AbstractERK):
     the same limit.
     """
 
-    tableau: ClassVar[diffrax.ButcherTableau] = diffrax.ButcherTableau(
+    tableau: ClassVar[diffrax.ButcherTableau | diffrax.MultiButcherTableau] = diffrax.ButcherTableau(
         c=np.array([1.0, 0.5]),
         b_sol=np.array([1 / 6, 1 / 6, 2 / 3]),
         b_error=np.array([1 / 6 - 0.5, 1 / 6 - 0.5, 2 / 3]),

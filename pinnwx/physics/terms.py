@@ -39,16 +39,27 @@ Term = Callable[[Fields, Environment], Fields]
 _OPERATORS = {"flux": flux_divergence, "advective": advective_tendency}
 
 
-def terms(equations: Sequence[Transport], grid: Grid, *, diffusive: bool) -> Mapping[str, Term]:
-    """The terms that these equations have, by name; `equations[i]` governs field i of the stack."""
-    found: dict[str, Term] = {"advection": lambda fields, given: _carry(fields, given.velocity, equations, grid)}
+def terms(
+    equations: Sequence[Transport], grid: Grid, groups: tuple[int, ...], *, diffusive: bool
+) -> Mapping[str, Term]:
+    """The terms that these equations have, by name; `equations[i]` governs field i of the stack.
+
+    The stack holds one value a group of the reduced grid (`operators.polar`), and so does each tendency.
+    """
+
+    def carry(fields: Fields, velocity: FaceVelocity) -> Fields:
+        return _carry(fields, velocity, equations, grid, groups)
+
+    found: dict[str, Term] = {"advection": lambda fields, given: carry(fields, given.velocity)}
     if any(equation.absolute for equation in equations):
         planetary = _planetary_vorticity(equations, grid)
-        found["planetary_vorticity"] = lambda fields, given: _carry(
-            jnp.broadcast_to(planetary.astype(fields.dtype), fields.shape), given.velocity, equations, grid
+        found["planetary_vorticity"] = lambda fields, given: carry(
+            jnp.broadcast_to(planetary.astype(fields.dtype), fields.shape), given.velocity
         )
     if diffusive:
-        found["diffusion"] = lambda fields, given: diffusive_tendency(fields, given.diffusivity[:, None, None], grid)
+        found["diffusion"] = lambda fields, given: diffusive_tendency(
+            fields, jnp.broadcast_to(given.diffusivity[:, None, None], fields.shape[-3:]), grid, groups=groups
+        )
     return found
 
 
@@ -62,16 +73,16 @@ def _planetary_vorticity(equations: Sequence[Transport], grid: Grid) -> Array:
     return jnp.asarray(np.where(carries[:, None, None], np.broadcast_to(grid.coriolis, grid.shape), 0.0))
 
 
-def _carry(fields: Fields, velocity: FaceVelocity, equations: Sequence[Transport], grid: Grid) -> Fields:
+def _carry(
+    fields: Fields, velocity: FaceVelocity, equations: Sequence[Transport], grid: Grid, groups: tuple[int, ...]
+) -> Fields:
     """Advection of each field in its own form and scheme, one operator call for all fields that share them."""
     kinds = [(equation.form, equation.scheme) for equation in equations]
     parts, order = [], []
     for form, scheme in dict.fromkeys(kinds):
         members = [index for index, kind in enumerate(kinds) if kind == (form, scheme)]
         order += members
-        if len(members) == len(kinds):
-            return _OPERATORS[form](fields, velocity, grid, scheme)
         chosen = np.array(members)
         part = FaceVelocity(velocity.east[..., chosen, :, :], velocity.north[..., chosen, :, :])
-        parts.append(_OPERATORS[form](fields[..., chosen, :, :], part, grid, scheme))
+        parts.append(_OPERATORS[form](fields[..., chosen, :, :], part, grid, scheme, groups=groups))
     return jnp.concatenate(parts, axis=-3)[..., np.argsort(order), :, :]

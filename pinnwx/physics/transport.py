@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from pinnwx.config import PhysicsSettings, Transport
 from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity
-from pinnwx.operators.polar import close_grouped_faces, zonal_group_mean, zonal_groups
+from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
 from pinnwx.operators.stability import limit_outflow
 from pinnwx.physics.integrate import integrate
 from pinnwx.physics.terms import Environment, terms, total
@@ -66,7 +66,7 @@ class TransportSolver:
 
     def environment(self, velocity: FaceVelocity, diffusivity: Float[Array, " field"]) -> Environment:
         """Winds and diffusivities made safe for the sub-step."""
-        velocity = close_grouped_faces(velocity, self.groups)
+        velocity = close_group_faces(velocity, self.grid, self.groups)
         limits = jnp.asarray(self.courant_limits, velocity.east.dtype)
         velocity = limit_outflow(velocity, self.grid, self.substep, limits, self.groups)
         return Environment(velocity, jnp.minimum(diffusivity, self.largest_diffusivity))
@@ -84,11 +84,7 @@ class TransportSolver:
         Each field keeps its area integral (flux form) to round-off, and a limited one its sign.
         """
         given = self.environment(velocity, diffusivity)
-        right_hand_side = total(terms(self.equations, self.grid, diffusive=diffusive))
-
-        def tendency(state, args):
-            return zonal_group_mean(right_hand_side(state, args), self.grid, self.groups)
-
+        tendency = total(terms(self.equations, self.grid, self.groups, diffusive=diffusive))
         before = zonal_group_mean(fields, self.grid, self.groups)
         settings = self.settings
         after = integrate(tendency, before, self.interval, settings.substeps, settings.solver, given)

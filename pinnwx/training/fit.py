@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +21,9 @@ from pinnwx.data.windows import window_indices
 from pinnwx.errors import DataError, StabilityError
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.schedule import Plan, plan_updates, updates_within
-from pinnwx.training.update import Progress, Source, TrainingState, initial_state, make_update
+from pinnwx.training.update import Source, TrainingState, initial_state, make_update
 
-UPDATES_PER_DISPATCH = 4
+UPDATES_PER_REPORT = 4  # updates that are queued before the host looks at the result
 CHECKPOINT_SECONDS = 60.0
 MOST_SKIPPED = 20  # updates without a finite loss in a row after which training stops
 
@@ -100,30 +100,29 @@ class Training:
             costs = [self._seconds_per_update(state, stage) for stage in range(len(self._stages))]
             left = (self.deadline or 0.0) - time.monotonic()
             total = updates_within(max(left, 0.0), settings.curriculum, costs)
-        return plan_updates(settings.curriculum, total, UPDATES_PER_DISPATCH)
+        return plan_updates(settings.curriculum, total, UPDATES_PER_REPORT)
 
     def _seconds_per_update(self, state: TrainingState, stage: int) -> float:
         """Compiles a stage and times one dispatch of it, on a copy of the state."""
-        batches = next(self._batches(stage, 0, UPDATES_PER_DISPATCH))
-        seconds = 0.0
-        for _ in range(2):
-            copy = jax.tree.map(jnp.copy, state)
+        state = jax.tree.map(jnp.copy, state)
+        seconds = []
+        for windows in self._batches(stage, 0):
             start = time.monotonic()
-            jax.block_until_ready(self._update(copy, batches, self._source, 1000))
-            seconds = time.monotonic() - start
-        return seconds / UPDATES_PER_DISPATCH
+            state, _ = jax.block_until_ready(self._update(state, windows, self._source, 1000))
+            seconds.append(time.monotonic() - start)
+        return float(np.median(seconds[1:]))  # the first one compiled
 
-    def _batches(self, stage: int, first: int, count: int) -> Iterator[jax.Array]:
-        """Windows for updates `first` to `first + count` of a stage: shuffled passes over the training time."""
+    def _batches(self, stage: int, first: int) -> list[jax.Array]:
+        """Windows for the next updates of a stage, from its update `first` on: shuffled passes over the archive."""
         windows, size = self._stages[stage], self.config.training.batch_size
-        for start in range(first, first + count, UPDATES_PER_DISPATCH):
-            positions = np.arange(start * size, (start + UPDATES_PER_DISPATCH) * size)
-            passes = positions // len(windows)
-            order = {
-                p: np.random.default_rng((self.config.seed, stage, p)).permutation(len(windows)) for p in set(passes)
-            }
-            chosen = np.array([order[p][i % len(windows)] for p, i in zip(passes, positions, strict=True)])
-            yield jnp.asarray(windows[chosen].reshape(UPDATES_PER_DISPATCH, size, -1))
+        positions = np.arange(first * size, (first + UPDATES_PER_REPORT) * size)
+        passes = positions // len(windows)
+        order = {
+            number: np.random.default_rng((self.config.seed, stage, number)).permutation(len(windows))
+            for number in set(passes.tolist())
+        }
+        chosen = np.array([order[p][i % len(windows)] for p, i in zip(passes.tolist(), positions.tolist(), strict=True)])
+        return [jnp.asarray(batch) for batch in windows[chosen].reshape(UPDATES_PER_REPORT, size, -1)]
 
     def _loop(self, state: TrainingState, plan: Plan, checkpoints: Checkpoints) -> TrainingState:
         notes = {"steps": plan.steps, "updates": plan.updates}
@@ -133,19 +132,23 @@ class Training:
             while (done := int(state.update)) < plan.total:
                 stage = plan.stage_at(done)
                 local = done - plan.stage_end(stage) + plan.updates[stage]
-                batches = next(self._batches(stage, local, UPDATES_PER_DISPATCH))
-                state, progress = self._update(state, batches, self._source, plan.total)
+                reports = []
+                for windows in self._batches(stage, local):
+                    state, progress = self._update(state, windows, self._source, plan.total)
+                    reports.append(progress)
+                reports = [{name: float(value) for name, value in progress._asdict().items()} for progress in reports]
                 now, done = time.monotonic(), int(state.update)
-                self._log(log, progress, done, plan.steps[stage], now - began)
+                self._log(log, reports, done, plan.steps[stage], now - began)
                 rate = (done - first) / (now - began)
-                loss = float(progress.loss[-1])
-                self.report(Report(done, plan.total, loss, rate, (plan.total - done) / rate, plan.steps[stage]))
+                left = (plan.total - done) / rate
+                self.report(Report(done, plan.total, reports[-1]["loss"], rate, left, plan.steps[stage]))
                 if int(state.skipped) - skipped >= MOST_SKIPPED:
                     raise StabilityError(
                         f"{MOST_SKIPPED} updates up to update {done} had no finite loss; lower training.learning_rate "
                         "or model.physics.courant_limit"
                     )
-                skipped = int(state.skipped) if bool(jnp.isfinite(progress.loss).all()) else skipped
+                if np.isfinite([numbers["loss"] for numbers in reports]).all():
+                    skipped = int(state.skipped)
                 stopping = self.stop()
                 if stopping or now - saved > CHECKPOINT_SECONDS or done == plan.total:
                     checkpoints.save(done, state, notes)
@@ -155,11 +158,10 @@ class Training:
                     break
         return state
 
-    def _log(self, log, progress: Progress, done: int, steps: int, seconds: float) -> None:
-        columns = zip(*(np.asarray(column).tolist() for column in progress), strict=True)
-        for offset, (loss, rate, norm) in enumerate(columns, start=done - UPDATES_PER_DISPATCH + 1):
-            line = {"update": offset, "wall_seconds": round(seconds, 3), "loss": loss, "learning_rate": rate}
-            line |= {"gradient_norm": norm, "stage_steps": steps}
+    def _log(self, log: TextIO, reports: list[dict[str, float]], done: int, steps: int, seconds: float) -> None:
+        for update, numbers in enumerate(reports, start=done - len(reports) + 1):
+            numbers = {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+            line = {"update": update, "wall_seconds": round(seconds, 3), **numbers, "stage_steps": steps}
             log.write(json.dumps(line) + "\n")
         log.flush()
 

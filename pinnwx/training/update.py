@@ -1,4 +1,4 @@
-"""One compiled piece of training: several updates per dispatch, with the archive held on the device."""
+"""One optimiser update as one compiled function, with the archive held on the device."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Source(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What each update reports."""
+    """What an update reports."""
 
-    loss: Float[Array, " updates"]
-    learning_rate: Float[Array, " updates"]
-    gradient_norm: Float[Array, " updates"]
+    loss: Float[Array, ""]
+    learning_rate: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
 
 
 def optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
@@ -60,8 +60,8 @@ def optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
 def initial_state(model: nnx.Module, settings: TrainingSettings) -> TrainingState:
     """The state before the first update."""
     parameters = nnx.state(model, nnx.Param)
-    zero = jnp.zeros((), jnp.int32)
-    return TrainingState(parameters, jax.tree.map(jnp.copy, parameters), optimiser(settings).init(parameters), zero, zero)
+    counts = (jnp.zeros((), jnp.int32) for _ in range(2))  # two arrays, because the state is donated
+    return TrainingState(parameters, jax.tree.map(jnp.copy, parameters), optimiser(settings).init(parameters), *counts)
 
 
 def rollout_loss(
@@ -74,7 +74,7 @@ def rollout_loss(
     """
     batch = source.fields[windows]
     times = jnp.moveaxis(source.time[windows[:, :-1]], 0, 1)
-    forecasts = rollout(model, batch[:, 0], times)
+    forecasts = rollout(model, batch[:, 0], times, unroll=True)
     truth = jnp.moveaxis(batch[:, 1:], 1, 0)
     errors = weighted_square_error(forecasts, truth, scale, area).mean(axis=(1, 2))
     weights = 1.0 / jnp.arange(1, errors.shape[0] + 1)
@@ -83,10 +83,10 @@ def rollout_loss(
 
 def make_update(
     model: nnx.Module, grid: Grid, scale: np.ndarray, settings: TrainingSettings
-) -> Callable[[TrainingState, Int[Array, "updates batch times"], Source, Any], tuple[TrainingState, Progress]]:
-    """The jitted `update(state, windows, source, total)`: one optimiser update for each leading entry of `windows`.
+) -> Callable[[TrainingState, Int[Array, "batch times"], Source, Any], tuple[TrainingState, Progress]]:
+    """The jitted `update(state, windows, source, total)`: one optimiser update on one batch of windows.
 
-    `windows` are indices into the archive, one row of steps + 1 for each member of a batch.
+    `windows` are indices into the archive, one row of steps + 1 for each member of the batch.
 
     `total` is the planned number of updates (an argument, so that planning does not recompile). An update whose
     loss or gradient is not finite changes nothing but the count of skipped ones.
@@ -94,10 +94,10 @@ def make_update(
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     optimise = optimiser(settings)
     area = jnp.asarray(grid.area_weights, jnp.float32)
-    scale = jnp.asarray(scale, jnp.float32)
+    unit = jnp.asarray(scale, jnp.float32)
 
     def loss_of(parameters, windows, source):
-        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, scale, area)
+        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area)
 
     def one(state: TrainingState, windows, source, total):
         loss, gradient = jax.value_and_grad(loss_of)(state.parameters, windows, source)
@@ -114,7 +114,4 @@ def make_update(
         kept = kept._replace(update=state.update + 1, skipped=state.skipped + jnp.where(good, 0, 1))
         return kept, Progress(loss, rate, norm)
 
-    def update(state: TrainingState, windows: Array, source: Source, total):
-        return jax.lax.scan(lambda s, batch: one(s, batch, source, total), state, windows)
-
-    return jax.jit(update, donate_argnums=0)
+    return jax.jit(one, donate_argnums=0)

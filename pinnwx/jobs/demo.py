@@ -1,0 +1,79 @@
+"""The whole job with no data and no network: train on the embedded sample, forecast, verify, plot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import xarray as xr
+
+from pinnwx.config import Config, load_config
+from pinnwx.data.open import sample_path
+from pinnwx.errors import DataError
+from pinnwx.jobs.evaluate import evaluate
+from pinnwx.jobs.forecast import forecast
+from pinnwx.jobs.plot import plot
+from pinnwx.jobs.runs import new_run
+from pinnwx.jobs.train import train
+from pinnwx.training.fit import Report
+from pinnwx.verification.results import Scores
+
+CONFIG = Path(__file__).with_name("demo.toml")
+LEADS = (6, 12, 24, 48, 72)
+FORECAST_HOURS = 120
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What `demo` made: the scores, the forecast, and the names of the files in its folder."""
+
+    scores: Scores
+    forecast: xr.Dataset
+    files: tuple[str, ...]
+
+
+def demo(
+    out: str | Path = "demo",
+    *,
+    minutes: float | None = None,
+    force: bool = False,
+    report: Callable[[Report], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Demonstration:
+    """Trains for `minutes` on the embedded synthetic sample and leaves in `out`: the run, a forecast, scores, pictures.
+
+    Raises:
+        OutputError: `out` holds something already and `force` is false.
+    """
+    folder = new_run(out, force=force).folder
+    sample, config = sample_path(), load_config(CONFIG)
+    period = _validation(config)
+    run = folder / "run"
+    say(f"Training on {sample.name} (synthetic), {config.data.train.start} to {config.data.train.end} ...")
+    train(CONFIG, sample, run, minutes=minutes, force=force, report=report)
+    say("Scoring hindcasts from later days that the model has not seen ...")
+    scores = evaluate(
+        run, sample, start=period.start, end=period.end, leads=LEADS, json=folder / "scores.json", force=force
+    )
+    say("Forecasting ...")
+    made = forecast(
+        run, sample, init=f"{period.start}T00:00", hours=FORECAST_HOURS, out=folder / "forecast.nc", force=force
+    )
+    plot(
+        folder / "forecast.nc",
+        folder / "forecast.png",
+        data=sample,
+        variables=("z500", "t850"),
+        leads=(24, 72),
+        force=force,
+    )
+    plot(folder / "scores.json", folder / "scores.png", force=force)
+    plot(run, folder / "training.png", force=force)
+    return Demonstration(scores, made, tuple(sorted(path.name for path in folder.iterdir())))
+
+
+def _validation(config: Config):
+    if config.data.validate_ is None:
+        raise DataError(f"{CONFIG.name} has no data.validate period to score")
+    return config.data.validate_
