@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
-from pinnwx.operators.stencils import pad
-
-ROWS_AND_COLUMNS = (-3, -2)  # of a channel-last array
+from pinnwx.model.convolution import SphereConv
 
 
 def coarse_grid(grid: Grid, factor: int) -> Grid:
@@ -39,41 +36,6 @@ def coarse_grid(grid: Grid, factor: int) -> Grid:
     return Grid(tuple(latitude.tolist()), tuple(longitude.tolist()))
 
 
-class SphereConv(nnx.Module):
-    """Convolution whose halo wraps in longitude and crosses the poles; on a box it repeats the edge."""
-
-    def __init__(
-        self,
-        grid: Grid,
-        inputs: int,
-        outputs: int,
-        *,
-        kernel: int = 3,
-        stride: int = 1,
-        signs: Sequence[float] | None = None,
-        gain: float = 1.0,
-        rngs: nnx.Rngs,
-    ):
-        """`signs` holds -1 for input channels that change sign across a pole (vector components)."""
-        self.grid, self.stride, self.halo = grid, stride, (kernel - stride + 1) // 2
-        self.signs = None if signs is None else tuple(signs)
-        scale = gain * np.sqrt(2.0 / (kernel * kernel * inputs))
-        self.kernel = nnx.Param(scale * jax.random.normal(rngs.params(), (kernel, kernel, inputs, outputs)))
-        self.bias = nnx.Param(jnp.zeros(outputs))
-
-    def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat2 lon2 channel2"]:
-        sign = 1.0 if self.signs is None else jnp.asarray(self.signs, features.dtype)
-        padded = pad(features, self.grid, self.halo, sign=sign, axes=ROWS_AND_COLUMNS) if self.halo else features
-        result = jax.lax.conv_general_dilated(
-            padded,
-            self.kernel[...],
-            window_strides=(self.stride, self.stride),
-            padding="VALID",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        return result + self.bias[...]
-
-
 class ResidualBlock(nnx.Module):
     """x + conv(relu(conv(normalised x)))."""
 
@@ -87,7 +49,7 @@ class ResidualBlock(nnx.Module):
 
 
 class ClosureNetwork(nnx.Module):
-    """Encoder, residual blocks on the coarse grid, decoder that sees the fine features again.
+    """Fine features, folded onto the coarse grid, residual blocks there, and unfolded onto the fine features again.
 
     The last layer starts at zero, so an untrained closure adds nothing.
     """
@@ -104,29 +66,31 @@ class ClosureNetwork(nnx.Module):
         rngs: nnx.Rngs,
     ):
         """`signs` has one entry an input channel: its factor across a pole, -1 for vector components."""
-        inputs = len(signs)
         coarse = coarse_grid(grid, coarsen)
         self.coarsen, fine_width = coarsen, max(width // 2, 16)
-        self.encode = SphereConv(
-            grid, inputs, width, kernel=3 if coarsen == 1 else 2 * coarsen, stride=coarsen, signs=signs, rngs=rngs
-        )
+        self.encode = SphereConv(grid, len(signs), fine_width, signs=signs, rngs=rngs)
+        self.fold = nnx.Linear(fine_width * coarsen**2, width, rngs=rngs)
         self.blocks = nnx.List([ResidualBlock(coarse, width, rngs=rngs) for _ in range(blocks)])
-        self.expand = SphereConv(coarse, width, fine_width * coarsen**2, kernel=1, rngs=rngs)
-        self.skip = SphereConv(grid, inputs, fine_width, signs=signs, rngs=rngs)
+        self.unfold = nnx.Linear(width, fine_width * coarsen**2, rngs=rngs)
         self.decode = SphereConv(grid, fine_width, outputs, gain=0.0, rngs=rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
-        hidden = self.encode(features)
+        fine = jax.nn.relu(self.encode(features))
+        hidden = self.fold(_folded(fine, self.coarsen))
         for block in self.blocks:
             hidden = block(hidden)
-        hidden = _unfold(self.expand(hidden), self.coarsen) + self.skip(features)
-        return self.decode(jax.nn.relu(hidden))
+        return self.decode(jax.nn.relu(fine + _unfolded(self.unfold(hidden), self.coarsen)))
 
 
-def _unfold(coarse: Float[Array, "batch lat lon channel"], factor: int) -> Float[Array, "batch lat2 lon2 channel2"]:
-    """Blocks of channels laid out as `factor` x `factor` fine cells."""
-    if factor == 1:
-        return coarse
+def _folded(fine: Float[Array, "batch lat lon channel"], factor: int) -> Float[Array, "batch lat2 lon2 channel2"]:
+    """`factor` x `factor` neighbouring cells laid out as channels of one coarse cell."""
+    batch, rows, columns, channels = fine.shape
+    blocks = fine.reshape(batch, rows // factor, factor, columns // factor, factor, channels)
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows // factor, columns // factor, -1)
+
+
+def _unfolded(coarse: Float[Array, "batch lat lon channel"], factor: int) -> Float[Array, "batch lat2 lon2 channel2"]:
+    """The inverse of `_folded`."""
     batch, rows, columns, channels = coarse.shape
     blocks = coarse.reshape(batch, rows, columns, factor, factor, channels // factor**2)
-    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * factor, columns * factor, channels // factor**2)
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * factor, columns * factor, -1)

@@ -25,8 +25,9 @@ from pinnwx.physics.terms import Environment, terms, total
 
 # Share of the meridional spacing that a polar group must at least be wide.
 SMALLEST_SPACING = 0.5
-# A limited flux keeps sign while at most half of a cell leaves it in one step (see operators.advection).
-POSITIVE_COURANT = 0.5
+# A limited flux keeps sign while at most half of a cell leaves it in one step (see operators.advection); a little less,
+# so that rounding does not take what is left.
+POSITIVE_COURANT = 0.5 * (1 - 1e-5)
 # kappa dt / dx^2 below which explicit diffusion in two dimensions makes no new extrema.
 DIFFUSION_LIMIT = 0.25
 

@@ -74,7 +74,7 @@ def rollout_loss(
     """
     batch = source.fields[windows]
     times = jnp.moveaxis(source.time[windows[:, :-1]], 0, 1)
-    forecasts = rollout(model, batch[:, 0], times, unroll=True)
+    forecasts = rollout(model, batch[:, 0], times)
     truth = jnp.moveaxis(batch[:, 1:], 1, 0)
     errors = weighted_square_error(forecasts, truth, scale, area).mean(axis=(1, 2))
     weights = 1.0 / jnp.arange(1, errors.shape[0] + 1)
