@@ -10,77 +10,95 @@ non-divergent wind.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
-from pinnwx.operators.calculus import face_divergence, face_mean
+from pinnwx.operators.calculus import face_divergence, face_mean, outflow, with_west_face
 from pinnwx.operators.reconstruction import row_weights
-from pinnwx.operators.stencils import FaceVector, constant, pad, slab
+from pinnwx.operators.stencils import FaceVector, constant, pad_cross, pad_latitude, pad_longitude, slab
 
 FaceVelocity = FaceVector  # [m s-1]
 
-_UNIFORM = (-1 / 6, 5 / 6, 2 / 6)  # a parabola's value at the far end of the second of three equal cells
+HALO = 2  # cells beyond the edge that the widest scheme needs
+_UNIFORM = ((1 / 6, 1 / 3), (1 / 3, 1 / 6))  # weights of the steps, far and near, that a parabola has in equal cells
 
 
 class Scheme(NamedTuple):
     """An interpolation to faces.
 
     Attributes:
-        order: of accuracy on smooth fields, in cell means.
-        halo: ghost cells it needs.
-        interpolate: (cell, eastward or northward flow, weights) to the value at the face; `cell(k)` is the k-th cell
-            along the axis, 0 just before the face and 1 just after it.
+        order: of accuracy on smooth fields.
+        reconstruct: (line, axis, weights) to the values at the n + 1 faces of n cells, seen from the cell before the
+            face and from the cell after it. `line` has `HALO` more cells at each end.
         outflow_limit: the outflow Courant number up to which it keeps signs and bounds; None where it does not.
         covariant: whether the flux includes the covariance of wind and field along the face.
     """
 
     order: int
-    halo: int
-    interpolate: Callable
+    reconstruct: Callable[[Array, int, Any], tuple[Array, Array]]
     outflow_limit: float | None = None
     covariant: bool = False
 
 
-def _upwind1(cell, forward, weights):  # noqa: ARG001
-    return jnp.where(forward, cell(0), cell(1))
+def _upwind1(line, axis, weights):  # noqa: ARG001
+    return _before_and_after(line, axis)
 
 
-def _centred2(cell, forward, weights):  # noqa: ARG001
-    return 0.5 * (cell(0) + cell(1))
+def _centred2(line, axis, weights):  # noqa: ARG001
+    before, after = _before_and_after(line, axis)
+    mean = 0.5 * (before + after)
+    return mean, mean
 
 
-def _upwind3(cell, forward, weights):
-    before, after = weights
-    return jnp.where(
-        forward,
-        before[0] * cell(-1) + before[1] * cell(0) + before[2] * cell(1),
-        after[0] * cell(0) + after[1] * cell(1) + after[2] * cell(2),
-    )
+def _upwind3(line, axis, weights):
+    """The parabola through the means of two cells upwind and one downwind, at the face."""
+    (far_before, near_before), (near_after, far_after) = weights
+    before, after = _before_and_after(line, axis)
+    step = _steps(line, axis)
+    faces = before.shape[axis]
+    behind, across, ahead = (slab(step, k, faces, axis) for k in range(3))
+    return before + far_before * behind + near_before * across, after - near_after * across - far_after * ahead
 
 
-def _limited(cell, forward, weights):  # noqa: ARG001
-    """Linear reconstruction in the upwind cell with the monotonised central limiter (van Leer 1977).
+def _limited(line, axis, weights):  # noqa: ARG001
+    """Linear reconstruction in each cell with the monotonised central limiter of van Leer (1977).
 
-    Half the slope is at most the difference to either neighbour: so the face value lies between the two cells
-    beside the face, and is at most twice the upwind value of a positive field. Both hold in floating point too.
+    Half the slope is at most the step to either neighbour: so the face value lies between the two cells beside the
+    face, and is at most twice the value of a positive cell. Both hold in floating point too.
     """
-    step = cell(1) - cell(0)
-    ahead = jnp.where(forward, step, -step)
-    behind = jnp.where(forward, cell(0) - cell(-1), cell(1) - cell(2))
-    size = jnp.minimum(jnp.minimum(jnp.abs(ahead), jnp.abs(behind)), 0.25 * jnp.abs(ahead + behind))
-    half_slope = jnp.where(ahead * behind > 0, jnp.sign(ahead) * size, 0)
-    return jnp.where(forward, cell(0), cell(1)) + half_slope
+    step = _steps(line, axis)
+    cells = step.shape[axis] - 1
+    backward, forward = slab(step, 0, cells, axis), slab(step, 1, cells, axis)
+    # chosen, not computed from abs and sign: as exact, and several times faster to differentiate
+    smaller = jnp.where(jnp.abs(backward) < jnp.abs(forward), backward, forward)
+    central = 0.25 * (backward + forward)
+    half_slope = jnp.where(jnp.abs(central) < jnp.abs(smaller), central, smaller)
+    half_slope = jnp.where(backward * forward > 0, half_slope, 0)
+    before, after = _before_and_after(line, axis)
+    faces = before.shape[axis]
+    return before + slab(half_slope, 0, faces, axis), after - slab(half_slope, 1, faces, axis)
+
+
+def _before_and_after(line, axis):
+    faces = line.shape[axis] - 2 * HALO + 1
+    return slab(line, HALO - 1, faces, axis), slab(line, HALO, faces, axis)
+
+
+def _steps(line, axis):
+    """From each cell to the next."""
+    count = line.shape[axis] - 1
+    return slab(line, 1, count, axis) - slab(line, 0, count, axis)
 
 
 SCHEMES: dict[str, Scheme] = {
-    "upwind1": Scheme(order=1, halo=1, interpolate=_upwind1, outflow_limit=1.0),
-    "centred2": Scheme(order=2, halo=1, interpolate=_centred2),
-    "upwind3": Scheme(order=3, halo=2, interpolate=_upwind3, covariant=True),
-    "limited": Scheme(order=2, halo=2, interpolate=_limited, outflow_limit=0.5),
+    "upwind1": Scheme(order=1, reconstruct=_upwind1, outflow_limit=1.0),
+    "centred2": Scheme(order=2, reconstruct=_centred2),
+    "upwind3": Scheme(order=3, reconstruct=_upwind3, covariant=True),
+    "limited": Scheme(order=2, reconstruct=_limited, outflow_limit=0.5),
 }
 
 
@@ -130,10 +148,10 @@ def flux_divergence(
         velocity: normal to the faces [m s-1]; broadcasts against the batch of the field.
         grid: the geometry.
         scheme: a name in `SCHEMES`.
-        boundary: q around a regional grid, padded by at least the scheme's halo (2 serves all).
+        boundary: q around a regional grid, padded by at least `HALO` cells.
         groups: see `polar.zonal_groups`; the field must hold one value a group (`polar.zonal_group_mean`).
     """
-    return -face_divergence(_flux(field, velocity, grid, get_scheme(scheme), boundary), grid, groups)
+    return -outflow(*_flux(field, velocity, grid, get_scheme(scheme), boundary), grid, groups)
 
 
 def advective_tendency(
@@ -150,70 +168,50 @@ def advective_tendency(
     together is at most twice the scheme's `outflow_limit`. Arguments as `flux_divergence`.
     """
     flux = _flux(field, velocity, grid, get_scheme(scheme), boundary)
-    return field * face_divergence(velocity, grid, groups) - face_divergence(flux, grid, groups)
+    return field * face_divergence(velocity, grid, groups) - outflow(*flux, grid, groups)
 
 
-def _flux(field, velocity, grid, scheme, boundary) -> FaceVector:
-    """The flux density v q through each face."""
-    rows, columns = grid.shape
-    halo = scheme.halo
-    q = pad(field, grid, halo, boundary=boundary)
-    row, column = slab(q, halo, rows, -2), slab(q, halo, columns, -1)
-    west, faces = (halo, columns) if grid.is_periodic else (halo - 1, columns + 1)
-
-    def zonal(k):
-        return slab(row, west + k, faces, -1)
-
-    def meridional(k):
-        return slab(column, halo - 1 + k, rows + 1, -2)
-
-    across = _UNIFORM, _UNIFORM[::-1]
-    along = tuple(constant(weights[:, :, None], field) for weights in row_weights(grid)[:2])
-    east = velocity.east * scheme.interpolate(zonal, velocity.east > 0, across)
-    north = velocity.north * scheme.interpolate(meridional, velocity.north > 0, along)
+def _flux(field, velocity, grid, scheme, boundary) -> tuple[Array, Array]:
+    """The flux density v q through all the east faces and the north faces."""
+    wide, tall = pad_cross(field, grid, HALO, boundary=boundary)
+    parabola = row_weights(grid)
+    along = tuple(tuple(constant(w[:, None], field) for w in side) for side in (parabola.before, parabola.after))
+    u, v = with_west_face(velocity.east, grid), velocity.north
+    east = u * _upwind(u, scheme.reconstruct(wide, -1, _UNIFORM))
+    north = v * _upwind(v, scheme.reconstruct(tall, -2, along))
     if scheme.covariant:
-        extra = _covariance(q, velocity, grid)
-        east, north = east + extra.east, north + extra.north
-    return FaceVector(east, north)
+        extra = _covariance(wide, tall, velocity, grid)
+        east, north = east + with_west_face(extra.east, grid), north + extra.north
+    return east, north
 
 
-def _covariance(q, velocity, grid) -> FaceVector:
+def _upwind(flow, states):
+    before, after = states
+    return jnp.where(flow > 0, before, after)
+
+
+def _covariance(wide, tall, velocity, grid) -> FaceVector:
     """The mean of v q along a face less the mean of v times the face value of q, to third order.
 
     With u', q' the differences along a face from end to end, a uniform mean of u q has u' q' / 12 over the product
     of the means. Besides, cell means weigh latitude by cos(lat) and a mean along an east face does not, which
-    moves q by q' times the `shift` of the row. `q` has a halo of two.
+    moves q by q' times the `shift` of the row.
     """
     rows, columns = grid.shape
     weights = row_weights(grid)
-    first, faces = (2, columns) if grid.is_periodic else (1, columns + 1)
+    faces = velocity.east.shape[-1]
+    first = 1 if grid.is_periodic else 0
 
-    below, here, above = (constant(weights.slope[k][:, None], q) * slab(q, 1 + k, rows, -2) for k in range(3))
-    slope = below + here + above
+    below, here, above = (constant(weights.slope[k][:, None], tall) * slab(tall, 1 + k, rows, -2) for k in range(3))
+    slope = pad_longitude(below + here + above, grid, 1)
     q_north = 0.5 * (slab(slope, first, faces, -1) + slab(slope, first + 1, faces, -1))
-    u = _rows_beyond(velocity.east, grid)
-    u_north = constant(weights.face_slope[:, None], q) * (slab(u, 2, rows, -2) - slab(u, 0, rows, -2))
-    east = (u_north / 12 - constant(weights.shift[:, None], q) * velocity.east) * q_north
+    u = pad_latitude(velocity.east, grid, 1, sign=-1.0)
+    u_north = constant(weights.face_slope[:, None], tall) * (slab(u, 2, rows, -2) - slab(u, 0, rows, -2))
+    east = (u_north / 12 - constant(weights.shift[:, None], tall) * velocity.east) * q_north
 
-    tall = slab(q, 1, rows + 2, -2)
-    q_east = 0.5 * (slab(tall, 3, columns, -1) - slab(tall, 1, columns, -1))
-    q_east = 0.5 * (slab(q_east, 0, rows + 1, -2) + slab(q_east, 1, rows + 1, -2))
-    v = _columns_beyond(velocity.north, grid)
+    slope = 0.5 * (slab(wide, HALO + 1, columns, -1) - slab(wide, HALO - 1, columns, -1))
+    slope = pad_latitude(slope, grid, 1)
+    q_east = 0.5 * (slab(slope, 0, rows + 1, -2) + slab(slope, 1, rows + 1, -2))
+    v = pad_longitude(velocity.north, grid, 1)
     v_east = 0.5 * (slab(v, 2, columns, -1) - slab(v, 0, columns, -1))
     return FaceVector(east, v_east * q_east / 12)
-
-
-def _rows_beyond(east, grid):
-    """East face velocities with a row beyond each end; across a pole they change sign."""
-    rows, columns = grid.shape
-    first = int(grid.has_pole_rows)
-    south, north = slab(east, first, 1, -2), slab(east, rows - 1 - first, 1, -2)
-    if grid.is_global:
-        south, north = (-jnp.roll(ghost, columns // 2, axis=-1) for ghost in (south, north))
-    return jnp.concatenate([south, east, north], axis=-2)
-
-
-def _columns_beyond(north, grid):
-    """North face velocities with a column beyond each end."""
-    west, east = slab(north, 0, 1, -1), slab(north, grid.shape[1] - 1, 1, -1)
-    return jnp.concatenate([east, north, west] if grid.is_periodic else [west, north, east], axis=-1)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from pinnwx.constants import EARTH_RADIUS
 from pinnwx.grid import Grid
 from pinnwx.operators.polar import cap_groups, zonal_group_mean
-from pinnwx.operators.stencils import FaceVector, constant, pad, slab
+from pinnwx.operators.stencils import FaceVector, constant, pad_cross, slab
 
 
 def face_divergence(
@@ -20,12 +20,25 @@ def face_divergence(
     Its area integral is the flux through the outer boundary, zero on the globe. A row on a pole is one cap and
     gets one value; `groups` (see `polar`) asks the same of blocks of cells in other rows.
     """
-    through_east = flux.east * constant(grid.east_face_length[:, None], flux.east)
-    through_north = flux.north * constant(grid.north_face_length[:, None], flux.north)
-    zonal = through_east - jnp.roll(through_east, 1, axis=-1) if grid.is_periodic else jnp.diff(through_east, axis=-1)
-    outflow = zonal + jnp.diff(through_north, axis=-2)
-    outflow = outflow * constant(1 / grid.cell_area[:, None], outflow)
-    return zonal_group_mean(outflow, grid, groups or cap_groups(grid))
+    return outflow(with_west_face(flux.east, grid), flux.north, grid, groups)
+
+
+def outflow(
+    east: Float[Array, "*batch lat all_faces"],
+    north: Float[Array, "*batch faces lon"],
+    grid: Grid,
+    groups: tuple[int, ...] | None = None,
+) -> Float[Array, "*batch lat lon"]:
+    """`face_divergence` of a flux given at all the east faces, as `with_west_face` makes them."""
+    through_east = east * constant(grid.east_face_length[:, None], east)
+    through_north = north * constant(grid.north_face_length[:, None], north)
+    total = jnp.diff(through_east, axis=-1) + jnp.diff(through_north, axis=-2)
+    return zonal_group_mean(total * constant(1 / grid.cell_area[:, None], total), grid, groups or cap_groups(grid))
+
+
+def with_west_face(east: Float[Array, "*batch lat faces"], grid: Grid) -> Float[Array, "*batch lat all_faces"]:
+    """Values at the east faces with the west face of the first column before them, (..., lat, lon + 1)."""
+    return jnp.concatenate([east[..., -1:], east], axis=-1) if grid.is_periodic else east
 
 
 def face_mean(
@@ -68,13 +81,10 @@ def gradient(
     in each column by its components along that column's east and north.
     """
     rows, columns = grid.shape
-    padded = pad(field, grid, 1, boundary=boundary)
-    middle = slab(padded, 1, rows, -2)
-    eastward = (slab(middle, 2, columns, -1) - slab(middle, 0, columns, -1)) * constant(
-        0.5 / zonal_distance(grid)[:, None], field
-    )
-    centre = slab(padded, 1, columns, -1)
-    northward = (slab(centre, 2, rows, -2) - slab(centre, 0, rows, -2)) * (0.5 / grid.meridional_spacing)
+    wide, tall = pad_cross(field, grid, 1, boundary=boundary)
+    eastward = slab(wide, 2, columns, -1) - slab(wide, 0, columns, -1)
+    eastward = eastward * constant(0.5 / zonal_distance(grid)[:, None], field)
+    northward = (slab(tall, 2, rows, -2) - slab(tall, 0, rows, -2)) * (0.5 / grid.meridional_spacing)
     if grid.has_pole_rows:
         south, north = _pole_gradient(field, grid, 1, 1.0), _pole_gradient(field, grid, rows - 2, -1.0)
         eastward = jnp.concatenate([south[0], slab(eastward, 1, rows - 2, -2), north[0]], axis=-2)
@@ -136,14 +146,13 @@ def zonal_distance(grid: Grid, groups: tuple[int, ...] | None = None) -> np.ndar
 def _beside_faces(field, grid, sign, boundary):
     """The cells west and east of each east face, and south and north of each north face."""
     rows, columns = grid.shape
-    padded = pad(field, grid, 1, sign=sign, boundary=boundary)
-    middle, centre = slab(padded, 1, rows, -2), slab(padded, 1, columns, -1)
+    wide, tall = pad_cross(field, grid, 1, sign=sign, boundary=boundary)
     first, faces = (1, columns) if grid.is_periodic else (0, columns + 1)
     return (
-        slab(middle, first, faces, -1),
-        slab(middle, first + 1, faces, -1),
-        slab(centre, 0, rows + 1, -2),
-        slab(centre, 1, rows + 1, -2),
+        slab(wide, first, faces, -1),
+        slab(wide, first + 1, faces, -1),
+        slab(tall, 0, rows + 1, -2),
+        slab(tall, 1, rows + 1, -2),
     )
 
 

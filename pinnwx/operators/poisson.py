@@ -21,7 +21,6 @@ from pinnwx.grid import Grid
 from pinnwx.operators.calculus import laplacian, zonal_distance
 from pinnwx.operators.stencils import constant
 
-
 _product = partial(jnp.einsum, precision=lax.Precision.HIGHEST)  # float32 on an accelerator too, not TF32
 
 

@@ -21,9 +21,10 @@ class RowWeights(NamedTuple):
     """Weights for means q of neighbouring rows; derivatives are per row spacing. All float64.
 
     Attributes:
-        before: (3, rows + 1): at south face j from rows j - 2, j - 1, j.
-        after: (3, rows + 1): at south face j from rows j - 1, j, j + 1.
-        slope: (3, rows): dq/dlat amid row j from rows j - 1, j, j + 1.
+        before: (2, rows + 1): of the step from row j - 2 to j - 1 and the one from j - 1 to j, added to row j - 1: the
+            value at the south face of row j, of the parabola through those three means.
+        after: (2, rows + 1): of the step from row j - 1 to j and the one from j to j + 1, taken from row j: likewise.
+        slope: (3, rows): of rows j - 1, j, j + 1: dq/dlat amid row j.
         shift: (rows,): mean latitude of the cell, less the latitude amid it, in row spacings.
         face_slope: (rows,): times the difference of rows j + 1 and j - 1 of means along the east faces, their slope.
     """
@@ -53,14 +54,16 @@ def row_weights(grid: Grid) -> RowWeights:
         target[:, derivative] = 1
         return np.linalg.solve(means, target)[..., 0].T
 
+    south = solve(faces, grid.latitude_edges, 0)
+    north = solve(faces + 1, grid.latitude_edges, 0)
     amid = cells.mean(axis=1)
     inside = np.arange(rows) + _GHOSTS
     shift = ((weight * angle).sum(-1) - amid)[inside] / spacing
     east_face = amid.copy()  # a pole row's face ends at the pole, though its cell goes on beyond
     east_face[inside] = 0.5 * (grid.latitude_edges[:-1] + grid.latitude_edges[1:])
     return RowWeights(
-        before=solve(faces, grid.latitude_edges, 0),
-        after=solve(faces + 1, grid.latitude_edges, 0),
+        before=np.stack([-south[0], south[2]]),
+        after=np.stack([north[0], -north[2]]),
         slope=solve(inside - 1, amid[inside], 1),
         shift=shift,
         face_slope=spacing / (east_face[inside + 1] - east_face[inside - 1]),

@@ -11,9 +11,9 @@ from jaxtyping import Array, ArrayLike, Float
 
 from pinnwx.errors import StabilityError
 from pinnwx.grid import Grid
-from pinnwx.operators.calculus import face_mean, zonal_distance
+from pinnwx.operators.calculus import face_mean, with_west_face, zonal_distance
 from pinnwx.operators.polar import cap_groups, close_group_faces, zonal_group_mean
-from pinnwx.operators.stencils import FaceVector, constant, pad, slab
+from pinnwx.operators.stencils import FaceVector, constant, pad_cross, slab
 
 
 class SafeStep(NamedTuple):
@@ -39,9 +39,8 @@ def courant_number(
 
 def zonal_courant_number(velocity: FaceVector, grid: Grid, dt: ArrayLike) -> Float[Array, "*batch lat lon"]:
     """|u| dt/dx with the faster of a cell's two faces in longitude."""
-    speed = jnp.abs(velocity.east)
-    other = jnp.roll(speed, 1, axis=-1) if grid.is_periodic else speed[..., :-1]
-    fastest = jnp.maximum(other, speed if grid.is_periodic else speed[..., 1:])
+    speed = jnp.abs(with_west_face(velocity.east, grid))
+    fastest = jnp.maximum(speed[..., 1:], speed[..., :-1])
     return fastest * constant(1 / grid.zonal_spacing[:, None], speed) * dt
 
 
@@ -110,7 +109,7 @@ def check_courant(
 
 
 def limit_outflow(
-    velocity: FaceVector, grid: Grid, dt: ArrayLike, limit: float = 0.5, groups: tuple[int, ...] | None = None
+    velocity: FaceVector, grid: Grid, dt: ArrayLike, limit: ArrayLike = 0.5, groups: tuple[int, ...] | None = None
 ) -> FaceVector:
     """The wind, slowed where a cell's outflow Courant number is above `limit`.
 
@@ -118,14 +117,15 @@ def limit_outflow(
     afterwards no cell, or group, exceeds the limit, and where none did nothing changes. With `limit` at most the
     scheme's `outflow_limit`, flux-form transport keeps signs in any wind. What it slows is no longer non-divergent.
     """
-    factor = limit / jnp.maximum(courant_number(velocity, grid, dt, groups), limit)
+    courant = courant_number(velocity, grid, dt, groups)
+    limit = jnp.asarray(limit, courant.dtype)
+    factor = limit / jnp.maximum(courant, limit)
     rows, columns = grid.shape
     outside = jnp.ones((rows + 2, columns + 2), factor.dtype)  # inflow through the edge of a box is not limited
-    padded = pad(factor, grid, 1, boundary=outside)
-    row, column = slab(padded, 1, rows, -2), slab(padded, 1, columns, -1)
+    wide, tall = pad_cross(factor, grid, 1, boundary=outside)
     first, faces = (1, columns) if grid.is_periodic else (0, columns + 1)
-    eastward = jnp.where(velocity.east > 0, slab(row, first, faces, -1), slab(row, first + 1, faces, -1))
-    northward = jnp.where(velocity.north > 0, slab(column, 0, rows + 1, -2), slab(column, 1, rows + 1, -2))
+    eastward = jnp.where(velocity.east > 0, slab(wide, first, faces, -1), slab(wide, first + 1, faces, -1))
+    northward = jnp.where(velocity.north > 0, slab(tall, 0, rows + 1, -2), slab(tall, 1, rows + 1, -2))
     return FaceVector(velocity.east * eastward, velocity.north * northward)
 
 
@@ -136,8 +136,7 @@ def _through_faces(forward, backward, grid, groups):
     """
     groups = groups or cap_groups(grid)
     forward, backward = (close_group_faces(rates, grid, groups) for rates in (forward, backward))
-    west = jnp.roll(backward.east, 1, axis=-1) if grid.is_periodic else backward.east[..., :-1]
-    east = forward.east if grid.is_periodic else forward.east[..., 1:]
+    west, east = with_west_face(backward.east, grid)[..., :-1], with_west_face(forward.east, grid)[..., 1:]
     length_over_area = grid.east_face_length / grid.cell_area
     zonal = (west + east) * constant(length_over_area[:, None], east)
     south = backward.north[..., :-1, :] * constant((grid.north_face_length[:-1] / grid.cell_area)[:, None], east)
