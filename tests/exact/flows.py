@@ -57,8 +57,10 @@ class SolidBody:
 
     def velocity(self, grid: Grid) -> FaceVelocity:
         def streamfunction(lon, lat):
-            return -EARTH_RADIUS * self.speed * (
-                np.sin(lat) * np.cos(self.tilt) - np.cos(lon) * np.cos(lat) * np.sin(self.tilt)
+            return (
+                -EARTH_RADIUS
+                * self.speed
+                * (np.sin(lat) * np.cos(self.tilt) - np.cos(lon) * np.cos(lat) * np.sin(self.tilt))
             )
 
         return face_velocity_from_streamfunction(jnp.asarray(corner_values(streamfunction, grid)), grid)
@@ -113,14 +115,22 @@ class Poleward:
 class Deformation:
     """Nair and Lauritzen (2010, J. Comput. Phys. 229), case 4: stretches, turns back, and rotates once meanwhile.
 
-    After one period every parcel is back where it began. (Their figures use a period of 12 days.)
+    After one period every parcel is back where it began. Theirs has a period of 12 days and strength 1.
     """
 
     period: float = 12 * DAY
+    strength: float = 1.0
 
     def velocity(self, grid: Grid, time) -> FaceVelocity:
         radius, period = EARTH_RADIUS, self.period
         lon, lat = (corner_values(which, grid) for which in (lambda x, y: x + 0 * y, lambda x, y: y + 0 * x))
         moved = jnp.asarray(lon) - 2 * jnp.pi * time / period
-        stretch = 10 * radius**2 / period * jnp.sin(moved) ** 2 * np.cos(lat) ** 2 * jnp.cos(jnp.pi * time / period)
+XX
+            * self.strength
+            * radius**2
+            / period
+            * jnp.sin(moved) ** 2
+            * np.cos(lat) ** 2
+            * jnp.cos(jnp.pi * time / period)
+        )
         return face_velocity_from_streamfunction(stretch - 2 * np.pi * radius**2 / period * np.sin(lat), grid)

@@ -15,15 +15,16 @@ def cell_mean(function, grid: Grid, nodes: int = 6) -> np.ndarray:
     node, weight = np.polynomial.legendre.leggauss(nodes)
     half = 0.5 * np.deg2rad(grid.longitude_spacing)
     lower, upper = np.sin(grid.latitude_edges[:-1]), np.sin(grid.latitude_edges[1:])
-    angle = 0.5 * (grid.latitude_edges[1:] + grid.latitude_edges[:-1])[:, None] + 0.5 * np.diff(grid.latitude_edges)[
-        :, None
-    ] * node
+    angle = (
+        0.5 * (grid.latitude_edges[1:] + grid.latitude_edges[:-1])[:, None]
+        + 0.5 * np.diff(grid.latitude_edges)[:, None] * node
+    )
     area = np.cos(angle) * weight * 0.25 * np.diff(grid.latitude_edges)[:, None] / (upper - lower)[:, None]
     mean = np.zeros(grid.shape)
     for k in range(nodes):
-        for l in range(nodes):
-            value = function(grid.longitude_radians[None, :] + half * node[l], angle[:, k, None])
-            mean = mean + area[:, k, None] * weight[l] * value
+        for east, share in zip(node, weight, strict=True):
+            value = function(grid.longitude_radians[None, :] + half * east, angle[:, k, None])
+            mean = mean + area[:, k, None] * share * value
     if grid.has_pole_rows:
         mean[[0, -1]] = mean[[0, -1]].mean(axis=1, keepdims=True)
     return mean
@@ -67,12 +68,13 @@ def slope(errors, resolutions) -> float:
 def ssprk3(tendency, field, duration: float, steps: int):
     """Integrate dq/dt = tendency(q, t) by the third-order SSP Runge-Kutta method of Shu and Osher (1988)."""
     dt = duration / steps
+    stages = jnp.asarray([[0, 1, 0], [3 / 4, 1 / 4, 1], [1 / 3, 2 / 3, 1 / 2]], field.dtype)
 
-    def step(q, index):
-        t = index * dt
-        first = q + dt * tendency(q, t)
-        second = 0.75 * q + 0.25 * (first + dt * tendency(first, t + dt))
-        return q / 3 + 2 / 3 * (second + dt * tendency(second, t + 0.5 * dt)), None
+    def step(start, index):
+        def stage(q, coefficients):
+            keep, move, when = coefficients
+            return keep * start + move * (q + dt * tendency(q, (index + when) * dt)), None
 
-    run = jax.jit(lambda q: jax.lax.scan(step, q, jnp.arange(steps))[0])
-    return run(field)
+        return jax.lax.scan(stage, start, stages)[0], None
+
+    return jax.jit(lambda q: jax.lax.scan(step, q, jnp.arange(steps, dtype=field.dtype))[0])(field)

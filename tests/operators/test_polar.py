@@ -1,0 +1,64 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact.grids import box
+from exact.sphere import integral
+
+from pinnwx.errors import GridError
+from pinnwx.grid import Grid
+from pinnwx.operators.polar import between_groups, cap_groups, close_group_faces, zonal_group_mean, zonal_groups
+from pinnwx.operators.stencils import FaceVector
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+@pytest.mark.parametrize("name", ["5.625deg", "2.5deg+poles", "7.5deg", "1deg"])
+def test_groups_are_wide_enough_and_no_wider(name):
+    grid = Grid.parse(name)
+    columns = grid.shape[1]
+    smallest = 0.6 * grid.meridional_spacing
+    groups = zonal_groups(grid, smallest)
+    for size, cap, width in zip(groups, cap_groups(grid), grid.zonal_spacing, strict=True):
+        assert columns % size == 0
+        assert size * width >= smallest or size == columns
+        if size > cap and columns % (size // 2) == 0 and size & (size - 1) == 0:
+            assert size / 2 * width < smallest  # half the group would not do
+    assert groups == groups[::-1]
+    assert zonal_groups(grid, 0.0) == cap_groups(grid)
+
+
+def test_a_pole_row_is_one_group_and_a_box_has_none():
+    assert cap_groups(Grid.parse("45deg+poles")) == (8, 1, 1, 1, 8)
+    assert cap_groups(Grid.parse("45deg")) == (1, 1, 1, 1)
+    assert zonal_groups(box(5, 6), 1e9) == (1,) * 5
+
+
+def test_group_mean_keeps_integral_bounds_and_constants_and_is_a_projection(globe, random):
+    groups = zonal_groups(globe, 1e6)
+    field = jnp.asarray(random.uniform(size=(2, *globe.shape)))
+    mean = zonal_group_mean(field, globe, groups)
+    np.testing.assert_allclose(integral(mean, globe), integral(field, globe), rtol=1e-14)
+    assert mean.min() >= field.min()
+    assert mean.max() <= field.max()
+    np.testing.assert_allclose(zonal_group_mean(mean, globe, groups), mean, rtol=1e-14)
+    np.testing.assert_array_equal(zonal_group_mean(jnp.ones_like(field), globe, groups), 1.0)
+    for row, size in enumerate(groups):
+        expected = np.asarray(field)[0, row].reshape(-1, size).mean(1).repeat(size)
+        np.testing.assert_allclose(mean[0, row], expected, rtol=1e-14)
+
+
+def test_faces_within_a_group_are_closed():
+    grid = Grid.parse("45deg")
+    groups = (8, 2, 4, 1)
+    np.testing.assert_array_equal(
+        between_groups(grid, groups).astype(int),
+        [[0] * 8, [0, 1] * 4, [0, 0, 0, 1] * 2, [1] * 8],
+    )
+    closed = close_group_faces(FaceVector(jnp.ones((4, 8)), jnp.ones((5, 8))), grid, groups)
+    np.testing.assert_array_equal(closed.east.sum(-1), [0, 4, 2, 8])
+    np.testing.assert_array_equal(closed.north, 1)
+
+
+def test_groups_that_do_not_divide_are_refused():
+    with pytest.raises(GridError, match="zonal_groups"):
+        zonal_group_mean(jnp.zeros((4, 8)), Grid.parse("45deg"), (3, 1, 1, 1))
