@@ -79,6 +79,7 @@ class DataSettings(_Settings):
 
     fields: Annotated[tuple[str, ...], Field(min_length=1)]
     static: tuple[str, ...] = ()
+    levels: dict[str, PositiveInt] = {}
     grid: Annotated[str, AfterValidator(_is_grid)] = "5.625deg"
     train: Period
     validate_: Annotated[Period | None, Field(alias="validate")] = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.table import Table
 from pinnwx.variables import VARIABLES, Variable
 
 if TYPE_CHECKING:
+    from pinnwx.data.report import CheckReport
     from pinnwx.training.fit import Report
     from pinnwx.verification.results import Scores
 
@@ -59,15 +60,43 @@ def _every_tenth(console: Console) -> Callable[[Report], None]:
 
 def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES) -> None:
     """The scores, one row per variable and lead, and what was skipped."""
-    from pinnwx.verification.results import COLUMNS
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if index == 0 else "right")
-    for row in scores.table(variables):
-        table.add_row(*row)
+    headings = ("variable", "lead", "n", "RMSE", "95 % bounds", "persist.", "climat.", "ratio", "ACC")
     console = Console()
-    console.print(table)
+    console.print(_table(headings, scores.table(variables)))
+    console.print("RMSE beside that of persistence and climatology; ratio: RMSE over persistence.", style="dim")
     skipped = {name: count for name, count in scores.skipped.items() if count}
     if skipped:
-        console.print("skipped: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in skipped.items()))
+        console.print("Skipped: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in skipped.items()))
+
+
+def check_tables(report: CheckReport) -> None:
+    """What each file holds, what they hold together, and every problem."""
+    console = Console(soft_wrap=True, highlight=False)
+    for entry in report.files:
+        holds = ", ".join(f"{raw} -> {name}" if raw != name else name for raw, name in entry.variables.items())
+        console.print(f"[bold]{entry.file}[/]  {entry.format}{', ' + entry.layout if entry.layout else ''}")
+        details = {"holds": holds, "normalised": "; ".join(entry.normalised), "ignored": ", ".join(entry.ignored)}
+        for label, text in details.items():
+            if text:
+                console.print(f"  {label}: {text}")
+    console.print()
+    if report.fields or report.static:
+        console.print(f"fields  {', '.join(report.fields) or 'none'}")
+        console.print(f"static  {', '.join(report.static) or 'none'}")
+        console.print(f"grid    {report.grid}")
+    if report.steps:
+        spacing = "" if report.step_hours is None else f", every {report.step_hours:g} h"
+        console.print(f"times   {report.steps} from {report.start} to {report.end}{spacing}, {len(report.gaps)} gaps")
+    for problem in report.problems:
+        style = {"error": "red", "warning": "yellow"}.get(problem.severity)
+        console.print(f"{problem.severity}: {problem}", style=style)
+    console.print("A forecast from these files would be " + ("accepted." if report.ok else "refused."))
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="bold")
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(cell.replace(" to ", "-") for cell in row))
+    return table

@@ -1,8 +1,8 @@
 """A trained model: its parts on disk, verified and put together.
 
-A version folder holds `weights.safetensors`, `normalisation.nc`, `climatology.nc`, `static.nc`, `config.toml` and, written
-last, `manifest.json` with the SHA-256 of each. A folder without a manifest is no version; a file that does not
-match it is refused.
+A version folder holds `weights.safetensors`, `normalisation.nc`, `climatology.nc`, `static.nc`, `config.toml`
+and, written last, `manifest.json` with the SHA-256 of each. A folder without a manifest is no version; a file that does
+not match it is refused.
 """
 
 from __future__ import annotations
@@ -153,8 +153,6 @@ def _set_weights(model: Forecaster, path: Path) -> None:
     found = {name: (values.shape, values.dtype) for name, values in stored.items()}
     if expected != found:
         odd = sorted(set(expected.items()) ^ set(found.items()), key=str)[0][0]
-        raise CheckpointError(
-            f"{path}: {odd} is {found.get(odd, 'absent')}, not {expected.get(odd, 'wanted')}"
-        )
+        raise CheckpointError(f"{path}: {odd} is {found.get(odd, 'absent')}, not {expected.get(odd, 'wanted')}")
     ordered = [jax.numpy.asarray(stored[_weight_name(key)]) for key, _ in leaves]
     nnx.update(model, jax.tree_util.tree_unflatten(structure, ordered))

@@ -127,10 +127,12 @@ def training_archive(settings: Config, data) -> Archive:
         settings.data.fields,
         grid=settings.data.grid,
         variables=settings.variable_table(),
+        levels=settings.data.levels,
         static=settings.data.static,
+        start=settings.data.train.start,
+        end=settings.data.train.end,
     )
-    archive = Archive.from_dataset(dataset, settings.data.fields, settings.data.static)
-    return archive.select(settings.data.train.start, settings.data.train.end)
+    return Archive.from_dataset(dataset, settings.data.fields, settings.data.static)
 
 
 def refuse_overlap(settings: Config) -> None:

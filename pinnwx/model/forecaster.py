@@ -130,7 +130,7 @@ class TransportForecaster(nnx.Module):
         gate = jnp.where(gated, 2 * jax.nn.sigmoid(gate + output[:, count:]), 1.0)
         return self.inputs.increment_std[...] * output[:, :count], gate
 
-    def _conserve(self, result: Fields, after: Fields) -> Fields:
+    def _conserve(self, result: Fields, after: Float[Array, "batch carried lat lon"]) -> Fields:
         """Conserved fields are exactly what transport made of them: no gate, no source, no rounding between."""
         if not self.conserved:
             return result

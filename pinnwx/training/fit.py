@@ -121,7 +121,9 @@ class Training:
             number: np.random.default_rng((self.config.seed, stage, number)).permutation(len(windows))
             for number in set(passes.tolist())
         }
-        chosen = np.array([order[p][i % len(windows)] for p, i in zip(passes.tolist(), positions.tolist(), strict=True)])
+        chosen = np.array(
+            [order[p][i % len(windows)] for p, i in zip(passes.tolist(), positions.tolist(), strict=True)]
+        )
         return [jnp.asarray(batch) for batch in windows[chosen].reshape(UPDATES_PER_REPORT, size, -1)]
 
     def _loop(self, state: TrainingState, plan: Plan, checkpoints: Checkpoints) -> TrainingState:

@@ -1,0 +1,5 @@
+"""`python -m pinnwx`: the command line."""
+
+from pinnwx.cli import main
+
+main()

@@ -1,0 +1,147 @@
+"""Trains and scores experiments one after another, and writes the results tables.
+
+    python scripts/results.py                     every experiment below, ten minutes each
+    python scripts/results.py era5_hybrid --minutes 4
+    python scripts/results.py --tables            only write the tables anew, from the scores stored
+
+Each run is two commands of the package, in processes of their own, on data under PINNWX_DATA. Scores go to
+experiments/results/NAME.json; the tables, to experiments/README.md and README.md between their markers. Compiled code
+is not shared between runs: every model pays for its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "experiments" / "results"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Experiments on one archive, scored on the same initial times."""
+
+    title: str
+    folder: str
+    start: str
+    end: str
+    leads: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+CASES = (
+    Case(
+        "ERA5 global, 5.625 degrees, trained on 2025-12-01 to 2026-01-31, scored on 2026-02-04 to 02-11",
+        "era5_global",
+        "2026-02-04",
+        "2026-02-11",
+        (6, 12, 24, 48, 72),
+        ("era5_hybrid", "era5_neural", "era5_climode", "era5_physics"),
+    ),
+    Case(
+        "ERA-Interim Europe, 1.5 degrees, daily, trained on 2000 to 2006, scored on 2007 and 2008",
+        "erainterim_europe",
+        "2007-01-04",
+        "2008-12-30",
+        (24, 48, 72),
+        ("europe_hybrid", "europe_neural"),
+    ),
+)
+
+
+def run(case: Case, name: str, minutes: float, data: Path, runs: Path) -> None:
+    """Trains and scores one experiment; stores its scores with what it cost."""
+    folder, scores = runs / name, RESULTS / f"{name}.json"
+    config, archive = ROOT / "experiments" / f"{name}.toml", data / case.folder
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {"PINNWX_CACHE": cache}
+        pinnwx = [sys.executable, "-m", "pinnwx"]
+        began = time.monotonic()
+        train = [*pinnwx, "train", config, "--data", archive, "--out", folder, "--minutes", str(minutes), "--force"]
+        subprocess.run(list(map(str, train)), check=True, env=environment)
+        seconds = time.monotonic() - began
+        leads = ",".join(map(str, case.leads))
+        evaluate = [*pinnwx, "evaluate", "--run", folder, "--data", archive, "--start", case.start, "--end", case.end]
+        evaluate += ["--leads", leads, "--json", scores, "--force"]
+        subprocess.run(list(map(str, evaluate)), check=True, env=environment)
+    live = (folder / "live").read_text().strip()
+    manifest = json.loads((folder / "versions" / live / "manifest.json").read_text())
+    stored = json.loads(scores.read_text())
+    kept = ("seed", "updates", "parameters", "trained_on", "versions")
+    stored["training"] = {"minutes": minutes, "seconds": round(seconds, 1)} | {key: manifest[key] for key in kept}
+    scores.write_text(json.dumps(stored, indent=1) + "\n")
+
+
+def table(case: Case) -> str:
+    """RMSE over that of persistence for every variable and lead, a column a model, with 95 % bounds."""
+    stored = {name: json.loads(path.read_text()) for name in case.names if (path := RESULTS / f"{name}.json").is_file()}
+    if not stored:
+        return f"**{case.title}**: not run yet.\n"
+    lines = [f"**{case.title}.** RMSE over that of persistence, with 95 % bounds.\n"]
+    lines.append("| field, lead | " + " | ".join(stored) + " | climatology |")
+    lines.append("| --- |" + " --- |" * (len(stored) + 1))
+    rows = {(e["variable"], e["lead_hours"]): e for e in next(iter(stored.values()))["scores"]}
+    for (variable, lead), entry in rows.items():
+        cells = [ratio(find(scores, variable, lead)) for scores in stored.values()]
+        climatology = f"{entry['climatology_rmse'] / entry['persistence_rmse']:.2f}"
+        lines.append(f"| {variable} {lead:g} h | " + " | ".join([*cells, climatology]) + " |")
+    for label, key in (("wall-clock s", "seconds"), ("parameters", "parameters")):
+        lines.append(f"| {label} | " + " | ".join(f"{s['training'][key]:,.0f}" for s in stored.values()) + " | |")
+    updates = [sum(s["training"]["updates"].values()) for s in stored.values()]
+    lines.append("| updates | " + " | ".join(f"{count:,}" for count in updates) + " | |")
+    return "\n".join(lines) + "\n"
+
+
+def find(scores: dict, variable: str, lead: float) -> dict:
+    """The entry of a variable and lead."""
+    return next(e for e in scores["scores"] if e["variable"] == variable and e["lead_hours"] == lead)
+
+
+def ratio(entry: dict) -> str:
+    """`0.54 (0.50-0.58)`; the bounds are left out where there are too few days for them."""
+    text = f"{entry['persistence_ratio']:.2f}"
+    if entry.get("persistence_ratio_low") is None:
+        return text
+    return f"{text} ({entry['persistence_ratio_low']:.2f}-{entry['persistence_ratio_high']:.2f})"
+
+
+def write_tables() -> None:
+    """Replaces what stands between the markers of both READMEs."""
+    text = "\n".join(table(case) for case in CASES)
+    for path in (ROOT / "README.md", ROOT / "experiments" / "README.md"):
+        before, _, rest = path.read_text().partition("<!-- results -->")
+        _, _, after = rest.partition("<!-- end of results -->")
+        path.write_text(f"{before}<!-- results -->\n\n{text}\n<!-- end of results -->{after}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="experiments to run; all of them, if none is named")
+    parser.add_argument("--minutes", type=float, default=10.0, help="wall-clock budget of each training")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="where the run folders go")
+    parser.add_argument("--tables", action="store_true", help="only write the tables anew")
+    given = parser.parse_args()
+    known = [name for case in CASES for name in case.names]
+    for name in given.names:
+        if name not in known:
+            parser.error(f'no experiment "{name}"; there are {", ".join(known)}')
+    data = Path(os.environ.get("PINNWX_DATA", ROOT / ".." / "shared" / "data")).resolve()
+    RESULTS.mkdir(exist_ok=True)
+    if not given.tables:
+        for case in CASES:
+            for name in case.names:
+                if name in (given.names or known):
+                    run(case, name, given.minutes, data, given.runs)
+    write_tables()
+
+
+if __name__ == "__main__":
+    main()
