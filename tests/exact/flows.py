@@ -125,12 +125,6 @@ class Deformation:
         radius, period = EARTH_RADIUS, self.period
         lon, lat = (corner_values(which, grid) for which in (lambda x, y: x + 0 * y, lambda x, y: y + 0 * x))
         moved = jnp.asarray(lon) - 2 * jnp.pi * time / period
-XX
-            * self.strength
-            * radius**2
-            / period
-            * jnp.sin(moved) ** 2
-            * np.cos(lat) ** 2
-            * jnp.cos(jnp.pi * time / period)
-        )
+        amplitude = 10 * self.strength * radius**2 / period * jnp.cos(jnp.pi * time / period)
+        stretch = amplitude * jnp.sin(moved) ** 2 * np.cos(lat) ** 2
         return face_velocity_from_streamfunction(stretch - 2 * np.pi * radius**2 / period * np.sin(lat), grid)
