@@ -1,0 +1,61 @@
+"""The closure network: starts at zero, turns with the globe, and divides the grid or refuses it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from synthetic import randomise
+
+from pinnwx.errors import ConfigError
+from pinnwx.grid import Grid
+from pinnwx.model.closure import ClosureNetwork, coarse_grid
+
+BOX = Grid.from_coordinates(np.arange(30.0, 50.0, 2.5), np.arange(-10.0, 20.0, 2.5))
+
+
+def network(grid: Grid, coarsen: int, signs=(1.0, 1.0, -1.0)) -> ClosureNetwork:
+    return ClosureNetwork(grid, 2, signs, width=16, blocks=1, coarsen=coarsen, rngs=nnx.Rngs(0))
+
+
+CASES = [("22.5deg", 1), ("22.5deg", 2), ("11.25deg", 4), ("22.5deg+poles", 1)]
+
+
+@pytest.mark.parametrize(("name", "coarsen"), CASES)
+def test_equivariant_under_turns_by_whole_coarse_cells(name, coarsen):
+    grid = Grid.parse(name)
+    model = network(grid, coarsen)
+    features = jax.random.normal(jax.random.key(0), (1, *grid.shape, 3))
+    graph, state = nnx.split(model)
+    run = jax.jit(lambda state, features: nnx.merge(graph, state)(features))
+    assert not run(state, features).any(), "an untrained closure adds nothing"
+
+    randomise(model, 0, 0.3)
+    state = nnx.split(model)[1]
+    expected = jnp.roll(run(state, features), 4, axis=2)
+    assert jnp.abs(expected).max() > 0.1
+    np.testing.assert_allclose(run(state, jnp.roll(features, 4, axis=2)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_box_keeps_its_shape():
+    assert network(BOX, 2)(jnp.ones((1, *BOX.shape, 3))).shape == (1, *BOX.shape, 2)
+
+
+@pytest.mark.parametrize(
+    ("grid", "coarsen"),
+    [(Grid.parse("22.5deg+poles"), 2), (Grid.parse("30deg"), 4), (Grid.parse("22.5deg+poles"), 4)],
+    ids=["pole rows", "six rows by four", "pole rows by four"],
+)
+def test_a_grid_that_does_not_divide_is_refused(grid, coarsen):
+    with pytest.raises(ConfigError, match=f"model.closure.coarsen = {coarsen} .* use coarsen = 1"):
+        coarse_grid(grid, coarsen)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_coarse_cells_are_their_fine_cells(factor):
+    fine = Grid.parse("11.25deg")
+    coarse = coarse_grid(fine, factor)
+    assert coarse.is_global
+    assert coarse.shape == (16 // factor, 32 // factor)
+    parts = fine.cell_area.reshape(-1, factor).sum(axis=1) * factor
+    np.testing.assert_allclose(coarse.cell_area, parts, rtol=1e-12)

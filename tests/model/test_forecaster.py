@@ -1,0 +1,188 @@
+"""One code path: physics alone, network alone, both, and the second-order model are settings of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact.sphere import integral
+from flax import nnx
+from synthetic import config, forecaster, randomise, states, step_features, transport
+
+from pinnwx.errors import ConfigError
+from pinnwx.grid import Grid
+from pinnwx.model.forecaster import Forecaster, TransportForecaster
+from pinnwx.model.rollout import rollout
+from pinnwx.model.second_order import SecondOrderForecaster
+
+NAMES = ("msl", "vo850", "u850", "v850")
+WINDS = transport("vo850", wind="rotational:vo850", absolute=True) + transport("msl", wind="analysed:850")
+OFF = "enabled = false"
+SETTINGS = {
+    "physics alone": {"physics": WINDS, "closure": OFF},
+    "network alone": {},
+    "hybrid": {"physics": WINDS},
+    "second order": {"model": 'kind = "second_order"', "substeps": 1},
+}
+STEPS = 2
+
+
+def model_of(kind: str) -> Forecaster:
+    return forecaster(config(NAMES, **SETTINGS[kind]))
+
+
+@dataclass
+class Compiled:
+    """A model with its compiled rollout: `forecast` and `gradient` take parameters and fields."""
+
+    kind: str
+    model: Forecaster
+    forecast: Callable
+    gradient: Callable
+    first: nnx.State  # parameters before any training
+    drawn: nnx.State  # and at random
+
+
+@pytest.fixture(scope="module")
+def fields():
+    return jnp.asarray(states(NAMES, Grid.parse("22.5deg")))
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def compiled(request, fields):
+    model = model_of(request.param)
+    graph, first, rest = nnx.split(model, nnx.Param, ...)
+    times = step_features(STEPS, 2)
+
+    @jax.jit
+    def run(parameters, initial):
+        def loss(parameters):
+            made = rollout(nnx.merge(graph, parameters, rest), initial, times)
+            return jnp.mean(((made - fields) / fields.std()) ** 2), made
+
+        (_, made), gradient = jax.value_and_grad(loss, has_aux=True)(parameters)
+        return made, gradient
+
+    first = jax.tree.map(jnp.copy, first)
+    randomise(model, 1, 0.1)
+    drawn = nnx.state(model, nnx.Param)
+    return Compiled(request.param, model, lambda *given: run(*given)[0], lambda *given: run(*given)[1], first, drawn)
+
+
+def in_deviations(difference, fields) -> np.ndarray:
+    return np.asarray(difference / np.std(fields, axis=(0, 2, 3), keepdims=True))
+
+
+@pytest.mark.slow
+def test_each_setting_forecasts(compiled, fields):
+    for parameters in (compiled.first, compiled.drawn):
+        made = compiled.forecast(parameters, fields)
+        assert made.shape == (STEPS, 2, len(NAMES), 8, 16)
+        assert made.dtype == jnp.float32
+        assert np.isfinite(made).all()
+
+
+@pytest.mark.slow
+def test_each_setting_has_gradients_that_reach_every_weight(compiled, fields):
+    """At random weights: at the first ones the last layers are zero and hide the rest."""
+    leaves = jax.tree.leaves_with_path(compiled.gradient(compiled.drawn, fields))
+    assert leaves
+    for path, leaf in leaves:
+        assert np.isfinite(leaf).all(), path
+        assert np.abs(leaf).max() > 0, path
+
+
+@pytest.mark.slow
+def test_an_untrained_model_is_persistence_and_physics(compiled, fields):
+    moved = np.abs(in_deviations(compiled.forecast(compiled.first, fields) - fields, fields)).max(axis=(0, 1, 3, 4))
+    carried = 2 if compiled.kind in ("physics alone", "hybrid") else 0
+    assert (moved[:carried] > 0.01).all(), "what the wind carries"
+    assert (moved[carried:] < 1e-3).all(), "and nothing else"
+    if compiled.kind in ("network alone", "hybrid"):
+        assert (moved[carried:] == 0).all()
+    if compiled.kind == "hybrid":
+        alone = rollout(model_of("physics alone"), fields, step_features(1, 2))
+        together = compiled.forecast(compiled.first, fields)
+        np.testing.assert_allclose(in_deviations(together[:1] - alone, fields), 0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_forecast_does_not_depend_on_its_neighbours_in_the_batch(compiled, fields):
+    together = compiled.forecast(compiled.drawn, fields)
+    swapped = compiled.forecast(compiled.drawn, fields[::-1])[:, ::-1]
+    np.testing.assert_allclose(in_deviations(together - swapped, fields), 0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_compiled_rollout_is_its_steps(compiled, fields):
+    if compiled.kind != "network alone":
+        pytest.skip("the loop is the same for all; this one is quick to run step by step")
+    nnx.update(compiled.model, compiled.drawn)
+    times = step_features(STEPS, 2)
+    carry, expected = compiled.model.start(fields, times[0]), []
+    for time in times:
+        carry = compiled.model.advance(carry, time)
+        expected.append(compiled.model.observe(carry, time))
+    found = compiled.forecast(compiled.drawn, fields)
+    np.testing.assert_allclose(in_deviations(found - jnp.stack(expected), fields), 0, atol=1e-4)
+
+
+def test_one_code_path():
+    kinds = {kind: model_of(kind) for kind in SETTINGS}
+    assert all(isinstance(model, Forecaster) for model in kinds.values())
+    assert {type(kinds[kind]) for kind in ("physics alone", "network alone", "hybrid")} == {TransportForecaster}
+    assert isinstance(kinds["second order"], SecondOrderForecaster)
+
+
+def test_the_learned_wind_is_bounded(fields):
+    settings = config(
+        NAMES, physics=transport("msl", learned_wind=True), closure="width = 16\nmaximum_learned_wind = 12.5"
+    )
+    model = forecaster(settings)
+    randomise(model, 0, 10.0)
+    winds = model.winds(fields, model.inputs(fields, step_features(1, 2)[0]))
+    assert 12.0 < np.abs(winds).max() <= 12.5
+
+
+def test_diffusivity_is_never_negative():
+    settings = config(NAMES, physics="learned_diffusivity = true\n" + transport("msl") + transport("vo850"))
+    model = forecaster(settings)
+    for seed in range(5):
+        randomise(model, seed, 30.0)
+        assert (model.diffusivity() >= 0).all()
+
+
+@pytest.mark.slow
+def test_the_second_order_model_conserves_its_scaled_fields():
+    """Its transport is in flux form, so at any weights no field gains or loses; the emission is only read off."""
+    grid = Grid.parse("22.5deg+poles")
+    closure = "width = 16\nblocks = 1\ncoarsen = 1"
+    made = config(NAMES, model='kind = "second_order"', closure=closure, grid="22.5deg+poles", substeps=1)
+    model = forecaster(made, grid)
+    fields = jnp.asarray(states(NAMES, grid))
+    time = step_features(1, 2)[0]
+    graph, _ = nnx.split(model)
+    advance = jax.jit(lambda state, carry: nnx.merge(graph, state).advance(carry, time))
+    for seed in range(3):
+        randomise(model, seed, 0.3)
+        start = carry = model.start(fields, time)
+        for _ in range(3):
+            carry = advance(nnx.state(model), carry)
+        change = np.abs(carry.fields - start.fields).max(axis=(0, 2, 3))
+        assert (change > 1e-3).all()
+        np.testing.assert_allclose(integral(carry.fields, grid), integral(start.fields, grid), rtol=1e-6)
+
+
+def test_a_second_order_model_needs_its_networks():
+    with pytest.raises(ConfigError, match=r"model\.closure\.enabled = true"):
+        forecaster(config(NAMES, model='kind = "second_order"', closure=OFF))
+
+
+def test_the_same_seed_gives_the_same_weights():
+    first, again = (nnx.state(forecaster(config(NAMES, extra="seed = 3")), nnx.Param) for _ in range(2))
+    other = nnx.state(forecaster(config(NAMES, extra="seed = 4")), nnx.Param)
+    pairs = list(zip(*map(jax.tree.leaves, (first, again, other)), strict=True))
+    assert all((a == b).all() for a, b, _ in pairs)
+    assert any((a != c).any() for a, _, c in pairs)

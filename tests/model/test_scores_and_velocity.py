@@ -1,0 +1,55 @@
+"""The loss is an area mean; the physical wind is what the config says."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from synthetic import states
+
+from pinnwx.config import Transport
+from pinnwx.grid import Grid
+from pinnwx.model.scores import weighted_square_error
+from pinnwx.model.velocity import on_faces, physical_wind, physical_winds
+from pinnwx.operators.advection import face_velocity
+from pinnwx.physics.diagnostics import geostrophic_wind, geostrophic_wind_from_pressure, rotational_wind
+
+GRID = Grid.parse("22.5deg")
+NAMES = ("z500", "msl", "vo850", "u500", "v500", "u10", "v10")
+FIELDS = dict(zip(NAMES, jnp.asarray(states(NAMES, GRID, count=1)[0]), strict=True))
+
+
+def test_the_loss_is_an_area_mean_in_units_of_the_scale():
+    truth = jnp.zeros((3, 2, *GRID.shape))
+    area = jnp.asarray(GRID.area_weights, jnp.float32)
+    forecast = truth.at[:, 1].set(4.0).at[0, 0, -1].set(1.0)  # wrong in the row at the north pole alone
+    error = weighted_square_error(forecast, truth, jnp.asarray([1.0, 2.0])[:, None, None], area)
+    cap = GRID.cell_area[-1] / GRID.cell_area.sum()
+    np.testing.assert_allclose(error, [[cap, 4.0], [0.0, 4.0], [0.0, 4.0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wind", "field", "expected"),
+    [
+        ("analysed:500", "z500", lambda: (FIELDS["u500"], FIELDS["v500"])),
+        ("analysed:10m", "msl", lambda: (FIELDS["u10"], FIELDS["v10"])),
+        ("rotational:vo850", "vo850", lambda: rotational_wind(FIELDS["vo850"], GRID)),
+        ("geostrophic:z500", "z500", lambda: geostrophic_wind(FIELDS["z500"], GRID)),
+        ("geostrophic:msl", "msl", lambda: geostrophic_wind_from_pressure(FIELDS["msl"], GRID)),
+        ("none", "msl", lambda: (jnp.zeros(GRID.shape), jnp.zeros(GRID.shape))),
+    ],
+)
+def test_the_wind_of_the_config(wind, field, expected):
+    for found, component in zip(
+        physical_wind(Transport(field=field, wind=wind), FIELDS, GRID), expected(), strict=True
+    ):
+        np.testing.assert_array_equal(found, component)
+
+
+def test_winds_are_stacked_in_the_order_of_the_equations():
+    equations = [Transport(field="msl", wind="analysed:10m"), Transport(field="z500", wind="analysed:500")]
+    winds = physical_winds(equations, FIELDS, GRID)
+    assert winds.shape == (2, *GRID.shape, 2)
+    np.testing.assert_array_equal(winds[0, ..., 1], FIELDS["v10"])
+    np.testing.assert_array_equal(winds[1, ..., 0], FIELDS["u500"])
+    faces, alone = on_faces(winds, GRID), face_velocity(FIELDS["u500"], FIELDS["v500"], GRID)
+    np.testing.assert_allclose(faces.east[1], alone.east)
+    np.testing.assert_allclose(faces.north[1], alone.north)

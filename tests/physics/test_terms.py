@@ -1,0 +1,147 @@
+"""The named terms are the operators they say, and the right-hand side is their sum."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact.sphere import cell_mean, integral
+from synthetic import smooth_noise
+
+from pinnwx.config import Transport
+from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION
+from pinnwx.grid import Grid
+from pinnwx.operators.advection import FaceVelocity, advective_tendency, flux_divergence
+from pinnwx.operators.diffusion import diffusive_tendency
+from pinnwx.operators.polar import cap_groups, zonal_group_mean, zonal_groups
+from pinnwx.physics.diagnostics import rotational_face_velocity
+from pinnwx.physics.terms import Environment, terms, total
+
+GRID = Grid.parse("22.5deg+poles")
+MIX = tuple(
+    Transport(field=f"t{100 + i}", form=form, scheme=scheme, absolute=absolute, wind="none")
+    for i, (form, scheme, absolute) in enumerate(
+        [
+            ("advective", "upwind3", False),
+            ("flux", "limited", False),
+            ("advective", "upwind3", True),
+            ("flux", "upwind1", True),
+        ]
+    )
+)
+
+
+def random_environment(grid: Grid, count: int, seed: int = 0) -> Environment:
+    generator = np.random.default_rng(seed)
+    rows, columns = grid.shape
+    east = 20 * generator.standard_normal((count, rows, columns))
+    north = 20 * generator.standard_normal((count, rows + 1, columns)) * (grid.north_face_length[:, None] > 0)
+    diffusivity = np.linspace(0, 1e5, count)
+    return Environment(
+        FaceVelocity(jnp.asarray(east, jnp.float32), jnp.asarray(north, jnp.float32)),
+        jnp.asarray(diffusivity, jnp.float32),
+    )
+
+
+@pytest.fixture(scope="module")
+def case():
+    """The value of every term on a grid, and of the operators called for one field at a time."""
+    grid, groups = GRID, cap_groups(GRID)
+    fields = zonal_group_mean(jnp.asarray(smooth_noise(grid, len(MIX)) + 2, jnp.float32), grid, groups)
+    given = random_environment(grid, len(MIX))
+    parts = terms(MIX, grid, groups, diffusive=True)
+
+    @jax.jit
+    def run(fields, given):
+        return {name: term(fields, given) for name, term in parts.items()}, alone(fields, given)
+
+    def alone(fields, given):
+        f = jnp.broadcast_to(jnp.asarray(grid.coriolis, jnp.float32), grid.shape)
+        found = {name: [] for name in parts}
+        for index, equation in enumerate(MIX):
+            operator = {"flux": flux_divergence, "advective": advective_tendency}[equation.form]
+            wind = FaceVelocity(given.velocity.east[index], given.velocity.north[index])
+            found["advection"].append(operator(fields[index], wind, grid, equation.scheme, groups=groups))
+            planetary = operator(f, wind, grid, equation.scheme, groups=groups) if equation.absolute else 0 * f
+            found["planetary_vorticity"].append(planetary)
+            diffusion = diffusive_tendency(fields[index], given.diffusivity[index], grid, groups=groups)
+            found["diffusion"].append(diffusion)
+        return {name: jnp.stack(values) for name, values in found.items()}
+
+    values, separate = run(fields, given)
+    both = jnp.stack([fields, 2 * fields[::-1]])
+    winds = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), given.velocity)
+    batch = jax.jit(total(parts))(both, Environment(winds, given.diffusivity))
+    backward = Environment(jax.tree.map(lambda leaf: -leaf, given.velocity), given.diffusivity)
+    expected = [sum(values.values()), sum(run(both[1], backward)[0].values())]
+    return {"parts": parts, "values": values, "separate": separate, "batch": batch, "expected": np.stack(expected)}
+
+
+def test_names(case):
+    assert list(case["parts"]) == ["advection", "planetary_vorticity", "diffusion"]
+    assert list(terms(MIX[:2], GRID, cap_groups(GRID), diffusive=False)) == ["advection"]
+
+
+@pytest.mark.parametrize("name", ["advection", "planetary_vorticity", "diffusion"])
+def test_each_field_gets_its_own_form_and_scheme(case, name):
+    """However the fields are grouped into calls: as if each stood alone."""
+    found, separate = case["values"][name], case["separate"][name]
+    assert (np.abs(separate).max(axis=(1, 2)) > 0).any()
+    np.testing.assert_allclose(found, separate, rtol=1e-5, atol=1e-6 * np.abs(separate).max())
+
+
+def test_right_hand_side_is_the_sum_of_the_terms(case):
+    """For each member of a batch, each with its own wind."""
+    np.testing.assert_allclose(case["batch"], case["expected"], rtol=1e-5, atol=1e-6 * np.abs(case["expected"]).max())
+
+
+@pytest.mark.parametrize("mean_flow", [0.0, 1 / (40 * 86400.0)], ids=["at rest", "eastward mean flow"])
+def test_rossby_haurwitz_wave_drifts_westward(mean_flow):
+    """Its angular speed is that of Haurwitz (1940): w - 2 (w + Omega) / (n (n + 1)), the flow w being solid rotation.
+
+    The wave is one spherical harmonic of degree n = 5, order 4, whose own advection of itself vanishes.
+    """
+    n, order, omega = 5, 4, 2 * np.pi * mean_flow
+    exact = omega - 2 * (omega + EARTH_ROTATION) / (n * (n + 1))
+    errors = []
+    for name in ("11.25deg", "5.625deg"):
+        grid = Grid.parse(name)
+
+        def vorticity(lon, lat):
+            return 2 * omega * np.sin(lat) + 1e-5 * np.cos(lat) ** order * np.sin(lat) * np.cos(order * lon)
+
+        def eastward_change(lon, lat):
+            return -1e-5 * order * np.cos(lat) ** order * np.sin(lat) * np.sin(order * lon)
+
+        equation = Transport(field="vo850", wind="rotational:vo850", absolute=True, scheme="upwind3")
+        groups = zonal_groups(grid, 0.0)
+        right_hand_side = total(terms((equation,), grid, groups, diffusive=False))
+
+        @jax.jit
+        def change(field, grid=grid, right_hand_side=right_hand_side):
+            wind = jax.tree.map(lambda v: v[None], rotational_face_velocity(field, grid))
+            return right_hand_side(field[None], Environment(wind, jnp.zeros(1)))[0]
+
+        tendency = change(jnp.asarray(cell_mean(vorticity, grid), jnp.float32))
+        shape = cell_mean(eastward_change, grid)
+        drift = -integral(tendency * shape, grid) / integral(shape**2, grid)
+        assert drift - omega < 0, "westward relative to the flow"
+        errors.append(abs(drift / exact - 1))
+    assert errors[1] < 0.05
+    assert np.log2(errors[0] / errors[1]) > 1.9, errors
+
+
+def test_planetary_vorticity_is_the_beta_effect():
+    """-v df/dy = -2 Omega cos(lat) v / a, second order in the grid for wind from the south."""
+    errors = []
+    for name in ("11.25deg", "5.625deg"):
+        grid = Grid.parse(name)
+        rows, columns = grid.shape
+        north = 10 * np.cos(grid.latitude_edges)[:, None] * (grid.north_face_length > 0)[:, None] * np.ones(columns)
+        wind = FaceVelocity(jnp.zeros((1, rows, columns)), jnp.asarray(north, jnp.float32)[None])
+        equation = Transport(field="vo850", absolute=True, scheme="centred2")
+        parts = terms((equation,), grid, cap_groups(grid), diffusive=False)
+        found = jax.jit(parts["planetary_vorticity"])(jnp.zeros((1, *grid.shape)), Environment(wind, jnp.zeros(1)))[0]
+        exact = -2 * EARTH_ROTATION * 10 / EARTH_RADIUS * np.cos(grid.latitude_radians)[:, None] ** 2
+        errors.append(np.sqrt(integral((found - exact) ** 2, grid) / integral(exact**2, grid)))
+    assert errors[1] < 0.01
+    assert np.log2(errors[0] / errors[1]) > 1.9, errors

@@ -1,0 +1,174 @@
+"""Small configs, archives and models for the tests: seconds to train, with a known truth."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from flax import nnx
+
+from pinnwx.config import Config, parse_config
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import time_features
+from pinnwx.forecasting.trained import untrained
+from pinnwx.grid import Grid
+from pinnwx.model.build import build_forecaster
+from pinnwx.model.inputs import Inputs, Scales
+from pinnwx.runtime import keep_compiled_code
+
+# The tests keep what they compile for the next time they are run, beside the user's own cache and not in it.
+_USER = os.getuid() if hasattr(os, "getuid") else "user"
+os.environ["PINNWX_CACHE"] = str(Path(tempfile.gettempdir()) / f"pinnwx-tests-{_USER}")
+keep_compiled_code()
+
+START = np.datetime64("2026-01-01T00:00", "ns")
+TRACER = '[variables.tracer]\nunits = "1"\nminimum = 0.0\nmaximum = 1e9\n'
+SCALE = {"z500": (5.5e4, 3e3), "t850": (280.0, 15.0), "msl": (1.012e5, 1e3), "vo850": (0.0, 2e-5), "tracer": (1.0, 1.0)}
+_WIND = (0.0, 10.0)
+
+
+def config_text(
+    fields=("msl", "t850"),
+    *,
+    grid="22.5deg",
+    substeps=2,
+    physics="",
+    closure="width = 16\nblocks = 1",
+    training="batch_size = 8",
+    model="",
+    extra="",
+    train=("2026-01-01", "2026-01-15"),
+) -> str:
+    """A TOML text for a tiny model; each argument is the body of its table."""
+    return f"""name = "tiny"
+{extra}
+[data]
+fields = [{", ".join(f'"{name}"' for name in fields)}]
+grid = "{grid}"
+train = {{ start = "{train[0]}", end = "{train[1]}" }}
+[model]
+step_hours = 6
+{model}
+[model.physics]
+substeps = {substeps}
+{physics}
+[model.closure]
+{closure}
+[training]
+{training}
+"""
+
+
+def config(*arguments, **options) -> Config:
+    """`config_text` as settings."""
+    return parse_config(config_text(*arguments, **options))
+
+
+def transport(field: str, **keys) -> str:
+    """One `[[model.physics.transport]]` table."""
+    lines = [f'field = "{field}"']
+    for key, value in keys.items():
+        lines.append(f"{key} = " + (f'"{value}"' if isinstance(value, str) else str(value).lower()))
+    return "[[model.physics.transport]]\n" + "\n".join(lines) + "\n"
+
+
+def smooth_noise(grid: Grid, count: int, seed: int = 0, waves: int = 3) -> np.ndarray:
+    """Random smooth fields of about unit variance, (count, lat, lon): polynomials of the place in space."""
+    generator = np.random.default_rng(seed)
+    latitude, longitude = grid.latitude_radians[:, None], grid.longitude_radians
+    place = np.stack(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude) + 0 * longitude]
+    )
+    directions = generator.standard_normal((count, 8, 3))
+    directions *= waves / np.linalg.norm(directions, axis=-1, keepdims=True)
+    phases = generator.uniform(0, 2 * np.pi, (count, 8, 1, 1))
+    return 0.5 * np.sin(np.tensordot(directions, place, axes=1) + phases).sum(axis=1)
+
+
+def states(names, grid: Grid, count: int = 2, seed: int = 0) -> np.ndarray:
+    """Plausible smooth states, (count, field, lat, lon), float32; a tracer is positive."""
+    noise = smooth_noise(grid, count * len(names), seed).reshape(count, len(names), *grid.shape)
+    mean, std = np.array([SCALE.get(name, _WIND) for name in names]).T[:, :, None, None]
+    fields = mean + std * noise
+    for index, name in enumerate(names):
+        if name == "tracer":
+            fields[:, index] = noise[:, index] ** 2
+    return fields.astype(np.float32)
+
+
+def times(count: int, step_hours: int = 6) -> np.ndarray:
+    """`count` times from `START` on."""
+    return START + np.arange(count) * np.timedelta64(step_hours, "h")
+
+
+def step_features(steps: int, batch: int) -> jnp.ndarray:
+    """Time features of the middles of `steps` steps, the same for the whole batch."""
+    middle = times(steps) + np.timedelta64(3, "h")
+    return jnp.broadcast_to(jnp.asarray(time_features(middle))[:, None], (steps, batch, 5))
+
+
+def forecaster(settings: Config, grid: Grid | None = None):
+    """An untrained model on its grid, with scales of the right size and no data behind them."""
+    grid = grid or Grid.parse(settings.data.grid)
+    names = settings.data.fields
+    mean, std = np.array([SCALE.get(name, _WIND) for name in names]).T
+    maps = np.broadcast_to(mean[:, None, None], (len(names), *grid.shape))
+    scales = Scales(mean, std, 0.3 * std, maps)
+    inputs = Inputs(names, grid, scales, {}, settings.variable_table())
+    return build_forecaster(inputs, settings.model, settings.seed)
+
+
+def randomise(model, seed: int, scale: float) -> None:
+    """Draws every trained parameter anew, normal with this standard deviation."""
+    generator = np.random.default_rng(seed)
+    nnx.update(
+        model,
+        jax.tree.map(
+            lambda leaf: jnp.asarray(scale * generator.standard_normal(leaf.shape), leaf.dtype),
+            nnx.state(model, nnx.Param),
+        ),
+    )
+
+
+def travelling_wave(grid: Grid, time: np.ndarray, number: int = 2, period_hours: float = 96.0) -> np.ndarray:
+    """cos^2(lat) cos(number (lon - turn)) carried once round the globe in `period_hours`, (time, lat, lon)."""
+    turn = 2 * np.pi * ((time - START) / np.timedelta64(1, "h")) / period_hours
+    angle = number * (grid.longitude_radians - turn[:, None])
+    return np.cos(grid.latitude_radians)[:, None] ** 2 * np.cos(angle)[:, None, :]
+
+
+def wave_archive(count: int = 80, grid: Grid | None = None, names=("msl", "t850")) -> Archive:
+    """Fields that are only carried around: solid-body rotation, so tomorrow is known exactly."""
+    grid = grid or Grid.parse("22.5deg")
+    when = times(count)
+    waves = [travelling_wave(grid, when, number=2 + index) for index in range(len(names))]
+    scale = np.array([SCALE.get(name, _WIND) for name in names])
+    fields = scale[:, 0, None, None] + scale[:, 1, None, None] * np.stack(waves, axis=1)
+    return Archive(when, fields.astype(np.float32), tuple(names), grid)
+
+
+def wave_dataset(count: int = 80, names=("msl", "t850")) -> xr.Dataset:
+    """`wave_archive` as a file would hold it."""
+    archive = wave_archive(count, names=names)
+    units = {"msl": "Pa", "t850": "K"}
+    fields = {
+        name: (("time", "latitude", "longitude"), archive.fields[:, index], {"units": units[name]})
+        for index, name in enumerate(names)
+    }
+    coordinates = {
+        "time": archive.times,
+        "latitude": ("latitude", list(archive.grid.latitude), {"units": "degrees_north"}),
+        "longitude": ("longitude", list(archive.grid.longitude), {"units": "degrees_east"}),
+    }
+    return xr.Dataset(fields, coordinates)
+
+
+def tiny_trained(text: str | None = None, archive: Archive | None = None):
+    """A `Trained` with random weights, as if it had been trained on `wave_archive`."""
+    text = text or config_text()
+    trained = untrained(parse_config(text), text, archive or wave_archive(60))
+    randomise(trained.model, 0, 0.1)
+    return trained

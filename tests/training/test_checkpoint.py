@@ -1,0 +1,67 @@
+"""Training state on disk: what was saved comes back bit for bit, or is refused."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pinnwx.errors import CheckpointError
+from pinnwx.training.checkpoint import Checkpoints
+
+
+class State(NamedTuple):
+    weights: dict
+    count: jax.Array
+
+
+def state(seed: int = 0, width: int = 3) -> State:
+    values = np.random.default_rng(seed).standard_normal((2, width)).astype(np.float32)
+    values[0, 0], values[1, 1] = np.inf, -0.0
+    return State({"b": jnp.asarray(values), "a": jnp.ones(width)}, jnp.asarray(seed, jnp.int32))
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    made = Checkpoints(tmp_path / "training")
+    yield made
+    made.close()
+
+
+def test_round_trip(checkpoints):
+    checkpoints.save(8, state(1), {"steps": [1, 4], "updates": [8, 8]})
+    checkpoints.save(12, state(2), {"steps": [1, 4], "updates": [8, 8]})
+    found, notes = checkpoints.load(state(0))
+    assert checkpoints.latest() == 12
+    assert notes == {"steps": [1, 4], "updates": [8, 8]}
+    for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(state(2)), strict=True):
+        assert ours.dtype == theirs.dtype
+        assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes()
+    assert isinstance(found, State)
+
+
+def test_another_process_finds_it(checkpoints, tmp_path):
+    checkpoints.save(4, state(1), {})
+    again = Checkpoints(tmp_path / "training")
+    np.testing.assert_array_equal(again.load(state(0))[0].weights["b"], state(1).weights["b"])
+    again.close()
+
+
+def test_only_the_newest_are_kept(checkpoints, tmp_path):
+    for update in (4, 8, 12):
+        checkpoints.save(update, state(update), {})
+    kept = {entry.name for entry in (tmp_path / "training").iterdir() if entry.name.isdigit()}
+    assert kept == {"8", "12"}
+
+
+def test_nothing_to_resume_from(checkpoints):
+    with pytest.raises(CheckpointError, match="no training state to resume from"):
+        checkpoints.load(state(0))
+
+
+@pytest.mark.parametrize("other", [state(0, width=4), State({"b": jnp.ones((2, 3))}, jnp.zeros((), jnp.int32))])
+def test_the_state_of_another_model_is_refused(checkpoints, other):
+    checkpoints.save(4, state(1), {})
+    with pytest.raises(CheckpointError, match="does not fit this config"):
+        checkpoints.load(other)

@@ -1,0 +1,291 @@
+"""The training loop: what it feeds the model, how it stops and goes on, and that the model learns."""
+
+import json
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from synthetic import config, wave_archive
+
+from pinnwx.data.normalisation import Normalisation
+from pinnwx.errors import CheckpointError, DataError, StabilityError
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained import untrained
+from pinnwx.training import fit
+from pinnwx.training.fit import Training, device_archive
+from pinnwx.training.update import Progress, initial_state, make_update
+
+ARCHIVE = wave_archive(60)
+
+
+def training(folder, body="updates = 8", **options) -> Training:
+    settings = config(training=f"batch_size = 8\n{body}")
+    archive = options.pop("archive", ARCHIVE)
+    trained = untrained(settings, "", archive)
+    folder.mkdir(exist_ok=True)
+    scale = trained.normalisation.increment_std[:, None, None]
+    return Training(trained.model, archive, settings, scale, folder, **options)
+
+
+class FakeUpdate:
+    """Stands in for the compiled update: records the windows it is given, learns nothing."""
+
+    def __init__(self, seconds: float = 0.0):
+        self.windows, self.seconds = [], seconds
+        self.loss = lambda _: 1.0
+
+    def __call__(self, *_):
+        return self.update
+
+    def update(self, state, windows, _source, _total):
+        time.sleep(self.seconds)
+        loss = self.loss(int(state.update))
+        self.windows.append(np.asarray(windows))
+        state = state._replace(update=state.update + 1, skipped=state.skipped + (not np.isfinite(loss)))
+        return state, Progress(jnp.float32(loss), jnp.float32(1e-3), jnp.float32(2.0))
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    made = FakeUpdate()
+    monkeypatch.setattr(fit, "make_update", made)
+    return made
+
+
+def lines(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_batches_are_shuffled_passes_without_repeats(tmp_path, fake):
+    training(tmp_path, "updates = 24").run()
+    first = np.concatenate(fake.windows)[:, 0]
+    count = len(ARCHIVE) - 1
+    passes = [first[start : start + count] for start in range(0, 3 * count, count)]
+    for each in passes:
+        assert sorted(each) == list(range(count))
+        assert (np.diff(each) != 1).mean() > 0.8, "shuffled"
+    assert (passes[0] != passes[1]).any()
+    np.testing.assert_array_equal(np.diff(np.concatenate(fake.windows)), 1)
+
+
+def test_the_same_seed_gives_the_same_batches(tmp_path, fake):
+    training(tmp_path / "a").run()
+    training(tmp_path / "b").run()
+    first, again = np.array(fake.windows[:8]), np.array(fake.windows[8:])
+    np.testing.assert_array_equal(first, again)
+
+
+def test_the_curriculum_goes_stage_by_stage(tmp_path, fake):
+    body = "updates = 16\ncurriculum = [{ steps = 1, share = 0.5 }, { steps = 3, share = 0.5 }]"
+    trained = training(tmp_path, body)
+    trained.run()
+    assert [windows.shape[1] - 1 for windows in fake.windows] == [1] * 8 + [3] * 8
+    assert (trained.plan.steps, trained.plan.updates) == ((1, 3), (8, 8))
+    assert [line["stage_steps"] for line in lines(tmp_path)] == [1] * 8 + [3] * 8
+
+
+def test_metrics_and_reports(tmp_path, fake):
+    fake.loss = lambda update: np.nan if update == 2 else 2.0 - 0.1 * update
+    reports = []
+    training(tmp_path, report=reports.append).run()
+    written = lines(tmp_path)
+    assert [line["update"] for line in written] == list(range(1, 9))
+    assert [line["loss"] for line in written[:4]] == pytest.approx([2.0, 1.9, None, 1.7])
+    assert {"wall_seconds", "learning_rate", "gradient_norm", "stage_steps"} <= written[0].keys()
+    assert [(report.update, report.total) for report in reports] == [(4, 8), (8, 8)]
+    assert reports[-1].seconds_left == 0
+    assert reports[-1].updates_per_second > 0
+
+
+def test_stopped_and_resumed_is_the_same_sequence(tmp_path, fake):
+    training(tmp_path / "whole", "updates = 24").run()
+    whole, fake.windows = np.array(fake.windows), []
+    stopping = training(tmp_path / "parts", "updates = 24", stop=lambda: len(fake.windows) >= 12)
+    stopping.run()
+    assert stopping.updates == 12
+    again = training(tmp_path / "parts", "updates = 24")
+    again.run(resume=True)
+    assert again.updates == 24
+    np.testing.assert_array_equal(np.array(fake.windows), whole)
+    assert [line["update"] for line in lines(tmp_path / "parts")] == list(range(1, 25))
+
+
+def test_what_a_killed_process_logged_past_its_checkpoint_is_not_logged_twice(tmp_path, fake):
+    training(tmp_path, "updates = 24", stop=lambda: len(fake.windows) >= 12).run()
+    with (tmp_path / "metrics.jsonl").open("a") as log:
+        log.write(json.dumps({"update": 13, "loss": 9.0}) + "\n")
+    training(tmp_path, "updates = 24").run(resume=True)
+    assert [line["update"] for line in lines(tmp_path)] == list(range(1, 25))
+
+
+def test_the_time_is_kept_and_used(tmp_path, fake):
+    fake.seconds = 0.01
+    started = time.monotonic()
+    timed = training(tmp_path, "minutes = 1", deadline=started + 4.0)
+    timed.run()
+    took = time.monotonic() - started
+    assert took < 4.5
+    assert timed.updates > 50
+    assert timed.plan.total >= timed.updates
+
+
+def test_a_machine_that_slows_down_still_ends_in_time(tmp_path, fake):
+    started = time.monotonic()
+
+    def slower(_):
+        fake.seconds = 0.1 if len(fake.windows) > 10 else 0.001
+        return 1.0
+
+    fake.loss = slower
+    timed = training(tmp_path, "minutes = 1", deadline=started + 2.0)
+    timed.run()
+    assert time.monotonic() - started < 3.5
+    assert timed.updates < timed.plan.total
+
+
+def test_a_loss_that_stays_undefined_ends_training(tmp_path, fake):
+    fake.loss = lambda update: np.nan if update >= 8 else 1.0
+    with pytest.raises(StabilityError, match=r"20 updates up to update 28 .* lower training\.learning_rate"):
+        training(tmp_path, "updates = 100").run()
+
+
+def test_undefined_now_and_then_does_not(tmp_path, fake):
+    fake.loss = lambda update: np.nan if update % 8 == 3 else 1.0
+    trained = training(tmp_path, "updates = 200")
+    trained.run()
+    assert trained.updates == 200
+
+
+def test_windows_do_not_span_gaps(tmp_path, fake):
+    times = np.delete(ARCHIVE.times, [20])
+    gappy = type(ARCHIVE)(times, np.delete(ARCHIVE.fields, [20], axis=0), ARCHIVE.names, ARCHIVE.grid)
+    training(tmp_path, "updates = 24", archive=gappy).run()
+    starts = times[np.concatenate(fake.windows)]
+    assert (np.diff(starts) == np.timedelta64(6, "h")).all()
+
+
+def test_too_short_a_training_time_is_refused(tmp_path, fake):
+    with pytest.raises(DataError, match=r"no 13 analyses in a row 6 h apart; its 10 analyses are 6 h apart"):
+        training(tmp_path, "curriculum = [{ steps = 12, share = 1.0 }]", archive=wave_archive(10)).run()
+
+
+def test_resume_needs_a_state(tmp_path, fake):
+    with pytest.raises(CheckpointError, match="no training state"):
+        training(tmp_path).run(resume=True)
+
+
+def test_a_step_sees_the_time_of_its_middle():
+    source = device_archive(ARCHIVE, 6.0)
+    hour = np.rad2deg(np.arctan2(source.time[:, 2], source.time[:, 3])) / 15 % 24
+    np.testing.assert_allclose(hour[:4], [3, 9, 15, 21], atol=1e-3)
+
+
+def compiled_update(seed: int = 0):
+    settings = config(extra=f"seed = {seed}")
+    trained = untrained(settings, "", ARCHIVE)
+    scale = trained.normalisation.increment_std[:, None, None]
+    update = make_update(trained.model, ARCHIVE.grid, scale, settings.training)
+    return update, initial_state(trained.model, settings.training)
+
+
+def host(state):
+    return jax.tree.map(np.array, state)
+
+
+def test_an_update_without_a_finite_loss_changes_nothing():
+    update, state = compiled_update()
+    fields = ARCHIVE.fields.copy()
+    fields[10, 0, 3, 3] = np.nan
+    source = device_archive(type(ARCHIVE)(ARCHIVE.times, fields, ARCHIVE.names, ARCHIVE.grid), 6.0)
+    good = jnp.asarray(np.stack([np.arange(20, 28), np.arange(21, 29)], axis=1), jnp.int32)
+    state, progress = update(state, good, source, 100)
+    assert np.isfinite(progress.loss)
+    before = host(state)
+    state, progress = update(state, good.at[5].set(jnp.asarray([9, 10])), source, 100)
+    assert not np.isfinite(progress.loss)
+    after = host(state)
+    assert (after.update, after.skipped) == (2, 1)
+    for name in ("parameters", "average", "optimiser"):
+        old, new = (jax.tree.leaves(getattr(one, name)) for one in (before, after))
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(old, new, strict=True)), name
+    state, progress = update(state, good, source, 100)
+    assert np.isfinite(progress.loss)
+    assert any((a != np.asarray(b)).any() for a, b in zip(
+        jax.tree.leaves(before.parameters), jax.tree.leaves(state.parameters), strict=True
+    ))  # fmt: skip
+
+
+def test_the_first_loss_is_that_of_persistence():
+    """In units of the usual change: an untrained network alone is persistence, so its loss is about 1."""
+    update, state = compiled_update()
+    windows = np.stack([np.arange(len(ARCHIVE) - 1), np.arange(1, len(ARCHIVE))], axis=1)[:56].reshape(7, 8, 2)
+    source = device_archive(ARCHIVE, 6.0)
+    losses = []
+    for batch in windows:
+        state, progress = update(state._replace(update=jnp.zeros((), jnp.int32)), jnp.asarray(batch), source, 10**9)
+        losses.append(float(progress.loss))  # at a learning rate of next to nothing
+    assert np.mean(losses) == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """Trained on the first days of waves that only travel, and judged on later ones."""
+    folder = tmp_path_factory.mktemp("learned")
+    made = training(folder, "updates = 240\nlearning_rate = 3e-3\nema_decay = 0.9")
+    nnx.update(made.model, made.run())
+    return folder, made
+
+
+@pytest.mark.slow
+def test_the_loss_falls(learned):
+    losses = [line["loss"] for line in lines(learned[0])]
+    assert len(losses) == 240
+    assert np.mean(losses[-20:]) < 0.1 * np.mean(losses[:5])
+
+
+@pytest.mark.slow
+def test_what_is_learned_beats_persistence_on_later_days(learned):
+    settings = config()
+    trained = untrained(settings, "", ARCHIVE)
+    nnx.update(trained.model, nnx.state(learned[1].model, nnx.Param))
+    later = wave_archive(80)
+    start = np.arange(62, 74)
+    forecasts = Predictor(trained, [6.0, 24.0])(later.fields[start], later.times[start])
+    for lead, steps in enumerate((1, 4)):
+        truth = later.fields[start + steps]
+        area = later.grid.area_weights
+        error, still = (
+            np.sqrt((area * (x - truth) ** 2).mean((0, 2, 3))) for x in (forecasts[:, lead], later.fields[start])
+        )
+        assert (error < 0.5 * still).all()
+
+
+@pytest.mark.slow
+def test_resumed_is_bit_identical(tmp_path):
+    """Weights, their average, the optimiser and the log, with a fixed number of updates."""
+    body = "updates = 16\ncurriculum = [{ steps = 1, share = 0.5 }, { steps = 2, share = 0.5 }]"
+    whole = training(tmp_path / "whole", body).run()
+    for done in (4, 12):
+        reached = []
+        stopping = training(
+            tmp_path / str(done), body, report=lambda report, to=reached: to.append(report.update),
+            stop=lambda to=reached, done=done: to[-1] >= done,
+        )  # fmt: skip
+        stopping.run()
+        assert stopping.updates == done
+        again = training(tmp_path / str(done), body).run(resume=True)
+        for ours, theirs in zip(jax.tree.leaves(again), jax.tree.leaves(whole), strict=True):
+            assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes()
+        keys = ("update", "loss", "learning_rate", "gradient_norm", "stage_steps")
+        parts, one = ([[line[key] for key in keys] for line in lines(tmp_path / name)] for name in (str(done), "whole"))
+        assert parts == one
+
+
+def test_scales_come_from_the_training_time_alone():
+    """The archive handed to a model is all that it is fitted on."""
+    trained = untrained(config(), "", ARCHIVE)
+    np.testing.assert_array_equal(trained.normalisation.mean, Normalisation.fit(ARCHIVE, 6).mean)
+    np.testing.assert_allclose(trained.model.inputs.std[...][:, 0, 0], trained.normalisation.std, rtol=1e-6)

@@ -1,0 +1,81 @@
+"""How many updates of which kind, and how fast: numbers that a budget can rely on."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinnwx.config import Stage
+from pinnwx.training.schedule import Plan, learning_rate, plan_updates, updates_within
+
+STAGES = st.lists(st.builds(Stage, steps=st.integers(1, 12), share=st.floats(0.05, 10.0)), min_size=1, max_size=4).map(
+    tuple
+)
+
+
+@settings(deadline=None)
+@given(curriculum=STAGES, total=st.integers(1, 100_000), multiple=st.integers(1, 8))
+def test_a_plan_follows_the_shares(curriculum, total, multiple):
+    plan = plan_updates(curriculum, total, multiple)
+    assert plan.steps == tuple(stage.steps for stage in curriculum)
+    assert all(count >= multiple and count % multiple == 0 for count in plan.updates)
+    whole = sum(stage.share for stage in curriculum)
+    for stage, count in zip(curriculum, plan.updates, strict=True):
+        assert abs(count - total * stage.share / whole) <= multiple
+    assert plan.total == sum(plan.updates)
+
+
+@settings(deadline=None)
+@given(curriculum=STAGES, total=st.integers(1, 1000), data=st.data())
+def test_every_update_belongs_to_one_stage(curriculum, total, data):
+    plan = plan_updates(curriculum, total)
+    update = data.draw(st.integers(0, plan.total - 1))
+    stage = plan.stage_at(update)
+    assert plan.stage_end(stage) - plan.updates[stage] <= update < plan.stage_end(stage)
+    assert plan.stage_at(plan.total) == len(curriculum) - 1
+
+
+def test_stages_follow_each_other():
+    plan = Plan((1, 4), (8, 4))
+    assert [plan.stage_at(update) for update in range(12)] == [0] * 8 + [1] * 4
+    assert (plan.stage_end(0), plan.stage_end(1), plan.total) == (8, 12, 12)
+
+
+@settings(deadline=None)
+@given(curriculum=STAGES, seconds=st.floats(1.0, 1e5), data=st.data())
+def test_the_updates_fit_into_the_time(curriculum, seconds, data):
+    costs = data.draw(st.lists(st.floats(1e-3, 5.0), min_size=len(curriculum), max_size=len(curriculum)))
+    total = updates_within(seconds, curriculum, costs)
+    assert total >= len(curriculum)
+    whole = sum(stage.share for stage in curriculum)
+    mean = sum(stage.share * cost for stage, cost in zip(curriculum, costs, strict=True)) / whole
+    if total > len(curriculum):
+        assert total * mean <= seconds * (1 + 1e-9), "as planned, not longer than the time"
+    assert (total + 1) * mean > seconds * (1 - 1e-9), "and no update less than fits"
+
+
+def test_no_time_is_still_one_update_a_stage():
+    assert updates_within(0.0, (Stage(steps=1, share=1.0), Stage(steps=4, share=3.0)), (0.1, 0.4)) == 2
+
+
+@settings(deadline=None)
+@given(warmup=st.floats(0.0, 0.9), peak=st.floats(1e-6, 1.0))
+def test_learning_rate_rises_to_its_peak_and_falls_to_a_hundredth(warmup, peak):
+    def rate(progress):
+        return float(learning_rate(jnp.float32(progress), peak, warmup))
+
+    assert rate(warmup) == pytest.approx(peak, rel=1e-3)
+    assert rate(1.0) == pytest.approx(0.01 * peak, rel=1e-3)
+    assert rate(0.5 * (1 + warmup)) == pytest.approx(0.505 * peak, rel=1e-3)
+    if warmup > 0.01:
+        assert rate(0.0) == 0.0
+        assert rate(0.5 * warmup) == pytest.approx(0.5 * peak, rel=1e-3)
+
+
+def test_learning_rate_has_no_jump():
+    progress = jnp.linspace(0, 1, 2001)
+    rates = np.asarray(jax.vmap(lambda p: learning_rate(p, 1.0, 0.1))(progress))
+    assert np.abs(np.diff(rates)).max() < 0.006  # the rise is 1 in 200 of these steps
+    assert (np.diff(rates[200:]) <= 1e-7).all()
