@@ -12,7 +12,7 @@ from flax import nnx
 
 from pinnwx.config import Config, load_config
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import format_time, parse_time, period_bounds
+from pinnwx.data.calendar import format_time, period_bounds
 from pinnwx.data.open import open_data
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.files import write_text
@@ -93,7 +93,7 @@ def _train(run: Run, settings: Config, text: str, archive: Archive, deadline, re
             stop=interrupts.arrived,
         )
         parameters = training.run(resume=resume)
-        if training.interrupted:
+        if interrupts.arrived():
             interrupts.raise_for(run.folder)
     nnx.update(trained.model, parameters)
     plan = training.plan
@@ -106,7 +106,8 @@ def _train(run: Run, settings: Config, text: str, archive: Archive, deadline, re
             "data_sha256": archive.digest(),
             "trained_on": [format_time(archive.times[0]), format_time(archive.times[-1])],
             "analyses": len(archive),
-            "updates": dict(zip(map(str, plan.steps), plan.updates, strict=True)),
+            "updates": training.updates,
+            "planned_updates": dict(zip(map(str, plan.steps), plan.updates, strict=True)),
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(parameters)),
             "source": "pinnwx train",
         },
@@ -142,10 +143,13 @@ def refuse_overlap(settings: Config) -> None:
     period = settings.data.validate_
     if period is None:
         return
-    _, last = period_bounds(settings.data.train.start, settings.data.train.end)
-    first, end = period_bounds(period.start, period.end)
-    begin = parse_time(settings.data.train.start)
-    if first <= last and end >= begin:
+    begin, end = period_bounds(settings.data.train.start, settings.data.train.end)
+    first, last = period_bounds(period.start, period.end)
+    assert begin is not None
+    assert end is not None
+    assert first is not None
+    assert last is not None
+    if first <= end and last >= begin:
         raise ConfigError(
             f"data.validate ({period.start} to {period.end}) overlaps data.train "
             f"({settings.data.train.start} to {settings.data.train.end}); leave a gap of some days between them"

@@ -11,6 +11,7 @@ from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import read_forecast
 from pinnwx.grid import Grid
 from pinnwx.jobs.runs import Run
+from pinnwx.variables import VARIABLES
 from pinnwx.verification.results import Scores
 from pinnwx.verification.verify import verify_forecasts
 
@@ -38,8 +39,8 @@ def verify(
     names = tuple(str(name) for name in first.data_vars)
     grid = Grid.from_coordinates(first["latitude"].values, first["longitude"].values)
     trained = None if run is None else Run.open(run).load()
-    options = {} if trained is None else {"variables": trained.config.variable_table()}
-    archive = Archive.from_dataset(open_data(data, names, grid=grid, **options), names)
+    variables = VARIABLES if trained is None else trained.config.variable_table()
+    archive = Archive.from_dataset(open_data(data, names, grid=grid, variables=variables), names)
     scores = verify_forecasts(datasets, archive, climatology=None if trained is None else trained.climatology)
     if json is not None:
         scores.save(json)

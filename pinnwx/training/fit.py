@@ -12,13 +12,13 @@ from typing import Any, TextIO
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from pinnwx.config import Config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import time_features
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import DataError, StabilityError
+from pinnwx.model.forecaster import Forecaster
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.schedule import Plan, plan_updates, updates_within
 from pinnwx.training.update import Source, TrainingState, initial_state, make_update
@@ -45,10 +45,11 @@ class Training:
     """One training of one model; `run()` does it.
 
     `deadline` is a `time.monotonic()` value before which the updates must be done, or None when the config fixes
-    their number. `stop()` returning true ends training at the next dispatch, after a checkpoint.
+    their number; where the machine slows down after the plan was made, updates past it are left out. `stop()`
+    returning true ends training at the next dispatch, after a checkpoint.
     """
 
-    model: nnx.Module
+    model: Forecaster
     archive: Archive
     config: Config
     scale: np.ndarray
@@ -56,7 +57,7 @@ class Training:
     deadline: float | None = None
     report: Callable[[Report], None] = lambda _: None
     stop: Callable[[], bool] = lambda: False
-    interrupted: bool = field(default=False, init=False)
+    updates: int = field(default=0, init=False)
     plan: Plan | None = field(default=None, init=False)
 
     def run(self, *, resume: bool = False) -> Any:
@@ -79,7 +80,9 @@ class Training:
                 self.plan = Plan(tuple(notes["steps"]), tuple(notes["updates"]))
             else:
                 self.plan = self._make_plan(state)
-            return self._loop(state, self.plan, checkpoints).average
+            state = self._loop(state, self.plan, checkpoints)
+            self.updates = int(state.update)
+            return state.average
         finally:
             checkpoints.close()
 
@@ -151,12 +154,11 @@ class Training:
                     )
                 if np.isfinite([numbers["loss"] for numbers in reports]).all():
                     skipped = int(state.skipped)
-                stopping = self.stop()
+                stopping = self.stop() or (self.deadline is not None and now > self.deadline)
                 if stopping or now - saved > CHECKPOINT_SECONDS or done == plan.total:
                     checkpoints.save(done, state, notes)
                     saved = now
                 if stopping:
-                    self.interrupted = done < plan.total
                     break
         return state
 

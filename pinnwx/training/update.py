@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from pinnwx.config import TrainingSettings
 from pinnwx.grid import Grid
+from pinnwx.model.forecaster import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.scores import weighted_square_error
 from pinnwx.training.schedule import learning_rate
@@ -57,7 +58,7 @@ def optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
     )
 
 
-def initial_state(model: nnx.Module, settings: TrainingSettings) -> TrainingState:
+def initial_state(model: Forecaster, settings: TrainingSettings) -> TrainingState:
     """The state before the first update."""
     parameters = nnx.state(model, nnx.Param)
     counts = (jnp.zeros((), jnp.int32) for _ in range(2))  # two arrays, because the state is donated
@@ -82,7 +83,7 @@ def rollout_loss(
 
 
 def make_update(
-    model: nnx.Module, grid: Grid, scale: np.ndarray, settings: TrainingSettings
+    model: Forecaster, grid: Grid, scale: np.ndarray, settings: TrainingSettings
 ) -> Callable[[TrainingState, Int[Array, "batch times"], Source, Any], tuple[TrainingState, Progress]]:
     """The jitted `update(state, windows, source, total)`: one optimiser update on one batch of windows.
 

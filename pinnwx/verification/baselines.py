@@ -15,7 +15,10 @@ from pinnwx.errors import DataError
 class Climatology(Protocol):
     """A climatology fitted on training time only, of the fields in `names`."""
 
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields, in the order of the arrays of `at`."""
+        ...
 
     def at(self, times: Shaped[np.ndarray, " time"], /) -> Float[np.ndarray, "time field lat lon"]:
         """Its fields at these times, in the units of the archive."""
