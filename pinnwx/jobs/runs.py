@@ -114,7 +114,7 @@ def new_run(folder: str | Path, *, force: bool = False) -> Run:
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file; give a folder name")
-    if path.is_dir() and any(path.iterdir()) and not force:
+    if path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir()) and not force:
         raise OutputError(f"{path} exists; give --resume to go on with it, --force to start afresh, or another name")
     try:
         path.mkdir(parents=True, exist_ok=True)

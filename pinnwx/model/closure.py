@@ -27,7 +27,7 @@ def coarse_grid(grid: Grid, factor: int) -> Grid:
     rows, columns = grid.shape
     if factor == 1:
         return grid
-    if rows % factor or columns % (2 * factor) or grid.has_pole_rows:
+    if rows % factor or rows < 3 * factor or columns % (2 * factor) or grid.has_pole_rows:
         raise ConfigError(
             f"model.closure.coarsen = {factor} does not divide the {rows} x {columns} grid; use coarsen = 1"
         )
