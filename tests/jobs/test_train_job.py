@@ -1,0 +1,216 @@
+"""Training as a job: its folder, its budget, what it refuses, and how it is interrupted and goes on."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from synthetic import config_text, wave_archive, wave_dataset
+
+from pinnwx.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    LockedError,
+    MissingInputError,
+    OutputError,
+    UnavailableError,
+    UsageError,
+)
+from pinnwx.jobs.interrupts import Interrupted, Interrupts
+from pinnwx.jobs.runs import Run, new_run
+from pinnwx.jobs.train import train
+
+UPDATES = "batch_size = 8\nupdates = 16"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "waves.nc"
+    wave_dataset(80).to_netcdf(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.toml"
+    path.write_text(config_text(training=UPDATES))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(data, recipe, tmp_path_factory) -> Run:
+    return train(recipe, data, tmp_path_factory.mktemp("runs") / "whole")
+
+
+def weights(run: Run | Path) -> dict[str, np.ndarray]:
+    folder = run.folder if isinstance(run, Run) else run
+    return load_file(folder / "versions" / Run(folder).live / "weights.safetensors")
+
+
+def test_the_run_folder_is_that_of_the_contract(finished, recipe, data):
+    found = {path.name for path in finished.folder.iterdir() if not path.name.startswith(".")}
+    assert found == {"config.toml", "metrics.jsonl", "training", "versions", "live"}
+    assert {path.name for path in (finished.folder / "versions" / "0001").iterdir()} == {
+        "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc", "config.toml", "manifest.json",
+    }  # fmt: skip
+    assert (finished.folder / "config.toml").read_text() == recipe.read_text()
+    manifest = json.loads((finished.folder / "versions" / "0001" / "manifest.json").read_text())
+    assert manifest["updates"] == 16
+    assert manifest["trained_on"] == ["2026-01-01T00:00Z", "2026-01-15T18:00Z"]
+    assert manifest["analyses"] == 60
+    assert manifest["data_sha256"] == wave_archive(60).digest()
+    lines = [json.loads(line) for line in (finished.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in lines] == list(range(1, 17))
+
+
+def test_no_absolute_path_is_inside(finished, data):
+    for path in finished.folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            for absolute in (finished.folder.parent, data.parent):
+                assert str(absolute).encode() not in content, path
+
+
+def test_nothing_is_left_beside_the_input(finished, data):
+    assert [path.name for path in data.parent.iterdir()] == ["waves.nc"]
+
+
+def test_only_the_training_time_is_fitted(finished):
+    trained = finished.load()
+    inside = wave_archive(80).select("2026-01-01", "2026-01-15")
+    np.testing.assert_allclose(trained.normalisation.mean_map, inside.fields.mean(axis=0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(trained.climatology.coefficients[0], trained.normalisation.mean_map, rtol=1e-6)
+
+
+def test_the_same_command_gives_the_same_weights(finished, recipe, data, tmp_path):
+    again = weights(train(recipe, data, tmp_path / "again"))
+    assert again.keys() == weights(finished).keys()
+    assert all(again[name].tobytes() == values.tobytes() for name, values in weights(finished).items())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_interrupted_saves_and_resumes_to_the_same_bits(finished, recipe, data, tmp_path, number):
+    def strike(report):
+        if report.update == 8:
+            os.kill(os.getpid(), number)
+
+    previous = signal.getsignal(number)
+    with pytest.raises(Interrupted, match=f"stopped by {number.name}; go on with --resume") as raised:
+        train(recipe, data, tmp_path / "run", report=strike)
+    assert raised.value.exit_code == 128 + number
+    assert signal.getsignal(number) == previous
+    with pytest.raises(CheckpointError, match="train --resume"):
+        Run(tmp_path / "run").load()
+    moved = Path(shutil.move(tmp_path / "run", tmp_path / "moved"))
+    reports = []
+    train(recipe, data, moved, resume=True, report=reports.append)
+    assert [report.update for report in reports] == [12, 16]
+    assert all(weights(moved)[name].tobytes() == values.tobytes() for name, values in weights(finished).items())
+
+
+def test_a_second_interrupt_does_not_wait():
+    with Interrupts() as interrupts:
+        assert not interrupts.arrived()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupts.arrived()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_resuming_what_is_finished_is_done_at_once(finished, recipe, data):
+    reports = []
+    before = (finished.folder / "metrics.jsonl").read_bytes()
+    assert train(recipe, data, finished.folder, resume=True, report=reports.append).live == "0001"
+    assert not reports
+    assert (finished.folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_what_exists_is_not_overwritten_unasked(finished, recipe, data):
+    with pytest.raises(OutputError, match="--resume"):
+        train(recipe, data, finished.folder)
+
+
+def test_force_trains_a_new_version_and_keeps_the_old(finished, recipe, data, tmp_path):
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "copy"))
+    run = train(recipe, data, folder, force=True)
+    assert (run.versions, run.live) == (("0001", "0002"), "0002")
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 16
+
+
+def test_resuming_with_another_config_is_refused(finished, data, tmp_path):
+    other = tmp_path / "other.toml"
+    other.write_text(config_text(training=UPDATES.replace("16", "20")))
+    with pytest.raises(ConfigError, match="differs from the config of"):
+        train(other, data, finished.folder, resume=True)
+
+
+def test_resuming_what_never_began(recipe, data, tmp_path):
+    with pytest.raises(MissingInputError, match="no run folder"):
+        train(recipe, data, tmp_path / "nowhere", resume=True)
+    new_run(tmp_path / "empty")
+    with pytest.raises(CheckpointError, match="no training state to resume from"):
+        train(recipe, data, tmp_path / "empty", resume=True)
+
+
+def test_a_locked_run_is_refused(recipe, data, tmp_path):
+    run = new_run(tmp_path / "run")
+    with run.lock(), pytest.raises(LockedError):
+        train(recipe, data, run.folder, force=True)
+
+
+def test_a_failed_start_does_not_block_the_next(recipe, data, tmp_path):
+    with pytest.raises(MissingInputError):
+        train(recipe, tmp_path / "typo.nc", tmp_path / "run")
+    with pytest.raises(MissingInputError):
+        train(recipe, tmp_path / "typo.nc", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"fields": ("msl", "z500")}, DataError, "z500"),
+        ({"train": ("2027-01-01", "2027-01-15")}, UnavailableError, "2027-01-01 to 2027-01-15"),
+        ({"train": ("2026-01-01", "2026-01-01T00:00")}, DataError, "at least 2"),
+        ({"closure": "coarsen = 4", "grid": "22.5deg"}, ConfigError, "coarsen"),
+    ],
+    ids=["no such field", "no such time", "one time", "coarse grid of two rows"],
+)
+def test_what_cannot_be_trained_is_refused(options, error, message, data, tmp_path):
+    recipe = tmp_path / "config.toml"
+    recipe.write_text(config_text(training=UPDATES, **options))
+    with pytest.raises(error, match=message):
+        train(recipe, data, tmp_path / "run")
+
+
+def test_validation_time_inside_the_training_time_is_refused(data, tmp_path):
+    recipe = tmp_path / "config.toml"
+    text = config_text(training=UPDATES)
+    recipe.write_text(text.replace("[model]", 'validate = { start = "2026-01-15", end = "2026-01-20" }\n[model]', 1))
+    with pytest.raises(ConfigError, match=r"data\.validate .* overlaps data\.train"):
+        train(recipe, data, tmp_path / "run")
+
+
+@pytest.mark.parametrize("minutes", [0, -1.0])
+def test_a_budget_must_be_positive(recipe, data, tmp_path, minutes):
+    with pytest.raises(UsageError, match="must be positive"):
+        train(recipe, data, tmp_path / "run", minutes=minutes)
+
+
+@pytest.mark.slow
+def test_minutes_bound_the_wall_clock(data, tmp_path):
+    """Compilation, saving and all; and the time is used, not given away."""
+    recipe = tmp_path / "config.toml"
+    recipe.write_text(config_text(training="batch_size = 8"))
+    started = time.monotonic()
+    run = train(recipe, data, tmp_path / "run", minutes=0.4)
+    took = time.monotonic() - started
+    assert 12 < took < 26
+    manifest = run.load().manifest
+    assert manifest["updates"] > 100
+    assert sum(manifest["planned_updates"].values()) >= manifest["updates"]

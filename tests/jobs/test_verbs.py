@@ -1,0 +1,203 @@
+"""Forecast, evaluate, verify, check and plot from Python, on waves that are known for all time."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from synthetic import config_text, tiny_trained, wave_archive, wave_dataset
+
+import pinnwx
+from pinnwx.errors import (
+    CheckpointError,
+    DataError,
+    MissingInputError,
+    OutputError,
+    StabilityError,
+    UnavailableError,
+    UsageError,
+)
+from pinnwx.jobs.runs import new_run
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "waves.nc"
+    wave_dataset(80).to_netcdf(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose model has random weights: nothing here depends on skill."""
+    made = new_run(tmp_path_factory.mktemp("runs") / "run")
+    made.publish(tiny_trained(), {"seed": 0})
+    return made.folder
+
+
+@pytest.fixture(scope="module")
+def forecast_file(run, data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("forecasts") / "f.nc"
+    pinnwx.forecast(run, data, init="2026-01-16T06:00", hours=24, out=path)
+    return path
+
+
+def test_a_forecast_file(forecast_file, run):
+    with xr.open_dataset(forecast_file) as dataset:
+        assert set(dataset.data_vars) == {"msl", "t850"}
+        assert dict(dataset.sizes) == {"time": 4, "latitude": 8, "longitude": 16}
+        start = np.datetime64("2026-01-16T06:00", "ns")
+        np.testing.assert_array_equal(dataset["time"], start + np.arange(6, 30, 6) * np.timedelta64(1, "h"))
+        assert dataset["forecast_reference_time"] == start
+        manifest = json.loads((run / "versions" / "0001" / "manifest.json").read_text())
+        assert dataset.attrs["model_sha256"] == manifest["files"]["weights.safetensors"]
+        assert dataset.attrs["config"] == config_text()
+        assert json.loads(dataset.attrs["versions"]) == manifest["versions"]
+        one = wave_archive(80).select("2026-01-16T06:00", "2026-01-16T06:00")
+        assert dataset.attrs["data_sha256"] == one.digest()
+
+
+def test_latest_is_the_last_analysis(run, data):
+    made = pinnwx.forecast(run, data, hours=6)
+    assert made["forecast_reference_time"].values == wave_archive(80).times[-1]
+    assert made.sizes["time"] == 1
+
+
+def test_the_same_forecast_twice_is_the_same_bits(run, data):
+    first, again = (pinnwx.forecast(run, data, init="2026-01-16", hours=12) for _ in range(2))
+    xr.testing.assert_identical(first.drop_attrs(deep=False), again.drop_attrs(deep=False))
+
+
+@pytest.mark.parametrize("method", ["nearest", "linear"])
+def test_a_forecast_at_a_place(run, data, method):
+    made = pinnwx.forecast(run, data, init="2026-01-16", hours=12)
+    here = pinnwx.point(made, made["latitude"].values[5], made["longitude"].values[3] - 360, method)
+    np.testing.assert_allclose(here["msl"], made["msl"].values[:, 5, 3], rtol=1e-6)
+    assert here["t850"].dims == ("time",)
+
+
+def test_init_without_an_analysis(run, data):
+    with pytest.raises(UnavailableError, match=r"no analysis at 2026-03-01T00:00Z; the data hold 2026-01-01T00:00Z to"):
+        pinnwx.forecast(run, data, init="2026-03-01")
+
+
+@pytest.mark.parametrize(("init", "hours"), [("2026-01-16", 3), ("2026-01-16", 0), ("2026-01-16", -6), ("soon", 6)])
+def test_a_forecast_that_makes_no_sense(run, data, init, hours):
+    with pytest.raises(UsageError):
+        pinnwx.forecast(run, data, init=init, hours=hours)
+
+
+def test_hours_are_cut_to_whole_steps_or_refused(run, data):
+    made = pinnwx.forecast(run, data, init="2026-01-16", hours=12)
+    assert made["forecast_period"].values[-1] == 12
+
+
+def test_an_existing_file_is_refused_before_any_work(run, tmp_path):
+    (tmp_path / "f.nc").write_text("mine")
+    with pytest.raises(OutputError, match="--force"):
+        pinnwx.forecast(run, "no-such-data.nc", out=tmp_path / "f.nc")
+    with pytest.raises(OutputError, match="--force"):
+        pinnwx.evaluate(run, "no-such-data.nc", start="2026-01-16", end="2026-01-17", json=tmp_path / "f.nc")
+
+
+def test_an_unstable_forecast_leaves_no_file(data, tmp_path):
+    trained = tiny_trained()
+    trained.model.closure.decode.bias[...] = trained.model.closure.decode.bias[...] + 3e38
+    broken = new_run(tmp_path / "broken")
+    broken.publish(trained, {})
+    with pytest.raises(StabilityError, match="not finite"):
+        pinnwx.forecast(broken.folder, data, hours=24, out=tmp_path / "f.nc")
+    assert not (tmp_path / "f.nc").exists()
+    with pytest.raises(StabilityError):
+        pinnwx.evaluate(broken.folder, data, start="2026-01-16", end="2026-01-17", leads=[12, 24])
+
+
+def test_evaluate(run, data, tmp_path):
+    scores = pinnwx.evaluate(
+        run, data, start="2026-01-16", end="2026-01-17", leads=[6, 24], json=tmp_path / "scores.json"
+    )
+    entries = [(entry["variable"], entry["lead_hours"], entry["n"]) for entry in scores.scores]
+    assert sorted(entries) == [("msl", 6, 8), ("msl", 24, 8), ("t850", 6, 8), ("t850", 24, 8)]
+    archive = wave_archive(80)
+    start = np.flatnonzero(archive.times == np.datetime64("2026-01-16"))[0] + np.arange(8)
+    difference = archive.fields[start + 4, 0] - archive.fields[start, 0]
+    persistence = np.sqrt((archive.grid.area_weights * difference**2).mean((1, 2))).mean()
+    assert scores.entry("msl", 24)["persistence_rmse"] == pytest.approx(persistence, rel=1e-5)
+    written = json.loads((tmp_path / "scores.json").read_text())
+    assert written == json.loads(json.dumps(scores.to_dict()))
+    assert written["run"] == "tiny"
+    assert {"rmse", "rmse_pooled", "bias", "acc", "acc_wb1", "climatology_rmse"} <= written["scores"][0].keys()
+
+
+def test_evaluate_counts_what_is_missing(run, tmp_path):
+    """Two analyses gone: two initial times without analysis, and their forecasts' truths."""
+    holes = wave_dataset(80).drop_isel(time=[62, 70])
+    holes.to_netcdf(tmp_path / "holes.nc")
+    scores = pinnwx.evaluate(run, tmp_path / "holes.nc", start="2026-01-16", end="2026-01-19", leads=[12])
+    assert scores.skipped["initial_times_without_analysis"] == 2
+    assert scores.skipped["pairs_without_truth"] == 2  # of 58 + 2 h, and 70: the hole itself; 62 is outside
+    assert scores.entry("msl", 12)["n"] == 12
+
+
+def test_evaluate_outside_the_data(run, data):
+    with pytest.raises(UnavailableError):
+        pinnwx.evaluate(run, data, start="2027-01-16", end="2027-01-19", leads=[12])
+    with pytest.raises(UsageError):
+        pinnwx.evaluate(run, data, start="2026-01-19", end="2026-01-16", leads=[12])
+    with pytest.raises(UsageError, match="no positive multiple"):
+        pinnwx.evaluate(run, data, start="2026-01-16", end="2026-01-19", leads=[7])
+
+
+def test_verify_agrees_with_evaluate(run, data, forecast_file, tmp_path):
+    verified = pinnwx.verify(forecast_file, data, run=run, json=tmp_path / "v.json")
+    when = "2026-01-16T06:00"
+    evaluated = pinnwx.evaluate(run, data, start=when, end=when, leads=[6, 12, 18, 24])
+    for ours, theirs in zip(verified.scores, evaluated.scores, strict=True):
+        for key in ("variable", "lead_hours", "n", "rmse", "persistence_rmse", "climatology_rmse", "acc"):
+            assert ours[key] == (pytest.approx(theirs[key], rel=1e-5) if isinstance(ours[key], float) else theirs[key])
+    assert json.loads((tmp_path / "v.json").read_text())["scores"]
+    alone = pinnwx.verify(forecast_file, data)
+    assert alone.entry("msl", 24)["climatology_rmse"] is None
+    assert alone.entry("msl", 24)["rmse"] == pytest.approx(verified.entry("msl", 24)["rmse"])
+
+
+def test_a_run_on_other_data(run, data, tmp_path):
+    with pytest.raises(MissingInputError):
+        pinnwx.forecast(run, tmp_path / "nothing.nc")
+    wave_dataset(80)[["msl"]].to_netcdf(tmp_path / "msl.nc")
+    with pytest.raises(DataError, match="t850"):
+        pinnwx.forecast(run, tmp_path / "msl.nc")
+    with pytest.raises(MissingInputError, match="no run folder"):
+        pinnwx.forecast(tmp_path / "norun", data)
+    with pytest.raises(CheckpointError, match="no live model"):
+        pinnwx.evaluate(tmp_path, data, start="2026-01-16", end="2026-01-17")
+
+
+def test_check(data, tmp_path):
+    report = pinnwx.check(data, json=tmp_path / "check.json")
+    assert report.ok
+    assert (report.fields, report.steps, report.step_hours) == (("t850", "msl"), 80, 6.0)
+    assert json.loads((tmp_path / "check.json").read_text())["ok"] is True
+    broken = wave_dataset(80)
+    broken["t850"].attrs["units"] = "furlong"
+    broken.to_netcdf(tmp_path / "broken.nc")
+    assert not pinnwx.check(tmp_path / "broken.nc").ok
+
+
+def test_pictures(run, data, forecast_file, tmp_path):
+    assert pinnwx.plot(forecast_file, tmp_path / "f.png", variables=["msl"], leads=[24]) == tmp_path / "f.png"
+    pinnwx.evaluate(run, data, start="2026-01-16", end="2026-01-17", leads=[6, 24], json=tmp_path / "s.json")
+    pinnwx.plot(tmp_path / "s.json", tmp_path / "s.png")
+    for name in ("f.png", "s.png"):
+        assert (tmp_path / name).read_bytes().startswith(PNG)
+    with pytest.raises(OutputError):
+        pinnwx.plot(forecast_file, tmp_path / "f.png")
+    with pytest.raises(MissingInputError):
+        pinnwx.plot(tmp_path / "nothing.nc", tmp_path / "n.png")
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(DataError, match="neither a forecast"):
+        pinnwx.plot(tmp_path / "notes.txt", tmp_path / "n.png")
+    with pytest.raises(MissingInputError):
+        pinnwx.plot(run, tmp_path / "n.png")  # nothing was ever trained in it
