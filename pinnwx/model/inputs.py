@@ -50,12 +50,14 @@ class Inputs(nnx.Module):
         variables: Mapping[str, Variable] = VARIABLES,
     ):
         self.names, self.grid = tuple(names), grid
-        self.mean = Fixed(jnp.asarray(scales.mean, jnp.float32)[:, None, None])
         self.std = Fixed(jnp.asarray(scales.std, jnp.float32)[:, None, None])
         self.increment_std = Fixed(jnp.asarray(scales.increment_std, jnp.float32)[:, None, None])
         vector = np.array([describe(name, variables).standard_name in _VECTOR_COMPONENTS for name in names])
         self.field_signs = tuple(np.where(vector, -1.0, 1.0).tolist())
-        departure = (scales.mean_map - scales.mean[:, None, None]) / scales.std[:, None, None]
+        # A wind turns round beyond a pole, its mean would not: so winds are scaled about zero.
+        mean = np.where(vector, 0.0, scales.mean)
+        self.mean = Fixed(jnp.asarray(mean, jnp.float32)[:, None, None])
+        departure = (scales.mean_map - mean[:, None, None]) / scales.std[:, None, None]
         maps = [np.moveaxis(departure, 0, -1), place_features(grid)]
         maps += [_standardised(static[name])[..., None] for name in sorted(static)]
         self.maps = Fixed(jnp.asarray(np.concatenate(maps, axis=-1), jnp.float32))
@@ -79,7 +81,8 @@ class Inputs(nnx.Module):
         self, fields: Float[Array, "batch field lat lon"], time: Float[Array, "batch 5"]
     ) -> Float[Array, "batch lat lon feature"]:
         standard = self.standardised(fields)
-        eastward, northward = gradient(standard, self.grid)
+        beyond_pole = jnp.asarray(self.field_signs, fields.dtype)[:, None, None]
+        eastward, northward = gradient(standard, self.grid, sign=beyond_pole)
         length = self.grid.meridional_spacing  # makes the gradients of order one
         maps = jnp.broadcast_to(self.maps[...], (*fields.shape[:-3], *self.maps.shape))
         parts = [standard, eastward * length, northward * length]

@@ -74,14 +74,16 @@ def gradient(
     field: Float[Array, "*batch lat lon"],
     grid: Grid,
     boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
+    sign: float | Array = 1.0,
 ) -> tuple[Float[Array, "*batch lat lon"], Float[Array, "*batch lat lon"]]:
     """(dq/dx, dq/dy) at the cell centres by centred differences, x eastward and y northward [per metre].
 
     In a row on a pole the gradient is one vector, taken from the first zonal wave of the row beside it, and given
-    in each column by its components along that column's east and north.
+    in each column by its components along that column's east and north. `sign` is -1 for a component of a vector, which
+    turns round beyond a pole (see `stencils.pad`).
     """
     rows, columns = grid.shape
-    wide, tall = pad_cross(field, grid, 1, boundary=boundary)
+    wide, tall = pad_cross(field, grid, 1, sign=sign, boundary=boundary)
     eastward = slab(wide, 2, columns, -1) - slab(wide, 0, columns, -1)
     eastward = eastward * constant(0.5 / zonal_distance(grid)[:, None], field)
     northward = (slab(tall, 2, rows, -2) - slab(tall, 0, rows, -2)) * (0.5 / grid.meridional_spacing)

@@ -80,7 +80,7 @@ def pad_cross(
     grid: Grid,
     width: int,
     *,
-    sign: float = 1.0,
+    sign: float | Array = 1.0,
     boundary: Float[Array, "*padded"] | None = None,
 ) -> tuple[Float[Array, "*batch lat wide"], Float[Array, "*batch tall lon"]]:
     """The field with ghost columns, and the field with ghost rows: `pad` without the corners, which few stencils need.

@@ -25,11 +25,10 @@ from pinnwx.physics.terms import Environment, terms, total
 
 # Share of the meridional spacing that a polar group must at least be wide.
 SMALLEST_SPACING = 0.5
-# A limited flux keeps sign while at most half of a cell leaves it in one step (see operators.advection); a little less,
-# so that rounding does not take what is left.
-POSITIVE_COURANT = 0.5 * (1 - 1e-5)
-# kappa dt / dx^2 below which explicit diffusion in two dimensions makes no new extrema.
-DIFFUSION_LIMIT = 0.25
+# A limited flux keeps sign while outflow Courant number / 0.5 + diffusion number is at most 1 (operators.stability):
+# 0.8 of that is the wind's, and 0.16 diffusion's, whose number is about 4 kappa dt / dx^2.
+POSITIVE_COURANT = 0.4
+DIFFUSION_LIMIT = 0.04  # of kappa dt / dx^2
 
 
 @dataclass(frozen=True)
