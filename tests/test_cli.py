@@ -73,6 +73,12 @@ def refused(result: tuple[int, str, str], code: int, *words: str) -> None:
         assert word in result[2]
 
 
+def done(result: tuple[int, str, str]) -> str:
+    """Exit code 0; gives what was printed."""
+    assert result[0] == 0, result[2]
+    return result[1]
+
+
 @pytest.fixture(scope="module")
 def sample() -> Path:
     return pinnwx.sample_path()
@@ -103,81 +109,62 @@ def untrained_run(tmp_path_factory) -> Path:
 def test_every_verb_in_turn(pinnwx_command, sample, recipe, tmp_path):
     """As a user would, from data to pictures."""
     data, run = ("--data", sample), ("--run", tmp_path / "run")
-    code, out, _ = pinnwx_command("check", *data, "--json", tmp_path / "check.json")
-    assert code == 0
-    assert "z500" in out
+    assert "z500" in done(pinnwx_command("check", *data, "--json", tmp_path / "check.json"))
     report = json.loads((tmp_path / "check.json").read_text())
     assert report["ok"] is True
     assert report["steps"] == 280
 
-    code, out, err = pinnwx_command("train", recipe, *data, "--out", tmp_path / "run")
-    assert code == 0
-    assert "0001 is live" in out
-    assert "update 4 of 4" in err
+    trained = pinnwx_command("train", recipe, *data, "--out", tmp_path / "run")
+    assert "0001 is live" in done(trained)
+    assert "update 4 of 4" in trained[2]
     assert Run(tmp_path / "run").load().manifest["updates"] == 4
 
-    period = ("--start", "2010-01-25", "--end", "2010-01-26T06:00")
-    code, out, _ = pinnwx_command("evaluate", *run, *data, *period, "--leads", "6,24", "--json", tmp_path / "s.json")
-    assert code == 0
-    assert "t850" in out
+    period = ("--start", "2010-01-25", "--end", "2010-01-26T06:00", "--leads", "6,24")
+    assert "t850" in done(pinnwx_command("evaluate", *run, *data, *period, "--json", tmp_path / "s.json"))
     scores = json.loads((tmp_path / "s.json").read_text())["scores"]
     assert len(scores) == 8
     assert {entry["n"] for entry in scores} == {6}
 
-    file = tmp_path / "f.nc"
-    code, out, _ = pinnwx_command("forecast", *run, *data, "--init", "2010-01-25T12:00", "--hours", "24", "--out", file)
-    assert code == 0
-    assert "4 steps to 2010-01-26T12:00Z" in out
+    file, when = tmp_path / "f.nc", ("--init", "2010-01-25T12:00", "--hours", "24")
+    assert "4 steps to 2010-01-26T12:00Z" in done(pinnwx_command("forecast", *run, *data, *when, "--out", file))
     with xr.open_dataset(file) as forecast:
         assert np.isfinite(forecast["t850"]).all()
         assert forecast["z500"].shape == (4, 16, 32)
 
-    code, out, _ = pinnwx_command("verify", file, *data, *run, "--json", tmp_path / "v.json")
-    assert code == 0
+    done(pinnwx_command("verify", file, *data, *run, "--json", tmp_path / "v.json"))
     assert all(entry["acc"] is not None for entry in json.loads((tmp_path / "v.json").read_text())["scores"])
 
     options = {file: ("--variables", "t850", "--leads", "24", *data), tmp_path / "s.json": (), tmp_path / "run": ()}
     for number, (source, chosen) in enumerate(options.items()):
-        code, out, _ = pinnwx_command("plot", source, "--out", tmp_path / f"{number}.png", *chosen)
-        assert code == 0
+        done(pinnwx_command("plot", source, "--out", tmp_path / f"{number}.png", *chosen))
         assert (tmp_path / f"{number}.png").read_bytes().startswith(PNG)
 
     refused(pinnwx_command("train", recipe, *data, "--out", tmp_path / "run"), 73, "--resume")
-    code, out, _ = pinnwx_command("train", recipe, *data, "--out", tmp_path / "run", "--resume")
-    assert code == 0, "already done"
-    refused(
-        pinnwx_command("forecast", *run, *data, "--init", "2011-01-01", "--out", tmp_path / "g.nc"), 69, "2010-02-08"
-    )
+    done(pinnwx_command("train", recipe, *data, "--out", tmp_path / "run", "--resume"))  # it is already done
+    late = pinnwx_command("forecast", *run, *data, "--init", "2011-01-01", "--out", tmp_path / "g.nc")
+    refused(late, 69, "2010-02-08")
     assert not (tmp_path / "g.nc").exists()
 
 
 @pytest.mark.slow
-def test_demo(pinnwx_command, recipe, tmp_path, monkeypatch):
+def test_demo(pinnwx_command, tmp_path, monkeypatch):
     """With a smaller model than the true one, which takes minutes."""
     from pinnwx.jobs import demo
 
-    text = RECIPE.replace("updates = 4", "updates = 8").replace("fields = [", 'fields = ["msl", ')
+    period = 'validate = { start = "2010-02-03", end = "2010-02-03" }'
     small = tmp_path / "demo.toml"
-    small.write_text(
-        text.replace("[model.physics]", 'validate = { start = "2010-02-03", end = "2010-02-03" }\n[model.physics]')
-    )
+    small.write_text(RECIPE.replace("[model.physics]", f"{period}\n[model.physics]"))
     monkeypatch.setattr(demo, "CONFIG", small)
-    code, out, _ = pinnwx_command("demo", "--out", tmp_path / "demo")
-    assert code == 0
-    assert "persistence" in out
+    assert "persistence" in done(pinnwx_command("demo", "--out", tmp_path / "demo"))
     files = {path.name for path in (tmp_path / "demo").iterdir()}
     assert {"run", "forecast.nc", "scores.json", "forecast.png", "scores.png", "training.png"} <= files
     assert json.loads((tmp_path / "demo" / "scores.json").read_text())["scores"]
     refused(pinnwx_command("demo", "--out", tmp_path / "demo"), 73)
 
 
-@pytest.mark.parametrize(
-    "verb", [(), ("demo",), ("check",), ("train",), ("evaluate",), ("forecast",), ("verify",), ("plot",)]
-)
+@pytest.mark.parametrize("verb", ["", "demo", "check", "train", "evaluate", "forecast", "verify", "plot"])
 def test_help(pinnwx_command, verb):
-    code, out, _ = pinnwx_command(*verb, "--help")
-    assert code == 0
-    assert "Usage: " in out
+    assert "Usage: " in done(pinnwx_command(*verb.split(), "--help"))
 
 
 def test_version(pinnwx_command):
@@ -249,7 +236,7 @@ def test_outputs_that_exist_or_cannot_be(pinnwx_command, waves, untrained_run, t
     refused(pinnwx_command(*run, tmp_path / "f.nc"), 73, "--force")
     refused(pinnwx_command(*run, tmp_path / "no" / "such" / "f.nc"), 73, "create it first")
     assert (tmp_path / "f.nc").read_text() == "mine"
-    assert pinnwx_command(*run, tmp_path / "f.nc", "--force")[0] == 0
+    done(pinnwx_command(*run, tmp_path / "f.nc", "--force"))
 
 
 def test_no_analysis_at_the_time_asked(pinnwx_command, waves, untrained_run, tmp_path):
