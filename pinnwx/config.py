@@ -158,6 +158,7 @@ class ModelSettings(_Settings):
 
     kind: Literal["transport", "second_order"] = "transport"
     step_hours: PositiveFloat = 6.0
+    input_times: Literal[1, 2] = 1
     physics: PhysicsSettings = PhysicsSettings()
     closure: ClosureSettings = ClosureSettings()
 

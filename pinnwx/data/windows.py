@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int32, Shaped
+from jaxtyping import Int, Int32, Shaped
 
 from pinnwx.errors import UsageError
 
@@ -32,3 +32,11 @@ def window_indices(
     position = np.minimum(np.searchsorted(ascending, wanted), times.size - 1)
     complete = (ascending[position] == wanted).all(axis=1)
     return order[position[complete]].astype(np.int32)
+
+
+def match_times(times: Shaped[np.ndarray, " time"], wanted: Shaped[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
+    """Index of each wanted instant in sorted `times`, -1 where it is not there."""
+    if not len(times):
+        return np.full(wanted.shape, -1)
+    place = np.searchsorted(times, wanted).clip(max=len(times) - 1)
+    return np.where(times[place] == wanted, place, -1)

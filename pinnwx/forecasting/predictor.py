@@ -11,8 +11,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float32, Shaped
 
-from pinnwx.data.calendar import time_features
-from pinnwx.errors import StabilityError, UsageError
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import format_time, time_features
+from pinnwx.data.windows import match_times
+from pinnwx.errors import StabilityError, UnavailableError, UsageError
 from pinnwx.forecasting.trained import Trained
 from pinnwx.model.rollout import rollout
 
@@ -31,23 +33,47 @@ class Predictor:
             if lead <= 0 or abs(lead / step - round(lead / step)) > 1e-6:
                 raise UsageError(f"lead {lead:g} h is no positive multiple of the model's step of {step:g} h")
         self.trained, self.lead_hours = trained, tuple(lead_hours)
+        self._step = np.timedelta64(round(step * 3600), "s")
         self._wanted = np.array([round(lead / step) - 1 for lead in lead_hours])
         graph, state = nnx.split(trained.model)
         self._run = partial(_rollout, graph, state, jnp.asarray(self._wanted))
 
     def __call__(
-        self, analyses: Float32[np.ndarray, "batch field lat lon"], initial_times: Shaped[np.ndarray, " batch"]
+        self, analyses: Float32[np.ndarray, "batch input field lat lon"], initial_times: Shaped[np.ndarray, " batch"]
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
-        """The forecasts at each lead. Not checked for finiteness: see `check_finite`."""
-        step = np.timedelta64(round(self.trained.config.model.step_hours * 3600), "s")
+        """The forecasts at each lead, from analyses at `initial_times + input_offsets`.
+
+        Not checked for finiteness: see `check_finite`.
+        """
+        step = self._step
         middles = initial_times + step * np.arange(self._wanted.max() + 1)[:, None] + step // 2
         times = jnp.asarray(time_features(middles.reshape(-1)).reshape(*middles.shape, -1))
         return np.moveaxis(np.asarray(self._run(jnp.asarray(analyses), times)), 0, 1)
 
+    @property
+    def input_offsets(self) -> Shaped[np.ndarray, " input"]:
+        """The analyses a forecast starts from, as time from its initial time: the last is 0."""
+        return self._step * np.arange(1 - self.trained.config.model.input_times, 1)
+
+    def from_archive(
+        self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"]
+    ) -> Float32[np.ndarray, "batch lead field lat lon"]:
+        """The forecasts from the archive's analyses.
+
+        Raises:
+            UnavailableError: the archive lacks an analysis that a forecast starts from.
+        """
+        needed = initial_times[:, None] + self.input_offsets
+        rows = match_times(archive.times, needed)
+        if (rows < 0).any():
+            missing, first, last = map(format_time, (needed[rows < 0][0], *archive.times[[0, -1]]))
+            raise UnavailableError(f"no analysis at {missing}; the data hold {first} to {last}")
+        return self(archive.fields[rows], initial_times)
+
 
 @partial(jax.jit, static_argnums=0)
-def _rollout(graph, state, wanted, fields, times):
-    return rollout(nnx.merge(graph, state), fields, times)[wanted]
+def _rollout(graph, state, wanted, analyses, times):
+    return rollout(nnx.merge(graph, state), analyses, times)[wanted]
 
 
 def check_finite(

@@ -25,6 +25,7 @@ from pinnwx.config import Config, load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.climatology import Climatology
 from pinnwx.data.normalisation import Normalisation
+from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.errors import CheckpointError
 from pinnwx.files import replacing, sha256, write_text
 from pinnwx.grid import Grid
@@ -35,6 +36,7 @@ from pinnwx.version import __version__
 
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
 CONFIG, MANIFEST = "config.toml", "manifest.json"
+PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
 
 
@@ -83,10 +85,9 @@ def save_trained(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> No
         save_file(_named_weights(trained.model), temporary)
     trained.normalisation.save(folder / NORMALISATION)
     trained.climatology.save(folder / CLIMATOLOGY)
-    with replacing(folder / STATIC) as temporary:
-        _static_dataset(trained).to_netcdf(temporary, engine="netcdf4")
+    write_netcdf(_static_dataset(trained), folder / STATIC)
     write_text(folder / CONFIG, trained.config_text)
-    hashes = {name: sha256(folder / name) for name in (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)}
+    hashes = {name: sha256(folder / name) for name in PARTS}
     versions = {"pinnwx": __version__} | {name: metadata.version(name) for name in _PACKAGES}
     manifest = {"format": 1, "files": hashes, "versions": versions, **notes}
     write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
@@ -101,9 +102,7 @@ def load_trained(folder: Path) -> Trained:
     manifest = _verified_manifest(folder)
     config = load_config(folder / CONFIG)
     normalisation = Normalisation.load(folder / NORMALISATION)
-    with xr.open_dataset(folder / STATIC) as dataset:
-        grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
-        static = {str(name): dataset[name].values for name in dataset.data_vars}
+    grid, static = _read_static(folder / STATIC)
     model = _assemble(config, grid, normalisation, static)
     _set_weights(model, folder / WEIGHTS)
     text = (folder / CONFIG).read_text(encoding="utf-8")
@@ -120,6 +119,9 @@ def _verified_manifest(folder: Path) -> dict[str, Any]:
         expected = dict(manifest["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); restore it from a copy or train again") from None
+    unlisted = sorted(set(PARTS) - expected.keys())
+    if unlisted:
+        raise CheckpointError(f"{path} does not list {', '.join(unlisted)}; restore it from a copy or train again")
     for name, digest in expected.items():
         if Path(name).name != name or not (folder / name).is_file():
             raise CheckpointError(f"{folder} lacks {name}; restore it from a copy or train again")
@@ -132,6 +134,14 @@ def _static_dataset(trained: Trained) -> xr.Dataset:
     coordinates = {"latitude": list(trained.grid.latitude), "longitude": list(trained.grid.longitude)}
     fields = {name: (("latitude", "longitude"), values) for name, values in trained.static.items()}
     return xr.Dataset(fields, coords=coordinates)
+
+
+def _read_static(path: Path) -> tuple[Grid, dict[str, np.ndarray]]:
+    dataset = read_netcdf(path)
+    if not {"latitude", "longitude"} <= set(dataset.variables):
+        raise CheckpointError(f"{path} holds no grid; restore it from a copy or train again")
+    grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
+    return grid, {str(name): values.values for name, values in dataset.data_vars.items()}
 
 
 def _weight_name(path: tuple) -> str:
@@ -154,5 +164,8 @@ def _set_weights(model: Forecaster, path: Path) -> None:
     if expected != found:
         odd = sorted(set(expected.items()) ^ set(found.items()), key=str)[0][0]
         raise CheckpointError(f"{path}: {odd} is {found.get(odd, 'absent')}, not {expected.get(odd, 'wanted')}")
+    broken = sorted(name for name, values in stored.items() if not np.isfinite(values).all())
+    if broken:
+        raise CheckpointError(f"{path}: {broken[0]} is not finite; restore it from a copy or train again")
     ordered = [jax.numpy.asarray(stored[_weight_name(key)]) for key, _ in leaves]
     nnx.update(model, jax.tree_util.tree_unflatten(structure, ordered))

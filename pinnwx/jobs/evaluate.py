@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
 from pinnwx.files import check_writable
@@ -50,10 +48,11 @@ def evaluate(
     predictor = Predictor(trained, leads)
     scores = score_hindcasts(
         archive,
-        lambda rows: predictor(archive.fields[rows], archive.times[rows]),
+        lambda rows: predictor.from_archive(archive, archive.times[rows]),
         trained.climatology,
         initial_times_between(archive, start, end),
         leads,
+        inputs=predictor.input_offsets,
         progress=progress,
         run=trained.config.name,
     )
@@ -69,9 +68,3 @@ def matching_archive(trained: Trained, data: Sequence[str | Path] | str | Path) 
         data, config.data.fields, grid=trained.grid, variables=config.variable_table(), levels=config.data.levels
     )
     return Archive.from_dataset(dataset, config.data.fields)
-
-
-def index_of(archive: Archive, time: np.datetime64) -> int | None:
-    """Where a time stands in the archive."""
-    rows = np.flatnonzero(archive.times == time)
-    return int(rows[0]) if rows.size else None

@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 
 from pinnwx.data.calendar import format_time, parse_time
-from pinnwx.errors import UnavailableError, UsageError
+from pinnwx.errors import UsageError
 from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import forecast_dataset, write_forecast
 from pinnwx.forecasting.predictor import Predictor, check_finite
-from pinnwx.jobs.evaluate import index_of, matching_archive
+from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
 
@@ -46,18 +46,13 @@ def forecast(
     leads = tuple(step * k for k in range(1, int(hours / step + 1e-6) + 1))
     archive = matching_archive(trained, data)
     when = archive.times[-1] if init == "latest" else parse_time(init)
-    row = index_of(archive, when)
-    if row is None:
-        raise UnavailableError(
-            f"no analysis at {format_time(when)}; the data hold {format_time(archive.times[0])} to "
-            f"{format_time(archive.times[-1])} every {archive.step_hours:g} h"
-        )
-    fields = Predictor(trained, leads)(archive.fields[row : row + 1], archive.times[row : row + 1])[0]
+    predictor = Predictor(trained, leads)
+    fields = predictor.from_archive(archive, np.array([when]))[0]
     check_finite(fields, leads, trained)
     provenance = {
         "model": trained.config.name,
         "model_sha256": trained.manifest["files"]["weights.safetensors"],
-        "data_sha256": archive.select(format_time(when), format_time(when)).digest(),
+        "data_sha256": archive.select(format_time(when + predictor.input_offsets[0]), format_time(when)).digest(),
         "config": trained.config_text,
         "versions": trained.manifest["versions"],
     }

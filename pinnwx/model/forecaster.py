@@ -5,8 +5,10 @@ Over one coupling interval
     X(t + dt) = X + gate * transport(X; v, kappa) + S,    v = v_physics(X) + v_network(X)
 
 `transport` is the diffrax solution of the named terms (`physics.transport`); gate in (0, 2) and source S are fields
-from the closure network, which sees X and the transport increment. A conserved field has gate 1 and no source.
-Physics alone and network alone are the same model with the other part switched off.
+from the closure network, which sees X, its change over the interval before (where `input_times` is 2) and the
+transport increment; its output is freed of the waves that only the narrow cells near the poles can hold. A
+conserved field has gate 1 and no source. Physics alone and network alone are the same model with the other part
+switched off.
 """
 
 from __future__ import annotations
@@ -26,9 +28,11 @@ from pinnwx.model.closure import ClosureNetwork
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.model.velocity import on_faces, physical_winds
-from pinnwx.physics.transport import TransportSolver
+from pinnwx.operators.polar import polar_filter
+from pinnwx.physics.transport import SMALLEST_SPACING, TransportSolver
 
 Fields = Float[Array, "batch field lat lon"]
+Analyses = Float[Array, "batch input field lat lon"]
 Time = Float[Array, "batch 5"]
 
 
@@ -36,8 +40,10 @@ Time = Float[Array, "batch 5"]
 class Forecaster(Protocol):
     """What rollout and training need of a model: how a forecast starts, advances, and is read."""
 
-    def start(self, fields: Fields, time: Time) -> Any:
-        """The carried state of a forecast that begins at this analysis."""
+    input_times: int  # analyses that a forecast starts from
+
+    def start(self, analyses: Analyses, time: Time) -> Any:
+        """The carried state of a forecast that begins at the last of these analyses, one step apart."""
         ...
 
     def advance(self, carry: Any, time: Time) -> Any:
@@ -50,10 +56,10 @@ class Forecaster(Protocol):
 
 
 class TransportForecaster(nnx.Module):
-    """Physics and closure in one step; the carried state is the fields themselves."""
+    """Physics and closure in one step; the carried state is the fields at the last `input_times` times."""
 
     def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs):
-        self.inputs = inputs
+        self.inputs, self.input_times = inputs, settings.input_times
         physics, closure = settings.physics, settings.closure
         names, equations = inputs.names, physics.transport
         self.carried = tuple(names.index(equation.field) for equation in equations)
@@ -65,15 +71,16 @@ class TransportForecaster(nnx.Module):
         self.gated = tuple(e.gated and not e.conserved for e in equations)
         self.learned_wind = tuple(i for i, e in enumerate(equations) if e.learned_wind)
         self.maximum_learned_wind = closure.maximum_learned_wind
+        seen = inputs.signs + inputs.change_signs(self.input_times)
         network = partial(ClosureNetwork, coarsen=closure.coarsen, rngs=rngs)
         self.wind_network = (
-            network(inputs.grid, 2 * len(self.learned_wind), inputs.signs, width=closure.learned_wind_width, blocks=1)
+            network(inputs.grid, 2 * len(self.learned_wind), seen, width=closure.learned_wind_width, blocks=1)
             if self.learned_wind
             else None
         )
         carried_signs = tuple(inputs.field_signs[i] for i in self.carried) + (-1.0,) * (2 * len(self.carried))
         outputs = len(names) + len(equations)
-        signs = inputs.signs + carried_signs
+        signs = seen + carried_signs
         self.closure = (
             network(inputs.grid, outputs, signs, width=closure.width, blocks=closure.blocks)
             if closure.enabled
@@ -97,15 +104,18 @@ class TransportForecaster(nnx.Module):
         learned = jnp.moveaxis(learned.reshape(*learned.shape[:-1], -1, 2), -2, -4)
         return winds.at[..., np.array(self.learned_wind), :, :, :].add(learned)
 
-    def start(self, fields: Fields, time: Time) -> Fields:  # noqa: ARG002
-        return fields
+    def start(self, analyses: Analyses, time: Time) -> Analyses:  # noqa: ARG002
+        return analyses
 
-    def observe(self, carry: Fields, time: Time) -> Fields:  # noqa: ARG002
-        return carry
+    def observe(self, carry: Analyses, time: Time) -> Fields:  # noqa: ARG002
+        return carry[:, -1]
 
-    def advance(self, carry: Fields, time: Time) -> Fields:
-        fields, carried = carry, np.array(self.carried, dtype=int)
-        features = self.inputs(fields, time)
+    def advance(self, carry: Analyses, time: Time) -> Analyses:
+        features = jnp.concatenate([self.inputs(carry[:, -1], time), self.inputs.changes(carry)], axis=-1)
+        return jnp.concatenate([carry[:, 1:], self._step(carry[:, -1], features)[:, None]], axis=1)
+
+    def _step(self, fields: Fields, features: Float[Array, "batch lat lon feature"]) -> Fields:
+        carried = np.array(self.carried, dtype=int)
         if not self.carried:
             return fields + self._sources(features)[0]
         winds = self.winds(fields, features)
@@ -121,11 +131,11 @@ class TransportForecaster(nnx.Module):
 
     def _sources(self, features: Float[Array, "batch lat lon feature"]) -> tuple[Array, Array]:
         """The source S of each field over the interval and the gate of each carried one, 1 where it has none."""
-        gated = np.array(self.gated)[:, None, None]
+        grid, gated = self.inputs.grid, np.array(self.gated)[:, None, None]
         gate = jnp.zeros((0, 1, 1)) if self.gate is None else self.gate[...]
         if self.closure is None:
             return jnp.zeros(()), jnp.where(gated, 2 * jax.nn.sigmoid(gate), 1.0)
-        output = channels_first(self.closure(features))
+        output = polar_filter(channels_first(self.closure(features)), grid, SMALLEST_SPACING * grid.meridional_spacing)
         count = len(self.inputs.names)
         gate = jnp.where(gated, 2 * jax.nn.sigmoid(gate + output[:, count:]), 1.0)
         return self.inputs.increment_std[...] * output[:, :count], gate

@@ -89,6 +89,15 @@ class Inputs(nnx.Module):
         stacked = [channels_last(part) for part in parts]
         return jnp.concatenate([*stacked, sun_and_season(time, self.grid), maps], axis=-1)
 
+    def changes(self, analyses: Float[Array, "batch input field lat lon"]) -> Float[Array, "batch lat lon feature"]:
+        """What changed from each analysis to the next, in units of the usual change: shows where weather is going."""
+        steps = jnp.diff(analyses, axis=-4) / self.increment_std[...]
+        return channels_last(steps.reshape(*steps.shape[:-4], -1, *steps.shape[-2:]))
+
+    def change_signs(self, input_times: int) -> tuple[float, ...]:
+        """The factor of each feature of `changes` across a pole."""
+        return self.field_signs * (input_times - 1)
+
 
 def _standardised(values: np.ndarray) -> np.ndarray:
     spread = values.std()

@@ -10,13 +10,14 @@ from pinnwx.model.forecaster import Forecaster
 
 def rollout(
     model: Forecaster,
-    fields: Float[Array, "batch field lat lon"],
+    analyses: Float[Array, "batch input field lat lon"],
     times: Float[Array, "steps batch 5"],
     *,
     remember: bool = True,
 ) -> Float[Array, "steps batch field lat lon"]:
     """The forecasts after 1, 2, ... steps; `times` describes the middle of each step.
 
+    `analyses` are as many as the model looks at (`model.input_times`), a step apart, the latest last.
     With `remember=False` the backward pass computes each step anew instead of storing it: memory grows with the
     fields, not with the network.
     """
@@ -25,4 +26,4 @@ def rollout(
         carry = model.advance(carry, time)
         return carry, model.observe(carry, time)
 
-    return jax.lax.scan(step if remember else jax.checkpoint(step), model.start(fields, times[0]), times)[1]
+    return jax.lax.scan(step if remember else jax.checkpoint(step), model.start(analyses, times[0]), times)[1]

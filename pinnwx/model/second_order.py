@@ -4,8 +4,8 @@
 
 after Verma, Heinonen and Garg, "ClimODE" (ICLR 2024), equations 1 to 6, without the Gaussian spread. Other than in
 the published code: the divergence has the sphere's metric and closed poles, the fields are scaled with training
-data only, season and hour come from real datetimes, the first velocity is predicted in one pass of a network instead of
-being fitted to each sample, and the velocity is bounded.
+data only, season and hour come from real datetimes, the first velocity is predicted from the first analyses in one
+pass of a network instead of being fitted to each sample, and the velocity is bounded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pinnwx.config import ModelSettings
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.model.closure import ClosureNetwork
 from pinnwx.model.features import channels_first, channels_last
-from pinnwx.model.forecaster import Fields, Time
+from pinnwx.model.forecaster import Analyses, Fields, Time
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.operators.advection import face_velocity, flux_divergence
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
@@ -44,7 +44,7 @@ class SecondOrderForecaster(nnx.Module):
     """See the module; the network is evaluated in every sub-step, as published."""
 
     def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs):
-        self.inputs, self.settings = inputs, settings
+        self.inputs, self.settings, self.input_times = inputs, settings, settings.input_times
         self.interval = settings.step_hours * SECONDS_PER_HOUR
         self.groups = zonal_groups(inputs.grid, SMALLEST_SPACING * inputs.grid.meridional_spacing)
         count, closure = len(inputs.names), settings.closure
@@ -53,12 +53,14 @@ class SecondOrderForecaster(nnx.Module):
             size = {"width": closure.width, "blocks": blocks, "coarsen": closure.coarsen}
             return ClosureNetwork(inputs.grid, outputs, signs, **size, rngs=rngs)
 
-        self.first_velocity = network(inputs.signs, 2 * count, 1)
+        self.first_velocity = network(inputs.signs + inputs.change_signs(self.input_times), 2 * count, 1)
         self.acceleration = network(inputs.signs + (-1.0,) * (2 * count), 2 * count, closure.blocks)
         self.emission = network(inputs.signs, count, 1)
 
-    def start(self, fields: Fields, time: Time) -> FieldsAndVelocity:
-        velocity = channels_first(self.first_velocity(self.inputs(fields, time))) * TYPICAL_WIND
+    def start(self, analyses: Analyses, time: Time) -> FieldsAndVelocity:
+        fields = analyses[:, -1]
+        seen = jnp.concatenate([self.inputs(fields, time), self.inputs.changes(analyses)], axis=-1)
+        velocity = channels_first(self.first_velocity(seen)) * TYPICAL_WIND
         return FieldsAndVelocity(self.inputs.standardised(fields) / _SPAN + 0.5, velocity)
 
     def observe(self, carry: FieldsAndVelocity, time: Time) -> Fields:

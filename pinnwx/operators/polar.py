@@ -81,3 +81,29 @@ def between_groups(grid: Grid, groups: tuple[int, ...]) -> np.ndarray:
 def close_group_faces(velocity: FaceVector, grid: Grid, groups: tuple[int, ...]) -> FaceVector:
     """Face velocities with those between members of one group set to zero: they move nothing out of the group."""
     return FaceVector(jnp.where(between_groups(grid, groups), velocity.east, 0), velocity.north)
+
+
+def polar_filter_response(grid: Grid, resolved_spacing: float) -> Float[np.ndarray, "lat wavenumber"]:
+    """The factor of each row's zonal wavenumber m: min(1, (dx / resolved_spacing) / sin(m dlon / 2)), 1 for m = 0.
+
+    Rows whose cells are as wide as `resolved_spacing` [m] keep everything; towards the poles, waves that are shorter
+    than the grid resolves elsewhere are damped (Arakawa and Lamb 1977).
+    """
+    columns = grid.shape[1]
+    sine = np.sin(np.pi * np.arange(columns // 2 + 1) / columns)
+    width = np.asarray(grid.zonal_spacing)[:, None] / resolved_spacing
+    return np.where(sine > 0, np.minimum(1.0, width / np.maximum(sine, 1e-12)), 1.0)
+
+
+def polar_filter(
+    field: Float[Array, "*batch lat lon"], grid: Grid, resolved_spacing: float
+) -> Float[Array, "*batch lat lon"]:
+    """The field without the short waves that only the narrow cells near the poles can hold.
+
+    Linear, self-adjoint, keeps the sum of each row, and commutes with a shift in longitude. A regional grid is left
+    as it is.
+    """
+    if not grid.is_periodic:
+        return field
+    response = jnp.asarray(polar_filter_response(grid, resolved_spacing), field.dtype)
+    return jnp.fft.irfft(jnp.fft.rfft(field) * response, n=grid.shape[1])

@@ -11,6 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from pinnwx.errors import CheckpointError
+from pinnwx.files import write_text
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # orbax reports every file it touches
 
@@ -23,7 +24,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path):
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
-        self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
+        self._folder = folder.resolve()
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def save(self, update: int, state: Any, notes: dict[str, Any]) -> None:
         """Stores the state after `update` updates; returns when it is safe on disk."""
@@ -31,6 +33,9 @@ class Checkpoints:
         saved = ocp.args.Composite(state=ocp.args.StandardSave(leaves), notes=ocp.args.JsonSave(notes))
         self._manager.save(update, args=saved, force=True)
         self._manager.wait_until_finished()
+        # orbax marks a complete checkpoint with a file that names its absolute path; a run folder may be moved.
+        for marker in self._folder.joinpath(str(update)).rglob("commit_success.txt"):
+            write_text(marker, "")
 
     def latest(self) -> int | None:
         """The number of updates behind the newest checkpoint."""
@@ -40,20 +45,24 @@ class Checkpoints:
         """The newest state, in the structure of `like`, and its notes.
 
         Raises:
-            CheckpointError: there is none, or it belongs to another model or optimiser.
+            CheckpointError: there is none, it is damaged, or it belongs to another model or optimiser.
         """
         newest = self.latest()
         if newest is None:
             raise CheckpointError("no training state to resume from; train without --resume")
         leaves, structure = jax.tree.flatten(like)
-        abstract = {f"{i:05d}": jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for i, leaf in enumerate(leaves)}
-        wanted = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), notes=ocp.args.JsonRestore())
+        wanted = ocp.args.Composite(state=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore())
         try:
             found = self._manager.restore(newest, args=wanted)
-        except (ValueError, KeyError, FileNotFoundError) as error:
-            reason = str(error).splitlines()[0]
-            raise CheckpointError(f"the training state does not fit this config: {reason}; train afresh") from None
-        return jax.tree.unflatten(structure, [found["state"][key] for key in sorted(abstract)]), found["notes"]
+        except (ValueError, KeyError, OSError) as error:
+            raise CheckpointError(
+                f"the training state is damaged: {str(error).splitlines()[0]}; train afresh"
+            ) from None
+        stored = [found["state"][key] for key in sorted(found["state"])]
+        shapes, expected = ([(leaf.shape, str(leaf.dtype)) for leaf in each] for each in (stored, leaves))
+        if shapes != expected:
+            raise CheckpointError("the training state does not fit this config; train afresh")
+        return jax.tree.unflatten(structure, [jax.numpy.asarray(leaf) for leaf in stored]), found["notes"]
 
     def close(self) -> None:
         self._manager.close()

@@ -18,6 +18,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import time_features
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import DataError, StabilityError
+from pinnwx.files import write_text
 from pinnwx.model.forecaster import Forecaster
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.schedule import Plan, plan_updates, updates_within
@@ -77,6 +78,7 @@ class Training:
         try:
             if resume:
                 state, notes = checkpoints.load(state)
+                self._forget_after(int(state.update))
                 self.plan = Plan(tuple(notes["steps"]), tuple(notes["updates"]))
             else:
                 self.plan = self._make_plan(state)
@@ -87,10 +89,12 @@ class Training:
             checkpoints.close()
 
     def _windows(self, steps: int) -> np.ndarray:
-        windows = window_indices(self.archive.times, self.config.model.step_hours, steps)
+        model = self.config.model
+        analyses = model.input_times + steps
+        windows = window_indices(self.archive.times, model.step_hours, analyses - 1)
         if not len(windows):
             raise DataError(
-                f"the training time holds no {steps + 1} analyses in a row {self.config.model.step_hours:g} h apart; "
+                f"the training time holds no {analyses} analyses in a row {model.step_hours:g} h apart; "
                 f"its {len(self.archive.times)} analyses are {self.archive.step_hours:g} h apart"
             )
         return windows
@@ -161,6 +165,13 @@ class Training:
                 if stopping:
                     break
         return state
+
+    def _forget_after(self, update: int) -> None:
+        """Drops from the log what was done after the checkpoint, for it will be done again."""
+        path = self.folder / "metrics.jsonl"
+        if path.is_file():
+            done = path.read_text(encoding="utf-8").splitlines(keepends=True)[:update]
+            write_text(path, "".join(done))
 
     def _log(self, log: TextIO, reports: list[dict[str, float]], done: int, steps: int, seconds: float) -> None:
         for update, numbers in enumerate(reports, start=done - len(reports) + 1):

@@ -73,10 +73,10 @@ def rollout_loss(
     A step's error is divided by its number, because errors of a rollout grow about as fast: so a long rollout does
     not forget its first step.
     """
-    batch = source.fields[windows]
-    times = jnp.moveaxis(source.time[windows[:, :-1]], 0, 1)
-    forecasts = rollout(model, batch[:, 0], times)
-    truth = jnp.moveaxis(batch[:, 1:], 1, 0)
+    batch, inputs = source.fields[windows], model.input_times
+    times = jnp.moveaxis(source.time[windows[:, inputs - 1 : -1]], 0, 1)
+    forecasts = rollout(model, batch[:, :inputs], times)
+    truth = jnp.moveaxis(batch[:, inputs:], 1, 0)
     errors = weighted_square_error(forecasts, truth, scale, area).mean(axis=(1, 2))
     weights = 1.0 / jnp.arange(1, errors.shape[0] + 1)
     return jnp.sum(weights * errors) / jnp.sum(weights)
@@ -87,7 +87,7 @@ def make_update(
 ) -> Callable[[TrainingState, Int[Array, "batch times"], Source, Any], tuple[TrainingState, Progress]]:
     """The jitted `update(state, windows, source, total)`: one optimiser update on one batch of windows.
 
-    `windows` are indices into the archive, one row of steps + 1 for each member of the batch.
+    `windows` are indices into the archive, one row of input times + steps for each member of the batch.
 
     `total` is the planned number of updates (an argument, so that planning does not recompile). An update whose
     loss or gradient is not finite changes nothing but the count of skipped ones.

@@ -12,7 +12,7 @@ from jaxtyping import Int, Shaped
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
 from pinnwx.verification.baselines import Climatology, climatology_at, persistence
-from pinnwx.verification.pairing import Pairs, lead_deltas, pair_by_time, time_mean
+from pinnwx.verification.pairing import NO_HISTORY, Pairs, lead_deltas, pair_by_time, time_mean
 from pinnwx.verification.results import Scores
 from pinnwx.verification.scores import ScoreAccumulator
 from pinnwx.verification.significance import BlockBootstrap
@@ -35,14 +35,15 @@ def score_hindcasts(
     lead_hours: Sequence[float | int],
     *,
     batch_size: int = 16,
+    inputs: Shaped[np.ndarray, " input"] = NO_HISTORY,
     bootstrap: BlockBootstrap = BlockBootstrap(),  # noqa: B008
     progress: Callable[[int, int], None] | None = None,
     run: str | None = None,
 ) -> Scores:
     """Scores of a model, persistence and climatology on the same pairs.
 
-    Initial times without an analysis and pairs without truth are skipped and counted. Fields are held for one batch
-    at a time; every batch has the same size, so that a compiled rollout is compiled once.
+    Initial times without the analyses they need and pairs without truth are skipped and counted. Fields are held for
+    one batch at a time; every batch has the same size, so that a compiled rollout is compiled once.
 
     Args:
         archive: analyses, which are initial states and truth alike.
@@ -51,6 +52,7 @@ def score_hindcasts(
         initial_times: `datetime64`, each counted once.
         lead_hours: of the forecasts that `rollout` returns, in that order.
         batch_size: initial times in one call of `rollout`, at most.
+        inputs: the analyses that a forecast starts from, as `timedelta64` from its initial time.
         bootstrap: how confidence bounds are drawn.
         progress: called after each batch with the initial times done and their number.
         run: the name of the run, for the result.
@@ -59,7 +61,7 @@ def score_hindcasts(
         UnavailableError: there is nothing to score.
         StabilityError: a forecast is not finite; names its initial time, lead and field.
     """
-    pairs = pair_by_time(archive, initial_times, lead_hours)
+    pairs = pair_by_time(archive, initial_times, lead_hours, inputs=inputs)
     return score_pairs(
         archive, rollout, climatology, pairs, batch_size=batch_size, bootstrap=bootstrap, progress=progress, run=run
     )

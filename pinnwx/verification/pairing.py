@@ -10,7 +10,10 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, period_bounds
+from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
+
+NO_HISTORY = np.zeros(1, "timedelta64[ns]")  # a forecast that starts from the analysis of its initial time alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +28,6 @@ class Pairs:
     init_indices: Int[np.ndarray, " init"]
     truth_indices: Int[np.ndarray, "init lead"]
     skipped: dict[str, int]
-
-
-def match_times(times: Shaped[np.ndarray, " time"], wanted: Shaped[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
-    """Index of each wanted instant in sorted `times`, -1 where it is not there."""
-    if not len(times):
-        return np.full(wanted.shape, -1)
-    place = np.searchsorted(times, wanted).clip(max=len(times) - 1)
-    return np.where(times[place] == wanted, place, -1)
 
 
 def lead_deltas(lead_hours: Sequence[float | int]) -> Shaped[np.ndarray, " lead"]:
@@ -58,6 +53,7 @@ def pair_by_time(
     initial_times: Shaped[np.ndarray, " init"],
     lead_hours: Sequence[float | int],
     available: Bool[np.ndarray, "init lead"] | None = None,
+    inputs: Shaped[np.ndarray, " input"] = NO_HISTORY,
 ) -> Pairs:
     """Pairs of distinct initial times with their truths.
 
@@ -66,6 +62,7 @@ def pair_by_time(
         initial_times: `datetime64`; each counts once.
         lead_hours: of the forecasts.
         available: which leads each forecast reaches, where they differ.
+        inputs: the analyses that a forecast starts from, as `timedelta64` from its initial time.
 
     Raises:
         UsageError: no leads, or a lead that is negative or stands twice.
@@ -77,7 +74,7 @@ def pair_by_time(
     initial_times, order = np.unique(initial_times.astype("datetime64[ns]"), return_index=True)
     reached = np.ones((len(order), len(leads)), bool) if available is None else available[order]
     found = match_times(archive.times, initial_times)
-    held = found >= 0
+    held = (match_times(archive.times, initial_times[:, None] + inputs) >= 0).all(axis=1)
     reached = reached[held]
     truth = np.where(reached, match_times(archive.times, initial_times[held, None] + lead_deltas(leads)), -1)
     verified = (truth >= 0).any(axis=1)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinnwx.data.windows import window_indices
+from pinnwx.data.windows import match_times, window_indices
 from pinnwx.errors import UsageError
 
 
@@ -44,3 +44,12 @@ def test_nonsense_is_refused():
         window_indices(hours([0]), 0, 1)
     with pytest.raises(UsageError, match="stands twice"):
         window_indices(hours([0, 6, 6]), 6, 1)
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(0, 200), min_size=1), st.lists(st.integers(-50, 250), min_size=1))
+def test_match_times_finds_what_is_there(held, wanted):
+    times = hours(sorted(held))
+    for hour, index in zip(wanted, match_times(times, hours(wanted)), strict=True):
+        assert (index >= 0) == (hour in held)
+        assert index < 0 or times[index] == hours(hour)

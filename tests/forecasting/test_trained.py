@@ -53,7 +53,7 @@ def test_round_trip_forecasts_the_same_bits(trained, original):
     loaded = load_trained(original)
     archive = wave_archive(60)
     rows = np.arange(3)
-    forecasts = [Predictor(each, [6, 12])(archive.fields[rows], archive.times[rows]) for each in (trained, loaded)]
+    forecasts = [Predictor(each, [6, 12]).from_archive(archive, archive.times[rows]) for each in (trained, loaded)]
     assert np.std(forecasts[0] - archive.fields[rows][:, None]) > 0.1
     assert forecasts[0].tobytes() == forecasts[1].tobytes()
 

@@ -35,7 +35,12 @@ def compiled(name: str, options: str, tracer: dict):
     model = forecaster(made, Grid.parse(name))
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     times = step_features(STEPS, 2)
-    return model, jax.jit(lambda parameters, fields: rollout(nnx.merge(graph, parameters, fixed), fields, times))
+
+    @jax.jit
+    def run(parameters, fields):
+        return rollout(nnx.merge(graph, parameters, fixed), fields[:, None], times)
+
+    return model, run
 
 
 @pytest.mark.slow

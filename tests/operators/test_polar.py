@@ -6,7 +6,14 @@ from exact.sphere import integral
 
 from pinnwx.errors import GridError
 from pinnwx.grid import Grid
-from pinnwx.operators.polar import between_groups, cap_groups, close_group_faces, zonal_group_mean, zonal_groups
+from pinnwx.operators.polar import (
+    between_groups,
+    cap_groups,
+    close_group_faces,
+    polar_filter,
+    zonal_group_mean,
+    zonal_groups,
+)
 from pinnwx.operators.stencils import FaceVector
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -62,3 +69,30 @@ def test_faces_within_a_group_are_closed():
 def test_groups_that_do_not_divide_are_refused():
     with pytest.raises(GridError, match="zonal_groups"):
         zonal_group_mean(jnp.zeros((4, 8)), Grid.parse("45deg"), (3, 1, 1, 1))
+
+
+def test_the_polar_filter_damps_only_what_is_shorter_than_the_resolved_spacing(globe):
+    columns, resolved = globe.shape[1], 0.5 * globe.meridional_spacing
+    angle = 2 * np.pi * np.arange(columns) / columns
+    for number in range(columns // 2 + 1):
+        wave = jnp.broadcast_to(np.cos(number * angle), globe.shape)
+        kept = np.asarray(polar_filter(wave, globe, resolved))[:, 0]
+        # The distance over which the wave changes most, in cells of the row: resolved ones pass.
+        reach = np.asarray(globe.zonal_spacing) / max(np.sin(number * np.pi / columns), 1e-12)
+        passes = (reach >= resolved) | (number == 0)
+        np.testing.assert_allclose(kept[passes], 1.0, rtol=1e-12)
+        np.testing.assert_allclose(kept[~passes], (reach / resolved)[~passes], rtol=1e-9, atol=1e-12)
+
+
+def test_the_polar_filter_is_self_adjoint_keeps_row_sums_and_commutes_with_a_shift(globe, random):
+    def smooth(field):
+        return polar_filter(field, globe, 0.5 * globe.meridional_spacing)
+
+    a, b = (jnp.asarray(random.normal(size=globe.shape)) for _ in range(2))
+    np.testing.assert_allclose((smooth(a) * b).sum(), (a * smooth(b)).sum(), rtol=1e-11)
+    np.testing.assert_allclose(smooth(a).sum(-1), a.sum(-1), atol=1e-12)
+    np.testing.assert_allclose(smooth(jnp.roll(a, 3, -1)), jnp.roll(smooth(a), 3, -1), atol=1e-13)
+    assert np.abs(smooth(a) - a).max() > 0.1
+    regional = box(5, 6)
+    field = a[:5, :6]
+    assert polar_filter(field, regional, 1e9) is field

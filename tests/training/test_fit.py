@@ -22,7 +22,7 @@ ARCHIVE = wave_archive(60)
 
 
 def training(folder, body="updates = 8", **options) -> Training:
-    settings = config(training=f"batch_size = 8\n{body}")
+    settings = config(training=f"batch_size = 8\n{body}", model=options.pop("model", ""))
     archive = options.pop("archive", ARCHIVE)
     trained = untrained(settings, "", archive)
     folder.mkdir(exist_ok=True)
@@ -167,6 +167,13 @@ def test_windows_do_not_span_gaps(tmp_path, fake):
     assert (np.diff(starts) == np.timedelta64(6, "h")).all()
 
 
+def test_windows_begin_with_the_analyses_the_model_looks_at(tmp_path, fake):
+    training(tmp_path, model="input_times = 2", body="updates = 4").run()
+    assert {windows.shape for windows in fake.windows} == {(8, 3)}
+    with pytest.raises(DataError, match="no 3 analyses in a row"):
+        training(tmp_path, model="input_times = 2", archive=wave_archive(2)).run()
+
+
 def test_too_short_a_training_time_is_refused(tmp_path, fake):
     with pytest.raises(DataError, match=r"no 13 analyses in a row 6 h apart; its 10 analyses are 6 h apart"):
         training(tmp_path, "curriculum = [{ steps = 12, share = 1.0 }]", archive=wave_archive(10)).run()
@@ -253,7 +260,7 @@ def test_what_is_learned_beats_persistence_on_later_days(learned):
     nnx.update(trained.model, nnx.state(learned[1].model, nnx.Param))
     later = wave_archive(80)
     start = np.arange(62, 74)
-    forecasts = Predictor(trained, [6.0, 24.0])(later.fields[start], later.times[start])
+    forecasts = Predictor(trained, [6.0, 24.0]).from_archive(later, later.times[start])
     for lead, steps in enumerate((1, 4)):
         truth = later.fields[start + steps]
         area = later.grid.area_weights

@@ -6,14 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pinnwx.data.archive import Archive
 from pinnwx.errors import DataError, MissingInputError, OutputError, StabilityError, UnavailableError, UsageError
 from pinnwx.grid import Grid
 from pinnwx.verification.evaluate import score_hindcasts
-from pinnwx.verification.pairing import initial_times_between, match_times, pair_by_time, time_mean
+from pinnwx.verification.pairing import initial_times_between, pair_by_time, time_mean
 from pinnwx.verification.results import COLUMNS, Scores
 from pinnwx.verification.significance import BlockBootstrap
 
@@ -126,18 +124,6 @@ def test_the_test_mean_is_of_the_scored_valid_times(archive):
     indices = np.array([3, 7, 8])
     expected = archive.fields[indices].astype(np.float64).mean(axis=0)
     np.testing.assert_allclose(time_mean(archive, indices), expected, rtol=1e-14)
-
-
-@settings(deadline=None)
-@given(st.sets(st.integers(0, 200), min_size=1), st.lists(st.integers(-50, 250), min_size=1))
-def test_match_times_finds_what_is_there(held, wanted):
-    start = np.datetime64("2026-01-01", "ns")
-    instants = lambda hours: start + np.array(hours, dtype="timedelta64[h]")  # noqa: E731
-    times = instants(sorted(held))
-    found = match_times(times, instants(wanted))
-    for hour, index in zip(wanted, found, strict=True):
-        assert (index >= 0) == (hour in held)
-        assert index < 0 or times[index] == instants([hour])[0]
 
 
 @pytest.mark.parametrize(
