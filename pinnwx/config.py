@@ -175,6 +175,7 @@ class TrainingSettings(_Settings):
 
     batch_size: PositiveInt = 16
     learning_rate: PositiveFloat = 1e-3
+    mirror: bool = False
     weight_decay: NonNegativeFloat = 1e-2
     clip_norm: PositiveFloat = 1.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995

@@ -35,6 +35,7 @@ class Case:
     end: str
     leads: tuple[int, ...]
     names: tuple[str, ...]
+    picture: str | None = None  # initial time of the first experiment's forecast that is drawn
 
 
 CASES = (
@@ -45,6 +46,7 @@ CASES = (
         "2026-02-11",
         (6, 12, 24, 48, 72),
         ("era5_hybrid", "era5_neural", "era5_climode", "era5_physics"),
+        picture="2026-02-09T00:00",
     ),
     Case(
         "ERA-Interim Europe, 1.5 degrees, daily, trained on 2000 to 2006, scored on 2007 and 2008",
@@ -72,12 +74,25 @@ def run(case: Case, name: str, minutes: float, data: Path, runs: Path) -> None:
         evaluate = [*pinnwx, "evaluate", "--run", folder, "--data", archive, "--start", case.start, "--end", case.end]
         evaluate += ["--leads", leads, "--json", scores, "--force"]
         subprocess.run(list(map(str, evaluate)), check=True, env=environment)
+        if case.picture and name == case.names[0]:
+            draw(case, folder, archive, [*pinnwx], environment)
     live = (folder / "live").read_text().strip()
     manifest = json.loads((folder / "versions" / live / "manifest.json").read_text())
     stored = json.loads(scores.read_text())
     kept = ("seed", "updates", "parameters", "trained_on", "versions")
     stored["training"] = {"minutes": minutes, "seconds": round(seconds, 1)} | {key: manifest[key] for key in kept}
     scores.write_text(json.dumps(stored, indent=1) + "\n")
+
+
+def draw(case: Case, folder: Path, archive: Path, pinnwx: list, environment: dict) -> None:
+    """A forecast of three days beside what happened, and the growth of the error."""
+    pictures, scores = RESULTS / f"{folder.name}.png", RESULTS / f"{folder.name}.json"
+    made = folder / "forecast.nc"
+    forecast = ["forecast", "--run", folder, "--data", archive, "--init", case.picture, "--hours", 72, "--out", made]
+    maps = ["plot", made, "--data", archive, "--leads", "24,72", "--out", pictures]
+    curves = ["plot", scores, "--out", pictures.with_name(f"{folder.name}_scores.png")]
+    for verb in (forecast, maps, curves):
+        subprocess.run(list(map(str, [*pinnwx, *verb, "--force"])), check=True, env=environment)
 
 
 def table(case: Case) -> str:

@@ -16,11 +16,12 @@ from pinnwx.data.calendar import format_time, period_bounds
 from pinnwx.data.open import open_data
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.files import write_text
-from pinnwx.forecasting.trained import CONFIG, untrained
+from pinnwx.forecasting.trained import CONFIG, Trained, untrained
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report, Training
+from pinnwx.training.mirror import require_symmetric_rows
 
 SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
 SAVING_SHARE = 0.04  # and for a machine that slows down
@@ -70,15 +71,18 @@ def train(
             if run.is_finished():
                 return run
         archive = training_archive(settings, data)
+        trained = untrained(settings, text, archive)
+        if settings.training.mirror:
+            require_symmetric_rows(archive.grid)
         if not resume:
             run.begin()
         write_text(run.folder / CONFIG, text)
-        _train(run, settings, text, archive, _deadline(settings, minutes, begun), resume, report)
+        _train(run, trained, archive, _deadline(settings, minutes, begun), resume, report)
     return run
 
 
-def _train(run: Run, settings: Config, text: str, archive: Archive, deadline, resume: bool, report) -> None:
-    trained = untrained(settings, text, archive)
+def _train(run: Run, trained: Trained, archive: Archive, deadline, resume: bool, report) -> None:
+    settings = trained.config
     weights = np.array([settings.training.field_weights.get(name, 1.0) for name in archive.names])
     scale = trained.normalisation.increment_std / np.sqrt(weights)
     with Interrupts() as interrupts:

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
 
+PLACE_FEATURES = 4
 TIME_FEATURES = 5  # sine and cosine of the day of year, sine and cosine of the UTC hour, solar declination
 
 

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from pinnwx.grid import Grid
-from pinnwx.model.features import channels_last, place_features, sun_and_season
+from pinnwx.model.features import PLACE_FEATURES, channels_last, place_features, sun_and_season
 from pinnwx.operators.calculus import gradient
 from pinnwx.variables import VARIABLES, Variable, describe
 
 TYPICAL_WIND = 10.0  # m s-1, scales winds for the networks
 _VECTOR_COMPONENTS = ("eastward_wind", "northward_wind")
+_ODD_ACROSS_EQUATOR = ("northward_wind", "atmosphere_relative_vorticity")
 
 
 class Fixed(nnx.Variable):
@@ -52,10 +53,12 @@ class Inputs(nnx.Module):
         self.names, self.grid = tuple(names), grid
         self.std = Fixed(jnp.asarray(scales.std, jnp.float32)[:, None, None])
         self.increment_std = Fixed(jnp.asarray(scales.increment_std, jnp.float32)[:, None, None])
-        vector = np.array([describe(name, variables).standard_name in _VECTOR_COMPONENTS for name in names])
+        standard_names = [describe(name, variables).standard_name for name in names]
+        vector, odd = (np.isin(standard_names, kind) for kind in (_VECTOR_COMPONENTS, _ODD_ACROSS_EQUATOR))
         self.field_signs = tuple(np.where(vector, -1.0, 1.0).tolist())
-        # A wind turns round beyond a pole, its mean would not: so winds are scaled about zero.
-        mean = np.where(vector, 0.0, scales.mean)
+        self.mirror_signs = tuple(np.where(odd, -1.0, 1.0).tolist())
+        # What turns round beyond a pole or across the equator is scaled about zero, for its mean would not turn.
+        mean = np.where(vector | odd, 0.0, scales.mean)
         self.mean = Fixed(jnp.asarray(mean, jnp.float32)[:, None, None])
         departure = (scales.mean_map - mean[:, None, None]) / scales.std[:, None, None]
         maps = [np.moveaxis(departure, 0, -1), place_features(grid)]
@@ -88,6 +91,16 @@ class Inputs(nnx.Module):
         parts = [standard, eastward * length, northward * length]
         stacked = [channels_last(part) for part in parts]
         return jnp.concatenate([*stacked, sun_and_season(time, self.grid), maps], axis=-1)
+
+    def mirror(self, mirrored: Bool[Array, ""]) -> None:
+        """Where `mirrored`, replaces the fixed maps by those of an Earth reflected in the equator.
+
+        Latitude stays what it is: the laws of motion depend on it, and they are the same on the reflected Earth.
+        """
+        signs = jnp.asarray(self.mirror_signs + (1.0,) * (self.maps.shape[-1] - len(self.names)))
+        place = np.zeros(self.maps.shape[-1], bool)
+        place[len(self.names) : len(self.names) + PLACE_FEATURES] = True
+        self.maps = Fixed(jnp.where(mirrored & ~place, signs * self.maps[...][::-1], self.maps[...]))
 
     def changes(self, analyses: Float[Array, "batch input field lat lon"]) -> Float[Array, "batch lat lon feature"]:
         """What changed from each analysis to the next, in units of the usual change: shows where weather is going."""

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from pinnwx.config import TrainingSettings
 from pinnwx.grid import Grid
 from pinnwx.model.forecaster import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.scores import weighted_square_error
+from pinnwx.training.mirror import mirror
 from pinnwx.training.schedule import learning_rate
 
 
@@ -66,7 +67,12 @@ def initial_state(model: Forecaster, settings: TrainingSettings) -> TrainingStat
 
 
 def rollout_loss(
-    model: Any, windows: Int[Array, "batch times"], source: Source, scale: Float[Array, "field 1 1"], area: Array
+    model: Any,
+    windows: Int[Array, "batch times"],
+    source: Source,
+    scale: Float[Array, "field 1 1"],
+    area: Array,
+    mirrored: Bool[Array, ""],
 ) -> Float[Array, ""]:
     """Mean over steps and fields of the area-weighted square error in units of `scale`.
 
@@ -75,6 +81,7 @@ def rollout_loss(
     """
     batch, inputs = source.fields[windows], model.input_times
     times = jnp.moveaxis(source.time[windows[:, inputs - 1 : -1]], 0, 1)
+    batch, times = mirror(model, batch, times, mirrored)
     forecasts = rollout(model, batch[:, :inputs], times)
     truth = jnp.moveaxis(batch[:, inputs:], 1, 0)
     errors = weighted_square_error(forecasts, truth, scale, area).mean(axis=(1, 2))
@@ -90,18 +97,20 @@ def make_update(
     `windows` are indices into the archive, one row of input times + steps for each member of the batch.
 
     `total` is the planned number of updates (an argument, so that planning does not recompile). An update whose
-    loss or gradient is not finite changes nothing but the count of skipped ones.
+    loss or gradient is not finite changes nothing but the count of skipped ones. With `settings.mirror`, every other
+    batch is reflected in the equator.
     """
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     optimise = optimiser(settings)
     area = jnp.asarray(grid.area_weights, jnp.float32)
     unit = jnp.asarray(scale, jnp.float32)
 
-    def loss_of(parameters, windows, source):
-        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area)
+    def loss_of(parameters, windows, source, mirrored):
+        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, mirrored)
 
     def one(state: TrainingState, windows, source, total):
-        loss, gradient = jax.value_and_grad(loss_of)(state.parameters, windows, source)
+        mirrored = (state.update % 2 == 1) if settings.mirror else jnp.array(False)
+        loss, gradient = jax.value_and_grad(loss_of)(state.parameters, windows, source, mirrored)
         norm = optax.global_norm(gradient)
         rate = learning_rate((state.update + 1) / total, settings.learning_rate, settings.warmup_share)
         direction, optimiser_state = optimise.update(gradient, state.optimiser, state.parameters)
