@@ -20,6 +20,7 @@ _HOMES = {
     "train": "pinnwx.jobs.train",
     "verify": "pinnwx.jobs.verify",
     "point": "pinnwx.forecasting.cf",
+    "weatherbench2_view": "pinnwx.forecasting.cf",
     "open_data": "pinnwx.data.open",
     "sample_path": "pinnwx.data.open",
     "load_config": "pinnwx.config",

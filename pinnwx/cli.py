@@ -42,7 +42,7 @@ def _root(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
-    minutes: Annotated[float, typer.Option(help="Wall-clock budget of the training.")] = 3.0,
+    minutes: Annotated[float | None, typer.Option(help="Wall-clock budget of the training; 2.5 if not given.")] = None,
     force: Force = False,
 ) -> None:
     """With no data and no network: train on the embedded sample, forecast, verify, plot, and sum up."""
@@ -56,12 +56,17 @@ def demo(
 
 
 @app.command()
-def check(data: Data, json: Json = None, force: Force = False) -> None:
+def check(
+    data: Data,
+    config: Annotated[Path | None, typer.Option(help="Config whose own variables and levels to know.")] = None,
+    json: Json = None,
+    force: Force = False,
+) -> None:
     """What the files hold after normalising, and every problem found; exit 65 if a forecast would be refused."""
     from pinnwx.jobs.check import check as job
     from pinnwx.terminal import check_tables
 
-    report = job(data, json=json, force=force)
+    report = job(data, config=config, json=json, force=force)
     check_tables(report)
     if not report.ok:
         raise typer.Exit(65)

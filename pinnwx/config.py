@@ -56,7 +56,8 @@ class Period(_Settings):
                 ends.append(datetime.fromisoformat(value))
             except ValueError:
                 raise ValueError(f'"{value}" is not an ISO 8601 time') from None
-        if ends[0].replace(tzinfo=None) > ends[1].replace(tzinfo=None):
+        first, last = (end.replace(tzinfo=None) for end in ends)
+        if first > last and not (len(self.end) <= len("2000-01-01") and first.date() == last.date()):
             raise ValueError(f"starts at {self.start}, after its end {self.end}")
         return self
 
@@ -118,6 +119,8 @@ class Transport(_Settings):
             raise ValueError('a conserved field needs form = "flux" and scheme = "limited"')
         if self.conserved and self.absolute:
             raise ValueError("absolute adds a source, so the field cannot be conserved")
+        if self.absolute and not re.fullmatch(r"vo\d+", self.field):
+            raise ValueError(f"absolute = true is for vorticity (vo850 ...), not for {self.field}")
         return self
 
     @property

@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from pinnwx.errors import OutputError
 
 
@@ -36,6 +38,20 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def writing(folder: str | Path) -> Iterator[None]:
+    """Where a library fails to write into `folder`, whatever it raises for a full disk: one error of ours.
+
+    Raises:
+        OutputError: a write failed.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise OutputError(f"cannot write {folder}: {reason}; free space or choose another place") from error
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes a small text file atomically.
 
@@ -59,6 +75,8 @@ def check_writable(path: str | Path, *, force: bool = False) -> None:
         OutputError: `path` exists and `force` is false, or its folder is missing or not writable.
     """
     path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; give a file name")
     if path.exists() and not force:
         raise OutputError(f"{path} exists; give --force to replace it, or another name")
     folder = path.parent

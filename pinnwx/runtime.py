@@ -10,7 +10,7 @@ _LARGE = 2**31 - 1
 
 
 def prepare() -> None:
-    """Both of the settings below; every job calls it first."""
+    """Both of the settings below; every job that computes calls it first."""
     keep_freed_memory()
     keep_compiled_code()
 
@@ -40,14 +40,14 @@ def keep_compiled_code() -> Path | None:
     """
     import jax
 
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinnwx"
-    folder = os.environ.get("PINNWX_CACHE", str(default))
-    if not folder:
+    folder = os.environ.get("PINNWX_CACHE")
+    if folder == "":
         return None
     try:
+        folder = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinnwx"
         Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # the latter where the user has no home
         return None
-    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     return Path(folder)

@@ -2,7 +2,7 @@
 
     python scripts/results.py                     every experiment below, ten minutes each
     python scripts/results.py era5_hybrid --minutes 4
-    python scripts/results.py --tables            only write the tables anew, from the scores stored
+    python scripts/results.py --tables            only write tables and pictures anew, from the scores and runs stored
 
 Each run is two commands of the package, in processes of their own, on data under PINNWX_DATA. Scores go to
 experiments/results/NAME.json; the tables, to experiments/README.md and README.md between their markers. Compiled code
@@ -23,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
+PINNWX = [sys.executable, "-m", "pinnwx"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Case:
     end: str
     leads: tuple[int, ...]
     names: tuple[str, ...]
-    picture: str | None = None  # initial time of the first experiment's forecast that is drawn
+    picture: tuple[str, str] | None = None  # initial time and variable of the first experiment's forecast to draw
 
 
 CASES = (
@@ -46,7 +47,7 @@ CASES = (
         "2026-02-11",
         (6, 12, 24, 48, 72),
         ("era5_hybrid", "era5_neural", "era5_climode", "era5_physics"),
-        picture="2026-02-09T00:00",
+        picture=("2026-02-09T00:00", "msl"),
     ),
     Case(
         "ERA-Interim Europe, 1.5 degrees, daily, trained on 2000 to 2006, scored on 2007 and 2008",
@@ -65,17 +66,14 @@ def run(case: Case, name: str, minutes: float, data: Path, runs: Path) -> None:
     config, archive = ROOT / "experiments" / f"{name}.toml", data / case.folder
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | {"PINNWX_CACHE": cache}
-        pinnwx = [sys.executable, "-m", "pinnwx"]
         began = time.monotonic()
-        train = [*pinnwx, "train", config, "--data", archive, "--out", folder, "--minutes", str(minutes), "--force"]
+        train = [*PINNWX, "train", config, "--data", archive, "--out", folder, "--minutes", str(minutes), "--force"]
         subprocess.run(list(map(str, train)), check=True, env=environment)
         seconds = time.monotonic() - began
         leads = ",".join(map(str, case.leads))
-        evaluate = [*pinnwx, "evaluate", "--run", folder, "--data", archive, "--start", case.start, "--end", case.end]
+        evaluate = [*PINNWX, "evaluate", "--run", folder, "--data", archive, "--start", case.start, "--end", case.end]
         evaluate += ["--leads", leads, "--json", scores, "--force"]
         subprocess.run(list(map(str, evaluate)), check=True, env=environment)
-        if case.picture and name == case.names[0]:
-            draw(case, folder, archive, [*pinnwx], environment)
     live = (folder / "live").read_text().strip()
     manifest = json.loads((folder / "versions" / live / "manifest.json").read_text())
     stored = json.loads(scores.read_text())
@@ -84,15 +82,17 @@ def run(case: Case, name: str, minutes: float, data: Path, runs: Path) -> None:
     scores.write_text(json.dumps(stored, indent=1) + "\n")
 
 
-def draw(case: Case, folder: Path, archive: Path, pinnwx: list, environment: dict) -> None:
-    """A forecast of three days beside what happened, and the growth of the error."""
-    pictures, scores = RESULTS / f"{folder.name}.png", RESULTS / f"{folder.name}.json"
-    made = folder / "forecast.nc"
-    forecast = ["forecast", "--run", folder, "--data", archive, "--init", case.picture, "--hours", 72, "--out", made]
-    maps = ["plot", made, "--data", archive, "--leads", "24,72", "--out", pictures]
-    curves = ["plot", scores, "--out", pictures.with_name(f"{folder.name}_scores.png")]
-    for verb in (forecast, maps, curves):
-        subprocess.run(list(map(str, [*pinnwx, *verb, "--force"])), check=True, env=environment)
+def draw(case: Case, data: Path, runs: Path) -> None:
+    """Pictures of the first experiment: a forecast of three days beside what happened, and the growth of the error."""
+    if case.picture is None or not (runs / case.names[0]).is_dir():
+        return
+    (init, variable), name, archive = case.picture, case.names[0], data / case.folder
+    made = runs / name / "forecast.nc"
+    forecast = ["forecast", "--run", runs / name, "--data", archive, "--init", init, "--hours", 72, "--out", made]
+    maps = ["plot", made, "--data", archive, "--variables", variable, "--leads", "24,72"]
+    curves = ["plot", RESULTS / f"{name}.json", "--out", RESULTS / f"{name}_scores.png"]
+    for verb in (forecast, [*maps, "--out", RESULTS / f"{name}.png"], curves):
+        subprocess.run([*PINNWX, *map(str, verb), "--force"], check=True)
 
 
 def table(case: Case) -> str:
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="experiments to run; all of them, if none is named")
     parser.add_argument("--minutes", type=float, default=10.0, help="wall-clock budget of each training")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="where the run folders go")
-    parser.add_argument("--tables", action="store_true", help="only write the tables anew")
+    parser.add_argument("--tables", action="store_true", help="only write tables and pictures anew")
     given = parser.parse_args()
     known = [name for case in CASES for name in case.names]
     for name in given.names:
@@ -155,6 +155,8 @@ def main() -> None:
             for name in case.names:
                 if name in (given.names or known):
                     run(case, name, given.minutes, data, given.runs)
+    for case in CASES:
+        draw(case, data, given.runs)
     write_tables()
 
 

@@ -175,6 +175,18 @@ def test_a_conserved_field_needs_limited_fluxes_and_no_source():
         Transport(field="vo850", conserved=True, form="flux", scheme="limited", absolute=True)
 
 
+def test_only_vorticity_has_an_absolute_kind():
+    Transport(field="vo850", absolute=True)
+    with pytest.raises(ValidationError, match="absolute = true is for vorticity"):
+        Transport(field="t850", absolute=True)
+
+
+def test_a_bare_end_date_includes_its_day():
+    Period(start="2026-01-01T06:00", end="2026-01-01")
+    with pytest.raises(ValidationError, match="after its end"):
+        Period(start="2026-01-01T06:00", end="2026-01-01T00:00")
+
+
 def test_variables_of_the_users_own():
     text = SMALLEST.replace('"msl"', '"ozone500", "tcw"') + (
         '[variables.ozone]\nunits = "kg kg-1"\nminimum = 0.0\nmaximum = 2e-5\non_pressure_levels = true\n'

@@ -144,7 +144,8 @@ class DatasetReader:
             self.normalised[f"level {self.levels[base]} hPa of {base} as given"] = None
             return [self.levels[base]], None
         raise DataError(
-            f"its level is in no coordinate, file name or folder name; say which it is, as levels {base}=500"
+            "its level is in no coordinate, file name or folder name; say which it is: "
+            f"levels = {{ {base} = 500 }} under [data] of the config"
         )
 
     def _selection(self, array: xr.DataArray, axes: Axes, entry: Variable, level_dim: str | None) -> dict[str, int]:

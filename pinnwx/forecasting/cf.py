@@ -15,11 +15,13 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Shaped
 
+from pinnwx.config import parse_config
 from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.errors import DataError, MissingInputError, OutputError, StabilityError, UsageError
 from pinnwx.files import check_writable, replacing
@@ -182,6 +184,15 @@ def read_forecast(path: str | Path) -> xr.Dataset:
             f"{path} is not as it was written: damaged, or edited; write it anew, or delete its attribute {_DIGEST}"
         )
     return dataset
+
+
+def reading_options(dataset: xr.Dataset) -> dict[str, Any]:
+    """The variables and levels by which the forecast's own config reads data, as options of `open_data`."""
+    text = dataset.attrs.get("config")
+    if not text:
+        return {}
+    config = parse_config(text, "the config inside the forecast")
+    return {"variables": config.variable_table(), "levels": config.data.levels}
 
 
 def _digest(dataset: xr.Dataset) -> str:

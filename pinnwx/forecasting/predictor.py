@@ -30,7 +30,7 @@ class Predictor:
         """
         step = trained.config.model.step_hours
         for lead in lead_hours:
-            if lead <= 0 or abs(lead / step - round(lead / step)) > 1e-6:
+            if not np.isfinite(lead) or lead <= 0 or abs(lead / step - round(lead / step)) > 1e-6:
                 raise UsageError(f"lead {lead:g} h is no positive multiple of the model's step of {step:g} h")
         self.trained, self.lead_hours = trained, tuple(lead_hours)
         self._step = np.timedelta64(round(step * 3600), "s")

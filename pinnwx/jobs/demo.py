@@ -46,7 +46,7 @@ def demo(
     Raises:
         OutputError: `out` holds something already and `force` is false.
     """
-    folder = new_run(out, force=force).folder
+    folder = new_run(out, force=force, remedy="--force to start afresh").folder
     sample, config = sample_path(), load_config(CONFIG)
     period = _validation(config)
     run = folder / "run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,9 +42,10 @@ def forecast(
         check_writable(out, force=force)
     trained = Run.open(run).load()
     step = trained.config.model.step_hours
-    if hours < step:
-        raise UsageError(f"--hours {hours:g} is shorter than the model's step of {step:g} h")
-    leads = tuple(step * k for k in range(1, int(hours / step + 1e-6) + 1))
+    steps = hours / step
+    if not math.isfinite(steps) or steps < 1 or abs(steps - round(steps)) > 1e-6:
+        raise UsageError(f"--hours {hours:g} is no positive multiple of the model's step of {step:g} h")
+    leads = tuple(step * k for k in range(1, round(steps) + 1))
     archive = matching_archive(trained, data)
     when = archive.times[-1] if init == "latest" else parse_time(init)
     predictor = Predictor(trained, leads)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pinnwx.data.open import open_data
 from pinnwx.errors import DataError, MissingInputError
 from pinnwx.files import check_writable
-from pinnwx.forecasting.cf import read_forecast
+from pinnwx.forecasting.cf import read_forecast, reading_options
 from pinnwx.grid import Grid
 from pinnwx.reporting.curves import plot_scores, plot_training
 from pinnwx.reporting.maps import plot_forecast
@@ -50,4 +50,5 @@ def _truth(dataset, data):
     if data is None:
         return None
     grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
-    return open_data(data, tuple(str(name) for name in dataset.data_vars), grid=grid)
+    names = tuple(str(name) for name in dataset.data_vars)
+    return open_data(data, names, grid=grid, **reading_options(dataset))

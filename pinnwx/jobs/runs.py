@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Mapping
@@ -91,21 +92,24 @@ class Run:
         (self.folder / _UNFINISHED).unlink(missing_ok=True)
         return number
 
-    def lock(self) -> FileLock:
+    def lock(self) -> contextlib.AbstractContextManager[object]:
         """Holds the run for one job; freed by the system when its process ends, however it ends.
 
         Raises:
             LockedError: another job holds it.
+            OutputError: the folder cannot be written.
         """
-        lock = FileLock(self.folder / ".lock")
         try:
-            lock.acquire(timeout=0)
+            return FileLock(self.folder / ".lock").acquire(timeout=0)
         except Timeout:
             raise LockedError(f"another job is at work in {self.folder}; try again when it is done") from None
-        return lock
+        except OSError as error:
+            raise OutputError(f"cannot lock {self.folder}: {error.strerror or error}; choose another place") from error
 
 
-def new_run(folder: str | Path, *, force: bool = False) -> Run:
+def new_run(
+    folder: str | Path, *, force: bool = False, remedy: str = "--resume to go on with it, --force to start afresh"
+) -> Run:
     """A run in a new or empty folder; `force` starts afresh in one that holds a run, whose versions are kept.
 
     Raises:
@@ -115,7 +119,7 @@ def new_run(folder: str | Path, *, force: bool = False) -> Run:
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file; give a folder name")
     if path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir()) and not force:
-        raise OutputError(f"{path} exists; give --resume to go on with it, --force to start afresh, or another name")
+        raise OutputError(f"{path} exists; give {remedy}, or another name")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

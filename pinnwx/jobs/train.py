@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, period_bounds
 from pinnwx.data.open import open_data
 from pinnwx.errors import ConfigError, UsageError
-from pinnwx.files import write_text
+from pinnwx.files import write_text, writing
 from pinnwx.forecasting.trained import CONFIG, Trained, untrained
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.runs import Run, new_run
@@ -57,8 +58,8 @@ def train(
     """
     prepare()
     begun = time.monotonic() if started is None else started
-    if minutes is not None and minutes <= 0:
-        raise UsageError(f"--minutes {minutes:g}: the budget must be positive")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise UsageError(f"--minutes {minutes:g}: the budget must be positive and finite")
     settings = load_config(config)
     refuse_overlap(settings)
     text = Path(config).read_text(encoding="utf-8")
@@ -96,26 +97,26 @@ def _train(run: Run, trained: Trained, archive: Archive, deadline, resume: bool,
             report=report,
             stop=interrupts.arrived,
         )
-        parameters = training.run(resume=resume)
+        with writing(run.folder):
+            parameters = training.run(resume=resume)
         if interrupts.arrived():
             interrupts.raise_for(run.folder)
     nnx.update(trained.model, parameters)
     plan = training.plan
     assert plan is not None
-    run.publish(
-        trained,
-        {
-            "name": settings.name,
-            "seed": settings.seed,
-            "data_sha256": archive.digest(),
-            "trained_on": [format_time(archive.times[0]), format_time(archive.times[-1])],
-            "analyses": len(archive),
-            "updates": training.updates,
-            "planned_updates": dict(zip(map(str, plan.steps), plan.updates, strict=True)),
-            "parameters": sum(leaf.size for leaf in jax.tree.leaves(parameters)),
-            "source": "pinnwx train",
-        },
-    )
+    notes = {
+        "name": settings.name,
+        "seed": settings.seed,
+        "data_sha256": archive.digest(),
+        "trained_on": [format_time(archive.times[0]), format_time(archive.times[-1])],
+        "analyses": len(archive),
+        "updates": training.updates,
+        "planned_updates": dict(zip(map(str, plan.steps), plan.updates, strict=True)),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(parameters)),
+        "source": "pinnwx train",
+    }
+    with writing(run.folder):
+        run.publish(trained, notes)
 
 
 def _deadline(settings: Config, minutes: float | None, begun: float) -> float | None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
+from pinnwx.errors import UsageError
 from pinnwx.files import check_writable
-from pinnwx.forecasting.cf import read_forecast
+from pinnwx.forecasting.cf import read_forecast, reading_options
 from pinnwx.grid import Grid
 from pinnwx.jobs.runs import Run
-from pinnwx.variables import VARIABLES
 from pinnwx.verification.results import Scores
 from pinnwx.verification.verify import verify_forecasts
 
@@ -34,14 +34,19 @@ def verify(
     if json is not None:
         check_writable(json, force=force)
     paths = [forecasts] if isinstance(forecasts, str | Path) else list(forecasts)
-    datasets = [read_forecast(path) for path in paths]
-    first = datasets[0]
+    if not paths:
+        raise UsageError("no forecast to verify; give at least one forecast file")
+    first = read_forecast(paths[0])
     names = tuple(str(name) for name in first.data_vars)
     grid = Grid.from_coordinates(first["latitude"].values, first["longitude"].values)
     trained = None if run is None else Run.open(run).load()
-    variables = VARIABLES if trained is None else trained.config.variable_table()
-    archive = Archive.from_dataset(open_data(data, names, grid=grid, variables=variables), names)
-    scores = verify_forecasts(datasets, archive, climatology=None if trained is None else trained.climatology)
+    archive = Archive.from_dataset(open_data(data, names, grid=grid, **reading_options(first)), names)
+    scores = verify_forecasts(
+        paths,
+        archive,
+        climatology=None if trained is None else trained.climatology,
+        run=first.attrs.get("model") if trained is None else trained.config.name,
+    )
     if json is not None:
         scores.save(json)
     return scores

@@ -20,5 +20,10 @@ def build_forecaster(inputs: Inputs, settings: ModelSettings, seed: int) -> Fore
     if settings.kind == "second_order":
         if not settings.closure.enabled:
             raise ConfigError('model.kind = "second_order" is made of networks; set model.closure.enabled = true')
+        if settings.physics.transport or settings.physics.learned_diffusivity:
+            raise ConfigError(
+                'model.kind = "second_order" makes its own wind; remove model.physics.transport and '
+                'learned_diffusivity, or use kind = "transport"'
+            )
         return SecondOrderForecaster(inputs, settings, rngs=nnx.Rngs(seed))
     return TransportForecaster(inputs, settings, rngs=nnx.Rngs(seed))

@@ -13,6 +13,7 @@ switched off.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,8 +23,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pinnwx.config import ModelSettings
+from pinnwx.config import ModelSettings, Transport
 from pinnwx.constants import SECONDS_PER_HOUR
+from pinnwx.errors import ConfigError
 from pinnwx.model.closure import ClosureNetwork
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
@@ -65,6 +67,7 @@ class TransportForecaster(nnx.Module):
         self.carried = tuple(names.index(equation.field) for equation in equations)
         self.solver = TransportSolver(equations, inputs.grid, physics, settings.step_hours * SECONDS_PER_HOUR)
         self.conserved = tuple(index for index, e in zip(self.carried, equations, strict=True) if e.conserved)
+        self._require_possible(equations)
         self.diffusive = physics.learned_diffusivity or any(e.diffusivity > 0 for e in equations)
         self.gate = nnx.Param(jnp.zeros((len(equations), 1, 1))) if equations else None
         self.raw_diffusivity = nnx.Param(jnp.zeros(len(equations))) if physics.learned_diffusivity else None
@@ -86,6 +89,20 @@ class TransportForecaster(nnx.Module):
             if closure.enabled
             else None
         )
+
+    def _require_possible(self, equations: Sequence[Transport]) -> None:
+        """Raises:
+        ConfigError: a promise of the settings cannot be kept on this grid.
+        """
+        limit = self.solver.largest_diffusivity
+        for equation in equations:
+            if equation.conserved and not self.inputs.grid.is_global:
+                raise ConfigError(f"{equation.field}: conserved = true needs a global grid, for a box has open edges")
+            if equation.diffusivity > limit:
+                raise ConfigError(
+                    f"{equation.field}: diffusivity {equation.diffusivity:g} m2 s-1 exceeds the {limit:.3g} that "
+                    f"{self.solver.settings.substeps} sub-steps allow; raise model.physics.substeps"
+                )
 
     def diffusivity(self) -> Float[Array, " field"]:
         """kappa >= 0 of each carried field [m2 s-1]; the learned part starts near 7 percent of the stable limit."""

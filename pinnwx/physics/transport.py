@@ -1,4 +1,5 @@
-"""Transport of fields by given winds over one coupling interval: stable, conservative and sign-keeping for any wind.
+"""Transport of fields by given winds over one coupling interval: stable for any wind, conservative in flux form, and
+sign-keeping with the limited scheme.
 
 Three things make it safe at any weights. Near the poles, neighbouring cells of a row are merged into groups at least
 `SMALLEST_SPACING` wide (a reduced grid), so converging meridians do not dictate the time step. The wind out of any

@@ -49,7 +49,7 @@ class Checkpoints:
         """
         newest = self.latest()
         if newest is None:
-            raise CheckpointError("no training state to resume from; train without --resume")
+            raise CheckpointError("no training state to resume from; start afresh with --force")
         leaves, structure = jax.tree.flatten(like)
         wanted = ocp.args.Composite(state=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore())
         try:

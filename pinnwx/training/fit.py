@@ -65,7 +65,7 @@ class Training:
         """Trains and returns the averaged parameters (an nnx state of the model's `Param`s).
 
         Raises:
-            DataError: no window of the training time is long enough.
+            DataError: no window of the training time is long enough, or the data are not those to resume with.
             CheckpointError: `resume` without a fitting training state.
             StabilityError: the loss stays non-finite.
         """
@@ -73,12 +73,19 @@ class Training:
         self._stages = [self._windows(stage.steps) for stage in settings.curriculum]
         self._source = device_archive(self.archive, self.config.model.step_hours)
         self._update = make_update(self.model, self.archive.grid, self.scale, settings)
+        self._notes = {"data": self.archive.digest()}
+        self._seconds = 0.0
         state = initial_state(self.model, settings)
         checkpoints = Checkpoints(self.folder / "training")
         try:
             if resume:
                 state, notes = checkpoints.load(state)
-                self._forget_after(int(state.update))
+                if notes["data"] != self._notes["data"]:
+                    raise DataError(
+                        "the data differ from those this training began with; give the same --data, or --force to "
+                        "start afresh"
+                    )
+                self._seconds = self._forget_after(int(state.update))
                 self.plan = Plan(tuple(notes["steps"]), tuple(notes["updates"]))
             else:
                 self.plan = self._make_plan(state)
@@ -134,7 +141,7 @@ class Training:
         return [jnp.asarray(batch) for batch in windows[chosen].reshape(UPDATES_PER_REPORT, size, -1)]
 
     def _loop(self, state: TrainingState, plan: Plan, checkpoints: Checkpoints) -> TrainingState:
-        notes = {"steps": plan.steps, "updates": plan.updates}
+        notes = self._notes | {"steps": plan.steps, "updates": plan.updates}
         began, first = time.monotonic(), int(state.update)
         saved, skipped = began, int(state.skipped)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
@@ -147,16 +154,16 @@ class Training:
                     reports.append(progress)
                 reports = [{name: float(value) for name, value in progress._asdict().items()} for progress in reports]
                 now, done = time.monotonic(), int(state.update)
-                self._log(log, reports, done, plan.steps[stage], now - began)
+                self._log(log, reports, done, plan.steps[stage], self._seconds + now - began)
                 rate = (done - first) / (now - began)
                 left = (plan.total - done) / rate
                 self.report(Report(done, plan.total, reports[-1]["loss"], rate, left, plan.steps[stage]))
                 if int(state.skipped) - skipped >= MOST_SKIPPED:
                     raise StabilityError(
-                        f"{MOST_SKIPPED} updates up to update {done} had no finite loss; lower training.learning_rate "
-                        "or model.physics.courant_limit"
+                        f"{MOST_SKIPPED} updates up to update {done} had no finite loss and gradient; lower "
+                        "training.learning_rate or model.physics.courant_limit"
                     )
-                if np.isfinite([numbers["loss"] for numbers in reports]).all():
+                if np.isfinite([[numbers["loss"], numbers["gradient_norm"]] for numbers in reports]).all():
                     skipped = int(state.skipped)
                 stopping = self.stop() or (self.deadline is not None and now > self.deadline)
                 if stopping or now - saved > CHECKPOINT_SECONDS or done == plan.total:
@@ -164,14 +171,16 @@ class Training:
                     saved = now
                 if stopping:
                     break
+        if 0 < int(state.update) == int(state.skipped):
+            raise StabilityError("no update had a finite loss and gradient: nothing was learned; check the data")
         return state
 
-    def _forget_after(self, update: int) -> None:
-        """Drops from the log what was done after the checkpoint, for it will be done again."""
+    def _forget_after(self, update: int) -> float:
+        """Drops from the log what was done after the checkpoint, for it will be done again; the seconds so far."""
         path = self.folder / "metrics.jsonl"
-        if path.is_file():
-            done = path.read_text(encoding="utf-8").splitlines(keepends=True)[:update]
-            write_text(path, "".join(done))
+        done = path.read_text(encoding="utf-8").splitlines(keepends=True)[:update] if path.is_file() else []
+        write_text(path, "".join(done))
+        return float(json.loads(done[-1])["wall_seconds"]) if done else 0.0
 
     def _log(self, log: TextIO, reports: list[dict[str, float]], done: int, steps: int, seconds: float) -> None:
         for update, numbers in enumerate(reports, start=done - len(reports) + 1):

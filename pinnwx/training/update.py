@@ -47,7 +47,10 @@ class Progress(NamedTuple):
 
 
 def optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
-    """Clipped Adam with decoupled weight decay on kernels; the learning rate is applied by the update itself."""
+    """Clipped Adam with decoupled weight decay on all but vectors (biases, scales).
+
+    The learning rate is applied by the update itself.
+    """
 
     def decays(parameters):
         return jax.tree.map(lambda leaf: leaf.ndim > 1, parameters)

@@ -366,8 +366,8 @@ def test_a_level_may_be_in_a_name_or_an_option_else_it_is_refused(tmp_path):
     bare = wanted.rename(z500="z")
     bare["z"].attrs["units"] = "m2 s-2"
     path = write(bare, tmp_path / "download_2020.nc")
-    refused(path, "levels z=500")
-    with pytest.raises(DataError, match=r"z500 not in the data; found: nothing;.*levels z=500"):
+    refused(path, "levels = { z = 500 }")
+    with pytest.raises(DataError, match=r"z500 not in the data; found: nothing;.*levels = { z = 500 }"):
         open_data(path, ("z500",))
     assert_same(open_data(path, levels={"z": 500}), wanted)
     for name in ("z500.nc", "Z_500_2020.nc", "geopotential_500_5.625deg.nc", "era_500hPa_2020.nc", "NCEP_z500.nc"):

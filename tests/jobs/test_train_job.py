@@ -196,7 +196,7 @@ def test_validation_time_inside_the_training_time_is_refused(data, tmp_path):
         train(recipe, data, tmp_path / "run")
 
 
-@pytest.mark.parametrize("minutes", [0, -1.0])
+@pytest.mark.parametrize("minutes", [0, -1.0, float("nan"), float("inf")])
 def test_a_budget_must_be_positive(recipe, data, tmp_path, minutes):
     with pytest.raises(UsageError, match="must be positive"):
         train(recipe, data, tmp_path / "run", minutes=minutes)

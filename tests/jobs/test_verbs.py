@@ -83,15 +83,17 @@ def test_init_without_an_analysis(run, data):
         pinnwx.forecast(run, data, init="2026-03-01")
 
 
-@pytest.mark.parametrize(("init", "hours"), [("2026-01-16", 3), ("2026-01-16", 0), ("2026-01-16", -6), ("soon", 6)])
-def test_a_forecast_that_makes_no_sense(run, data, init, hours):
-    with pytest.raises(UsageError):
-        pinnwx.forecast(run, data, init=init, hours=hours)
+def test_a_time_that_is_none(run, data):
+    with pytest.raises(UsageError, match="soon"):
+        pinnwx.forecast(run, data, init="soon", hours=6)
 
 
-def test_hours_are_cut_to_whole_steps_or_refused(run, data):
-    made = pinnwx.forecast(run, data, init="2026-01-16", hours=12)
-    assert made["forecast_period"].values[-1] == 12
+@pytest.mark.parametrize("hours", [3, 0, -6, 20, float("nan"), float("inf")])
+def test_hours_that_are_no_whole_steps_are_refused(run, data, hours):
+    with pytest.raises(UsageError, match="no positive multiple of the model's step of 6 h"):
+        pinnwx.forecast(run, data, init="2026-01-16", hours=hours)
+    with pytest.raises(UsageError, match="no positive multiple of the model's step of 6 h"):
+        pinnwx.evaluate(run, data, start="2026-01-16", end="2026-01-16", leads=[hours])
 
 
 def test_an_existing_file_is_refused_before_any_work(run, tmp_path):
@@ -159,8 +161,38 @@ def test_verify_agrees_with_evaluate(run, data, forecast_file, tmp_path):
             assert ours[key] == (pytest.approx(theirs[key], rel=1e-5) if isinstance(ours[key], float) else theirs[key])
     assert json.loads((tmp_path / "v.json").read_text())["scores"]
     alone = pinnwx.verify(forecast_file, data)
+    assert (verified.run, alone.run) == ("tiny", "tiny")
     assert alone.entry("msl", 24)["climatology_rmse"] is None
     assert alone.entry("msl", 24)["rmse"] == pytest.approx(verified.entry("msl", 24)["rmse"])
+
+
+def test_nothing_to_verify(data):
+    with pytest.raises(UsageError, match="give at least one"):
+        pinnwx.verify([], data)
+
+
+def test_every_verb_knows_the_variables_of_the_config(tmp_path):
+    """A variable of the user's own, and one whose level only the config tells."""
+    dataset = wave_dataset(80).rename(msl="dust", t850="t")
+    dataset["dust"].attrs["units"] = "kg m-3"
+    dataset.to_netcdf(tmp_path / "own.nc")
+    own = '[variables.dust]\nunits = "kg m-3"\nminimum = 0.0\nmaximum = 1e9\n'
+    text = config_text(("dust", "t850"), extra=own).replace("grid =", "levels = { t = 850 }\ngrid =")
+    (tmp_path / "config.toml").write_text(text)
+    archive = wave_archive(60)
+    archive = type(archive)(archive.times, archive.fields, ("dust", "t850"), archive.grid)
+    run = new_run(tmp_path / "run")
+    run.publish(tiny_trained(text, archive), {})
+    assert not pinnwx.check(tmp_path / "own.nc").ok
+    assert set(pinnwx.check(tmp_path / "own.nc", config=tmp_path / "config.toml").fields) == {"dust", "t850"}
+    pinnwx.forecast(run.folder, tmp_path / "own.nc", init="2026-01-16", hours=12, out=tmp_path / "f.nc")
+    assert pinnwx.verify(tmp_path / "f.nc", tmp_path / "own.nc").entry("dust", 12)["n"] == 1
+    assert pinnwx.plot(tmp_path / "f.nc", tmp_path / "f.png", data=tmp_path / "own.nc").read_bytes().startswith(PNG)
+
+
+def test_a_folder_is_no_output_file(run, data, tmp_path):
+    with pytest.raises(OutputError, match="is a folder; give a file name"):
+        pinnwx.forecast(run, data, out=tmp_path, force=True)
 
 
 def test_a_run_on_other_data(run, data, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from exact.sphere import integral
 from flax import nnx
-from synthetic import config, forecaster, randomise, states, step_features, transport
+from synthetic import TRACER, config, forecaster, randomise, states, step_features, transport
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
@@ -184,6 +184,18 @@ def test_the_second_order_model_conserves_its_scaled_fields():
 def test_a_second_order_model_needs_its_networks():
     with pytest.raises(ConfigError, match=r"model\.closure\.enabled = true"):
         forecaster(config(NAMES, model='kind = "second_order"', closure=OFF))
+
+
+def test_promises_that_cannot_be_kept_are_refused():
+    carried = {"form": "flux", "scheme": "limited", "conserved": True}
+    regional = Grid(tuple(np.arange(30.0, 50.0, 2.5).tolist()), tuple(np.arange(0.0, 20.0, 2.5).tolist()))
+    closure = "width = 16\nblocks = 1\ncoarsen = 1"
+    with pytest.raises(ConfigError, match="conserved = true needs a global grid"):
+        forecaster(config(("tracer",), extra=TRACER, physics=transport("tracer", **carried), closure=closure), regional)
+    with pytest.raises(ConfigError, match=r"diffusivity 1e\+07 m2 s-1 exceeds the .* that 2 sub-steps allow"):
+        forecaster(config(NAMES, physics=transport("msl", diffusivity=1e7)))
+    with pytest.raises(ConfigError, match=r'"second_order" makes its own wind; remove model\.physics\.transport'):
+        forecaster(config(NAMES, model='kind = "second_order"', physics=transport("msl", wind="analysed:850")))
 
 
 def test_the_same_seed_gives_the_same_weights():

@@ -35,7 +35,7 @@ class FakeUpdate:
 
     def __init__(self, seconds: float = 0.0):
         self.windows, self.seconds = [], seconds
-        self.loss = lambda _: 1.0
+        self.loss, self.gradient_norm = lambda _: 1.0, 2.0
 
     def __call__(self, *_):
         return self.update
@@ -44,8 +44,9 @@ class FakeUpdate:
         time.sleep(self.seconds)
         loss = self.loss(int(state.update))
         self.windows.append(np.asarray(windows))
-        state = state._replace(update=state.update + 1, skipped=state.skipped + (not np.isfinite(loss)))
-        return state, Progress(jnp.float32(loss), jnp.float32(1e-3), jnp.float32(2.0))
+        good = np.isfinite([loss, self.gradient_norm]).all()
+        state = state._replace(update=state.update + 1, skipped=state.skipped + (not good))
+        return state, Progress(jnp.float32(loss), jnp.float32(1e-3), jnp.float32(self.gradient_norm))
 
 
 @pytest.fixture
@@ -121,6 +122,19 @@ def test_what_a_killed_process_logged_past_its_checkpoint_is_not_logged_twice(tm
     assert [line["update"] for line in lines(tmp_path)] == list(range(1, 25))
 
 
+def test_the_clock_of_the_log_goes_on_after_resuming(tmp_path, fake):
+    fake.seconds = 0.01
+    training(tmp_path, "updates = 24", stop=lambda: len(fake.windows) >= 12).run()
+    training(tmp_path, "updates = 24").run(resume=True)
+    assert (np.diff([line["wall_seconds"] for line in lines(tmp_path)]) >= 0).all()
+
+
+def test_other_data_are_refused_when_resuming(tmp_path, fake):
+    training(tmp_path, "updates = 24", stop=lambda: len(fake.windows) >= 12).run()
+    with pytest.raises(DataError, match="the data differ from those this training began with"):
+        training(tmp_path, "updates = 24", archive=wave_archive(59)).run(resume=True)
+
+
 def test_the_time_is_kept_and_used(tmp_path, fake):
     fake.seconds = 0.01
     started = time.monotonic()
@@ -150,6 +164,18 @@ def test_a_loss_that_stays_undefined_ends_training(tmp_path, fake):
     fake.loss = lambda update: np.nan if update >= 8 else 1.0
     with pytest.raises(StabilityError, match=r"20 updates up to update 28 .* lower training\.learning_rate"):
         training(tmp_path, "updates = 100").run()
+
+
+def test_gradients_that_stay_undefined_end_training_too(tmp_path, fake):
+    fake.gradient_norm = np.nan
+    with pytest.raises(StabilityError, match="20 updates up to update 20 had no finite loss and gradient"):
+        training(tmp_path, "updates = 100").run()
+
+
+def test_a_training_that_learned_nothing_is_no_success(tmp_path, fake):
+    fake.loss = lambda _: np.nan
+    with pytest.raises(StabilityError, match="nothing was learned"):
+        training(tmp_path).run()
 
 
 def test_undefined_now_and_then_does_not(tmp_path, fake):
