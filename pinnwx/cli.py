@@ -42,7 +42,7 @@ def _root(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
-    minutes: Annotated[float | None, typer.Option(help="Wall-clock budget of the training; 2.5 if not given.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Wall-clock budget of the training; 2 if not given.")] = None,
     force: Force = False,
 ) -> None:
     """With no data and no network: train on the embedded sample, forecast, verify, plot, and sum up."""

@@ -7,6 +7,7 @@ while depthwise or fine-grid ones do not.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ from jaxtyping import Array, Float
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
-from pinnwx.model.convolution import SphereConv
+from pinnwx.model.convolution import SphereConv, fan_in_normal
 
 
 def coarse_grid(grid: Grid, factor: int) -> Grid:
@@ -69,9 +70,10 @@ class ClosureNetwork(nnx.Module):
         coarse = coarse_grid(grid, coarsen)
         self.coarsen, fine_width = coarsen, max(width // 2, 16)
         self.encode = SphereConv(grid, len(signs), fine_width, signs=signs, rngs=rngs)
-        self.fold = nnx.Linear(fine_width * coarsen**2, width, rngs=rngs)
+        linear = partial(nnx.Linear, kernel_init=fan_in_normal, rngs=rngs)
+        self.fold = linear(fine_width * coarsen**2, width)
         self.blocks = nnx.List([ResidualBlock(coarse, width, rngs=rngs) for _ in range(blocks)])
-        self.unfold = nnx.Linear(width, fine_width * coarsen**2, rngs=rngs)
+        self.unfold = linear(width, fine_width * coarsen**2)
         self.decode = SphereConv(grid, fine_width, outputs, gain=0.0, rngs=rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:

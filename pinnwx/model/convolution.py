@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +63,17 @@ def _of_kernel(features: Array, cotangent: Array, rows: int, columns: int) -> Ar
 convolve.defvjp(_forward, _backward)
 
 
+def normal(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+    """Standard normal numbers drawn on the host: XLA would compile its generator for every shape, 0.7 s each."""
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    return jnp.asarray(generator.standard_normal(shape), dtype)
+
+
+def fan_in_normal(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+    """Weights of a linear layer that keeps the variance."""
+    return normal(key, shape, dtype) / float(np.sqrt(shape[0]))
+
+
 class SphereConv(nnx.Module):
     """3 x 3 convolution whose halo wraps in longitude and crosses the poles; on a box it repeats the edge."""
 
@@ -78,8 +90,8 @@ class SphereConv(nnx.Module):
         """`signs` holds -1 for input channels that change sign across a pole (vector components)."""
         self.grid = grid
         self.signs = None if signs is None else tuple(signs)
-        scale = gain * np.sqrt(2.0 / (9 * inputs))
-        self.kernel = nnx.Param(scale * jax.random.normal(rngs.params(), (3, 3, inputs, outputs)))
+        scale = gain * float(np.sqrt(2.0 / (9 * inputs)))
+        self.kernel = nnx.Param(scale * normal(rngs.params(), (3, 3, inputs, outputs)))
         self.bias = nnx.Param(jnp.zeros(outputs))
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
