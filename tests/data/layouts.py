@@ -199,7 +199,8 @@ def weatherbench2(dataset: xr.Dataset, folder: Path, zarr_format: int = 2) -> Pa
         {"time": dataset["time"], "level": common, "longitude": dataset["longitude"], "latitude": dataset["latitude"]},
     )
     path = folder / "wb2.zarr"
-    out.chunk({"time": 2}).to_zarr(path, zarr_format=zarr_format, consolidated=zarr_format == 2)
+    chunks = {name: {"chunks": (2, *out[name].shape[1:])} for name in data if "time" in out[name].dims}
+    out.to_zarr(path, zarr_format=zarr_format, consolidated=zarr_format == 2, encoding=chunks)
     return path
 
 
