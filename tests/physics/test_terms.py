@@ -18,7 +18,7 @@ from pinnwx.physics.terms import Environment, terms, total
 
 GRID = Grid.parse("22.5deg+poles")
 MIX = tuple(
-    Transport(field=f"t{100 + i}", form=form, scheme=scheme, absolute=absolute, wind="none")
+    Transport(field=f"vo{100 + i}", form=form, scheme=scheme, absolute=absolute, wind="none")
     for i, (form, scheme, absolute) in enumerate(
         [
             ("advective", "upwind3", False),
