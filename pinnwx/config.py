@@ -10,7 +10,7 @@ import re
 import tomllib
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -236,6 +236,10 @@ class Config(_Settings):
             for name, entry in self.variables.items()
         }
         return {**VARIABLES, **own}
+
+    def reading_options(self) -> dict[str, Any]:
+        """The variables and levels that data are read with, as options of `open_data` and `check_data`."""
+        return {"variables": self.variable_table(), "levels": self.data.levels}
 
 
 def parse_config(text: str, source: str = "config") -> Config:

@@ -32,24 +32,28 @@ def replacing(path: str | Path) -> Iterator[Path]:
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(path)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+        except (OSError, RuntimeError, SafetensorError) as error:  # the latter two are the libraries' full disk
+            raise OutputError(f"cannot write {path}: {_reason(error)}; choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def writing(folder: str | Path) -> Iterator[None]:
-    """Where a library fails to write into `folder`, whatever it raises for a full disk: one error of ours.
+    """Where a library writes into `folder` by itself, not through `replacing`: its failure as an error of ours.
 
     Raises:
         OutputError: a write failed.
     """
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise OutputError(f"cannot write {folder}: {reason}; free space or choose another place") from error
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {_reason(error)}; free space or choose another place") from error
+
+
+def _reason(error: Exception) -> str:
+    """Why, in one line."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
 def write_text(path: str | Path, text: str) -> None:

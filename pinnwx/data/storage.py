@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pinnwx.errors import CheckpointError, MissingInputError, OutputError
+from pinnwx.errors import CheckpointError, MissingInputError
 from pinnwx.files import replacing
 
 _CHECKED = {"zlib": True, "complevel": 4, "fletcher32": True, "_FillValue": None}
@@ -26,10 +26,7 @@ def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
         if array.ndim and np.issubdtype(array.dtype, np.number)
     }
     with replacing(Path(path)) as temporary:
-        try:
-            dataset.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
-        except RuntimeError as error:  # what the library raises for a full disk
-            raise OutputError(f"cannot write {path}: {error}; free space or choose another place") from error
+        dataset.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
 
 
 def read_netcdf(path: str | os.PathLike) -> xr.Dataset:

@@ -29,8 +29,8 @@ def window_indices(
         return np.empty((0, steps + 1), np.int32)
     step = np.timedelta64(round(step_hours * 3.6e12), "ns")
     wanted = times.astype("datetime64[ns]")[:, None] + step * np.arange(steps + 1)
-    position = np.minimum(np.searchsorted(ascending, wanted), times.size - 1)
-    complete = (ascending[position] == wanted).all(axis=1)
+    position = match_times(ascending, wanted)
+    complete = (position >= 0).all(axis=1)
     return order[position[complete]].astype(np.int32)
 
 

@@ -156,7 +156,7 @@ def write_forecast(dataset: xr.Dataset, path: str | Path, *, force: bool = False
         try:
             dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
             read_forecast(temporary)
-        except (RuntimeError, DataError) as error:  # a full disk is a RuntimeError of the library
+        except DataError as error:
             raise OutputError(f"cannot write {path}: {error}; choose another place") from error
 
 
@@ -187,12 +187,9 @@ def read_forecast(path: str | Path) -> xr.Dataset:
 
 
 def reading_options(dataset: xr.Dataset) -> dict[str, Any]:
-    """The variables and levels by which the forecast's own config reads data, as options of `open_data`."""
+    """How the forecast's own config reads data, as options of `open_data`; none where it carries no config."""
     text = dataset.attrs.get("config")
-    if not text:
-        return {}
-    config = parse_config(text, "the config inside the forecast")
-    return {"variables": config.variable_table(), "levels": config.data.levels}
+    return parse_config(text, "the config inside the forecast").reading_options() if text else {}
 
 
 def _digest(dataset: xr.Dataset) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -19,6 +20,18 @@ from pinnwx.forecasting.trained import Trained
 from pinnwx.model.rollout import rollout
 
 
+def whole_steps(label: str, hours: float, step_hours: float) -> int:
+    """How many steps of the model these hours are.
+
+    Raises:
+        UsageError: not a whole number of at least one; `label` says what the hours are.
+    """
+    steps = hours / step_hours
+    if not math.isfinite(steps) or round(steps) < 1 or abs(steps - round(steps)) > 1e-6:
+        raise UsageError(f"{label} {hours:g} h is no positive multiple of the model's step of {step_hours:g} h")
+    return round(steps)
+
+
 class Predictor:
     """Runs a trained forecaster from analyses to lead times."""
 
@@ -29,12 +42,9 @@ class Predictor:
             UsageError: a lead is not positive or no multiple of the step.
         """
         step = trained.config.model.step_hours
-        for lead in lead_hours:
-            if not np.isfinite(lead) or lead <= 0 or abs(lead / step - round(lead / step)) > 1e-6:
-                raise UsageError(f"lead {lead:g} h is no positive multiple of the model's step of {step:g} h")
         self.trained, self.lead_hours = trained, tuple(lead_hours)
         self._step = np.timedelta64(round(step * 3600), "s")
-        self._wanted = np.array([round(lead / step) - 1 for lead in lead_hours])
+        self._wanted = np.array([whole_steps("lead", lead, step) - 1 for lead in lead_hours])
         graph, state = nnx.split(trained.model)
         self._run = partial(_rollout, graph, state, jnp.asarray(self._wanted))
 
@@ -45,8 +55,7 @@ class Predictor:
 
         Not checked for finiteness: see `check_finite`.
         """
-        step = self._step
-        middles = initial_times + step * np.arange(self._wanted.max() + 1)[:, None] + step // 2
+        middles = initial_times + self._step * np.arange(self._wanted.max() + 1)[:, None] + self._step // 2
         times = jnp.asarray(time_features(middles.reshape(-1)).reshape(*middles.shape, -1))
         return np.moveaxis(np.asarray(self._run(jnp.asarray(analyses), times)), 0, 1)
 

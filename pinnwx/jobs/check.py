@@ -30,9 +30,7 @@ def check(
     """
     if json is not None:
         check_writable(json, force=force)
-    settings = None if config is None else load_config(config)
-    known = {} if settings is None else {"variables": settings.variable_table(), "levels": settings.data.levels}
-    report = check_data(data, **known)
+    report = check_data(data, **({} if config is None else load_config(config).reading_options()))
     if json is not None:
         write_text(json, json_module.dumps(report.to_dict(), indent=2) + "\n")
     return report

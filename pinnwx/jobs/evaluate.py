@@ -64,7 +64,5 @@ def evaluate(
 def matching_archive(trained: Trained, data: Sequence[str | Path] | str | Path) -> Archive:
     """The model's fields out of the data, on the model's grid."""
     config = trained.config
-    dataset = open_data(
-        data, config.data.fields, grid=trained.grid, variables=config.variable_table(), levels=config.data.levels
-    )
+    dataset = open_data(data, config.data.fields, grid=trained.grid, **config.reading_options())
     return Archive.from_dataset(dataset, config.data.fields)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import numpy as np
 import xarray as xr
 
 from pinnwx.data.calendar import format_time, parse_time
-from pinnwx.errors import UsageError
 from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import forecast_dataset, write_forecast
-from pinnwx.forecasting.predictor import Predictor, check_finite
+from pinnwx.forecasting.predictor import Predictor, check_finite, whole_steps
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
@@ -42,10 +40,7 @@ def forecast(
         check_writable(out, force=force)
     trained = Run.open(run).load()
     step = trained.config.model.step_hours
-    steps = hours / step
-    if not math.isfinite(steps) or steps < 1 or abs(steps - round(steps)) > 1e-6:
-        raise UsageError(f"--hours {hours:g} is no positive multiple of the model's step of {step:g} h")
-    leads = tuple(step * k for k in range(1, round(steps) + 1))
+    leads = tuple(step * k for k in range(1, whole_steps("--hours", hours, step) + 1))
     archive = matching_archive(trained, data)
     when = archive.times[-1] if init == "latest" else parse_time(init)
     predictor = Predictor(trained, leads)

@@ -132,11 +132,10 @@ def training_archive(settings: Config, data) -> Archive:
         data,
         settings.data.fields,
         grid=settings.data.grid,
-        variables=settings.variable_table(),
-        levels=settings.data.levels,
         static=settings.data.static,
         start=settings.data.train.start,
         end=settings.data.train.end,
+        **settings.reading_options(),
     )
     return Archive.from_dataset(dataset, settings.data.fields, settings.data.static)
 

@@ -62,7 +62,7 @@ def pair_by_time(
         initial_times: `datetime64`; each counts once.
         lead_hours: of the forecasts.
         available: which leads each forecast reaches, where they differ.
-        inputs: the analyses that a forecast starts from, as `timedelta64` from its initial time.
+        inputs: the analyses that a forecast starts from, as `timedelta64` from its initial time; the last is 0.
 
     Raises:
         UsageError: no leads, or a lead that is negative or stands twice.
@@ -73,8 +73,8 @@ def pair_by_time(
         raise UsageError(f"lead times {list(leads)} h: give at least one, none negative, none twice")
     initial_times, order = np.unique(initial_times.astype("datetime64[ns]"), return_index=True)
     reached = np.ones((len(order), len(leads)), bool) if available is None else available[order]
-    found = match_times(archive.times, initial_times)
-    held = (match_times(archive.times, initial_times[:, None] + inputs) >= 0).all(axis=1)
+    needed = match_times(archive.times, initial_times[:, None] + inputs)
+    held = (needed >= 0).all(axis=1)
     reached = reached[held]
     truth = np.where(reached, match_times(archive.times, initial_times[held, None] + lead_deltas(leads)), -1)
     verified = (truth >= 0).any(axis=1)
@@ -87,7 +87,7 @@ def pair_by_time(
         "initial_times_without_analysis": int((~held).sum()),
         "pairs_without_truth": int((reached & (truth < 0)).sum()),
     }
-    return Pairs(leads, found[held][verified], truth[verified], skipped)
+    return Pairs(leads, needed[held, -1][verified], truth[verified], skipped)
 
 
 def time_mean(archive: Archive, indices: Int[np.ndarray, " time"]) -> Float[np.ndarray, "field lat lon"]:

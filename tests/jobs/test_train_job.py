@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from synthetic import config_text, wave_archive, wave_dataset
+from synthetic import config_text, wave_archive
 
 from pinnwx.errors import (
     CheckpointError,
@@ -27,13 +27,6 @@ from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.train import train
 
 UPDATES = "batch_size = 8\nupdates = 16"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "waves.nc"
-    wave_dataset(80).to_netcdf(path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -23,13 +23,6 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "waves.nc"
-    wave_dataset(80).to_netcdf(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run whose model has random weights: nothing here depends on skill."""
     made = new_run(tmp_path_factory.mktemp("runs") / "run")
