@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h
-_LARGE = 2**31 - 1
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8  # malloc.h
+_NEVER = -1
 
 
 def prepare() -> None:
@@ -18,8 +18,10 @@ def prepare() -> None:
 def keep_freed_memory() -> bool:
     """Tells glibc's malloc to keep freed memory; true where that was done.
 
-    glibc returns every large buffer to the kernel when it is freed and faults it in again at the next step. On two
-    cores half of a training step was spent there. Does nothing on other systems, or with `PINNWX_KEEP_MEMORY=0`.
+    glibc returns every large buffer to the kernel when it is freed and faults it in again at the next step; on two
+    cores half of a training step was spent there. To threads other than the first it gives arenas of their own, which
+    do so whatever the other settings say, so there is one arena for all. Does nothing on other systems, or with
+    `PINNWX_KEEP_MEMORY=0`.
     """
     if not sys.platform.startswith("linux") or os.environ.get("PINNWX_KEEP_MEMORY") == "0":
         return False
@@ -29,7 +31,7 @@ def keep_freed_memory() -> bool:
         return False
     return all(
         mallopt(option, value) == 1
-        for option, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _LARGE), (_TOP_PAD, 256 * 2**20))
+        for option, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, 256 * 2**20), (_ARENA_MAX, 1))
     )
 
 
