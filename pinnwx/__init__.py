@@ -13,6 +13,7 @@ from pinnwx.version import __version__
 
 _HOMES = {
     "check": "pinnwx.jobs.check",
+    "compare": "pinnwx.jobs.compare",
     "demo": "pinnwx.jobs.demo",
     "evaluate": "pinnwx.jobs.evaluate",
     "forecast": "pinnwx.jobs.forecast",

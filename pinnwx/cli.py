@@ -109,6 +109,25 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Run folder, or a scores file of evaluate.")],
+    second: Annotated[Path, typer.Argument(help="What to compare it with, likewise.")],
+    data: Annotated[list[str] | None, typer.Option("--data", help="Analyses to evaluate run folders on.")] = None,
+    start: Annotated[str | None, typer.Option(help="First initial time, ISO 8601 UTC.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
+    leads: Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")] = None,
+    json: Json = None,
+    force: Force = False,
+) -> None:
+    """Which of two runs errs less on the same forecasts, with the bounds of a paired comparison."""
+    from pinnwx.jobs.compare import compare as job
+    from pinnwx.terminal import comparison_table
+
+    hours = _numbers("--leads", leads)
+    comparison_table(job(first, second, data, start=start, end=end, leads=hours, json=json, force=force))
+
+
+@app.command()
 def forecast(
     run: RunFolder,
     data: Data,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,6 +15,7 @@ from pinnwx.variables import VARIABLES, Variable
 if TYPE_CHECKING:
     from pinnwx.data.report import CheckReport
     from pinnwx.training.fit import Report
+    from pinnwx.verification.comparison import Comparison
     from pinnwx.verification.results import Scores
 
 
@@ -67,6 +68,29 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES) -
     skipped = {name: count for name, count in scores.skipped.items() if count}
     if skipped:
         console.print("Skipped: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in skipped.items()))
+
+
+def comparison_table(comparison: Comparison) -> None:
+    """The ratio of the errors of two runs, one row per variable and lead."""
+    console = Console()
+    headings = ("variable", "lead", "n", "days", "ratio", "95 % bounds", "verdict")
+    console.print(f"RMSE of {comparison.first} over RMSE of {comparison.second}", highlight=False, soft_wrap=True)
+    console.print(_table(headings, [_comparison_row(entry) for entry in comparison.ratios]))
+    missing = {entry["bounds_missing"] for entry in comparison.ratios if entry["bounds_missing"]}
+    for reason in sorted(missing):
+        console.print(f"No bounds: {reason}.", style="dim")
+
+
+def _comparison_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    ratio, low, high = entry["ratio"], entry["ratio_low"], entry["ratio_high"]
+    bounds = verdict = "-"
+    if low is not None and high is not None:
+        bounds = f"{low:.3f} to {high:.3f}"
+        verdict = "first better" if high < 1 else "second better" if low > 1 else "level"
+    return (
+        entry["variable"], f"{entry['lead_hours']:g} h", str(entry["n"]), str(entry["n_days"]),
+        "-" if ratio is None else f"{ratio:.3f}", bounds, verdict,
+    )  # fmt: skip
 
 
 def check_tables(report: CheckReport) -> None:

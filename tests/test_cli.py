@@ -125,6 +125,10 @@ def test_every_verb_in_turn(pinnwx_command, sample, recipe, tmp_path):
     assert len(scores) == 8
     assert {entry["n"] for entry in scores} == {6}
 
+    compared = pinnwx_command("compare", tmp_path / "s.json", tmp_path / "run", *data, *period)
+    assert done(compared).count("1.000") == 8
+    assert "No bounds: only 2 day(s)" in compared[1]
+
     file, when = tmp_path / "f.nc", ("--init", "2010-01-25T12:00", "--hours", "24")
     assert "4 steps to 2010-01-26T12:00Z" in done(pinnwx_command("forecast", *run, *data, *when, "--out", file))
     with xr.open_dataset(file) as forecast:
@@ -162,7 +166,7 @@ def test_demo(pinnwx_command, tmp_path, monkeypatch):
     refused(pinnwx_command("demo", "--out", tmp_path / "demo"), 73)
 
 
-@pytest.mark.parametrize("verb", ["", "demo", "check", "train", "evaluate", "forecast", "verify", "plot"])
+@pytest.mark.parametrize("verb", ["", "demo", "check", "train", "evaluate", "compare", "forecast", "verify", "plot"])
 def test_help(pinnwx_command, verb):
     assert "Usage: " in done(pinnwx_command(*verb.split(), "--help"))
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Shaped
+
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
 from pinnwx.files import check_writable
@@ -42,23 +45,39 @@ def evaluate(
     if json is not None:
         check_writable(json, force=force)
     trained = Run.open(run).load()
-    step = trained.config.model.step_hours
-    leads = tuple(leads) if leads else tuple(h for h in DEFAULT_LEADS if h % step == 0) or (step, 2 * step, 3 * step)
-    archive = matching_archive(trained, data)
-    predictor = Predictor(trained, leads)
-    scores = score_hindcasts(
-        archive,
-        lambda rows: predictor.from_archive(archive, archive.times[rows]),
-        trained.climatology,
-        initial_times_between(archive, start, end),
-        leads,
-        inputs=predictor.input_offsets,
-        progress=progress,
-        run=trained.config.name,
-    )
+    predictor = Predictor(trained, leads or default_leads(trained))
+    scores = score_period(predictor, data, start, end, predictor.input_offsets, progress)
     if json is not None:
         scores.save(json)
     return scores
+
+
+def default_leads(trained: Trained) -> tuple[float, ...]:
+    """Those of `DEFAULT_LEADS` that the model's step divides, or its first three steps."""
+    step = trained.config.model.step_hours
+    return tuple(hours for hours in DEFAULT_LEADS if hours % step == 0) or (step, 2 * step, 3 * step)
+
+
+def score_period(
+    predictor: Predictor,
+    data: Sequence[str | Path] | str | Path,
+    start: str,
+    end: str,
+    inputs: Shaped[np.ndarray, " input"],
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Scores of forecasts from every analysis of the period that has the analyses `inputs` before it."""
+    archive = matching_archive(predictor.trained, data)
+    return score_hindcasts(
+        archive,
+        lambda rows: predictor.from_archive(archive, archive.times[rows]),
+        predictor.trained.climatology,
+        initial_times_between(archive, start, end),
+        predictor.lead_hours,
+        inputs=inputs,
+        progress=progress,
+        run=predictor.trained.config.name,
+    )
 
 
 def matching_archive(trained: Trained, data: Sequence[str | Path] | str | Path) -> Archive:

@@ -59,7 +59,7 @@ class Scores:
         Raises:
             OutputError: it cannot be written.
         """
-        write_text(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+        write_text(path, in_lines(self.to_dict(), "scores"))
 
     @classmethod
     def load(cls, path: str | Path) -> Scores:
@@ -77,6 +77,17 @@ class Scores:
             return cls(tuple(raw["scores"]), raw["run"], raw["skipped"], raw["settings"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} holds no scores ({error}); write it anew with evaluate or verify") from None
+
+
+def in_lines(record: Mapping[str, Any], entries: str) -> str:
+    """JSON with one line for each key, and one for each item of the list `entries`: small, and readable in a diff."""
+
+    def text(value: Any) -> str:
+        return json.dumps(value, allow_nan=False)
+
+    items = ",\n".join(f"  {text(item)}" for item in record[entries])
+    values = {key: f"[\n{items}\n]" if key == entries else text(value) for key, value in record.items()}
+    return "{\n" + ",\n".join(f"{text(key)}: {value}" for key, value in values.items()) + "\n}\n"
 
 
 def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:

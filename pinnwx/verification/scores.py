@@ -136,7 +136,8 @@ class ScoreAccumulator:
 
     def table(self, bootstrap: BlockBootstrap = BlockBootstrap()) -> list[dict]:  # noqa: B008
         """One entry per variable and lead: `variable, lead_hours, n, n_days`, the scores of this module with
-        `_low` and `_high` bounds, and `bounds_missing`, the reason where there are none.
+        `_low` and `_high` bounds, `bounds_missing`, the reason where there are none, and `daily`: for each day of
+        initial times `[day, n, rmse]`, from which two runs can be compared.
 
         What is undefined is `None`: every score where n is 0, a correlation or ratio 0 / 0.
         """
@@ -151,7 +152,7 @@ class ScoreAccumulator:
         batches = self._statistics[lead]
         if not batches:
             blank = {name + bound: None for name in SCORES for bound in ("", "_low", "_high")}
-            return {"n": 0, "n_days": 0, **blank, "bounds_missing": "no pairs"}
+            return {"n": 0, "n_days": 0, **blank, "bounds_missing": "no pairs", "daily": []}
         days, day = np.unique(np.concatenate(self._times[lead]).astype("datetime64[D]"), return_inverse=True)
         pairs = {name: np.concatenate([batch[name][:, position] for batch in batches]) for name in batches[0]}
 
@@ -161,7 +162,9 @@ class ScoreAccumulator:
         result: dict = {"n": len(day), "n_days": len(days)}
         for name, estimate in _estimates(pairs, day_sums, bootstrap).items():
             result |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-        return {**result, "bounds_missing": bootstrap.obstacle(len(days))}
+        counts, errors = np.bincount(day), day_sums(np.sqrt(pairs["mse"]))
+        daily = [[str(d), int(n), float(e / n)] for d, n, e in zip(days, counts, errors, strict=True)]
+        return {**result, "bounds_missing": bootstrap.obstacle(len(days)), "daily": daily}
 
 
 def _estimates(

@@ -63,6 +63,27 @@ def test_the_same_forecast_twice_is_the_same_bits(run, data):
     xr.testing.assert_identical(first.drop_attrs(deep=False), again.drop_attrs(deep=False))
 
 
+def test_two_runs_are_compared_on_the_same_forecasts(run, data, tmp_path):
+    """One model looks at two analyses, the other at one: both start only where there are two."""
+    other = new_run(tmp_path / "other")
+    other.publish(tiny_trained(config_text(model="input_times = 2")), {"seed": 0})
+    period = {"data": data, "start": "2026-01-01", "end": "2026-01-18", "leads": [6, 12]}
+    comparison = pinnwx.compare(run, other.folder, **period, json=tmp_path / "c.json")
+    assert (comparison.first, comparison.second) == (str(run), str(other.folder))
+    assert {(entry["variable"], entry["lead_hours"]): entry["n"] for entry in comparison.ratios} == {
+        (name, lead): 71 for name in ("msl", "t850") for lead in (6, 12)
+    }
+    for name, folder in (("a", run), ("b", other.folder)):
+        pinnwx.evaluate(folder, **period | {"start": "2026-01-01T06:00"}, json=tmp_path / f"{name}.json")
+    assert pinnwx.compare(tmp_path / "a.json", tmp_path / "b.json").ratios == comparison.ratios
+    assert json.loads((tmp_path / "c.json").read_text())["ratios"] == list(comparison.ratios)
+
+
+def test_comparing_runs_needs_data_and_a_period(run, data):
+    with pytest.raises(UsageError, match="needs --data, --start and --end"):
+        pinnwx.compare(run, run, data)
+
+
 @pytest.mark.parametrize("method", ["nearest", "linear"])
 def test_a_forecast_at_a_place(run, data, method):
     made = pinnwx.forecast(run, data, init="2026-01-16", hours=12)
