@@ -177,6 +177,7 @@ class TrainingSettings(_Settings):
     """How the weights are fitted. `updates` fixes the number of updates; otherwise `--minutes` decides it."""
 
     batch_size: PositiveInt = 16
+    optimiser: Literal["adam", "muon"] = "adam"
     learning_rate: PositiveFloat = 1e-3
     mirror: bool = False
     weight_decay: NonNegativeFloat = 1e-2

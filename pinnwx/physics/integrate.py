@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import diffrax
@@ -31,10 +32,11 @@ class StrongStabilityPreserving3(diffrax.AbstractERK):
         return 3
 
 
+# "bounded": the loop over stages is one of JAX, not equinox's own, which fails inside `jax.shard_map`.
 SOLVERS: dict[str, Callable[[], diffrax.AbstractSolver]] = {
     "euler": diffrax.Euler,
-    "heun": diffrax.Heun,  # strong stability preserving, second order
-    "ssprk3": StrongStabilityPreserving3,
+    "heun": partial(diffrax.Heun, scan_kind="bounded"),  # strong stability preserving, second order
+    "ssprk3": partial(StrongStabilityPreserving3, scan_kind="bounded"),
 }
 
 

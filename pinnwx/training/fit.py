@@ -21,6 +21,7 @@ from pinnwx.errors import DataError, StabilityError
 from pinnwx.files import write_text
 from pinnwx.model.forecaster import Forecaster
 from pinnwx.training.checkpoint import Checkpoints
+from pinnwx.training.devices import Devices
 from pinnwx.training.schedule import Plan, plan_updates, updates_within
 from pinnwx.training.update import Source, TrainingState, initial_state, make_update
 
@@ -71,8 +72,10 @@ class Training:
         """
         settings = self.config.training
         self._stages = [self._windows(stage.steps) for stage in settings.curriculum]
-        self._source = device_archive(self.archive, self.config.model.step_hours)
-        self._update = make_update(self.model, self.archive.grid, self.scale, settings)
+        self._devices = Devices()
+        self._devices.require_even_shares(settings.batch_size)
+        self._source = self._devices.on_all(device_archive(self.archive, self.config.model.step_hours))
+        self._update = make_update(self.model, self.archive.grid, self.scale, settings, self._devices)
         self._notes = {"data": self.archive.digest()}
         self._seconds = 0.0
         state = initial_state(self.model, settings)
@@ -89,7 +92,7 @@ class Training:
                 self.plan = Plan(tuple(notes["steps"]), tuple(notes["updates"]))
             else:
                 self.plan = self._make_plan(state)
-            state = self._loop(state, self.plan, checkpoints)
+            state = self._loop(self._devices.on_all(state), self.plan, checkpoints)
             self.updates = int(state.update)
             return state.average
         finally:
@@ -118,7 +121,7 @@ class Training:
 
     def _seconds_per_update(self, state: TrainingState, stage: int) -> float:
         """Compiles a stage and times one dispatch of it, on a copy of the state."""
-        state = jax.tree.map(jnp.copy, state)
+        state = jax.tree.map(jnp.copy, self._devices.on_all(state))
         seconds = []
         for windows in self._batches(stage, 0):
             start = time.monotonic()
@@ -138,7 +141,7 @@ class Training:
         chosen = np.array(
             [order[p][i % len(windows)] for p, i in zip(passes.tolist(), positions.tolist(), strict=True)]
         )
-        return [jnp.asarray(batch) for batch in windows[chosen].reshape(UPDATES_PER_REPORT, size, -1)]
+        return [self._devices.shared_out(batch) for batch in windows[chosen].reshape(UPDATES_PER_REPORT, size, -1)]
 
     def _loop(self, state: TrainingState, plan: Plan, checkpoints: Checkpoints) -> TrainingState:
         notes = self._notes | {"steps": plan.steps, "updates": plan.updates}

@@ -17,7 +17,9 @@ from pinnwx.grid import Grid
 from pinnwx.model.forecaster import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.scores import weighted_square_error
+from pinnwx.training.devices import Devices
 from pinnwx.training.mirror import mirror
+from pinnwx.training.optimiser import optimiser
 from pinnwx.training.schedule import learning_rate
 
 
@@ -44,22 +46,6 @@ class Progress(NamedTuple):
     loss: Float[Array, ""]
     learning_rate: Float[Array, ""]
     gradient_norm: Float[Array, ""]
-
-
-def optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
-    """Clipped Adam with decoupled weight decay on all but vectors (biases, scales).
-
-    The learning rate is applied by the update itself.
-    """
-
-    def decays(parameters):
-        return jax.tree.map(lambda leaf: leaf.ndim > 1, parameters)
-
-    return optax.chain(
-        optax.clip_by_global_norm(settings.clip_norm),
-        optax.scale_by_adam(b2=0.99),
-        optax.add_decayed_weights(settings.weight_decay, mask=decays),
-    )
 
 
 def initial_state(model: Forecaster, settings: TrainingSettings) -> TrainingState:
@@ -93,7 +79,7 @@ def rollout_loss(
 
 
 def make_update(
-    model: Forecaster, grid: Grid, scale: np.ndarray, settings: TrainingSettings
+    model: Forecaster, grid: Grid, scale: np.ndarray, settings: TrainingSettings, devices: Devices | None = None
 ) -> Callable[[TrainingState, Int[Array, "batch times"], Source, Any], tuple[TrainingState, Progress]]:
     """The jitted `update(state, windows, source, total)`: one optimiser update on one batch of windows.
 
@@ -101,7 +87,7 @@ def make_update(
 
     `total` is the planned number of updates (an argument, so that planning does not recompile). An update whose
     loss or gradient is not finite changes nothing but the count of skipped ones. With `settings.mirror`, every other
-    batch is reflected in the equator.
+    batch is reflected in the equator. The batch is shared by `devices`, by default all there are.
     """
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     optimise = optimiser(settings)
@@ -111,9 +97,11 @@ def make_update(
     def loss_of(parameters, windows, source, mirrored):
         return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, mirrored)
 
+    loss_and_gradient = (devices or Devices()).mean_over_shares(jax.value_and_grad(loss_of))
+
     def one(state: TrainingState, windows, source, total):
         mirrored = (state.update % 2 == 1) if settings.mirror else jnp.array(False)
-        loss, gradient = jax.value_and_grad(loss_of)(state.parameters, windows, source, mirrored)
+        loss, gradient = loss_and_gradient(state.parameters, windows, source, mirrored)
         norm = optax.global_norm(gradient)
         rate = learning_rate((state.update + 1) / total, settings.learning_rate, settings.warmup_share)
         direction, optimiser_state = optimise.update(gradient, state.optimiser, state.parameters)

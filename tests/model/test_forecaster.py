@@ -111,7 +111,8 @@ def test_an_untrained_model_is_persistence_and_physics(compiled, fields):
     if compiled.kind == "hybrid":
         alone = rollout(model_of("physics alone"), fields[:, None], step_features(1, 2))
         together = compiled.forecast(compiled.first, fields)
-        np.testing.assert_allclose(in_deviations(together[:1] - alone, fields), 0, atol=1e-5)
+        ulps = 4 * np.spacing(np.float32(1e5)) / 1e3  # pressure is rounded to 1e-5 of its deviation, some times over
+        np.testing.assert_allclose(in_deviations(together[:1] - alone, fields), 0, atol=ulps)
 
 
 @pytest.mark.slow

@@ -263,11 +263,12 @@ def test_the_first_loss_is_that_of_persistence():
     assert np.mean(losses) == pytest.approx(1.0, abs=0.02)
 
 
-@pytest.fixture(scope="module")
-def learned(tmp_path_factory):
+@pytest.fixture(scope="module", params=[("adam", 3e-3), ("muon", 1e-2)], ids=["adam", "muon"])
+def learned(request, tmp_path_factory):
     """Trained on the first days of waves that only travel, and judged on later ones."""
+    optimiser, rate = request.param
     folder = tmp_path_factory.mktemp("learned")
-    made = training(folder, "updates = 240\nlearning_rate = 3e-3\nema_decay = 0.9")
+    made = training(folder, f'updates = 240\noptimiser = "{optimiser}"\nlearning_rate = {rate}\nema_decay = 0.9')
     nnx.update(made.model, made.run())
     return folder, made
 
@@ -297,9 +298,11 @@ def test_what_is_learned_beats_persistence_on_later_days(learned):
 
 
 @pytest.mark.slow
-def test_resumed_is_bit_identical(tmp_path):
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_resumed_is_bit_identical(tmp_path, optimiser):
     """Weights, their average, the optimiser and the log, with a fixed number of updates."""
     body = "updates = 16\ncurriculum = [{ steps = 1, share = 0.5 }, { steps = 2, share = 0.5 }]"
+    body += f'\noptimiser = "{optimiser}"'
     whole = training(tmp_path / "whole", body).run()
     for done in (4, 12):
         reached = []

@@ -1,0 +1,65 @@
+"""Data-parallel training: every device computes its share of a batch, and everything else stands on all of them.
+
+The same update runs on one device, on several, and on those of several processes that `jax.distributed.initialize` has
+joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pinnwx.errors import ConfigError
+
+Tree = TypeVar("Tree")
+
+
+class Devices:
+    """The devices that share the work."""
+
+    def __init__(self, devices: Sequence[Any] | None = None):
+        """All devices of all processes, if none are given."""
+        self._mesh = Mesh(np.array(jax.devices() if devices is None else list(devices)), ("batch",))
+
+    def require_even_shares(self, batch_size: int) -> None:
+        """Raises:
+        ConfigError: the devices cannot get equally many members of a batch.
+        """
+        count = self._mesh.size
+        if batch_size % count:
+            raise ConfigError(
+                f"training.batch_size = {batch_size} cannot be shared by {count} devices; use a multiple of {count}"
+            )
+
+    def mean_over_shares(self, function: Callable[..., Tree]) -> Callable[..., Tree]:
+        """`function(all, share, all, ...)` of every device's share of a batch, averaged over the devices.
+
+        Each device runs the function as it stands: left to itself, XLA would partition it, and fails at a Fourier
+        transform (CPU, jaxlib 0.10).
+        """
+        if self._mesh.size == 1:
+            return function
+
+        def averaged(first: Any, share: Any, *others: Any) -> Tree:
+            return jax.lax.pmean(function(first, share, *others), "batch")
+
+        def over_all(first: Any, batch: Any, *others: Any) -> Tree:
+            specs = (PartitionSpec(), PartitionSpec("batch"), *(PartitionSpec() for _ in others))
+            mapped = jax.shard_map(
+                averaged, mesh=self._mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False
+            )
+            return mapped(first, batch, *others)
+
+        return over_all
+
+    def on_all(self, tree: Tree) -> Tree:
+        """The arrays, whole, on every device."""
+        return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
+
+    def shared_out(self, batch: np.ndarray) -> jax.Array:
+        """An array whose first axis is divided among the devices."""
+        return jax.device_put(batch, NamedSharding(self._mesh, PartitionSpec("batch")))
