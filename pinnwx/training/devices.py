@@ -24,6 +24,13 @@ class Devices:
     def __init__(self, devices: Sequence[Any] | None = None):
         """All devices of all processes, if none are given."""
         self._mesh = Mesh(np.array(jax.devices() if devices is None else list(devices)), ("batch",))
+        if jax.process_count() > 1:
+            self._meet()
+
+    def _meet(self) -> None:
+        """Connects the processes while they are in step: where one still compiles, another gives up after 30 s."""
+        mean = jax.jit(self.mean_over_shares(lambda zero, shares: zero + shares.sum()))
+        jax.block_until_ready(mean(self.on_all(np.zeros(())), self.shared_out(np.zeros(self._mesh.size))))
 
     def require_even_shares(self, batch_size: int) -> None:
         """Raises:

@@ -14,11 +14,11 @@ UPDATES = 10
 
 # The losses of the first updates of a hybrid, as JSON: argv holds the process's number, how many there are, their port.
 LOSSES = f"""
-import json, os, sys
+import json, sys
 import jax
-import jax.numpy as jnp
 from synthetic import config, wave_archive
 from pinnwx.data.windows import window_indices
+from pinnwx.errors import ConfigError
 from pinnwx.forecasting.trained import untrained
 from pinnwx.training.devices import Devices
 from pinnwx.training.fit import device_archive
@@ -28,12 +28,17 @@ number, processes, port = map(int, sys.argv[1:])
 if processes > 1:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"localhost:{{port}}", processes, number)
+devices = Devices()
 physics = '[[model.physics.transport]]\\nfield = "t850"\\nwind = "geostrophic:msl"'
 settings = config(training='batch_size = 8\\noptimiser = "muon"\\nlearning_rate = 1e-2', physics=physics)
 archive = wave_archive(60)
 trained = untrained(settings, "", archive)
-devices = Devices()
 devices.require_even_shares(8)
+refused = ""
+try:
+    devices.require_even_shares(9)
+except ConfigError as error:
+    refused = str(error)
 update = make_update(
     trained.model, archive.grid, trained.normalisation.increment_std[:, None, None], settings.training, devices
 )
@@ -43,7 +48,7 @@ windows, losses = window_indices(archive.times, 6.0, 2), []
 for first in range({UPDATES}):
     state, progress = update(state, devices.shared_out(windows[4 * first : 4 * first + 8]), source, 100)
     losses.append(float(progress.loss))
-print(json.dumps([len(jax.devices()), losses]))
+print(json.dumps([len(jax.devices()), losses, refused]))
 """
 
 
@@ -59,10 +64,14 @@ def start(virtual_devices: int, number: int = 0, processes: int = 1, port: int =
 
 
 def losses(process: subprocess.Popen, devices: int) -> np.ndarray:
-    printed, _ = process.communicate(timeout=300)
+    try:
+        printed, _ = process.communicate(timeout=300)
+    finally:
+        process.kill()
     assert process.returncode == 0
-    found, values = json.loads(printed.splitlines()[-1])
+    found, values, refused = json.loads(printed.splitlines()[-1])
     assert found == devices
+    assert ("9 cannot be shared by" in refused) == (devices > 1)
     return np.array(values)
 
 
