@@ -152,6 +152,7 @@ class ClosureSettings(_Settings):
     width: PositiveInt = 96
     blocks: PositiveInt = 4
     coarsen: Literal[1, 2, 4] = 2
+    mirror: bool = False
     learned_wind_width: PositiveInt = 32
     maximum_learned_wind: PositiveFloat = 20.0
 
@@ -161,7 +162,8 @@ class ModelSettings(_Settings):
 
     kind: Literal["transport", "second_order"] = "transport"
     step_hours: PositiveFloat = 6.0
-    input_times: Literal[1, 2] = 1
+    input_times: Literal[1, 2, 3, 4] = 1
+    members: Annotated[int, Field(ge=1, le=16)] = 1
     physics: PhysicsSettings = PhysicsSettings()
     closure: ClosureSettings = ClosureSettings()
 
@@ -179,7 +181,6 @@ class TrainingSettings(_Settings):
     batch_size: PositiveInt = 16
     optimiser: Literal["adam", "muon"] = "adam"
     learning_rate: PositiveFloat = 1e-3
-    mirror: bool = False
     weight_decay: NonNegativeFloat = 1e-2
     clip_norm: PositiveFloat = 1.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995

@@ -20,9 +20,9 @@ from pinnwx.files import write_text, writing
 from pinnwx.forecasting.trained import CONFIG, Trained, untrained
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.runs import Run, new_run
+from pinnwx.model.committee import members_of
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report, Training
-from pinnwx.training.mirror import require_symmetric_rows
 
 SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
 SAVING_SHARE = 0.04  # and for a machine that slows down
@@ -73,8 +73,6 @@ def train(
                 return run
         archive = training_archive(settings, data)
         trained = untrained(settings, text, archive)
-        if settings.training.mirror:
-            require_symmetric_rows(archive.grid)
         if not resume:
             run.begin()
         write_text(run.folder / CONFIG, text)
@@ -101,7 +99,8 @@ def _train(run: Run, trained: Trained, archive: Archive, deadline, resume: bool,
             parameters = training.run(resume=resume)
         if interrupts.arrived():
             interrupts.raise_for(run.folder)
-    nnx.update(trained.model, parameters)
+    for member, learned in zip(members_of(trained.model), parameters, strict=True):
+        nnx.update(member, learned)
     plan = training.plan
     assert plan is not None
     notes = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import jax
 from flax import nnx
 
 from pinnwx.config import ModelSettings
 from pinnwx.errors import ConfigError
+from pinnwx.model.committee import Committee
 from pinnwx.model.forecaster import Forecaster, TransportForecaster
 from pinnwx.model.inputs import Inputs
 from pinnwx.model.second_order import SecondOrderForecaster
@@ -25,5 +27,7 @@ def build_forecaster(inputs: Inputs, settings: ModelSettings, seed: int) -> Fore
                 'model.kind = "second_order" makes its own wind; remove model.physics.transport and '
                 'learned_diffusivity, or use kind = "transport"'
             )
-        return SecondOrderForecaster(inputs, settings, rngs=nnx.Rngs(seed))
-    return TransportForecaster(inputs, settings, rngs=nnx.Rngs(seed))
+    kind = SecondOrderForecaster if settings.kind == "second_order" else TransportForecaster
+    key = jax.random.key(seed)
+    members = [kind(inputs, settings, rngs=nnx.Rngs(jax.random.fold_in(key, i))) for i in range(settings.members)]
+    return members[0] if len(members) == 1 else Committee(members)

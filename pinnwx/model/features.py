@@ -8,7 +8,10 @@ from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
 
-PLACE_FEATURES = 4
+# Factors under reflection in the equator, half a year away: the sun and the hour are reflected with the weather, so the
+# season changes its sign; latitude, on which the laws depend, is told as it is.
+PLACE_MIRROR_SIGNS = (-1.0, 1.0, 1.0, 1.0)
+SUN_MIRROR_SIGNS = (1.0, 1.0, -1.0, -1.0, 1.0)
 TIME_FEATURES = 5  # sine and cosine of the day of year, sine and cosine of the UTC hour, solar declination
 
 

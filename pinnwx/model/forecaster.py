@@ -6,7 +6,8 @@ Over one coupling interval
 
 `transport` is the diffrax solution of the named terms (`physics.transport`); gate in (0, 2) and source S are fields
 from the closure network, which sees X, its change over the interval before (where `input_times` is 2) and the
-transport increment; its output is freed of the waves that only the narrow cells near the poles can hold. A
+transport increment (all seen through a frame, `model.frames`); its output is freed of the waves that only the narrow
+cells near the poles can hold. A
 conserved field has gate 1 and no source. Physics alone and network alone are the same model with the other part
 switched off.
 """
@@ -14,7 +15,6 @@ switched off.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -23,11 +23,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pinnwx.config import ModelSettings, Transport
+from pinnwx.config import ClosureSettings, ModelSettings, Transport
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import ConfigError
 from pinnwx.model.closure import ClosureNetwork
 from pinnwx.model.features import channels_first, channels_last
+from pinnwx.model.frames import Frame, FramedNetwork, Frames
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.model.velocity import on_faces, physical_winds
 from pinnwx.operators.polar import polar_filter
@@ -43,16 +44,17 @@ class Forecaster(Protocol):
     """What rollout and training need of a model: how a forecast starts, advances, and is read."""
 
     input_times: int  # analyses that a forecast starts from
+    frames: Frames  # views that the networks can take
 
-    def start(self, analyses: Analyses, time: Time) -> Any:
+    def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> Any:
         """The carried state of a forecast that begins at the last of these analyses, one step apart."""
         ...
 
-    def advance(self, carry: Any, time: Time) -> Any:
+    def advance(self, carry: Any, time: Time, frame: Frame | None = None) -> Any:
         """The carried state one coupling interval later; `time` describes the middle of the interval."""
         ...
 
-    def observe(self, carry: Any, time: Time) -> Fields:
+    def observe(self, carry: Any, time: Time, frame: Frame | None = None) -> Fields:
         """The forecast fields of a carried state."""
         ...
 
@@ -74,21 +76,30 @@ class TransportForecaster(nnx.Module):
         self.gated = tuple(e.gated and not e.conserved for e in equations)
         self.learned_wind = tuple(i for i, e in enumerate(equations) if e.learned_wind)
         self.maximum_learned_wind = closure.maximum_learned_wind
-        seen = inputs.signs + inputs.change_signs(self.input_times)
-        network = partial(ClosureNetwork, coarsen=closure.coarsen, rngs=rngs)
-        self.wind_network = (
-            network(inputs.grid, 2 * len(self.learned_wind), seen, width=closure.learned_wind_width, blocks=1)
-            if self.learned_wind
-            else None
-        )
-        carried_signs = tuple(inputs.field_signs[i] for i in self.carried) + (-1.0,) * (2 * len(self.carried))
-        outputs = len(names) + len(equations)
-        signs = seen + carried_signs
-        self.closure = (
-            network(inputs.grid, outputs, signs, width=closure.width, blocks=closure.blocks)
-            if closure.enabled
-            else None
-        )
+        self.frames = Frames.of(inputs.grid, mirror=closure.mirror, coarsen=closure.coarsen)
+        self.wind_network, self.closure = self._networks(closure, rngs)
+
+    def _networks(self, closure: ClosureSettings, rngs: nnx.Rngs) -> tuple[FramedNetwork | None, FramedNetwork | None]:
+        """The network of the learned wind and the closure, where there are such."""
+        inputs, carried = self.inputs, self.carried
+
+        def network(signs: Sequence[float], mirror_signs, output_mirror_signs, width: int, blocks: int):
+            size = {"width": width, "blocks": blocks, "coarsen": closure.coarsen}
+            made = ClosureNetwork(inputs.grid, len(output_mirror_signs), signs, **size, rngs=rngs)
+            return FramedNetwork(made, self.frames, mirror_signs, output_mirror_signs)
+
+        signs = inputs.signs + inputs.change_signs(self.input_times)
+        mirror_signs = inputs.feature_mirror_signs + inputs.change_mirror_signs(self.input_times)
+        winds = None
+        if self.learned_wind:
+            odd = (1.0, -1.0) * len(self.learned_wind)
+            winds = network(signs, mirror_signs, odd, closure.learned_wind_width, 1)
+        if not closure.enabled:
+            return winds, None
+        signs += tuple(inputs.field_signs[i] for i in carried) + (-1.0,) * (2 * len(carried))
+        mirror_signs += tuple(inputs.mirror_signs[i] for i in carried) + (1.0, -1.0) * len(carried)
+        odd = inputs.mirror_signs + (1.0,) * len(carried)  # sources, gates
+        return winds, network(signs, mirror_signs, odd, closure.width, closure.blocks)
 
     def _require_possible(self, equations: Sequence[Transport]) -> None:
         """Raises:
@@ -111,48 +122,51 @@ class TransportForecaster(nnx.Module):
             return given
         return given + 0.1 * self.solver.largest_diffusivity * jax.nn.softplus(self.raw_diffusivity[...])
 
-    def winds(self, fields: Fields, features: Float[Array, "batch lat lon feature"]) -> Array:
+    def winds(
+        self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None = None
+    ) -> Array:
         """Physical plus learned wind of each carried field, (batch, field, lat, lon, 2), m s-1."""
         winds = physical_winds(self.solver.equations, self.inputs.named(fields), self.inputs.grid)
         if self.wind_network is None:
             return winds
-        raw = self.wind_network(features)
+        raw = self.wind_network(features, frame)
         learned = self.maximum_learned_wind * jnp.tanh(raw / self.maximum_learned_wind)
         learned = jnp.moveaxis(learned.reshape(*learned.shape[:-1], -1, 2), -2, -4)
         return winds.at[..., np.array(self.learned_wind), :, :, :].add(learned)
 
-    def start(self, analyses: Analyses, time: Time) -> Analyses:  # noqa: ARG002
+    def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> Analyses:  # noqa: ARG002
         return analyses
 
-    def observe(self, carry: Analyses, time: Time) -> Fields:  # noqa: ARG002
+    def observe(self, carry: Analyses, time: Time, frame: Frame | None = None) -> Fields:  # noqa: ARG002
         return carry[:, -1]
 
-    def advance(self, carry: Analyses, time: Time) -> Analyses:
+    def advance(self, carry: Analyses, time: Time, frame: Frame | None = None) -> Analyses:
         features = jnp.concatenate([self.inputs(carry[:, -1], time), self.inputs.changes(carry)], axis=-1)
-        return jnp.concatenate([carry[:, 1:], self._step(carry[:, -1], features)[:, None]], axis=1)
+        return jnp.concatenate([carry[:, 1:], self._step(carry[:, -1], features, frame)[:, None]], axis=1)
 
-    def _step(self, fields: Fields, features: Float[Array, "batch lat lon feature"]) -> Fields:
+    def _step(self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> Fields:
         carried = np.array(self.carried, dtype=int)
         if not self.carried:
-            return fields + self._sources(features)[0]
-        winds = self.winds(fields, features)
+            return fields + self._sources(features, frame)[0]
+        winds = self.winds(fields, features, frame)
         after, before = self.solver(
             fields[:, carried], on_faces(winds, self.inputs.grid), self.diffusivity(), diffusive=self.diffusive
         )
         increment = after - before
         scaled = channels_last(increment / self.inputs.increment_std[...][carried])
         flat_winds = jnp.moveaxis(winds, -4, -2).reshape(*winds.shape[:1], *winds.shape[2:4], -1) / TYPICAL_WIND
-        source, gate = self._sources(jnp.concatenate([features, scaled, flat_winds], axis=-1))
+        source, gate = self._sources(jnp.concatenate([features, scaled, flat_winds], axis=-1), frame)
         result = (fields + source).at[:, carried].add(gate * increment)
         return self._conserve(result, after)
 
-    def _sources(self, features: Float[Array, "batch lat lon feature"]) -> tuple[Array, Array]:
+    def _sources(self, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> tuple[Array, Array]:
         """The source S of each field over the interval and the gate of each carried one, 1 where it has none."""
         grid, gated = self.inputs.grid, np.array(self.gated)[:, None, None]
         gate = jnp.zeros((0, 1, 1)) if self.gate is None else self.gate[...]
         if self.closure is None:
             return jnp.zeros(()), jnp.where(gated, 2 * jax.nn.sigmoid(gate), 1.0)
-        output = polar_filter(channels_first(self.closure(features)), grid, SMALLEST_SPACING * grid.meridional_spacing)
+        output = channels_first(self.closure(features, frame))
+        output = polar_filter(output, grid, SMALLEST_SPACING * grid.meridional_spacing)
         count = len(self.inputs.names)
         gate = jnp.where(gated, 2 * jax.nn.sigmoid(gate + output[:, count:]), 1.0)
         return self.inputs.increment_std[...] * output[:, :count], gate

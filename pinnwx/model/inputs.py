@@ -8,10 +8,16 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
-from pinnwx.model.features import PLACE_FEATURES, channels_last, place_features, sun_and_season
+from pinnwx.model.features import (
+    PLACE_MIRROR_SIGNS,
+    SUN_MIRROR_SIGNS,
+    channels_last,
+    place_features,
+    sun_and_season,
+)
 from pinnwx.operators.calculus import gradient
 from pinnwx.variables import VARIABLES, Variable, describe
 
@@ -65,12 +71,19 @@ class Inputs(nnx.Module):
         maps += [_standardised(static[name])[..., None] for name in sorted(static)]
         self.maps = Fixed(jnp.asarray(np.concatenate(maps, axis=-1), jnp.float32))
         self.map_signs = self.field_signs + (1.0,) * (self.maps.shape[-1] - len(names))
+        self.map_mirror_signs = self.mirror_signs + PLACE_MIRROR_SIGNS + (1.0,) * len(static)
 
     @property
     def signs(self) -> tuple[float, ...]:
         """The factor of each feature across a pole."""
         gradient = tuple(-sign for sign in self.field_signs)
-        return self.field_signs + gradient * 2 + (1.0,) * 5 + self.map_signs
+        return self.field_signs + gradient * 2 + (1.0,) * len(SUN_MIRROR_SIGNS) + self.map_signs
+
+    @property
+    def feature_mirror_signs(self) -> tuple[float, ...]:
+        """The factor of each feature under reflection in the equator."""
+        northward_gradient = tuple(-sign for sign in self.mirror_signs)
+        return self.mirror_signs * 2 + northward_gradient + SUN_MIRROR_SIGNS + self.map_mirror_signs
 
     def standardised(self, fields: Float[Array, "*batch field lat lon"]) -> Float[Array, "*batch field lat lon"]:
         """Fields with zero mean and unit variance over the training time."""
@@ -92,16 +105,6 @@ class Inputs(nnx.Module):
         stacked = [channels_last(part) for part in parts]
         return jnp.concatenate([*stacked, sun_and_season(time, self.grid), maps], axis=-1)
 
-    def mirror(self, mirrored: Bool[Array, ""]) -> None:
-        """Where `mirrored`, replaces the fixed maps by those of an Earth reflected in the equator.
-
-        Latitude stays what it is: the laws of motion depend on it, and they are the same on the reflected Earth.
-        """
-        signs = jnp.asarray(self.mirror_signs + (1.0,) * (self.maps.shape[-1] - len(self.names)))
-        place = np.zeros(self.maps.shape[-1], bool)
-        place[len(self.names) : len(self.names) + PLACE_FEATURES] = True
-        self.maps = Fixed(jnp.where(mirrored & ~place, signs * self.maps[...][::-1], self.maps[...]))
-
     def changes(self, analyses: Float[Array, "batch input field lat lon"]) -> Float[Array, "batch lat lon feature"]:
         """What changed from each analysis to the next, in units of the usual change: shows where weather is going."""
         steps = jnp.diff(analyses, axis=-4) / self.increment_std[...]
@@ -110,6 +113,10 @@ class Inputs(nnx.Module):
     def change_signs(self, input_times: int) -> tuple[float, ...]:
         """The factor of each feature of `changes` across a pole."""
         return self.field_signs * (input_times - 1)
+
+    def change_mirror_signs(self, input_times: int) -> tuple[float, ...]:
+        """The factor of each feature of `changes` under reflection in the equator."""
+        return self.mirror_signs * (input_times - 1)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

@@ -6,24 +6,28 @@ import jax
 from jaxtyping import Array, Float
 
 from pinnwx.model.forecaster import Forecaster
+from pinnwx.model.frames import Frame
 
 
 def rollout(
     model: Forecaster,
     analyses: Float[Array, "batch input field lat lon"],
     times: Float[Array, "steps batch 5"],
+    frame: Frame | None = None,
     *,
     remember: bool = True,
 ) -> Float[Array, "steps batch field lat lon"]:
     """The forecasts after 1, 2, ... steps; `times` describes the middle of each step.
 
     `analyses` are as many as the model looks at (`model.input_times`), a step apart, the latest last.
+    The networks look through one `frame`, or take the mean of both hemispheres' views (`model.frames`).
     With `remember=False` the backward pass computes each step anew instead of storing it: memory grows with the
     fields, not with the network.
     """
 
     def step(carry, time):
-        carry = model.advance(carry, time)
-        return carry, model.observe(carry, time)
+        carry = model.advance(carry, time, frame)
+        return carry, model.observe(carry, time, frame)
 
-    return jax.lax.scan(step if remember else jax.checkpoint(step), model.start(analyses, times[0]), times)[1]
+    start = model.start(analyses, times[0], frame)
+    return jax.lax.scan(step if remember else jax.checkpoint(step), start, times)[1]

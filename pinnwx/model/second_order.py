@@ -21,6 +21,7 @@ from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.model.closure import ClosureNetwork
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.forecaster import Analyses, Fields, Time
+from pinnwx.model.frames import Frame, FramedNetwork, Frames
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.operators.advection import face_velocity, flux_divergence
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
@@ -47,38 +48,42 @@ class SecondOrderForecaster(nnx.Module):
         self.inputs, self.settings, self.input_times = inputs, settings, settings.input_times
         self.interval = settings.step_hours * SECONDS_PER_HOUR
         self.groups = zonal_groups(inputs.grid, SMALLEST_SPACING * inputs.grid.meridional_spacing)
-        count, closure = len(inputs.names), settings.closure
+        closure, odd = settings.closure, inputs.feature_mirror_signs
+        self.frames = Frames.of(inputs.grid, mirror=closure.mirror, coarsen=closure.coarsen)
+        velocity = (1.0, -1.0) * len(inputs.names)  # eastward and northward of each field, under reflection
 
-        def network(signs: tuple[float, ...], outputs: int, blocks: int) -> ClosureNetwork:
+        def network(signs: tuple[float, ...], mirror_signs, outputs: tuple[float, ...], blocks: int) -> FramedNetwork:
             size = {"width": closure.width, "blocks": blocks, "coarsen": closure.coarsen}
-            return ClosureNetwork(inputs.grid, outputs, signs, **size, rngs=rngs)
+            made = ClosureNetwork(inputs.grid, len(outputs), signs, **size, rngs=rngs)
+            return FramedNetwork(made, self.frames, mirror_signs, outputs)
 
-        self.first_velocity = network(inputs.signs + inputs.change_signs(self.input_times), 2 * count, 1)
-        self.acceleration = network(inputs.signs + (-1.0,) * (2 * count), 2 * count, closure.blocks)
-        self.emission = network(inputs.signs, count, 1)
+        changes, odd_changes = inputs.change_signs(self.input_times), inputs.change_mirror_signs(self.input_times)
+        self.first_velocity = network(inputs.signs + changes, odd + odd_changes, velocity, 1)
+        self.acceleration = network(inputs.signs + (-1.0,) * len(velocity), odd + velocity, velocity, closure.blocks)
+        self.emission = network(inputs.signs, odd, inputs.mirror_signs, 1)
 
-    def start(self, analyses: Analyses, time: Time) -> FieldsAndVelocity:
+    def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> FieldsAndVelocity:
         fields = analyses[:, -1]
         seen = jnp.concatenate([self.inputs(fields, time), self.inputs.changes(analyses)], axis=-1)
-        velocity = channels_first(self.first_velocity(seen)) * TYPICAL_WIND
+        velocity = channels_first(self.first_velocity(seen, frame)) * TYPICAL_WIND
         return FieldsAndVelocity(self.inputs.standardised(fields) / _SPAN + 0.5, velocity)
 
-    def observe(self, carry: FieldsAndVelocity, time: Time) -> Fields:
+    def observe(self, carry: FieldsAndVelocity, time: Time, frame: Frame | None = None) -> Fields:
         fields = self._physical(carry.fields)
-        return fields + self.inputs.std[...] * channels_first(self.emission(self.inputs(fields, time)))
+        return fields + self.inputs.std[...] * channels_first(self.emission(self.inputs(fields, time), frame))
 
-    def advance(self, carry: FieldsAndVelocity, time: Time) -> FieldsAndVelocity:
+    def advance(self, carry: FieldsAndVelocity, time: Time, frame: Frame | None = None) -> FieldsAndVelocity:
         for _ in range(self.settings.physics.substeps):
-            carry = self._substep(carry, time)
+            carry = self._substep(carry, time, frame)
         return carry
 
-    def _substep(self, carry: FieldsAndVelocity, time: Time) -> FieldsAndVelocity:
+    def _substep(self, carry: FieldsAndVelocity, time: Time, frame: Frame | None) -> FieldsAndVelocity:
         """The velocity by one Euler step (as published), then the fields in that velocity."""
         physics, grid = self.settings.physics, self.inputs.grid
         seconds = self.interval / physics.substeps
         features = self.inputs(self._physical(carry.fields), time)
         seen = jnp.concatenate([features, channels_last(carry.velocity) / TYPICAL_WIND], axis=-1)
-        push = channels_first(self.acceleration(seen)) * TYPICAL_WIND / (_ACCELERATION_HOURS * SECONDS_PER_HOUR)
+        push = channels_first(self.acceleration(seen, frame)) * TYPICAL_WIND / (_ACCELERATION_HOURS * SECONDS_PER_HOUR)
         velocity = carry.velocity + seconds * push
 
         winds = self._bounded(velocity)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +19,7 @@ from pinnwx.data.calendar import time_features
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import DataError, StabilityError
 from pinnwx.files import write_text
+from pinnwx.model.committee import members_of
 from pinnwx.model.forecaster import Forecaster
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.devices import Devices
@@ -44,7 +45,7 @@ class Report:
 
 @dataclass
 class Training:
-    """One training of one model; `run()` does it.
+    """One training of one model; `run()` does it. The members of a committee take turns, and learn each for itself.
 
     `deadline` is a `time.monotonic()` value before which the updates must be done, or None when the config fixes
     their number; where the machine slows down after the plan was made, updates past it are left out. `stop()`
@@ -63,7 +64,7 @@ class Training:
     plan: Plan | None = field(default=None, init=False)
 
     def run(self, *, resume: bool = False) -> Any:
-        """Trains and returns the averaged parameters (an nnx state of the model's `Param`s).
+        """Trains and returns the averaged parameters of each member (nnx states of their `Param`s).
 
         Raises:
             DataError: no window of the training time is long enough, or the data are not those to resume with.
@@ -75,26 +76,27 @@ class Training:
         self._devices = Devices()
         self._devices.require_even_shares(settings.batch_size)
         self._source = self._devices.on_all(device_archive(self.archive, self.config.model.step_hours))
-        self._update = make_update(self.model, self.archive.grid, self.scale, settings, self._devices)
+        members = members_of(self.model)  # alike but for their weights, so one compiled update serves them all
+        self._update = make_update(members[0], self.archive.grid, self.scale, settings, self._devices)
         self._notes = {"data": self.archive.digest()}
         self._seconds = 0.0
-        state = initial_state(self.model, settings)
+        states = [initial_state(member, settings) for member in members]
         checkpoints = Checkpoints(self.folder / "training")
         try:
             if resume:
-                state, notes = checkpoints.load(state)
+                states, notes = checkpoints.load(states)
                 if notes["data"] != self._notes["data"]:
                     raise DataError(
                         "the data differ from those this training began with; give the same --data, or --force to "
                         "start afresh"
                     )
-                self._seconds = self._forget_after(int(state.update))
+                self._seconds = self._forget_after(_updates(states))
                 self.plan = Plan(tuple(notes["steps"]), tuple(notes["updates"]))
             else:
-                self.plan = self._make_plan(state)
-            state = self._loop(self._devices.on_all(state), self.plan, checkpoints)
-            self.updates = int(state.update)
-            return state.average
+                self.plan = self._make_plan(states[0], len(states))
+            states = self._loop(self._devices.on_all(states), self.plan, checkpoints)
+            self.updates = _updates(states)
+            return [state.average for state in states]
         finally:
             checkpoints.close()
 
@@ -109,33 +111,33 @@ class Training:
             )
         return windows
 
-    def _make_plan(self, state: TrainingState) -> Plan:
-        """The number of updates: the config's, or what a timed warm-up says fits before the deadline."""
+    def _make_plan(self, state: TrainingState, members: int) -> Plan:
+        """The updates of all members together: the config's number, or what fits before the deadline by a warm-up."""
         settings = self.config.training
         total = settings.updates
         if total is None:
             costs = [self._seconds_per_update(state, stage) for stage in range(len(self._stages))]
             left = (self.deadline or 0.0) - time.monotonic()
             total = updates_within(max(left, 0.0), settings.curriculum, costs)
-        return plan_updates(settings.curriculum, total, UPDATES_PER_REPORT)
+        return plan_updates(settings.curriculum, total, UPDATES_PER_REPORT * members)
 
     def _seconds_per_update(self, state: TrainingState, stage: int) -> float:
         """Compiles a stage and times one dispatch of it, on a copy of the state."""
         state = jax.tree.map(jnp.copy, self._devices.on_all(state))
         seconds = []
-        for windows in self._batches(stage, 0):
+        for windows in self._batches(stage, 0, 0):
             start = time.monotonic()
             state, _ = jax.block_until_ready(self._update(state, windows, self._source, 1000))
             seconds.append(time.monotonic() - start)
         return float(np.median(seconds[1:]))  # the first one compiled
 
-    def _batches(self, stage: int, first: int) -> list[jax.Array]:
-        """Windows for the next updates of a stage, from its update `first` on: shuffled passes over the archive."""
+    def _batches(self, stage: int, first: int, member: int) -> list[jax.Array]:
+        """Windows for a member's updates of a stage, from its update `first` on: shuffled passes over the archive."""
         windows, size = self._stages[stage], self.config.training.batch_size
         positions = np.arange(first * size, (first + UPDATES_PER_REPORT) * size)
         passes = positions // len(windows)
         order = {
-            number: np.random.default_rng((self.config.seed, stage, number)).permutation(len(windows))
+            number: np.random.default_rng((self.config.seed, stage, number, member)).permutation(len(windows))
             for number in set(passes.tolist())
         }
         chosen = np.array(
@@ -143,40 +145,41 @@ class Training:
         )
         return [self._devices.shared_out(batch) for batch in windows[chosen].reshape(UPDATES_PER_REPORT, size, -1)]
 
-    def _loop(self, state: TrainingState, plan: Plan, checkpoints: Checkpoints) -> TrainingState:
+    def _loop(self, states: list[TrainingState], plan: Plan, checkpoints: Checkpoints) -> list[TrainingState]:
         notes = self._notes | {"steps": plan.steps, "updates": plan.updates}
-        began, first = time.monotonic(), int(state.update)
-        saved, skipped = began, int(state.skipped)
+        began, first, each = time.monotonic(), _updates(states), plan.total // len(states)
+        saved, skipped = began, _skipped(states)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
-            while (done := int(state.update)) < plan.total:
+            while (done := _updates(states)) < plan.total:
                 stage = plan.stage_at(done)
                 local = done - plan.stage_end(stage) + plan.updates[stage]
+                turns, member = divmod(local // UPDATES_PER_REPORT, len(states))
                 reports = []
-                for windows in self._batches(stage, local):
-                    state, progress = self._update(state, windows, self._source, plan.total)
+                for windows in self._batches(stage, turns * UPDATES_PER_REPORT, member):
+                    states[member], progress = self._update(states[member], windows, self._source, each)
                     reports.append(progress)
                 reports = [{name: float(value) for name, value in progress._asdict().items()} for progress in reports]
-                now, done = time.monotonic(), int(state.update)
+                now, done = time.monotonic(), _updates(states)
                 self._log(log, reports, done, plan.steps[stage], self._seconds + now - began)
                 rate = (done - first) / (now - began)
                 left = (plan.total - done) / rate
                 self.report(Report(done, plan.total, reports[-1]["loss"], rate, left, plan.steps[stage]))
-                if int(state.skipped) - skipped >= MOST_SKIPPED:
+                if _skipped(states) - skipped >= MOST_SKIPPED:
                     raise StabilityError(
                         f"{MOST_SKIPPED} updates up to update {done} had no finite loss and gradient; lower "
                         "training.learning_rate or model.physics.courant_limit"
                     )
                 if np.isfinite([[numbers["loss"], numbers["gradient_norm"]] for numbers in reports]).all():
-                    skipped = int(state.skipped)
+                    skipped = _skipped(states)
                 stopping = self.stop() or (self.deadline is not None and now > self.deadline)
                 if stopping or now - saved > CHECKPOINT_SECONDS or done == plan.total:
-                    checkpoints.save(done, state, notes)
+                    checkpoints.save(done, states, notes)
                     saved = now
                 if stopping:
                     break
-        if 0 < int(state.update) == int(state.skipped):
+        if 0 < _updates(states) == _skipped(states):
             raise StabilityError("no update had a finite loss and gradient: nothing was learned; check the data")
-        return state
+        return states
 
     def _forget_after(self, update: int) -> float:
         """Drops from the log what was done after the checkpoint, for it will be done again; the seconds so far."""
@@ -191,6 +194,14 @@ class Training:
             line = {"update": update, "wall_seconds": round(seconds, 3), **numbers, "stage_steps": steps}
             log.write(json.dumps(line) + "\n")
         log.flush()
+
+
+def _updates(states: Sequence[TrainingState]) -> int:
+    return sum(int(state.update) for state in states)
+
+
+def _skipped(states: Sequence[TrainingState]) -> int:
+    return sum(int(state.skipped) for state in states)
 
 
 def device_archive(archive: Archive, step_hours: float) -> Source:

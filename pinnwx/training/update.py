@@ -10,15 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from pinnwx.config import TrainingSettings
 from pinnwx.grid import Grid
 from pinnwx.model.forecaster import Forecaster
+from pinnwx.model.frames import Frame
 from pinnwx.model.rollout import rollout
 from pinnwx.model.scores import weighted_square_error
 from pinnwx.training.devices import Devices
-from pinnwx.training.mirror import mirror
 from pinnwx.training.optimiser import optimiser
 from pinnwx.training.schedule import learning_rate
 
@@ -61,7 +61,7 @@ def rollout_loss(
     source: Source,
     scale: Float[Array, "field 1 1"],
     area: Array,
-    mirrored: Bool[Array, ""],
+    frame: Frame | None = None,
 ) -> Float[Array, ""]:
     """Mean over steps and fields of the area-weighted square error in units of `scale`.
 
@@ -70,8 +70,7 @@ def rollout_loss(
     """
     batch, inputs = source.fields[windows], model.input_times
     times = jnp.moveaxis(source.time[windows[:, inputs - 1 : -1]], 0, 1)
-    batch, times = mirror(model, batch, times, mirrored)
-    forecasts = rollout(model, batch[:, :inputs], times)
+    forecasts = rollout(model, batch[:, :inputs], times, frame)
     truth = jnp.moveaxis(batch[:, inputs:], 1, 0)
     errors = weighted_square_error(forecasts, truth, scale, area).mean(axis=(1, 2))
     weights = 1.0 / jnp.arange(1, errors.shape[0] + 1)
@@ -86,22 +85,21 @@ def make_update(
     `windows` are indices into the archive, one row of input times + steps for each member of the batch.
 
     `total` is the planned number of updates (an argument, so that planning does not recompile). An update whose
-    loss or gradient is not finite changes nothing but the count of skipped ones. With `settings.mirror`, every other
-    batch is reflected in the equator. The batch is shared by `devices`, by default all there are.
+    loss or gradient is not finite changes nothing but the count of skipped ones. Every update
+    looks through the next of the model's frames. The batch is shared by `devices`, by default all there are.
     """
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     optimise = optimiser(settings)
     area = jnp.asarray(grid.area_weights, jnp.float32)
     unit = jnp.asarray(scale, jnp.float32)
 
-    def loss_of(parameters, windows, source, mirrored):
-        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, mirrored)
+    def loss_of(parameters, windows, source, frame):
+        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, frame)
 
     loss_and_gradient = (devices or Devices()).mean_over_shares(jax.value_and_grad(loss_of))
 
     def one(state: TrainingState, windows, source, total):
-        mirrored = (state.update % 2 == 1) if settings.mirror else jnp.array(False)
-        loss, gradient = loss_and_gradient(state.parameters, windows, source, mirrored)
+        loss, gradient = loss_and_gradient(state.parameters, windows, source, model.frames[state.update])
         norm = optax.global_norm(gradient)
         rate = learning_rate((state.update + 1) / total, settings.learning_rate, settings.warmup_share)
         direction, optimiser_state = optimise.update(gradient, state.optimiser, state.parameters)

@@ -120,7 +120,8 @@ def test_an_existing_file_is_refused_before_any_work(run, tmp_path):
 
 def test_an_unstable_forecast_leaves_no_file(data, tmp_path):
     trained = tiny_trained()
-    trained.model.closure.decode.bias[...] = trained.model.closure.decode.bias[...] + 3e38
+    decode = trained.model.closure.network.decode
+    decode.bias[...] = decode.bias[...] + 3e38
     broken = new_run(tmp_path / "broken")
     broken.publish(trained, {})
     with pytest.raises(StabilityError, match="not finite"):

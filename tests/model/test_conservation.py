@@ -23,15 +23,17 @@ CASES = {
     "no rows on the poles": ("22.5deg", "", {}),
     "learned wind, rows on the poles": ("22.5deg+poles", "", {"learned_wind": True}),
     "learned wind and diffusivity": ("22.5deg", "learned_diffusivity = true\n", {"learned_wind": True}),
+    "a committee": ("22.5deg", "", {"learned_wind": True}),
 }
 
 
-def compiled(name: str, options: str, tracer: dict):
+def compiled(name: str, options: str, tracer: dict, members: int):
     """The model, and `run(parameters, fields)`."""
     carried = {"wind": "rotational:vo850", "form": "flux", "scheme": "limited", "conserved": True} | tracer
     physics = options + transport("vo850", wind="rotational:vo850", absolute=True) + transport("tracer", **carried)
     closure = "width = 16\nblocks = 1\nlearned_wind_width = 16\ncoarsen = 1"
-    made = config(NAMES, grid=name, extra=TRACER, physics=physics, closure=closure)
+    model = f"members = {members}"
+    made = config(NAMES, grid=name, extra=TRACER, physics=physics, closure=closure, model=model)
     model = forecaster(made, Grid.parse(name))
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     times = step_features(STEPS, 2)
@@ -48,7 +50,7 @@ def compiled(name: str, options: str, tracer: dict):
 def test_a_conserved_tracer_keeps_its_integral_and_sign_at_any_weights(case):
     name, options, tracer = CASES[case]
     grid = Grid.parse(name)
-    model, run = compiled(name, options, tracer)
+    model, run = compiled(name, options, tracer, 2 if case == "a committee" else 1)
 
     @settings(max_examples=20, deadline=None)
     @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(-2, 0.5).map(lambda power: 10.0**power))
@@ -56,7 +58,7 @@ def test_a_conserved_tracer_keeps_its_integral_and_sign_at_any_weights(case):
         fields = states(NAMES, grid, seed=seed)
         fields[:, 2] *= np.random.default_rng(seed).uniform(0, 1, fields[:, 2].shape) > 0.5  # holes with sharp edges
         randomise(model, seed, scale)
-        if model.raw_diffusivity is not None:
+        if "diffusivity" in case:
             model.raw_diffusivity[...] = model.raw_diffusivity[...] * 100  # up to where the solver caps it
         forecasts = run(nnx.state(model, nnx.Param), jnp.asarray(fields))
         assert np.isfinite(forecasts).all()

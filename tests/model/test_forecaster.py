@@ -25,6 +25,7 @@ SETTINGS = {
     "network alone": {},
     "hybrid": {"physics": WINDS},
     "hybrid of two times": {"physics": WINDS, "model": "input_times = 2"},
+    "committee of four times": {"physics": WINDS, "model": "input_times = 4\nmembers = 2"},
     "second order": {"model": 'kind = "second_order"\ninput_times = 2', "substeps": 1},
 }
 STEPS = 2

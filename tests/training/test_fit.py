@@ -88,6 +88,20 @@ def test_the_curriculum_goes_stage_by_stage(tmp_path, fake):
     assert [line["stage_steps"] for line in lines(tmp_path)] == [1] * 8 + [3] * 8
 
 
+def test_the_members_of_a_committee_take_turns_at_batches_of_their_own(tmp_path, fake):
+    body = "updates = 32\ncurriculum = [{ steps = 1, share = 0.5 }, { steps = 3, share = 0.5 }]"
+    shared = training(tmp_path / "both", body, model="members = 2")
+    assert len(shared.run()) == 2
+    assert (shared.updates, shared.plan.updates) == (32, (16, 16))
+    turns = [fake.windows[start : start + 4] for start in range(0, 32, 4)]
+    fake.windows = []
+    training(tmp_path / "alone", body.replace("32", "16")).run()
+    np.testing.assert_array_equal(np.concatenate(turns[0:4:2]), fake.windows[:8])
+    np.testing.assert_array_equal(np.concatenate(turns[4::2]), fake.windows[8:])
+    for first, second in zip(turns[::2], turns[1::2], strict=True):
+        assert (np.array(first) != second).any(), "another order"
+
+
 def test_metrics_and_reports(tmp_path, fake):
     fake.loss = lambda update: np.nan if update == 2 else 2.0 - 0.1 * update
     reports = []
@@ -269,7 +283,7 @@ def learned(request, tmp_path_factory):
     optimiser, rate = request.param
     folder = tmp_path_factory.mktemp("learned")
     made = training(folder, f'updates = 240\noptimiser = "{optimiser}"\nlearning_rate = {rate}\nema_decay = 0.9')
-    nnx.update(made.model, made.run())
+    nnx.update(made.model, *made.run())
     return folder, made
 
 
@@ -298,21 +312,23 @@ def test_what_is_learned_beats_persistence_on_later_days(learned):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimiser", ["adam", "muon"])
-def test_resumed_is_bit_identical(tmp_path, optimiser):
+@pytest.mark.parametrize(("optimiser", "members"), [("adam", 1), ("muon", 1), ("muon", 2)])
+def test_resumed_is_bit_identical(tmp_path, optimiser, members):
     """Weights, their average, the optimiser and the log, with a fixed number of updates."""
     body = "updates = 16\ncurriculum = [{ steps = 1, share = 0.5 }, { steps = 2, share = 0.5 }]"
     body += f'\noptimiser = "{optimiser}"'
-    whole = training(tmp_path / "whole", body).run()
+    model = f"members = {members}"
+    whole = training(tmp_path / "whole", body, model=model).run()
+    assert len(whole) == members
     for done in (4, 12):
         reached = []
         stopping = training(
-            tmp_path / str(done), body, report=lambda report, to=reached: to.append(report.update),
+            tmp_path / str(done), body, model=model, report=lambda report, to=reached: to.append(report.update),
             stop=lambda to=reached, done=done: to[-1] >= done,
         )  # fmt: skip
         stopping.run()
         assert stopping.updates == done
-        again = training(tmp_path / str(done), body).run(resume=True)
+        again = training(tmp_path / str(done), body, model=model).run(resume=True)
         for ours, theirs in zip(jax.tree.leaves(again), jax.tree.leaves(whole), strict=True):
             assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes()
         keys = ("update", "loss", "learning_rate", "gradient_norm", "stage_steps")

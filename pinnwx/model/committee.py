@@ -1,0 +1,47 @@
+"""Several forecasters that learned apart: each step of a forecast is the mean of their steps.
+
+What one small network got wrong by chance of its first weights and of the order of its lessons, another got wrong
+differently (a committee machine; Perrone and Cooper 1993). Bounds, signs and integrals that every member keeps, the
+mean keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from flax import nnx
+
+from pinnwx.model.forecaster import Analyses, Fields, Forecaster, Time
+from pinnwx.model.frames import Frame
+
+
+class Committee(nnx.Module):
+    """A forecaster of which every step is the mean of its members'."""
+
+    def __init__(self, members: Sequence[Forecaster]):
+        self.members = nnx.List(members)
+        self.inputs, self.input_times, self.frames = members[0].inputs, members[0].input_times, members[0].frames
+
+    def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> Any:
+        return self._mean(lambda member: member.start(analyses, time, frame))
+
+    def advance(self, carry: Any, time: Time, frame: Frame | None = None) -> Any:
+        return self._mean(lambda member: member.advance(carry, time, frame))
+
+    def observe(self, carry: Any, time: Time, frame: Frame | None = None) -> Fields:
+        return self._mean(lambda member: member.observe(carry, time, frame))
+
+    def _mean(self, of: Callable[[Forecaster], Any]) -> Any:
+        """Exact where the members agree, and positive where they all are."""
+
+        def mean(first: jax.Array, *others: jax.Array) -> jax.Array:
+            return first + sum(other - first for other in others) / len(self.members)
+
+        return jax.tree.map(mean, *(of(member) for member in self.members))
+
+
+def members_of(model: Forecaster) -> list[Forecaster]:
+    """The forecasters to train: the members of a committee, or the model itself."""
+    return list(model.members) if isinstance(model, Committee) else [model]

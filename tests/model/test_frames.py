@@ -1,0 +1,152 @@
+"""Frames: the equations know no hemisphere; nor does a forecast that is the mean of both views, at any weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact.grids import box
+from flax import nnx
+from synthetic import config, forecaster, randomise, states, step_features, times, transport
+
+from pinnwx.data.calendar import time_features
+from pinnwx.errors import ConfigError
+from pinnwx.grid import Grid
+from pinnwx.model.frames import Frame, FramedNetwork, Frames
+from pinnwx.model.inputs import Fixed
+from pinnwx.model.rollout import rollout
+from pinnwx.training.update import Source, initial_state, make_update, rollout_loss
+
+NAMES = ("msl", "vo850", "u850", "v850")
+PARITY = np.array([1, -1, 1, -1])[:, None, None]
+SEASONS_SWAPPED = np.array([-1, -1, 1, 1, -1])
+GRID = Grid.parse("22.5deg")
+NETWORK = "width = 16\nblocks = 1\nmirror = true"
+PHYSICS = (
+    transport("vo850", wind="rotational:vo850", absolute=True, learned_wind=True)
+    + transport("msl", wind="analysed:850")
+    + transport("u850", wind="geostrophic:msl")
+)
+
+
+def model_of(physics="", closure="enabled = false", **options):
+    model = forecaster(config(NAMES, physics=physics, closure=closure, **options))
+    randomise(model, 0, 0.1)
+    # maps of time means that have a hemisphere, and are reflected with the weather
+    maps = np.array(model.inputs.maps[...])
+    maps[..., : len(NAMES)] = np.random.default_rng(0).normal(size=maps[..., : len(NAMES)].shape)
+    model.inputs.maps[...] = jnp.asarray(maps)
+    return model
+
+
+def reflected(fields):
+    return PARITY * np.asarray(fields)[..., ::-1, :]
+
+
+def on_the_reflected_earth(model):
+    """The same model where the maps are reflected too, but for latitude."""
+    other = nnx.merge(*nnx.split(model))
+    maps = np.array(model.inputs.maps[...])
+    maps[..., : len(NAMES)] = PARITY[:, 0, 0] * maps[::-1, :, : len(NAMES)]
+    other.inputs.maps = Fixed(jnp.asarray(maps))
+    return other
+
+
+def batch():
+    fields = states(NAMES, GRID, count=6).reshape(2, 3, len(NAMES), *GRID.shape)
+    return jnp.asarray(fields), step_features(2, 2)
+
+
+def in_deviations(difference, fields):
+    return difference / np.asarray(fields).std((0, 1, 3, 4))[:, None, None]
+
+
+# Not the second-order model: it makes all fields positive by an offset, which an odd field does not survive.
+CASES = {
+    "physics alone": model_of(PHYSICS.replace("learned_wind = true", "learned_wind = false")),
+    "network alone": model_of("", NETWORK),
+    "hybrid": model_of(PHYSICS, NETWORK),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CASES)
+def test_weather_reflected_in_the_equator_half_a_year_away_has_the_reflected_forecast(kind):
+    model = CASES[kind]
+    fields, time = batch()
+    forecast = rollout(model, fields[:, :1], time)
+    other = rollout(on_the_reflected_earth(model), jnp.asarray(reflected(fields[:, :1])), time * SEASONS_SWAPPED)
+    np.testing.assert_allclose(in_deviations(other - reflected(forecast), fields), 0, atol=1e-4)
+    assert np.abs(in_deviations(forecast - fields[:, 0], fields)).max() > 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["network alone", "hybrid"])
+def test_one_frame_alone_knows_its_hemisphere_and_reflection_turns_it_into_the_other(kind):
+    model = CASES[kind]
+    fields, time = batch()
+    plain, mirrored = (Frame(jnp.array(flag), jnp.array(0)) for flag in (False, True))
+    forecast = rollout(model, fields[:, :1], time, plain)
+    turned = jnp.asarray(reflected(fields[:, :1]))
+    earth = on_the_reflected_earth(model)
+    same, other = (rollout(earth, turned, time * SEASONS_SWAPPED, frame) for frame in (mirrored, plain))
+    np.testing.assert_allclose(in_deviations(same - reflected(forecast), fields), 0, atol=1e-4)
+    assert np.abs(in_deviations(other - reflected(forecast), fields)).max() > 0.01
+
+
+def test_half_a_year_away_is_the_season_with_its_signs_turned():
+    january = times(2)
+    july = january + np.timedelta64(4383, "h")  # half a year of 365.25 days
+    one, other = (np.asarray(time_features(when)) for when in (january, july))
+    np.testing.assert_allclose((one * SEASONS_SWAPPED)[..., [0, 1, 4]], other[..., [0, 1, 4]], atol=0.02)
+
+
+@pytest.mark.parametrize("offsets", [1, 2, 4])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_frame_is_another_view_with_its_answer_turned_back(mirror, offsets):
+    """A network that is nothing but a table of weights, one for every cell and channel of four columns, repeated."""
+    table = jnp.tile(jax.random.normal(jax.random.key(0), (8, 4, 3)), (1, 4, 1))
+    signs = (1, -1, 1)
+    network = FramedNetwork(lambda x: x * table, Frames(mirror, offsets), signs, signs)
+    features = jax.random.normal(jax.random.key(1), (2, 8, 16, 3))
+    frames = [network.frames[number] for number in range(len(network.frames))]
+    assert len({(bool(f.mirrored), int(f.offset)) for f in frames}) == len(frames) == (1 + mirror) * offsets
+    for frame in frames:
+        turned = table[::-1] if frame.mirrored else table
+        expected = features * jnp.roll(turned, -frame.offset, axis=1)
+        np.testing.assert_allclose(network(features, frame), expected, atol=1e-6)
+    mean = network(features)
+    np.testing.assert_allclose(mean, features * (0.5 * (table + table[::-1]) if mirror else table), atol=1e-6)
+    if mirror:
+        odd = jnp.array(signs)
+        np.testing.assert_allclose(network(odd * features[:, ::-1]), odd * mean[:, ::-1], atol=1e-6)
+
+
+def test_only_a_symmetric_globe_can_be_reflected():
+    with pytest.raises(ConfigError, match=r"model\.closure\.mirror = true needs a global grid"):
+        Frames.of(box(5, 6), mirror=True, coarsen=1)
+    assert Frames.of(box(5, 6), mirror=False, coarsen=2) == Frames(), "a box has no columns to shift round"
+    for name in ("22.5deg", "22.5deg+poles"):
+        assert Frames.of(Grid.parse(name), mirror=True, coarsen=2) == Frames(True, 2)
+
+
+@pytest.mark.slow
+def test_updates_look_through_one_frame_after_another():
+    settings = config(NAMES, closure=NETWORK, training="batch_size = 2")
+    model = forecaster(settings)
+    randomise(model, 0, 0.1)
+    fields = jnp.asarray(states(NAMES, GRID, count=4))
+    source = Source(fields, jnp.asarray(time_features(times(4))))
+    scale = model.inputs.increment_std[...]
+    area = jnp.asarray(GRID.area_weights, jnp.float32)
+    windows = jnp.asarray([[0, 1], [2, 3]], jnp.int32)
+    graph, parameters, fixed = nnx.split(model, nnx.Param, ...)
+    expected = [
+        float(rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, scale, area, model.frames[number]))
+        for number in range(4)
+    ]
+    assert len({round(loss, 4) for loss in expected}) == 4, "another frame is another view"
+    update = make_update(model, GRID, np.asarray(scale), settings.training)
+    for number in range(6):
+        state = initial_state(model, settings.training)._replace(update=jnp.asarray(number, jnp.int32))
+        _, progress = update(jax.tree.map(jnp.copy, state), windows, source, 10)
+        assert float(progress.loss) == pytest.approx(expected[number % 4], rel=1e-4)
