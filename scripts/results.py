@@ -57,6 +57,15 @@ CASES = (
         (24, 48, 72),
         ("europe_hybrid", "europe_neural"),
     ),
+    Case(
+        "GCM archive, 5.625 degrees, 13 fields, trained on 2000-01 to 2001-06, scored on 2001-08 to 09",
+        "gcm_t31",
+        "2001-08-01",
+        "2001-09-30",
+        (6, 24, 72, 120),
+        ("gcm_hybrid", "gcm_neural"),
+        picture=("2001-08-10T00:00", "z500"),
+    ),
 )
 
 

@@ -22,7 +22,7 @@ class Committee(nnx.Module):
 
     def __init__(self, members: Sequence[Forecaster]):
         self.members = nnx.List(members)
-        self.inputs, self.input_times, self.frames = members[0].inputs, members[0].input_times, members[0].frames
+        self.input_times, self.frames = members[0].input_times, members[0].frames
 
     def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> Any:
         return self._mean(lambda member: member.start(analyses, time, frame))

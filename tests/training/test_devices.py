@@ -30,7 +30,7 @@ if processes > 1:
     jax.distributed.initialize(f"localhost:{{port}}", processes, number)
 devices = Devices()
 physics = '[[model.physics.transport]]\\nfield = "t850"\\nwind = "geostrophic:msl"'
-settings = config(training='batch_size = 8\\noptimiser = "muon"\\nlearning_rate = 1e-2', physics=physics)
+settings = config(training='batch_size = 8\\noptimiser = "muon"\\nlearning_rate = 5e-3', physics=physics)
 archive = wave_archive(60)
 trained = untrained(settings, "", archive)
 devices.require_even_shares(8)

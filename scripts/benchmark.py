@@ -1,0 +1,242 @@
+"""Measures how fast pinnwx is on this machine, and writes the table of it.
+
+    python scripts/benchmark.py                      everything below; about ten minutes
+    python scripts/benchmark.py machine operators    only these parts; the others keep their stored figures
+    python scripts/benchmark.py --tables             only write the table anew, from the figures stored
+
+Parts:
+    machine     what a plain copy, a matrix product and a convolution reach here: the roofline
+    operators   one flux divergence at 721 x 1440, beside a copy of the same array
+    scaling     an operator step and a training step from 32 x 64 to 256 x 512
+    models      compilation, training throughput, ten-day forecasts of one and of fifty members, per experiment
+
+What is compared is timed in turn within one run, several rounds; medians are quoted, with the least and the most.
+Nothing else may run beside it. Figures go to experiments/results/benchmark.json, the table to experiments/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pinnwx.config import Config, load_config
+from pinnwx.data.archive import Archive
+from pinnwx.data.windows import window_indices
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained import untrained
+from pinnwx.grid import Grid
+from pinnwx.jobs.train import training_archive
+from pinnwx.model.committee import members_of
+from pinnwx.operators.advection import SCHEMES, face_velocity, flux_divergence
+from pinnwx.runtime import keep_freed_memory
+from pinnwx.training.fit import device_archive
+from pinnwx.training.update import initial_state, make_update
+
+ROOT = Path(__file__).resolve().parent.parent
+STORED = ROOT / "experiments" / "results" / "benchmark.json"
+PARTS = ("machine", "operators", "scaling", "models")
+MODELS = {
+    "era5_hybrid": "era5_global",
+    "era5_neural": "era5_global",
+    "era5_climode": "era5_global",
+    "gcm_hybrid": "gcm_t31",
+}
+ROUNDS = 7
+Spread = dict[str, float]  # median, least and most seconds
+
+
+def in_turn(functions: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, Spread]:
+    """Seconds of each function, called one after another round by round, after a call that compiles."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        jax.block_until_ready(function())
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            jax.block_until_ready(function())
+            seconds[name].append(time.perf_counter() - start)
+    return {name: {"median": statistics.median(s), "least": min(s), "most": max(s)} for name, s in seconds.items()}
+
+
+def normal(*shape: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).standard_normal(shape), jnp.float32)
+
+
+def machine() -> dict:
+    """GB/s of a copy (read and written) and GFLOP/s of dense arithmetic."""
+    large, square = normal(64, 1024, 1024), normal(1024, 1024)
+    image, kernel = normal(16, 34, 66, 64), normal(3, 3, 64, 64)
+    layout = ("NHWC", "HWIO", "NHWC")
+    convolve = jax.jit(lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), "VALID", dimension_numbers=layout))
+    copy, product = jax.jit(lambda x: x + 1), jax.jit(lambda x: x @ x)
+    times = in_turn(
+        {
+            "copy": lambda: copy(large),
+            "product": lambda: product(square),
+            "convolution": lambda: convolve(image, kernel),
+        }
+    )
+    work = {"copy": 2 * large.nbytes, "product": 2 * 1024**3, "convolution": 2 * 16 * 32 * 64 * 9 * 64 * 64}
+    return {name: work[name] / 1e9 / times[name]["median"] for name in times} | {"cores": os.cpu_count()}
+
+
+def operators() -> dict:
+    """One flux divergence of one field at 721 x 1440 in float32, in units of a copy of the field."""
+    grid = Grid.parse("0.25deg+poles")
+    field, wind = normal(*grid.shape), face_velocity(10 * normal(*grid.shape), 10 * normal(*grid.shape), grid)
+    copy = jax.jit(lambda q: q + 1)
+    functions: dict[str, Callable[[], object]] = {"copy": lambda: copy(field)}
+    for scheme in SCHEMES:
+        tendency = jax.jit(lambda q, v, scheme=scheme: flux_divergence(q, v, grid, scheme))
+        functions[scheme] = lambda tendency=tendency: tendency(field, wind)
+    times = in_turn(functions, 21)
+    return {name: spread | {"copies": spread["median"] / times["copy"]["median"]} for name, spread in times.items()}
+
+
+def trainer(config: Config, archive: Archive, steps: int) -> Callable[[], object]:
+    """One update of the first member on rollouts of `steps` steps."""
+    trained = untrained(config, "", archive)
+    member = members_of(trained.model)[0]
+    scale = trained.normalisation.increment_std[:, None, None]
+    update, source = make_update(member, archive.grid, scale, config.training), device_archive(archive, 6.0)
+    hours, size = config.model.step_hours, config.training.batch_size
+    windows = window_indices(archive.times, hours, member.input_times - 1 + steps)[:size]
+    state = [initial_state(member, config.training)]
+
+    def run():
+        state[0], progress = update(state[0], windows, source, 1000)
+        return progress
+
+    return run
+
+
+def synthetic(config: Config, name: str) -> Archive:
+    """Smooth random fields on a grid, six hours apart."""
+    grid = Grid.parse(name)
+    times = np.datetime64("2020-01-01", "ns") + np.arange(24) * np.timedelta64(6, "h")
+    shape = (len(times), len(config.data.fields))
+    waves = np.random.default_rng(0).standard_normal((*shape, 3))
+    place = np.stack([np.sin(np.add.outer(k * grid.latitude_radians, k * grid.longitude_radians)) for k in (1, 2, 3)])
+    scale = np.array([1e3 if field == "msl" else 2e-5 for field in config.data.fields])[:, None, None]
+    fields = scale * np.einsum("tfk,kij->tfij", waves, place)
+    return Archive(times, fields.astype(np.float32), config.data.fields, grid)
+
+
+def scaling() -> dict:
+    """Seconds of an operator step and of a training step (one window) of the ERA5 hybrid, by grid."""
+    config = load_config(ROOT / "experiments" / "era5_hybrid.toml")
+    alone = config.model_copy(update={"training": config.training.model_copy(update={"batch_size": 1})})
+    found: dict = {}
+    for name in ("5.625deg", "2.8125deg", "1.40625deg", "0.703125deg"):
+        grid = Grid.parse(name)
+        field, wind = normal(16, *grid.shape), face_velocity(10 * normal(*grid.shape), 10 * normal(*grid.shape), grid)
+        tendency = jax.jit(lambda q, v, grid=grid: flux_divergence(q, v, grid, "limited"))
+        train = trainer(alone, synthetic(alone, name), 1)
+        times = in_turn({"operator": lambda t=tendency, q=field, v=wind: t(q, v), "training": train}, 5)
+        found[f"{grid.shape[0]} x {grid.shape[1]}"] = {"cells": int(np.prod(grid.shape))} | times
+        print(f"  {grid.shape}: training step {times['training']['median']:.3f} s")
+    return found
+
+
+def models() -> dict:
+    """Per experiment whose data are there: compilation, throughput by stage, and ten-day forecasts."""
+    data, found = Path(os.environ.get("PINNWX_DATA", ROOT / ".." / "shared" / "data")), {}
+    for name, folder in MODELS.items():
+        if not (data / folder).is_dir():
+            print(f"  {name}: no {data / folder}, left out")
+            continue
+        config = load_config(ROOT / "experiments" / f"{name}.toml")
+        archive = training_archive(config, data / folder)
+        entry: dict = {"stages": {}}
+        for stage in config.training.curriculum:
+            run = trainer(config, archive, stage.steps)
+            start = time.perf_counter()
+            jax.block_until_ready(run())
+            compiling = time.perf_counter() - start
+            spread = in_turn({"update": run})["update"]
+            rate = config.training.batch_size * stage.steps / spread["median"]
+            entry["stages"][stage.steps] = spread | {"compiling": compiling, "sample_steps_per_second": rate}
+            print(
+                f"  {name}, {stage.steps} steps: {rate:.0f} sample-steps/s, compiled in {compiling:.1f} s", flush=True
+            )
+        predictor = Predictor(untrained(config, "", archive), [240.0])
+        first = predictor.trained.config.model.input_times
+        for members in (1, 50):
+            analyses = np.stack([archive.fields[:first]] * members)
+            times = np.repeat(archive.times[first - 1], members)
+            forecast = in_turn({"forecast": lambda p=predictor, a=analyses, t=times: p(a, t)}, 3)["forecast"]
+            entry[f"ten_days_{members}"] = forecast
+            print(f"  {name}, ten days, {members} members: {forecast['median']:.2f} s")
+        found[name] = entry
+    return found
+
+
+def table(stored: Mapping) -> str:
+    """What was measured, as Markdown."""
+    lines: list[str] = []
+    if machine := stored.get("machine"):
+        lines += [
+            f"Measured on {machine['cores']} CPU cores that reach {machine['copy']:.0f} GB/s in a plain copy, "
+            f"{machine['convolution']:.0f} GFLOP/s in a 3 x 3 convolution of 64 channels and {machine['product']:.0f} "
+            "GFLOP/s in a product of 1024 x 1024 matrices.\n"
+        ]
+    if found := stored.get("models"):
+        lines += ["| model | training, sample-steps/s by rollout length | compiling s | ten days s | of 50 members s |"]
+        lines += ["| --- | --- | --- | --- | --- |"]
+        for name, entry in found.items():
+            stages = entry["stages"]
+            rates = ", ".join(f"{steps}: {s['sample_steps_per_second']:.0f}" for steps, s in stages.items())
+            compiling = sum(stage["compiling"] for stage in stages.values())
+            one, fifty = entry["ten_days_1"]["median"], entry["ten_days_50"]["median"]
+            lines += [f"| {name} | {rates} | {compiling:.0f} | {one:.2f} | {fifty:.1f} |"]
+        lines += [""]
+    if found := stored.get("operators"):
+        parts = [f"{name} {entry['copies']:.1f}" for name, entry in found.items() if name != "copy"]
+        lines += [f"One flux divergence at 721 x 1440, float32, in copies of the array: {', '.join(parts)}.\n"]
+    if found := stored.get("scaling"):
+        base = found["64 x 128"]
+        lines += ["| grid | operator step, per cell | training step, per cell |", "| --- | --- | --- |"]
+        for name, entry in found.items():
+            relative = [
+                entry[kind]["median"] / entry["cells"] * base["cells"] / base[kind]["median"]
+                for kind in ("operator", "training")
+            ]
+            lines += [f"| {name} | {relative[0]:.2f} | {relative[1]:.2f} |"]
+        lines += ["", "Relative to 64 x 128."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="parts to measure; all of them, if none is named")
+    parser.add_argument("--tables", action="store_true", help="only write the table anew")
+    given = parser.parse_args()
+    for name in given.parts:
+        if name not in PARTS:
+            parser.error(f'no part "{name}"; there are {", ".join(PARTS)}')
+    keep_freed_memory()
+    sys.stdout.reconfigure(line_buffering=True)
+    stored = json.loads(STORED.read_text()) if STORED.is_file() else {}
+    measures = {"machine": machine, "operators": operators, "scaling": scaling, "models": models}
+    for name in [] if given.tables else given.parts or PARTS:
+        print(name)
+        stored[name] = measures[name]()
+        STORED.write_text(json.dumps(stored, indent=1) + "\n")
+    path = ROOT / "experiments" / "README.md"
+    before, _, rest = path.read_text().partition("<!-- benchmark -->")
+    after = rest.partition("<!-- end of benchmark -->")[2]
+    path.write_text(f"{before}<!-- benchmark -->\n\n{table(stored)}\n<!-- end of benchmark -->{after}")
+
+
+if __name__ == "__main__":
+    main()
