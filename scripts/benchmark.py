@@ -22,7 +22,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -148,10 +148,11 @@ def scaling() -> dict:
     return found
 
 
-def models() -> dict:
+def models(names: Sequence[str]) -> dict:
     """Per experiment whose data are there: compilation, throughput by stage, and ten-day forecasts."""
     data, found = Path(os.environ.get("PINNWX_DATA", ROOT / ".." / "shared" / "data")), {}
-    for name, folder in MODELS.items():
+    for name in names:
+        folder = MODELS[name]
         if not (data / folder).is_dir():
             print(f"  {name}: no {data / folder}, left out")
             continue
@@ -171,10 +172,10 @@ def models() -> dict:
             )
         predictor = Predictor(untrained(config, "", archive), [240.0])
         first = predictor.trained.config.model.input_times
-        for members in (1, 50):
+        for members, rounds in ((1, 5), (50, 1)):
             analyses = np.stack([archive.fields[:first]] * members)
             times = np.repeat(archive.times[first - 1], members)
-            forecast = in_turn({"forecast": lambda p=predictor, a=analyses, t=times: p(a, t)}, 3)["forecast"]
+            forecast = in_turn({"forecast": lambda p=predictor, a=analyses, t=times: p(a, t)}, rounds)["forecast"]
             entry[f"ten_days_{members}"] = forecast
             print(f"  {name}, ten days, {members} members: {forecast['median']:.2f} s")
         found[name] = entry
@@ -219,6 +220,7 @@ def table(stored: Mapping) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help="parts to measure; all of them, if none is named")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="of the part models")
     parser.add_argument("--tables", action="store_true", help="only write the table anew")
     given = parser.parse_args()
     for name in given.parts:
@@ -227,10 +229,11 @@ def main() -> None:
     keep_freed_memory()
     sys.stdout.reconfigure(line_buffering=True)
     stored = json.loads(STORED.read_text()) if STORED.is_file() else {}
-    measures = {"machine": machine, "operators": operators, "scaling": scaling, "models": models}
+    measures = {"machine": machine, "operators": operators, "scaling": scaling, "models": lambda: models(given.models)}
     for name in [] if given.tables else given.parts or PARTS:
         print(name)
-        stored[name] = measures[name]()
+        found = measures[name]()
+        stored[name] = (stored.get(name) or {}) | found if name == "models" else found
         STORED.write_text(json.dumps(stored, indent=1) + "\n")
     path = ROOT / "experiments" / "README.md"
     before, _, rest = path.read_text().partition("<!-- benchmark -->")
