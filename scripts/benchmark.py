@@ -108,8 +108,8 @@ def trainer(config: Config, archive: Archive, steps: int) -> Callable[[], object
     trained = untrained(config, "", archive)
     member = members_of(trained.model)[0]
     scale = trained.normalisation.increment_std[:, None, None]
-    update, source = make_update(member, archive.grid, scale, config.training), device_archive(archive, 6.0)
     hours, size = config.model.step_hours, config.training.batch_size
+    update, source = make_update(member, archive.grid, scale, config.training), device_archive(archive, hours)
     windows = window_indices(archive.times, hours, member.input_times - 1 + steps)[:size]
     state = [initial_state(member, config.training)]
 
@@ -167,9 +167,7 @@ def models(names: Sequence[str]) -> dict:
             spread = in_turn({"update": run})["update"]
             rate = config.training.batch_size * stage.steps / spread["median"]
             entry["stages"][stage.steps] = spread | {"compiling": compiling, "sample_steps_per_second": rate}
-            print(
-                f"  {name}, {stage.steps} steps: {rate:.0f} sample-steps/s, compiled in {compiling:.1f} s", flush=True
-            )
+            print(f"  {name}, {stage.steps} steps: {rate:.0f} sample-steps/s, compiled in {compiling:.1f} s")
         predictor = Predictor(untrained(config, "", archive), [240.0])
         first = predictor.trained.config.model.input_times
         for members, rounds in ((1, 5), (50, 1)):

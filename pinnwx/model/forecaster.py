@@ -5,11 +5,10 @@ Over one coupling interval
     X(t + dt) = X + gate * transport(X; v, kappa) + S,    v = v_physics(X) + v_network(X)
 
 `transport` is the diffrax solution of the named terms (`physics.transport`); gate in (0, 2) and source S are fields
-from the closure network, which sees X, its change over the interval before (where `input_times` is 2) and the
+from the closure network, which sees X, its changes over the intervals before (where `input_times` is above 1) and the
 transport increment (all seen through a frame, `model.frames`); its output is freed of the waves that only the narrow
-cells near the poles can hold. A
-conserved field has gate 1 and no source. Physics alone and network alone are the same model with the other part
-switched off.
+cells near the poles can hold. A conserved field has gate 1 and no source. Physics alone and network alone are the same
+model with the other part switched off.
 """
 
 from __future__ import annotations

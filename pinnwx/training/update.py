@@ -85,8 +85,8 @@ def make_update(
     `windows` are indices into the archive, one row of input times + steps for each member of the batch.
 
     `total` is the planned number of updates (an argument, so that planning does not recompile). An update whose
-    loss or gradient is not finite changes nothing but the count of skipped ones. Every update
-    looks through the next of the model's frames. The batch is shared by `devices`, by default all there are.
+    loss or gradient is not finite changes nothing but the count of skipped ones. Every update looks through the
+    next of the model's frames. The batch is shared by `devices`, by default all there are.
     """
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     optimise = optimiser(settings)
