@@ -26,6 +26,7 @@ app = typer.Typer(
 Data = Annotated[list[str], typer.Option("--data", help="Files, globs, folders or zarr stores; may be repeated.")]
 RunFolder = Annotated[Path, typer.Option("--run", help="Run folder of a training.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this JSON file.")]
+Details = Annotated[bool, typer.Option("--details", help="Scores by region, percentiles and variance as well.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is at the output.")]
 
 
@@ -97,6 +98,7 @@ def evaluate(
     start: Annotated[str, typer.Option(help="First initial time, ISO 8601 UTC.")],
     end: Annotated[str, typer.Option(help="Last initial time; a bare date includes its whole day.")],
     leads: Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")] = None,
+    details: Details = False,
     json: Json = None,
     force: Force = False,
 ) -> None:
@@ -105,7 +107,7 @@ def evaluate(
     from pinnwx.terminal import score_table
 
     scores = job(run, data, start=start, end=end, leads=_numbers("--leads", leads), json=json, force=force)
-    score_table(scores)
+    score_table(scores, details=details)
 
 
 @app.command()
@@ -149,6 +151,7 @@ def verify(
     forecasts: Annotated[list[Path], typer.Argument(help="Forecast files.")],
     data: Data,
     run: Annotated[Path | None, typer.Option("--run", help="Run folder whose climatology to score beside.")] = None,
+    details: Details = False,
     json: Json = None,
     force: Force = False,
 ) -> None:
@@ -156,7 +159,7 @@ def verify(
     from pinnwx.jobs.verify import verify as job
     from pinnwx.terminal import score_table
 
-    score_table(job(forecasts, data, run=run, json=json, force=force))
+    score_table(job(forecasts, data, run=run, json=json, force=force), details=details)
 
 
 @app.command()

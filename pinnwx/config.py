@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -96,7 +97,9 @@ class Transport(_Settings):
 
     `wind` is the physical part of the velocity: `analysed:850` (fields u850 and v850), `analysed:10m` (u10 and
     v10), `rotational:vo850` (inverted from vorticity), `geostrophic:z500` or `geostrophic:msl`, or `none`.
-    `absolute` adds the planetary vorticity to the carried field (vorticity only).
+    `absolute` adds the planetary vorticity to the carried field (vorticity only). Vorticity that is not itself forecast
+    is that of an analysed or geostrophic wind, whose fields take up what transport makes of it; `balance` names the
+    geopotential, or `msl`, that follows too.
     """
 
     field: str
@@ -104,6 +107,7 @@ class Transport(_Settings):
     form: Literal["flux", "advective"] = "advective"
     scheme: Literal["upwind1", "centred2", "upwind3", "limited"] = "upwind3"
     absolute: bool = False
+    balance: str | None = None
     learned_wind: bool = False
     conserved: bool = False
     gated: bool = True
@@ -121,6 +125,12 @@ class Transport(_Settings):
             raise ValueError("absolute adds a source, so the field cannot be conserved")
         if self.absolute and not re.fullmatch(r"vo\d+", self.field):
             raise ValueError(f"absolute = true is for vorticity (vo850 ...), not for {self.field}")
+        if self.balance is not None and not (
+            re.fullmatch(r"vo\d+", self.field) and re.fullmatch(r"z\d+|msl", self.balance)
+        ):
+            raise ValueError(
+                f'balance = "{self.balance}" of "{self.field}": only z500 (any level) or msl follow, and only vorticity'
+            )
         return self
 
     @property
@@ -134,12 +144,18 @@ class Transport(_Settings):
             return f"u{level}", f"v{level}"
         return (source,)
 
+    def targets(self, fields: Sequence[str]) -> tuple[str, ...]:
+        """The forecast fields that this transport changes."""
+        own = (self.field,) if self.field in fields else self.inputs
+        return own if self.balance is None else (*own, self.balance)
+
 
 class PhysicsSettings(_Settings):
     """The discretised equations."""
 
     transport: tuple[Transport, ...] = ()
     substeps: PositiveInt = 4
+    couplings: PositiveInt = 1
     solver: Literal["euler", "heun", "ssprk3"] = "heun"
     courant_limit: Annotated[float, Field(gt=0, le=1)] = 0.9
     learned_diffusivity: bool = False
@@ -214,7 +230,10 @@ class Config(_Settings):
         if len(set(self.data.fields)) < len(self.data.fields):
             problems.append("data.fields: a name stands twice")
         for transport in self.model.physics.transport:
-            for name in (transport.field, *transport.inputs):
+            of_the_wind = transport.field.startswith("vo") and transport.wind.startswith(("analysed", "geostrophic"))
+            needed = () if of_the_wind else (transport.field,)
+            needed += transport.inputs + (() if transport.balance is None else (transport.balance,))
+            for name in needed:
                 if name not in self.data.fields:
                     problems.append(
                         f'model.physics.transport of "{transport.field}" needs "{name}", which is not in data.fields'

@@ -59,12 +59,22 @@ def _every_tenth(console: Console) -> Callable[[Report], None]:
     return show
 
 
-def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES) -> None:
-    """The scores, one row per variable and lead, and what was skipped."""
+def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *, details: bool = False) -> None:
+    """The scores, one row per variable and lead, and what was skipped; with `details`, where and how they err."""
     headings = ("variable", "lead", "n", "RMSE", "95 % bounds", "persist.", "climat.", "ratio", "ACC")
     console = Console()
     console.print(_table(headings, scores.table(variables)))
     console.print("RMSE beside that of persistence and climatology; ratio: RMSE over persistence.", style="dim")
+    if details:
+        from pinnwx.verification.results import DETAIL_COLUMNS
+
+        console.print()
+        console.print(_table(DETAIL_COLUMNS, scores.details_table(variables)))
+        console.print(
+            "RMSE by region, the tropics within 20 degrees; error that this share of the area stays below;\n"
+            "variance of forecasts over that of truth, to zonal wavenumber 16.",
+            style="dim",
+        )
     skipped = {name: count for name, count in scores.skipped.items() if count}
     if skipped:
         console.print("Skipped: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in skipped.items()))

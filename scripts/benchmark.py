@@ -23,11 +23,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from trial import DATA, EXPERIMENTS, RESULTS, scoring_of, splice
 
 from pinnwx.config import Config, load_config
 from pinnwx.data.archive import Archive
@@ -42,15 +42,9 @@ from pinnwx.runtime import keep_freed_memory
 from pinnwx.training.fit import device_archive
 from pinnwx.training.update import initial_state, make_update
 
-ROOT = Path(__file__).resolve().parent.parent
-STORED = ROOT / "experiments" / "results" / "benchmark.json"
+STORED = RESULTS / "benchmark.json"
 PARTS = ("machine", "operators", "scaling", "models")
-MODELS = {
-    "era5_hybrid": "era5_global",
-    "era5_neural": "era5_global",
-    "era5_climode": "era5_global",
-    "gcm_hybrid": "gcm_t31",
-}
+MODELS = ("era5_hybrid", "era5_neural", "era5_climode", "gcm_hybrid")
 ROUNDS = 7
 Spread = dict[str, float]  # median, least and most seconds
 
@@ -134,7 +128,7 @@ def synthetic(config: Config, name: str) -> Archive:
 
 def scaling() -> dict:
     """Seconds of an operator step and of a training step (one window) of the ERA5 hybrid, by grid."""
-    config = load_config(ROOT / "experiments" / "era5_hybrid.toml")
+    config = load_config(EXPERIMENTS / "era5_hybrid.toml")
     alone = config.model_copy(update={"training": config.training.model_copy(update={"batch_size": 1})})
     found: dict = {}
     for name in ("5.625deg", "2.8125deg", "1.40625deg", "0.703125deg"):
@@ -150,14 +144,14 @@ def scaling() -> dict:
 
 def models(names: Sequence[str]) -> dict:
     """Per experiment whose data are there: compilation, throughput by stage, and ten-day forecasts."""
-    data, found = Path(os.environ.get("PINNWX_DATA", ROOT / ".." / "shared" / "data")), {}
+    found = {}
     for name in names:
-        folder = MODELS[name]
-        if not (data / folder).is_dir():
-            print(f"  {name}: no {data / folder}, left out")
+        folder = DATA / scoring_of(name).folder
+        if not folder.is_dir():
+            print(f"  {name}: no {folder}, left out")
             continue
-        config = load_config(ROOT / "experiments" / f"{name}.toml")
-        archive = training_archive(config, data / folder)
+        config = load_config(EXPERIMENTS / f"{name}.toml")
+        archive = training_archive(config, folder)
         entry: dict = {"stages": {}}
         for stage in config.training.curriculum:
             run = trainer(config, archive, stage.steps)
@@ -233,10 +227,7 @@ def main() -> None:
         found = measures[name]()
         stored[name] = (stored.get(name) or {}) | found if name == "models" else found
         STORED.write_text(json.dumps(stored, indent=1) + "\n")
-    path = ROOT / "experiments" / "README.md"
-    before, _, rest = path.read_text().partition("<!-- benchmark -->")
-    after = rest.partition("<!-- end of benchmark -->")[2]
-    path.write_text(f"{before}<!-- benchmark -->\n\n{table(stored)}\n<!-- end of benchmark -->{after}")
+    splice(EXPERIMENTS / "README.md", "benchmark", table(stored))
 
 
 if __name__ == "__main__":

@@ -13,17 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
-import sys
-import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "experiments" / "results"
-PINNWX = [sys.executable, "-m", "pinnwx"]
+from trial import DATA, EXPERIMENTS, PINNWX, RESULTS, ROOT, RUNS, run_trial, scoring_of, splice
 
 
 @dataclass(frozen=True)
@@ -31,71 +25,38 @@ class Case:
     """Experiments on one archive, scored on the same initial times."""
 
     title: str
-    folder: str
-    start: str
-    end: str
-    leads: tuple[int, ...]
     names: tuple[str, ...]
+    headlines: tuple[str, ...]  # the variables in the README's table; experiments/README.md has them all
     picture: tuple[str, str] | None = None  # initial time and variable of the first experiment's forecast to draw
 
 
 CASES = (
     Case(
         "ERA5 global, 5.625 degrees, trained on 2025-12-01 to 2026-01-31, scored on 2026-02-04 to 02-11",
-        "era5_global",
-        "2026-02-04",
-        "2026-02-11",
-        (6, 12, 24, 48, 72),
         ("era5_hybrid", "era5_neural", "era5_climode", "era5_physics"),
+        ("msl", "vo850"),
         picture=("2026-02-09T00:00", "msl"),
     ),
     Case(
         "ERA-Interim Europe, 1.5 degrees, daily, trained on 2000 to 2006, scored on 2007 and 2008",
-        "erainterim_europe",
-        "2007-01-04",
-        "2008-12-30",
-        (24, 48, 72),
         ("europe_hybrid", "europe_neural"),
+        ("z500", "t850", "msl"),
     ),
     Case(
         "GCM archive, 5.625 degrees, 13 fields, trained on 2000-01 to 2001-06, scored on 2001-08 to 09",
-        "gcm_t31",
-        "2001-08-01",
-        "2001-09-30",
-        (6, 24, 72, 120),
         ("gcm_hybrid", "gcm_neural"),
+        ("z500", "t850", "q850", "u500", "t2m"),
         picture=("2001-08-10T00:00", "z500"),
     ),
 )
 
 
-def run(case: Case, name: str, minutes: float, data: Path, runs: Path) -> None:
-    """Trains and scores one experiment; stores its scores with what it cost."""
-    folder, scores = runs / name, RESULTS / f"{name}.json"
-    config, archive = ROOT / "experiments" / f"{name}.toml", data / case.folder
-    with tempfile.TemporaryDirectory() as cache:
-        environment = os.environ | {"PINNWX_CACHE": cache}
-        began = time.monotonic()
-        train = [*PINNWX, "train", config, "--data", archive, "--out", folder, "--minutes", str(minutes), "--force"]
-        subprocess.run(list(map(str, train)), check=True, env=environment)
-        seconds = time.monotonic() - began
-        leads = ",".join(map(str, case.leads))
-        evaluate = [*PINNWX, "evaluate", "--run", folder, "--data", archive, "--start", case.start, "--end", case.end]
-        evaluate += ["--leads", leads, "--json", scores, "--force"]
-        subprocess.run(list(map(str, evaluate)), check=True, env=environment)
-    live = (folder / "live").read_text().strip()
-    manifest = json.loads((folder / "versions" / live / "manifest.json").read_text())
-    stored = json.loads(scores.read_text())
-    kept = ("seed", "updates", "parameters", "trained_on", "versions")
-    stored["training"] = {"minutes": minutes, "seconds": round(seconds, 1)} | {key: manifest[key] for key in kept}
-    scores.write_text(json.dumps(stored, indent=1) + "\n")
-
-
-def draw(case: Case, data: Path, runs: Path) -> None:
+def draw(case: Case, runs: Path) -> None:
     """Pictures of the first experiment: a forecast of three days beside what happened, and the growth of the error."""
     if case.picture is None or not (runs / case.names[0]).is_dir():
         return
-    (init, variable), name, archive = case.picture, case.names[0], data / case.folder
+    (init, variable), name = case.picture, case.names[0]
+    archive = DATA / scoring_of(name).folder
     made = runs / name / "forecast.nc"
     forecast = ["forecast", "--run", runs / name, "--data", archive, "--init", init, "--hours", 72, "--out", made]
     maps = ["plot", made, "--data", archive, "--variables", variable, "--leads", "24,72"]
@@ -104,8 +65,8 @@ def draw(case: Case, data: Path, runs: Path) -> None:
         subprocess.run([*PINNWX, *map(str, verb), "--force"], check=True)
 
 
-def table(case: Case) -> str:
-    """RMSE over that of persistence for every variable and lead, a column a model, with 95 % bounds."""
+def table(case: Case, variables: tuple[str, ...] | None = None) -> str:
+    """RMSE over that of persistence for these variables (default: all) and every lead, a column a model."""
     stored = {name: json.loads(path.read_text()) for name in case.names if (path := RESULTS / f"{name}.json").is_file()}
     if not stored:
         return f"**{case.title}**: not run yet.\n"
@@ -114,6 +75,8 @@ def table(case: Case) -> str:
     lines.append("| --- |" + " --- |" * (len(stored) + 1))
     rows = {(e["variable"], e["lead_hours"]): e for e in next(iter(stored.values()))["scores"]}
     for (variable, lead), entry in rows.items():
+        if variables is not None and variable not in variables:
+            continue
         cells = [ratio(find(scores, variable, lead)) for scores in stored.values()]
         climatology = f"{entry['climatology_rmse'] / entry['persistence_rmse']:.2f}"
         lines.append(f"| {variable} {lead:g} h | " + " | ".join([*cells, climatology]) + " |")
@@ -138,34 +101,28 @@ def ratio(entry: dict) -> str:
 
 
 def write_tables() -> None:
-    """Replaces what stands between the markers of both READMEs."""
-    text = "\n".join(table(case) for case in CASES)
-    for path in (ROOT / "README.md", ROOT / "experiments" / "README.md"):
-        before, _, rest = path.read_text().partition("<!-- results -->")
-        _, _, after = rest.partition("<!-- end of results -->")
-        path.write_text(f"{before}<!-- results -->\n\n{text}\n<!-- end of results -->{after}")
+    """The headlines go to README.md, every variable to experiments/README.md."""
+    splice(ROOT / "README.md", "results", "\n".join(table(case, case.headlines) for case in CASES))
+    splice(EXPERIMENTS / "README.md", "results", "\n".join(table(case) for case in CASES))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="experiments to run; all of them, if none is named")
     parser.add_argument("--minutes", type=float, default=10.0, help="wall-clock budget of each training")
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="where the run folders go")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="where the run folders go")
     parser.add_argument("--tables", action="store_true", help="only write tables and pictures anew")
     given = parser.parse_args()
     known = [name for case in CASES for name in case.names]
     for name in given.names:
         if name not in known:
             parser.error(f'no experiment "{name}"; there are {", ".join(known)}')
-    data = Path(os.environ.get("PINNWX_DATA", ROOT / ".." / "shared" / "data")).resolve()
-    RESULTS.mkdir(exist_ok=True)
     if not given.tables:
-        for case in CASES:
-            for name in case.names:
-                if name in (given.names or known):
-                    run(case, name, given.minutes, data, given.runs)
+        for name in given.names or known:
+            config, scores = EXPERIMENTS / f"{name}.toml", RESULTS / f"{name}.json"
+            run_trial(config, given.runs / name, scores, scoring_of(name), given.minutes)
     for case in CASES:
-        draw(case, data, given.runs)
+        draw(case, given.runs)
     write_tables()
 
 

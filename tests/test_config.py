@@ -55,7 +55,7 @@ def problem(text: str) -> str:
 
 
 def template_keys() -> dict[tuple[str, str], str]:
-    """(section, key) -> the comment above it, for every key of the template."""
+    """(section, key) -> the comment above it where it first stands, for every key of the template."""
     found, section, comment = {}, "", ""
     for line in TEMPLATE.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
@@ -63,7 +63,8 @@ def template_keys() -> dict[tuple[str, str], str]:
         elif match := re.fullmatch(r"\[+([a-z0-9_.]+)\]+", line):
             section, comment = match[1], ""
         elif match := re.match(r"([a-z_]+) = ", line):
-            found[section, match[1]], comment = comment, ""
+            found.setdefault((section, match[1]), comment)
+            comment = ""
     return found
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
@@ -17,6 +19,8 @@ from jaxtyping import Array, Float
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.model.convolution import SphereConv, fan_in_normal
+
+_EXPANSION = 2  # of the width, between the two dense layers of a block
 
 
 def coarse_grid(grid: Grid, factor: int) -> Grid:
@@ -38,15 +42,26 @@ def coarse_grid(grid: Grid, factor: int) -> Grid:
 
 
 class ResidualBlock(nnx.Module):
-    """x + conv(relu(conv(normalised x)))."""
+    """x + mix(conv(normalised x)): neighbours are seen once, then each cell is mixed by two dense layers.
+
+    As in ConvNeXt (Liu et al. 2022), but that the convolution is dense. Against two convolutions, a block has a quarter
+    less operations, and those of the dense layers run faster on a CPU: at equal time it learned more.
+    """
 
     def __init__(self, grid: Grid, width: int, *, rngs: nnx.Rngs):
         self.norm = nnx.LayerNorm(width, rngs=rngs)
-        self.first = SphereConv(grid, width, width, rngs=rngs)
-        self.second = SphereConv(grid, width, width, gain=0.1, rngs=rngs)
+        self.look = SphereConv(grid, width, width, rngs=rngs)
+        self.widen = nnx.Linear(width, _EXPANSION * width, kernel_init=fan_in_normal, rngs=rngs)
+        self.narrow = nnx.Linear(_EXPANSION * width, width, kernel_init=_a_tenth, rngs=rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
-        return features + self.second(jax.nn.relu(self.first(self.norm(features))))
+        seen = jax.nn.relu(self.look(self.norm(features)))
+        return features + self.narrow(jax.nn.relu(self.widen(seen)))
+
+
+def _a_tenth(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+    """Small first weights, so that a stack of blocks starts near the identity."""
+    return 0.1 * fan_in_normal(key, shape, dtype)
 
 
 class ClosureNetwork(nnx.Module):

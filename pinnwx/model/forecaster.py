@@ -7,8 +7,9 @@ Over one coupling interval
 `transport` is the diffrax solution of the named terms (`physics.transport`); gate in (0, 2) and source S are fields
 from the closure network, which sees X, its changes over the intervals before (where `input_times` is above 1) and the
 transport increment (all seen through a frame, `model.frames`); its output is freed of the waves that only the narrow
-cells near the poles can hold. A conserved field has gate 1 and no source. Physics alone and network alone are the same
-model with the other part switched off.
+cells near the poles can hold. Where vorticity is carried, the increment of the wind or the geopotential follows from it
+(`model.carried`). A conserved field has gate 1 and no source. A step may consist of several such intervals
+(`physics.couplings`). Physics alone and network alone are the same model with the other part switched off.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from jaxtyping import Array, Float
 from pinnwx.config import ClosureSettings, ModelSettings, Transport
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import ConfigError
+from pinnwx.model.carried import Carried
 from pinnwx.model.closure import ClosureNetwork
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.frames import Frame, FramedNetwork, Frames
@@ -64,15 +66,20 @@ class TransportForecaster(nnx.Module):
     def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs):
         self.inputs, self.input_times = inputs, settings.input_times
         physics, closure = settings.physics, settings.closure
-        names, equations = inputs.names, physics.transport
-        self.carried = tuple(names.index(equation.field) for equation in equations)
-        self.solver = TransportSolver(equations, inputs.grid, physics, settings.step_hours * SECONDS_PER_HOUR)
-        self.conserved = tuple(index for index, e in zip(self.carried, equations, strict=True) if e.conserved)
+        equations = physics.transport
+        self.carried = Carried(inputs.names, equations, inputs.grid)
+        self.couplings = physics.couplings
+        each = physics.model_copy(update={"substeps": -(-physics.substeps // physics.couplings)})
+        interval = settings.step_hours * SECONDS_PER_HOUR / physics.couplings
+        self.solver = TransportSolver(equations, inputs.grid, each, interval)
+        self.conserved = tuple(inputs.names.index(e.field) for e in equations if e.conserved)
         self._require_possible(equations)
         self.diffusive = physics.learned_diffusivity or any(e.diffusivity > 0 for e in equations)
-        self.gate = nnx.Param(jnp.zeros((len(equations), 1, 1))) if equations else None
+        self.gate = nnx.Param(jnp.zeros((len(self.carried.affected), 1, 1))) if equations else None
         self.raw_diffusivity = nnx.Param(jnp.zeros(len(equations))) if physics.learned_diffusivity else None
-        self.gated = tuple(e.gated and not e.conserved for e in equations)
+        ungated = {name for e in equations if e.conserved or not e.gated for name in e.targets(inputs.names)}
+        self.gated = tuple(inputs.names[index] not in ungated for index in self.carried.affected)
+        self.shown_winds = _worth_showing(equations)
         self.learned_wind = tuple(i for i, e in enumerate(equations) if e.learned_wind)
         self.maximum_learned_wind = closure.maximum_learned_wind
         self.frames = Frames.of(inputs.grid, mirror=closure.mirror, coarsen=closure.coarsen)
@@ -80,7 +87,7 @@ class TransportForecaster(nnx.Module):
 
     def _networks(self, closure: ClosureSettings, rngs: nnx.Rngs) -> tuple[FramedNetwork | None, FramedNetwork | None]:
         """The network of the learned wind and the closure, where there are such."""
-        inputs, carried = self.inputs, self.carried
+        inputs, affected, winds_seen = self.inputs, self.carried.affected, len(self.shown_winds)
 
         def network(signs: Sequence[float], mirror_signs, output_mirror_signs, width: int, blocks: int):
             size = {"width": width, "blocks": blocks, "coarsen": closure.coarsen}
@@ -95,9 +102,9 @@ class TransportForecaster(nnx.Module):
             winds = network(signs, mirror_signs, odd, closure.learned_wind_width, 1)
         if not closure.enabled:
             return winds, None
-        signs += tuple(inputs.field_signs[i] for i in carried) + (-1.0,) * (2 * len(carried))
-        mirror_signs += tuple(inputs.mirror_signs[i] for i in carried) + (1.0, -1.0) * len(carried)
-        odd = inputs.mirror_signs + (1.0,) * len(carried)  # sources, gates
+        signs += tuple(inputs.field_signs[i] for i in affected) + (-1.0,) * (2 * winds_seen)
+        mirror_signs += tuple(inputs.mirror_signs[i] for i in affected) + (1.0, -1.0) * winds_seen
+        odd = inputs.mirror_signs + (1.0,) * len(affected)  # sources, gates
         return winds, network(signs, mirror_signs, odd, closure.width, closure.blocks)
 
     def _require_possible(self, equations: Sequence[Transport]) -> None:
@@ -140,23 +147,25 @@ class TransportForecaster(nnx.Module):
         return carry[:, -1]
 
     def advance(self, carry: Analyses, time: Time, frame: Frame | None = None) -> Analyses:
-        features = jnp.concatenate([self.inputs(carry[:, -1], time), self.inputs.changes(carry)], axis=-1)
-        return jnp.concatenate([carry[:, 1:], self._step(carry[:, -1], features, frame)[:, None]], axis=1)
+        fields, changes = carry[:, -1], self.inputs.changes(carry)
+        for _ in range(self.couplings):
+            features = jnp.concatenate([self.inputs(fields, time), changes], axis=-1)
+            fields = self._step(fields, features, frame)
+        return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)
 
     def _step(self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> Fields:
-        carried = np.array(self.carried, dtype=int)
-        if not self.carried:
+        if not self.solver.equations:
             return fields + self._sources(features, frame)[0]
+        affected = np.array(self.carried.affected)
         winds = self.winds(fields, features, frame)
         after, before = self.solver(
-            fields[:, carried], on_faces(winds, self.inputs.grid), self.diffusivity(), diffusive=self.diffusive
+            self.carried.values(fields), on_faces(winds, self.inputs.grid), self.diffusivity(), diffusive=self.diffusive
         )
-        increment = after - before
-        scaled = channels_last(increment / self.inputs.increment_std[...][carried])
-        flat_winds = jnp.moveaxis(winds, -4, -2).reshape(*winds.shape[:1], *winds.shape[2:4], -1) / TYPICAL_WIND
-        source, gate = self._sources(jnp.concatenate([features, scaled, flat_winds], axis=-1), frame)
-        result = (fields + source).at[:, carried].add(gate * increment)
-        return self._conserve(result, after)
+        change = self.carried.changes(after - before)
+        scaled = channels_last(change * self.couplings / self.inputs.increment_std[...][affected])
+        seen = [features, scaled, *(winds[:, index] / TYPICAL_WIND for index in self.shown_winds)]
+        source, gate = self._sources(jnp.concatenate(seen, axis=-1), frame)
+        return self._conserve(fields + source + self.carried.among_all(gate * change), after)
 
     def _sources(self, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> tuple[Array, Array]:
         """The source S of each field over the interval and the gate of each carried one, 1 where it has none."""
@@ -168,11 +177,21 @@ class TransportForecaster(nnx.Module):
         output = polar_filter(output, grid, SMALLEST_SPACING * grid.meridional_spacing)
         count = len(self.inputs.names)
         gate = jnp.where(gated, 2 * jax.nn.sigmoid(gate + output[:, count:]), 1.0)
-        return self.inputs.increment_std[...] * output[:, :count], gate
+        return self.inputs.increment_std[...] / self.couplings * output[:, :count], gate
 
     def _conserve(self, result: Fields, after: Float[Array, "batch carried lat lon"]) -> Fields:
         """Conserved fields are exactly what transport made of them: no gate, no source, no rounding between."""
         if not self.conserved:
             return result
-        rows = np.array([self.carried.index(index) for index in self.conserved])
+        rows = np.array([i for i, equation in enumerate(self.solver.equations) if equation.conserved])
         return result.at[:, np.array(self.conserved)].set(after[:, rows])
+
+
+def _worth_showing(equations: Sequence[Transport]) -> tuple[int, ...]:
+    """The equations whose wind tells the closure something new: each once, and no analysed one, for that is a field."""
+    shown, known = [], {"none"}
+    for index, equation in enumerate(equations):
+        if equation.learned_wind or not (equation.wind in known or equation.wind.startswith("analysed")):
+            shown.append(index)
+            known.add(equation.wind)
+    return tuple(shown)

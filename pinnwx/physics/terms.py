@@ -22,21 +22,47 @@ from jaxtyping import Array, Float
 
 from pinnwx.config import Transport
 from pinnwx.grid import Grid
-from pinnwx.operators.advection import FaceVelocity, advective_tendency, flux_divergence
+from pinnwx.operators.advection import FaceVelocity, flux_divergence
+from pinnwx.operators.calculus import face_divergence
 from pinnwx.operators.diffusion import diffusive_tendency
 
 
 class Environment(NamedTuple):
-    """What the terms need besides the fields: face winds [m s-1] and diffusivity [m2 s-1] of each carried field."""
+    """What the terms need besides the fields: all that the held winds decide for the whole interval.
+
+    Attributes:
+        velocity: face winds of each carried field [m s-1].
+        diffusivity: of each [m2 s-1].
+        expansion: div(v) of each carried in advective form, zero for those in flux form [s-1].
+        planetary: the tendency that the Coriolis parameter gives each carried as absolute vorticity [s-2], or None.
+    """
 
     velocity: FaceVelocity
     diffusivity: Float[Array, " field"]
+    expansion: Float[Array, "*batch field lat lon"]
+    planetary: Float[Array, "*batch field lat lon"] | None
 
 
 Fields = Float[Array, "*batch field lat lon"]
 Term = Callable[[Fields, Environment], Fields]
 
-_OPERATORS = {"flux": flux_divergence, "advective": advective_tendency}
+
+def environment(
+    equations: Sequence[Transport],
+    grid: Grid,
+    groups: tuple[int, ...],
+    velocity: FaceVelocity,
+    diffusivity: Float[Array, " field"],
+) -> Environment:
+    """The environment of these winds, one entry an equation, on the reduced grid of `groups`."""
+    advective = np.array([equation.form == "advective" for equation in equations])[:, None, None]
+    expansion = jnp.where(advective, face_divergence(velocity, grid, groups), 0)
+    planetary = None
+    if any(equation.absolute for equation in equations):
+        absolute = np.array([equation.absolute for equation in equations])[:, None, None]
+        coriolis = jnp.asarray(np.where(absolute, np.broadcast_to(grid.coriolis, grid.shape), 0.0), expansion.dtype)
+        planetary = _carry(jnp.broadcast_to(coriolis, expansion.shape), velocity, expansion, equations, grid, groups)
+    return Environment(velocity, diffusivity, expansion, planetary)
 
 
 def terms(
@@ -47,19 +73,21 @@ def terms(
     The stack holds one value a group of the reduced grid (`operators.polar`), and so does each tendency.
     """
 
-    def carry(fields: Fields, velocity: FaceVelocity) -> Fields:
-        return _carry(fields, velocity, equations, grid, groups)
+    def advection(fields: Fields, given: Environment) -> Fields:
+        return _carry(fields, given.velocity, given.expansion, equations, grid, groups)
 
-    found: dict[str, Term] = {"advection": lambda fields, given: carry(fields, given.velocity)}
+    def planetary_vorticity(fields: Fields, given: Environment) -> Fields:
+        return jnp.zeros_like(fields) if given.planetary is None else given.planetary
+
+    def diffusion(fields: Fields, given: Environment) -> Fields:
+        diffusivity = jnp.broadcast_to(given.diffusivity[:, None, None], fields.shape[-3:])
+        return diffusive_tendency(fields, diffusivity, grid, groups=groups)
+
+    found: dict[str, Term] = {"advection": advection}
     if any(equation.absolute for equation in equations):
-        planetary = _planetary_vorticity(equations, grid)
-        found["planetary_vorticity"] = lambda fields, given: carry(
-            jnp.broadcast_to(planetary.astype(fields.dtype), fields.shape), given.velocity
-        )
+        found["planetary_vorticity"] = planetary_vorticity
     if diffusive:
-        found["diffusion"] = lambda fields, given: diffusive_tendency(
-            fields, jnp.broadcast_to(given.diffusivity[:, None, None], fields.shape[-3:]), grid, groups=groups
-        )
+        found["diffusion"] = diffusion
     return found
 
 
@@ -68,21 +96,30 @@ def total(parts: Mapping[str, Term]) -> Term:
     return lambda fields, given: sum((term(fields, given) for term in parts.values()), jnp.zeros_like(fields))
 
 
-def _planetary_vorticity(equations: Sequence[Transport], grid: Grid) -> Array:
-    carries = np.array([equation.absolute for equation in equations])
-    return jnp.asarray(np.where(carries[:, None, None], np.broadcast_to(grid.coriolis, grid.shape), 0.0))
-
-
 def _carry(
-    fields: Fields, velocity: FaceVelocity, equations: Sequence[Transport], grid: Grid, groups: tuple[int, ...]
+    fields: Fields,
+    velocity: FaceVelocity,
+    expansion: Fields,
+    equations: Sequence[Transport],
+    grid: Grid,
+    groups: tuple[int, ...],
 ) -> Fields:
-    """Advection of each field in its own form and scheme, one operator call for all fields that share them."""
-    kinds = [(equation.form, equation.scheme) for equation in equations]
-    parts, order = [], []
-    for form, scheme in dict.fromkeys(kinds):
-        members = [index for index, kind in enumerate(kinds) if kind == (form, scheme)]
-        order += members
-        chosen = np.array(members)
-        part = FaceVelocity(velocity.east[..., chosen, :, :], velocity.north[..., chosen, :, :])
-        parts.append(_OPERATORS[form](fields[..., chosen, :, :], part, grid, scheme, groups=groups))
-    return jnp.concatenate(parts, axis=-3)[..., np.argsort(order), :, :]
+    """-div(v q) + q expansion, each field in its own scheme: one operator call for all fields that share one.
+
+    With div(v) for the expansion that is -v . grad q: a constant stays constant in any wind.
+    """
+    schemes = [equation.scheme for equation in equations]
+    tendencies: dict[int, Array] = {}
+    for scheme in dict.fromkeys(schemes):
+        members = [index for index, own in enumerate(schemes) if own == scheme]
+        winds = FaceVelocity(_entries(velocity.east, members), _entries(velocity.north, members))
+        made = flux_divergence(_entries(fields, members), winds, grid, scheme, groups=groups)
+        tendencies |= {index: made[..., position, :, :] for position, index in enumerate(members)}
+    return jnp.stack([tendencies[index] for index in range(len(schemes))], axis=-3) + fields * expansion
+
+
+def _entries(stack: Array, members: Sequence[int]) -> Array:
+    """These entries of a stack of fields. By slices: XLA gathers, and scatters in the gradient, slowly on a CPU."""
+    if list(members) == list(range(stack.shape[-3])):
+        return stack
+    return jnp.stack([stack[..., index, :, :] for index in members], axis=-3)

@@ -22,7 +22,7 @@ from pinnwx.operators.advection import FaceVelocity
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
 from pinnwx.operators.stability import limit_outflow
 from pinnwx.physics.integrate import integrate
-from pinnwx.physics.terms import Environment, terms, total
+from pinnwx.physics.terms import Environment, environment, terms, total
 
 # Share of the meridional spacing that a polar group must at least be wide.
 SMALLEST_SPACING = 0.5
@@ -70,7 +70,8 @@ class TransportSolver:
         velocity = close_group_faces(velocity, self.grid, self.groups)
         limits = jnp.asarray(self.courant_limits, velocity.east.dtype)
         velocity = limit_outflow(velocity, self.grid, self.substep, limits, self.groups)
-        return Environment(velocity, jnp.minimum(diffusivity, self.largest_diffusivity))
+        diffusivity = jnp.minimum(diffusivity, self.largest_diffusivity)
+        return environment(self.equations, self.grid, self.groups, velocity, diffusivity)
 
     def __call__(
         self,

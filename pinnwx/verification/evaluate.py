@@ -83,7 +83,7 @@ def score_pairs(
         lead: time_mean(archive, column[column >= 0])
         for lead, column in zip(pairs.lead_hours, pairs.truth_indices.T, strict=True)
     }
-    accumulator = ScoreAccumulator(archive.names, archive.grid.area_weights, test_means)
+    accumulator = ScoreAccumulator(archive.names, archive.grid, test_means)
     n = len(pairs.init_indices)
     n_batches = -(-n // batch_size)
     size = -(-n // n_batches)

@@ -11,7 +11,9 @@ from typing import Any
 from pinnwx.errors import DataError, MissingInputError
 from pinnwx.files import write_text
 from pinnwx.variables import VARIABLES, Variable, describe
+from pinnwx.verification.details import PERCENTILES, REGIONS
 
+DETAIL_COLUMNS = ("variable", "lead", *REGIONS, *(f"{percent} %" for percent in PERCENTILES), "variance")
 COLUMNS = ("variable", "lead", "n", "rmse", "95 % bounds", "persistence", "climatology", "of persistence", "acc")
 
 
@@ -43,6 +45,10 @@ class Scores:
     def table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
         """Rows of text under `COLUMNS`, in display units; a dash stands for what is undefined."""
         return [_row(entry, variables) for entry in self.scores]
+
+    def details_table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
+        """Rows of text under `DETAIL_COLUMNS`, of the entries that have details."""
+        return [_detail_row(entry, variables) for entry in self.scores if entry.get("details")]
 
     def to_dict(self) -> dict[str, Any]:
         """The contract's JSON object."""
@@ -90,21 +96,36 @@ def in_lines(record: Mapping[str, Any], entries: str) -> str:
     return "{\n" + ",\n".join(f"{text(key)}: {value}" for key, value in values.items()) + "\n}\n"
 
 
-def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:
+def _units(name: str, variables: Mapping[str, Variable]) -> tuple[float, str]:
+    """Factor to display units and their name, of an error: a difference, so the offset of degC does not apply."""
     try:
-        variable = describe(entry["variable"], variables)
-        factor, units = variable.display_factor, variable.shown_units
+        variable = describe(name, variables)
     except DataError:  # a variable of the user's own, and the caller did not bring its table
-        factor, units = 1.0, "SI"
-    # An error is a difference, so the offset of the display units (degC) does not apply.
-    units = "K" if units == "degC" else units
+        return 1.0, "SI"
+    return variable.display_factor, "K" if variable.shown_units == "degC" else variable.shown_units
+
+
+def _text(value: float | None, scale: float = 1.0) -> str:
+    return "-" if value is None else f"{scale * value:.3g}"
+
+
+def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:
+    factor, units = _units(entry["variable"], variables)
 
     def text(name: str, scale: float = 1.0) -> str:
-        value = entry.get(name)
-        return "-" if value is None else f"{scale * value:.3g}"
+        return _text(entry.get(name), scale)
 
     bounds = "-" if entry["rmse_low"] is None else f"{text('rmse_low', factor)} to {text('rmse_high', factor)}"
     return (
         f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", str(entry["n"]), text("rmse", factor), bounds,
         text("persistence_rmse", factor), text("climatology_rmse", factor), text("persistence_ratio"), text("acc"),
     )  # fmt: skip
+
+
+def _detail_row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:
+    factor, units = _units(entry["variable"], variables)
+    found = entry["details"]
+    regions = [_text(found["regions"].get(name), factor) for name in REGIONS]
+    percentiles = [_text(found["percentiles"][str(percent)], factor) for percent in PERCENTILES]
+    lead = f"{entry['lead_hours']:g} h"
+    return (f"{entry['variable']} [{units}]", lead, *regions, *percentiles, _text(found.get("variance_ratio")))

@@ -25,6 +25,8 @@ from jaxtyping import Float
 
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import DataError, StabilityError
+from pinnwx.grid import Grid
+from pinnwx.verification.details import detail_statistics, details
 from pinnwx.verification.significance import BlockBootstrap, Estimate
 
 PairFields = Float[np.ndarray, "pair field lat lon"]
@@ -85,18 +87,18 @@ class ScoreAccumulator:
 
     Args:
         names: of the fields.
-        weights: `Grid.area_weights`.
+        grid: of the fields.
         test_means: by lead [h], the mean of the truth over all valid times that will be added.
     """
 
     def __init__(
         self,
         names: Sequence[str],
-        weights: Float[np.ndarray, "lat 1"],
+        grid: Grid,
         test_means: Mapping[float, Float[np.ndarray, "field lat lon"]],
     ) -> None:
         self._names = tuple(names)
-        self._weights = weights
+        self._grid = grid
         self._test_means = dict(test_means)
         self._times: dict[float, list[np.ndarray]] = {lead: [] for lead in test_means}
         self._statistics: dict[float, list[dict[str, PairValues]]] = {lead: [] for lead in test_means}
@@ -122,8 +124,10 @@ class ScoreAccumulator:
         if where := self._first_not_finite(forecast, init_times):
             raise StabilityError(f"forecast of {where} is not finite at {lead_hours:g} h; score shorter leads")
         self._times[lead_hours].append(np.asarray(init_times))
+        weights = self._grid.area_weights
         self._statistics[lead_hours].append(
-            pair_statistics(forecast, truth, climatology, persistence, self._test_means[lead_hours], self._weights)
+            pair_statistics(forecast, truth, climatology, persistence, self._test_means[lead_hours], weights)
+            | detail_statistics(forecast, truth, self._grid)
         )
 
     def _first_not_finite(self, fields: PairFields, init_times: np.ndarray) -> str | None:
@@ -136,8 +140,9 @@ class ScoreAccumulator:
 
     def table(self, bootstrap: BlockBootstrap = BlockBootstrap()) -> list[dict]:  # noqa: B008
         """One entry per variable and lead: `variable, lead_hours, n, n_days`, the scores of this module with
-        `_low` and `_high` bounds, `bounds_missing`, the reason where there are none, and `daily`: for each day of
-        initial times `[day, n, rmse]`, from which two runs can be compared.
+        `_low` and `_high` bounds, `bounds_missing`, the reason where there are none, `details` (see
+        `verification.details`), and `daily`: for each day of initial times `[day, n, rmse]`, from which two runs can be
+        compared.
 
         What is undefined is `None`: every score where n is 0, a correlation or ratio 0 / 0.
         """
@@ -152,7 +157,7 @@ class ScoreAccumulator:
         batches = self._statistics[lead]
         if not batches:
             blank = {name + bound: None for name in SCORES for bound in ("", "_low", "_high")}
-            return {"n": 0, "n_days": 0, **blank, "bounds_missing": "no pairs", "daily": []}
+            return {"n": 0, "n_days": 0, **blank, "bounds_missing": "no pairs", "details": {}, "daily": []}
         days, day = np.unique(np.concatenate(self._times[lead]).astype("datetime64[D]"), return_inverse=True)
         pairs = {name: np.concatenate([batch[name][:, position] for batch in batches]) for name in batches[0]}
 
@@ -164,7 +169,8 @@ class ScoreAccumulator:
             result |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
         counts, errors = np.bincount(day), day_sums(np.sqrt(pairs["mse"]))
         daily = [[str(d), int(n), float(e / n)] for d, n, e in zip(days, counts, errors, strict=True)]
-        return {**result, "bounds_missing": bootstrap.obstacle(len(days)), "daily": daily}
+        result |= {"bounds_missing": bootstrap.obstacle(len(days)), "details": details(pairs), "daily": daily}
+        return result
 
 
 def _estimates(

@@ -14,7 +14,7 @@ from pinnwx.operators.advection import FaceVelocity, advective_tendency, flux_di
 from pinnwx.operators.diffusion import diffusive_tendency
 from pinnwx.operators.polar import cap_groups, zonal_group_mean, zonal_groups
 from pinnwx.physics.diagnostics import rotational_face_velocity
-from pinnwx.physics.terms import Environment, terms, total
+from pinnwx.physics.terms import Environment, environment, terms, total
 
 GRID = Grid.parse("22.5deg+poles")
 MIX = tuple(
@@ -36,10 +36,8 @@ def random_environment(grid: Grid, count: int, seed: int = 0) -> Environment:
     east = 20 * generator.standard_normal((count, rows, columns))
     north = 20 * generator.standard_normal((count, rows + 1, columns)) * (grid.north_face_length[:, None] > 0)
     diffusivity = np.linspace(0, 1e5, count)
-    return Environment(
-        FaceVelocity(jnp.asarray(east, jnp.float32), jnp.asarray(north, jnp.float32)),
-        jnp.asarray(diffusivity, jnp.float32),
-    )
+    wind = FaceVelocity(jnp.asarray(east, jnp.float32), jnp.asarray(north, jnp.float32))
+    return environment(MIX, grid, cap_groups(grid), wind, jnp.asarray(diffusivity, jnp.float32))
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +68,9 @@ def case():
     values, separate = run(fields, given)
     both = jnp.stack([fields, 2 * fields[::-1]])
     winds = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), given.velocity)
-    batch = jax.jit(total(parts))(both, Environment(winds, given.diffusivity))
-    backward = Environment(jax.tree.map(lambda leaf: -leaf, given.velocity), given.diffusivity)
+    batch = jax.jit(total(parts))(both, environment(MIX, grid, groups, winds, given.diffusivity))
+    opposite = jax.tree.map(lambda leaf: -leaf, given.velocity)
+    backward = environment(MIX, grid, groups, opposite, given.diffusivity)
     expected = [sum(values.values()), sum(run(both[1], backward)[0].values())]
     return {"parts": parts, "values": values, "separate": separate, "batch": batch, "expected": np.stack(expected)}
 
@@ -117,9 +116,9 @@ def test_rossby_haurwitz_wave_drifts_westward(mean_flow):
         right_hand_side = total(terms((equation,), grid, groups, diffusive=False))
 
         @jax.jit
-        def change(field, grid=grid, right_hand_side=right_hand_side):
+        def change(field, grid=grid, groups=groups, equation=equation, right_hand_side=right_hand_side):
             wind = jax.tree.map(lambda v: v[None], rotational_face_velocity(field, grid))
-            return right_hand_side(field[None], Environment(wind, jnp.zeros(1)))[0]
+            return right_hand_side(field[None], environment((equation,), grid, groups, wind, jnp.zeros(1)))[0]
 
         tendency = change(jnp.asarray(cell_mean(vorticity, grid), jnp.float32))
         shape = cell_mean(eastward_change, grid)
@@ -139,8 +138,10 @@ def test_planetary_vorticity_is_the_beta_effect():
         north = 10 * np.cos(grid.latitude_edges)[:, None] * (grid.north_face_length > 0)[:, None] * np.ones(columns)
         wind = FaceVelocity(jnp.zeros((1, rows, columns)), jnp.asarray(north, jnp.float32)[None])
         equation = Transport(field="vo850", absolute=True, scheme="centred2")
-        parts = terms((equation,), grid, cap_groups(grid), diffusive=False)
-        found = jax.jit(parts["planetary_vorticity"])(jnp.zeros((1, *grid.shape)), Environment(wind, jnp.zeros(1)))[0]
+        groups = cap_groups(grid)
+        term = terms((equation,), grid, groups, diffusive=False)["planetary_vorticity"]
+        still = jnp.zeros((1, *grid.shape), jnp.float32)
+        found = jax.jit(term)(still, environment((equation,), grid, groups, wind, jnp.zeros(1)))[0]
         exact = -2 * EARTH_ROTATION * 10 / EARTH_RADIUS * np.cos(grid.latitude_radians)[:, None] ** 2
         errors.append(np.sqrt(integral((found - exact) ** 2, grid) / integral(exact**2, grid)))
     assert errors[1] < 0.01

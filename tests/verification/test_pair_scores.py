@@ -20,7 +20,7 @@ N = 40
 def table(forecast, truth, climatology, persistence, batches=1, lead=24.0):
     """The entries of all pairs, a pair every six hours."""
     times = np.datetime64("2026-01-01", "ns") + np.arange(len(truth)) * np.timedelta64(6, "h")
-    accumulator = ScoreAccumulator(NAMES, GRID.area_weights, {lead: truth.mean(axis=0, dtype=np.float64)})
+    accumulator = ScoreAccumulator(NAMES, GRID, {lead: truth.mean(axis=0, dtype=np.float64)})
     for rows in np.array_split(np.arange(len(truth)), batches):
         at_rows = None if climatology is None else climatology[rows]
         accumulator.add(times[rows], lead, forecast[rows], truth[rows], at_rows, persistence[rows])
@@ -188,7 +188,7 @@ def test_the_undefined_is_none_not_nan():
 
 
 def test_a_lead_without_pairs_has_its_entry():
-    accumulator = ScoreAccumulator(NAMES, GRID.area_weights, {6.0: np.zeros((2, *GRID.shape))})
+    accumulator = ScoreAccumulator(NAMES, GRID, {6.0: np.zeros((2, *GRID.shape))})
     entries = accumulator.table()
     assert [(entry["variable"], entry["lead_hours"]) for entry in entries] == [("msl", 6), ("t850", 6)]
     assert {entry["n"] for entry in entries} == {0}

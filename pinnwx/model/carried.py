@@ -1,0 +1,79 @@
+"""Which fields the wind carries, and what becomes of the others when it has carried them.
+
+Most equations carry a forecast field itself. Where vorticity is carried but not forecast, it is that of the equation's
+wind, and what transport makes of it goes back to the fields the wind is made from, by the streamfunction of the change:
+
+    laplacian(psi) = change of vorticity,    change of (u, v) = (-dpsi/dy, dpsi/dx),    change of Phi = f psi.
+
+The wind takes up the second where it is analysed; geopotential the third (linear balance), where the wind is its
+geostrophic one or the equation names it as in balance; pressure follows as density times Phi.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pinnwx.config import Transport
+from pinnwx.constants import REFERENCE_AIR_DENSITY
+from pinnwx.grid import Grid
+from pinnwx.model.velocity import physical_wind
+from pinnwx.operators.calculus import curl
+from pinnwx.operators.stencils import constant
+from pinnwx.physics.diagnostics import streamfunction_from_vorticity, wind_from_streamfunction
+
+Fields = Float[Array, "batch field lat lon"]
+
+
+class Carried:
+    """The stack of fields that the equations carry; static under jit.
+
+    Attributes:
+        affected: positions among the forecast fields of those that transport changes, ascending.
+    """
+
+    def __init__(self, names: Sequence[str], equations: Sequence[Transport], grid: Grid):
+        self.names, self.equations, self.grid = tuple(names), tuple(equations), grid
+        targets = [name for equation in equations for name in equation.targets(names)]
+        self.affected = tuple(sorted({self.names.index(name) for name in targets}))
+
+    def values(self, fields: Fields) -> Float[Array, "batch carried lat lon"]:
+        """What is carried, one entry an equation."""
+        return jnp.stack([self._value(fields, equation) for equation in self.equations], axis=1)
+
+    def changes(self, change: Float[Array, "batch carried lat lon"]) -> Float[Array, "batch affected lat lon"]:
+        """What a change of the carried fields means for each affected forecast field."""
+        parts: dict[str, Array] = {}
+        for index, equation in enumerate(self.equations):
+            for name, part in self._parts(change[:, index], equation).items():
+                parts[name] = parts[name] + part if name in parts else part
+        return jnp.stack([parts[self.names[index]] for index in self.affected], axis=1)
+
+    def among_all(self, change: Float[Array, "batch affected lat lon"]) -> Fields:
+        """The change of every forecast field: zero for those that transport leaves alone."""
+        # Put together by slices: XLA's scatter runs element by element on a CPU.
+        nothing = jnp.zeros_like(change[:, 0])
+        places = {index: change[:, position] for position, index in enumerate(self.affected)}
+        return jnp.stack([places.get(index, nothing) for index in range(len(self.names))], axis=1)
+
+    def _value(self, fields: Fields, equation: Transport) -> Float[Array, "batch lat lon"]:
+        if equation.field in self.names:
+            return fields[:, self.names.index(equation.field)]
+        named = {name: fields[:, index] for index, name in enumerate(self.names)}
+        return curl(*physical_wind(equation, named, self.grid), self.grid)
+
+    def _parts(self, change: Float[Array, "batch lat lon"], equation: Transport) -> dict[str, Array]:
+        parts = {equation.field: change} if equation.field in self.names else {}
+        balanced = [name for name in equation.targets(self.names) if name not in parts and name[0] in "zm"]
+        if parts and not balanced:
+            return parts
+        streamfunction = streamfunction_from_vorticity(change, self.grid)
+        if not parts and equation.wind.startswith("analysed"):
+            wind = wind_from_streamfunction(streamfunction, self.grid)
+            parts |= dict(zip(equation.inputs, wind, strict=True))
+        geopotential = streamfunction * constant(self.grid.coriolis, streamfunction)
+        for name in balanced:
+            parts[name] = geopotential * REFERENCE_AIR_DENSITY if name == "msl" else geopotential
+        return parts

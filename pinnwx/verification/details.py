@@ -1,0 +1,97 @@
+"""Where, how badly and at which scales a forecast errs: what one RMSE hides.
+
+A forecast may lower its RMSE by smoothing, by doing well where little happens, or by being right nearly everywhere and
+far off somewhere. So beside it stand, for the same pairs:
+
+    regions      RMSE poleward of 20 degrees north, within 20 degrees of the equator, poleward of 20 degrees south
+                 (the regions of WeatherBench 2)
+    percentiles  of the absolute error, by area: half of it, nine tenths, and 99 hundredths of it err less
+    power_ratio  power of the forecasts over that of the truth, for each zonal wavenumber; 1 is as rough as the truth
+    variance_ratio  the same for all waves up to zonal wavenumber 16 together
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from pinnwx.grid import Grid
+
+REGIONS = {"north": (20.0, 90.0), "tropics": (-20.0, 20.0), "south": (-90.0, -20.0)}
+PERCENTILES = (50, 90, 99)
+LARGE_SCALES = 16  # zonal wavenumber up to which variance is compared
+
+PairFields = Float[np.ndarray, "pair field lat lon"]
+
+
+def detail_statistics(
+    forecast: PairFields, truth: PairFields, grid: Grid
+) -> dict[str, Float[np.ndarray, "pair field part"]]:
+    """The numbers of each pair that the details are made from; `regions` and `percentiles` are errors."""
+    error = np.abs(forecast - truth)
+    found = {"regions": _regional_rmse(error, grid), "percentiles": _percentiles(error, grid)}
+    if grid.is_periodic:
+        found |= {"forecast_power": zonal_power(forecast, grid), "truth_power": zonal_power(truth, grid)}
+    return found
+
+
+def details(pairs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The details of one variable and lead as JSON values: means over pairs, and ratios of sums over pairs.
+
+    `pairs` holds what `detail_statistics` makes, of one field: each (pair, part).
+    """
+    regions, percentiles = pairs["regions"].mean(axis=0), pairs["percentiles"].mean(axis=0)
+    found: dict[str, Any] = {
+        "regions": {name: float(value) for name, value in zip(REGIONS, regions, strict=True) if np.isfinite(value)},
+        "percentiles": {str(p): float(value) for p, value in zip(PERCENTILES, percentiles, strict=True)},
+    }
+    if "truth_power" in pairs:
+        forecast, truth = pairs["forecast_power"].sum(axis=0), pairs["truth_power"].sum(axis=0)
+        large = slice(0, LARGE_SCALES + 1)
+        found["variance_ratio"] = _ratio(forecast[large].sum(), truth[large].sum())
+        found["power_ratio"] = [_ratio(f, t) for f, t in zip(forecast, truth, strict=True)]
+    return found
+
+
+def zonal_power(fields: Float[np.ndarray, "*batch lat lon"], grid: Grid) -> Float[np.ndarray, "*batch wavenumber"]:
+    """Power of each zonal wavenumber, 0 to half the columns, of the departure from the area mean.
+
+    |c_m|^2 of both signs of m, averaged over the rows by area: the sum over m is the area-weighted variance (Parseval).
+    """
+    weights = grid.area_weights
+    departure = fields - (weights * fields).mean((-2, -1), keepdims=True)
+    columns = grid.shape[1]
+    power = np.abs(np.fft.rfft(departure.astype(np.float64)) / columns) ** 2
+    power[..., 1 : (columns + 1) // 2] *= 2
+    return (weights * power).mean(axis=-2)
+
+
+def _regional_rmse(error: PairFields, grid: Grid) -> Float[np.ndarray, "pair field region"]:
+    latitude, weights = np.asarray(grid.latitude), grid.area_weights
+    parts = []
+    for south, north in REGIONS.values():
+        rows = (latitude >= south) & (latitude <= north)
+        if rows.any():
+            square = (weights[rows] * error[..., rows, :] ** 2).mean((-2, -1)) / weights[rows].mean()
+            parts.append(np.sqrt(square))
+        else:
+            parts.append(np.full(error.shape[:2], np.nan))
+    return np.stack(parts, axis=-1)
+
+
+def _percentiles(error: PairFields, grid: Grid) -> Float[np.ndarray, "pair field percentile"]:
+    """The smallest errors that these shares of the area do not exceed."""
+    flat = error.reshape(*error.shape[:2], -1)
+    order = np.argsort(flat, axis=-1)
+    area = np.broadcast_to(grid.area_weights, grid.shape).reshape(-1)
+    covered = np.cumsum(area[order], axis=-1) / area.sum()
+    sorted_errors = np.take_along_axis(flat, order, axis=-1)
+    first = [(covered < percent / 100).sum(axis=-1).clip(max=flat.shape[-1] - 1) for percent in PERCENTILES]
+    return np.stack([np.take_along_axis(sorted_errors, k[..., None], axis=-1)[..., 0] for k in first], axis=-1)
+
+
+def _ratio(above: float, below: float) -> float | None:
+    return float(above / below) if below > 0 else None

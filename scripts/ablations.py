@@ -1,0 +1,156 @@
+"""Runs the studies of experiments/ablations/studies.toml and writes their tables: which part is worth what.
+
+    python scripts/ablations.py                   every run that has no stored scores yet, one after another
+    python scripts/ablations.py terms data        only of these studies
+    python scripts/ablations.py --list            what there is and what is still to run
+    python scripts/ablations.py --tables          only write the tables anew
+
+A run is a base experiment with some settings changed, and a seed. Each is stored under
+experiments/results/ablations/STUDY/RUN.SEED.json as soon as it is scored, and one that was cut short goes on where it
+stood; so the whole can be spread over many days and machines. Each is compared with the reference of its study on the
+same forecasts (`pinnwx compare`), days drawn in blocks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+from trial import EXPERIMENTS, RESULTS, RUNS, run_trial, scoring_of, splice
+
+from pinnwx.verification.comparison import compare_scores
+from pinnwx.verification.results import Scores
+
+STORED = RESULTS / "ablations"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a study."""
+
+    study: str
+    name: str
+    seed: int
+    base: str
+    changes: Mapping[str, Any]
+    minutes: float | None
+
+    @property
+    def scores(self) -> Path:
+        return STORED / self.study / f"{self.name}.{self.seed}.json"
+
+    def config(self) -> dict[str, Any]:
+        """The base experiment with the changes made."""
+        settings = tomllib.loads((EXPERIMENTS / f"{self.base}.toml").read_text())
+        for path, value in self.changes.items():
+            change(settings, path, value)
+        settings |= {"seed": self.seed, "name": f"{self.study}_{self.name}_{self.seed}"}
+        return settings
+
+    def run(self) -> None:
+        folder = RUNS / "ablations" / self.study / f"{self.name}.{self.seed}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        config = folder.with_suffix(f".{self.seed}.toml")
+        config.write_text(tomli_w.dumps(self.config()))
+        run_trial(config, folder, self.scores, scoring_of(self.base), self.minutes)
+
+
+def change(settings: Any, path: str, value: Any) -> None:
+    """Sets the entry at a dotted path; a number counts in a list, and `*` means every entry of one."""
+    first, _, rest = path.partition(".")
+    keys = range(len(settings)) if first == "*" else [int(first) if isinstance(settings, list) else first]
+    for key in keys:
+        if rest:
+            change(settings.setdefault(key, {}) if isinstance(settings, dict) else settings[key], rest, value)
+        else:
+            settings[key] = copy.deepcopy(value)
+
+
+def studies() -> dict[str, dict[str, Any]]:
+    """What experiments/ablations/studies.toml says, by the name of the study."""
+    return tomllib.loads((EXPERIMENTS / "ablations" / "studies.toml").read_text())
+
+
+def trials(name: str, study: Mapping[str, Any]) -> Iterator[Trial]:
+    """The runs of a study, the reference first, one seed after another."""
+    for seed in study["seeds"]:
+        for run, changes in study["runs"].items():
+            own = dict(changes)
+            base, minutes = own.pop("base", study["base"]), study.get("minutes")
+            yield Trial(name, run, seed, base, study.get("common", {}) | own, minutes)
+
+
+def table(name: str, study: Mapping[str, Any]) -> str:
+    """A row a run: the RMSE over that of the reference with the same seed, mean over seeds, with paired bounds."""
+    stored = {trial: Scores.load(trial.scores) for trial in trials(name, study) if trial.scores.is_file()}
+    by_run: dict[str, list[tuple[Trial, Scores]]] = {}
+    for trial, scores in stored.items():
+        by_run.setdefault(trial.name, []).append((trial, scores))
+    lines = [f"**{name}.** {study['question']}\n"]
+    if not by_run:
+        return "\n".join([*lines, "Not run yet.\n"])
+    shown = [(variable, lead) for variable in study["variables"] for lead in study["leads"]]
+    lines.append("| run | seeds | " + " | ".join(f"{v} {lead} h" for v, lead in shown) + " | updates | s |")
+    lines.append("| --- | --- |" + " --- |" * (len(shown) + 2))
+    for run, found in by_run.items():
+        cells = [_cell(run, found, study, stored, variable, lead) for variable, lead in shown]
+        cost = [f"{np.median([cost_of(trial)[key] for trial, _ in found]):,.0f}" for key in ("updates", "seconds")]
+        lines.append(f"| {run} | {len(found)} | " + " | ".join([*cells, *cost]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def cost_of(trial: Trial) -> dict[str, Any]:
+    """What its training cost."""
+    return json.loads(trial.scores.read_text())["training"]
+
+
+def _cell(run, found, study, stored, variable, lead) -> str:
+    """The reference's error over persistence, or another run's error over the reference's."""
+    if run == study["reference"]:
+        return f"{np.mean([scores.entry(variable, lead)['persistence_ratio'] for _, scores in found]):.3f}"
+    references = {trial.seed: scores for trial, scores in stored.items() if trial.name == study["reference"]}
+    ratios = []
+    for trial, scores in found:
+        if trial.seed in references:
+            both = [Scores((s.entry(variable, lead),), settings=s.settings) for s in (scores, references[trial.seed])]
+            ratios.append(compare_scores(*both).ratios[0])
+    if not ratios:
+        return "-"
+    value, low, high = (
+        np.mean([ratio[key] or np.nan for ratio in ratios]) for key in ("ratio", "ratio_low", "ratio_high")
+    )
+    return f"{value:.3f}" + ("" if np.isnan(low) else f" ({low:.3f}-{high:.3f})")
+
+
+def main() -> None:
+    known = studies()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", nargs="*", help=f"of {', '.join(known)}; all of them, if none is named")
+    parser.add_argument("--list", action="store_true", help="only say what is stored and what is still to run")
+    parser.add_argument("--tables", action="store_true", help="only write the tables anew")
+    given = parser.parse_args()
+    for name in given.studies:
+        if name not in known:
+            parser.error(f'no study "{name}"; there are {", ".join(known)}')
+    chosen = [trial for name in given.studies or known for trial in trials(name, known[name])]
+    for trial in chosen:
+        stored = trial.scores.is_file()
+        if given.list:
+            print(f"{trial.study} {trial.name} seed {trial.seed}: {'stored' if stored else 'to run'}")
+        elif not given.tables and not stored:
+            print(f"== {trial.study} {trial.name} seed {trial.seed}")
+            trial.run()
+    if not given.list:
+        splice(EXPERIMENTS / "README.md", "ablations", "\n".join(table(name, study) for name, study in known.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Long rollouts of trained models: whether they stay finite, as lively as the weather, and near its climate.
+
+    python scripts/rollouts.py                  both parts, for the runs that `python scripts/results.py` has left
+    python scripts/rollouts.py --parts year     only this part
+
+Parts:
+    ten_days    from every analysis of the validation time that ten days follow or not: variance up to zonal wavenumber
+                16, at 24 h and at ten days, over that of the analyses
+    year        365 days of the GCM hybrid: area means beside climatology, variance, spectra
+
+Figures go to experiments/results/rollouts.json, the picture to experiments/results/gcm_hybrid_year.png, the table to
+experiments/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+
+import numpy as np
+from trial import DATA, EXPERIMENTS, RESULTS, RUNS, scoring_of, splice
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import period_bounds
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained import Trained
+from pinnwx.jobs.evaluate import matching_archive
+from pinnwx.jobs.runs import Run
+from pinnwx.reporting.drift import plot_drift
+from pinnwx.runtime import prepare
+from pinnwx.verification.details import LARGE_SCALES, zonal_power
+
+STORED = RESULTS / "rollouts.json"
+MODELS = ("era5_hybrid", "era5_neural", "gcm_hybrid", "gcm_neural")
+PARTS = ("ten_days", "year")
+BATCH = 16
+
+
+def trained_and_analyses(name: str) -> tuple[Trained, Archive]:
+    """The live model of a run, and all analyses there are of its fields."""
+    trained = Run.open(RUNS / name).load()
+    return trained, matching_archive(trained, DATA / scoring_of(name).folder)
+
+
+def validation_times(trained: Trained, archive: Archive) -> np.ndarray:
+    """The analyses of the validation time that a forecast can start from."""
+    period = trained.config.data.validate_
+    assert period is not None
+    first, last = period_bounds(period.start, period.end)
+    return archive.times[(archive.times >= first) & (archive.times <= last)]
+
+
+def forecasts(predictor: Predictor, archive: Archive, starts: np.ndarray) -> Iterator[np.ndarray]:
+    """(batch, lead, field, lat, lon), batch by batch; the last is filled up, so that nothing compiles anew."""
+    for first in range(0, len(starts), BATCH):
+        chosen = np.arange(first, first + BATCH).clip(max=len(starts) - 1)
+        yield predictor.from_archive(archive, starts[chosen])[: len(starts) - first]
+
+
+def ten_days(name: str) -> dict:
+    """Variance of ten-day forecasts over that of the analyses of the validation time, by field."""
+    trained, archive = trained_and_analyses(name)
+    starts = validation_times(trained, archive)
+    predictor = Predictor(trained, [24.0, 240.0])
+    large = slice(0, LARGE_SCALES + 1)
+    usual = np.mean([zonal_power(archive.fields[archive.times == t][0], archive.grid) for t in starts], axis=0)
+    variance, finite = [], 0
+    for made in forecasts(predictor, archive, starts):
+        finite += int(np.isfinite(made).all(axis=(1, 2, 3, 4)).sum())
+        variance.append(zonal_power(made, archive.grid)[..., large].sum(-1))
+    ratio = np.concatenate(variance) / usual[:, large].sum(-1)
+    found = {
+        field: {
+            "24 h": float(ratio[:, 0, i].mean()),
+            "10 d": float(ratio[:, 1, i].mean()),
+            "10 d, most": float(ratio[:, 1, i].max()),
+        }
+        for i, field in enumerate(archive.names)
+    }
+    return {"starts": len(starts), "finite": finite, "variance_ratio": found}
+
+
+def year(name: str) -> dict:
+    """A rollout of 365 days: area means in standard deviations from climatology, and variance over the analyses'."""
+    trained, archive = trained_and_analyses(name)
+    start = validation_times(trained, archive)[:1]
+    leads = 24.0 * np.arange(1, 366)
+    made = Predictor(trained, leads.tolist()).from_archive(archive, start)[0]
+    weights, grid = archive.grid.area_weights, archive.grid
+
+    def area_mean(fields: np.ndarray) -> np.ndarray:
+        return (weights * fields.astype(np.float64)).mean((-2, -1))
+
+    period = trained.config.data.train
+    first, last = period_bounds(period.start, period.end)
+    seen = (archive.times >= first) & (archive.times <= last)
+    usual_then = area_mean(trained.climatology.at(archive.times[seen]))
+    sigma = (area_mean(archive.fields[seen]) - usual_then).std(axis=0)
+    usual = area_mean(trained.climatology.at(start + leads.astype("timedelta64[h]")))
+    departure = np.abs(area_mean(made) - usual) / sigma
+    power = {
+        "model": zonal_power(made, grid).mean(axis=0),
+        "analyses": zonal_power(archive.fields[seen][::4], grid).mean(axis=0),
+    }
+    large = slice(0, LARGE_SCALES + 1)
+    ratio = power["model"][:, large].sum(-1) / power["analyses"][:, large].sum(-1)
+    means = {"model": area_mean(made), "climatology": usual}
+    plot_drift(archive.names, leads / 24, means, sigma, power, RESULTS / f"{name}_year.png")
+    return {
+        "start": str(start[0])[:16],
+        "finite": bool(np.isfinite(made).all()),
+        "fields": {
+            field: {
+                "largest_departure": float(departure[:, i].max()),
+                "days_within_3_sigma": float((departure[:, i] <= 3).mean()),
+                "variance_ratio": float(ratio[i]),
+            }
+            for i, field in enumerate(archive.names)
+        },
+    }
+
+
+def table(stored: dict) -> str:
+    """What was found, as Markdown."""
+    lines = []
+    if found := stored.get("ten_days"):
+        lines += ["| ten-day rollouts | starts | all finite | variance at 24 h | at ten days | most |"]
+        lines += ["| --- | --- | --- | --- | --- | --- |"]
+        for name, entry in found.items():
+            ratios = entry["variance_ratio"].values()
+            cells = [span([ratio[key] for ratio in ratios]) for key in ("24 h", "10 d", "10 d, most")]
+            finite = "yes" if entry["finite"] == entry["starts"] else f"{entry['finite']}"
+            lines.append(f"| {name} | {entry['starts']} | {finite} | " + " | ".join(cells) + " |")
+        lines += [
+            "",
+            "Variance up to zonal wavenumber 16 over that of the analyses: the least and the most of all fields.\n",
+        ]
+    for name, entry in stored.get("year", {}).items():
+        lines += [f"365 days of {name} from {entry['start']}, {'finite' if entry['finite'] else 'NOT finite'}:\n"]
+        lines += ["| field | largest departure of the area mean, sigma | days within 3 sigma | variance ratio |"]
+        lines += ["| --- | --- | --- | --- |"]
+        for field, row in entry["fields"].items():
+            near = f"{row['largest_departure']:.1f} | {row['days_within_3_sigma']:.0%}"
+            lines.append(f"| {field} | {near} | {row['variance_ratio']:.2f} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def span(values: list[float]) -> str:
+    return f"{min(values):.2f}" if len(values) == 1 else f"{min(values):.2f} to {max(values):.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="both, if none is named")
+    parser.add_argument(
+        "--models", nargs="+", default=list(MODELS), help="whose run folders to use, where there are any"
+    )
+    given = parser.parse_args()
+    prepare()
+    stored = json.loads(STORED.read_text()) if STORED.is_file() else {}
+    for part, measure in (("ten_days", ten_days), ("year", year)):
+        for name in given.models if part in given.parts else ():
+            if (RUNS / name).is_dir() and (part == "ten_days" or name == "gcm_hybrid"):
+                print(f"{part}: {name}")
+                stored.setdefault(part, {})[name] = measure(name)
+                STORED.write_text(json.dumps(stored, indent=1) + "\n")
+    splice(EXPERIMENTS / "README.md", "rollouts", table(stored))
+
+
+if __name__ == "__main__":
+    main()
