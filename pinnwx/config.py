@@ -232,6 +232,11 @@ class Config(_Settings):
         for transport in self.model.physics.transport:
             of_the_wind = transport.field.startswith("vo") and transport.wind.startswith(("analysed", "geostrophic"))
             needed = () if of_the_wind else (transport.field,)
+            level, source = transport.field.removeprefix("vo"), transport.wind.rpartition(":")[2].lstrip("z")
+            if of_the_wind and transport.field not in self.data.fields and source not in (level, "msl"):
+                problems.append(
+                    f'model.physics.transport of "{transport.field}": wind "{transport.wind}" is of another level'
+                )
             needed += transport.inputs + (() if transport.balance is None else (transport.balance,))
             for name in needed:
                 if name not in self.data.fields:

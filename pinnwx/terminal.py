@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -71,8 +72,8 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
         console.print()
         console.print(_table(DETAIL_COLUMNS, scores.details_table(variables)))
         console.print(
-            "RMSE by region, the tropics within 20 degrees; error that this share of the area stays below;\n"
-            "variance of forecasts over that of truth, to zonal wavenumber 16.",
+            "RMSE by region, the tropics within 20 degrees; the error that this share of the\n"
+            "area stays below; variance of the forecasts over that of the truth.",
             style="dim",
         )
     skipped = {name: count for name, count in scores.skipped.items() if count}
@@ -132,5 +133,5 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(cell.replace(" to ", "-") for cell in row))
+        table.add_row(*(escape(cell.replace(" to ", "-")) for cell in row))  # "[K]" is no style
     return table

@@ -9,6 +9,8 @@ Parts:
     operators   one flux divergence at 721 x 1440, beside a copy of the same array
     scaling     an operator step and a training step from 32 x 64 to 256 x 512
     models      compilation, training throughput, ten-day forecasts of one and of fifty members, per experiment
+    memory      peak memory of a gradient against the length of the rollout, steps stored or computed anew
+    startup     the command line, and a forecast job of the ERA5 hybrid, compiled code not cached and cached
 
 What is compared is timed in turn within one run, several rounds; medians are quoted, with the least and the most.
 Nothing else may run beside it. Figures go to experiments/results/benchmark.json, the table to experiments/README.md.
@@ -19,15 +21,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from trial import DATA, EXPERIMENTS, RESULTS, scoring_of, splice
+from flax import nnx
+from trial import DATA, EXPERIMENTS, PINNWX, RESULTS, RUNS, scoring_of, splice
 
 from pinnwx.config import Config, load_config
 from pinnwx.data.archive import Archive
@@ -37,13 +43,14 @@ from pinnwx.forecasting.trained import untrained
 from pinnwx.grid import Grid
 from pinnwx.jobs.train import training_archive
 from pinnwx.model.committee import members_of
+from pinnwx.model.rollout import rollout
 from pinnwx.operators.advection import SCHEMES, face_velocity, flux_divergence
 from pinnwx.runtime import keep_freed_memory
 from pinnwx.training.fit import device_archive
 from pinnwx.training.update import initial_state, make_update
 
 STORED = RESULTS / "benchmark.json"
-PARTS = ("machine", "operators", "scaling", "models")
+PARTS = ("machine", "operators", "scaling", "models", "memory", "startup")
 MODELS = ("era5_hybrid", "era5_neural", "era5_climode", "gcm_hybrid")
 ROUNDS = 7
 Spread = dict[str, float]  # median, least and most seconds
@@ -174,6 +181,61 @@ def models(names: Sequence[str]) -> dict:
     return found
 
 
+def memory() -> dict:
+    """Peak resident memory [MiB] of the gradient of one rollout, each in a process of its own."""
+    found: dict = {}
+    for steps in (1, 4, 12, 40):
+        for remember in (True, False):
+            command = [sys.executable, __file__, "--peak", str(steps), str(int(remember))]
+            peak = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            found.setdefault("stored" if remember else "anew", {})[steps] = peak
+            print(f"  {steps} steps, {'stored' if remember else 'computed anew'}: {peak:.0f} MiB")
+    return found
+
+
+def peak_memory(steps: int, remember: bool) -> float:
+    """MiB that this process reaches in the gradient of a rollout of the ERA5 hybrid, batch of 4, compiling included."""
+    config = load_config(EXPERIMENTS / "era5_hybrid.toml")
+    model = members_of(untrained(config, "", synthetic(config, "5.625deg")).model)[0]
+    graph, parameters, fixed = nnx.split(model, nnx.Param, ...)
+    shape = (4, model.input_times, len(config.data.fields), 32, 64)
+    analyses, times = 1e-5 * normal(*shape), normal(steps, 4, 5)
+
+    @jax.jit
+    def gradient(parameters):
+        def loss(parameters):
+            forecaster = nnx.merge(graph, parameters, fixed)
+            return jnp.mean(rollout(forecaster, analyses, times, forecaster.frames[0], remember=remember) ** 2)
+
+        return jax.grad(loss)(parameters)
+
+    jax.block_until_ready(gradient(parameters))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def startup() -> dict:
+    """Seconds of whole commands, in turn."""
+    run, archive = RUNS / "era5_hybrid", DATA / scoring_of("era5_hybrid").folder
+    found: dict = {}
+    with tempfile.TemporaryDirectory() as folder:
+
+        def command(*arguments: object) -> Callable[[], object]:
+            whole = [*PINNWX, *map(str, arguments)]
+            environment = os.environ | {"PINNWX_CACHE": f"{folder}/cache"}
+            return lambda: subprocess.run(whole, check=True, capture_output=True, env=environment)
+
+        commands = {"pinnwx --version": command("--version"), "pinnwx --help": command("--help")}
+        if run.is_dir():
+            options = ("--data", archive, "--init", "2026-02-09T00:00", "--hours", 240, "--out", f"{folder}/made.nc")
+            forecast = command("forecast", "--run", run, *options, "--force")
+            start = time.perf_counter()
+            forecast()
+            first = time.perf_counter() - start
+            found["pinnwx forecast, first"] = {"median": first, "least": first, "most": first}
+            commands["pinnwx forecast"] = forecast
+        return found | in_turn(commands, 5)
+
+
 def table(stored: Mapping) -> str:
     """What was measured, as Markdown."""
     lines: list[str] = []
@@ -205,7 +267,15 @@ def table(stored: Mapping) -> str:
                 for kind in ("operator", "training")
             ]
             lines += [f"| {name} | {relative[0]:.2f} | {relative[1]:.2f} |"]
-        lines += ["", "Relative to 64 x 128."]
+        lines += ["", "Relative to 64 x 128.\n"]
+    if found := stored.get("memory"):
+        lines += ["| steps of the rollout | " + " | ".join(found["stored"]) + " |"]
+        lines += ["| --- |" + " --- |" * len(found["stored"])]
+        for label, row in (("steps stored", found["stored"]), ("steps computed anew", found["anew"])):
+            lines += [f"| {label}, MiB | " + " | ".join(f"{peak:,.0f}" for peak in row.values()) + " |"]
+        lines += ["", "Peak memory of a process that computes the gradient of a batch of 4, compiling included.\n"]
+    if found := stored.get("startup"):
+        lines += ["Whole commands, s: " + ", ".join(f"`{name}` {s['median']:.1f}" for name, s in found.items()) + "."]
     return "\n".join(lines) + "\n"
 
 
@@ -214,14 +284,25 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help="parts to measure; all of them, if none is named")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="of the part models")
     parser.add_argument("--tables", action="store_true", help="only write the table anew")
+    parser.add_argument("--peak", nargs=2, type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    keep_freed_memory()
+    if given.peak:
+        print(peak_memory(given.peak[0], bool(given.peak[1])))
+        return
     for name in given.parts:
         if name not in PARTS:
             parser.error(f'no part "{name}"; there are {", ".join(PARTS)}')
-    keep_freed_memory()
     sys.stdout.reconfigure(line_buffering=True)
     stored = json.loads(STORED.read_text()) if STORED.is_file() else {}
-    measures = {"machine": machine, "operators": operators, "scaling": scaling, "models": lambda: models(given.models)}
+    measures: dict[str, Callable[[], dict]] = {
+        "machine": machine,
+        "operators": operators,
+        "scaling": scaling,
+        "models": lambda: models(given.models),
+        "memory": memory,
+        "startup": startup,
+    }
     for name in [] if given.tables else given.parts or PARTS:
         print(name)
         found = measures[name]()

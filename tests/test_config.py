@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
+from synthetic import config, transport
 
 from pinnwx.config import (
     ClosureSettings,
@@ -174,6 +175,30 @@ def test_a_conserved_field_needs_limited_fluxes_and_no_source():
         Transport(field="q850", conserved=True)
     with pytest.raises(ValidationError, match="cannot be conserved"):
         Transport(field="vo850", conserved=True, form="flux", scheme="limited", absolute=True)
+
+
+def test_only_geopotential_and_pressure_are_in_balance_and_only_with_vorticity():
+    Transport(field="vo500", balance="z500")
+    Transport(field="vo850", balance="msl")
+    for field, balance in (("t850", "z500"), ("vo500", "t500"), ("vo500", "u500")):
+        with pytest.raises(ValidationError, match=f'balance = "{balance}" of "{field}": only z500'):
+            Transport(field=field, balance=balance)
+
+
+def test_vorticity_that_is_not_forecast_is_that_of_its_wind():
+    def barotropic(**keys):
+        return config(("u500", "v500", "z500"), physics=transport("vo500", **keys))
+
+    targets = barotropic(wind="analysed:500", balance="z500").model.physics.transport[0].targets
+    assert targets(("u500", "v500", "z500")) == ("u500", "v500", "z500")
+    targets = barotropic(wind="geostrophic:z500").model.physics.transport[0].targets
+    assert targets(("u500", "v500", "z500")) == ("z500",)
+    with pytest.raises(ConfigError, match='transport of "vo500" needs "vo500", which is not in data'):
+        barotropic(wind="none")
+    with pytest.raises(ConfigError, match='of "vo850": wind "analysed:500" is of another level'):
+        config(("u500", "v500"), physics=transport("vo850", wind="analysed:500"))
+    with pytest.raises(ConfigError, match='transport of "vo500" needs "z850"'):
+        barotropic(wind="analysed:500", balance="z850")
 
 
 def test_only_vorticity_has_an_absolute_kind():

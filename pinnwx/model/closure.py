@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.model.convolution import SphereConv, fan_in_normal
+from pinnwx.model.frames import FramedNetwork, Frames
 
 _EXPANSION = 2  # of the width, between the two dense layers of a block
 
@@ -97,6 +98,23 @@ class ClosureNetwork(nnx.Module):
         for block in self.blocks:
             hidden = block(hidden)
         return self.decode(jax.nn.relu(fine + _unfolded(self.unfold(hidden), self.coarsen)))
+
+
+def framed_closure(
+    grid: Grid,
+    frames: Frames,
+    signs: Sequence[float],
+    mirror_signs: Sequence[float],
+    output_signs: Sequence[float],
+    **size: Any,
+) -> FramedNetwork:
+    """A closure network behind its frames; `size` holds the keywords of `ClosureNetwork`.
+
+    `signs` are the factors of the input channels across a pole, `mirror_signs` and `output_signs` those of input and
+    output channels under reflection in the equator.
+    """
+    network = ClosureNetwork(grid, len(output_signs), signs, **size)
+    return FramedNetwork(network, frames, mirror_signs, output_signs)
 
 
 def _folded(fine: Float[Array, "batch lat lon channel"], factor: int) -> Float[Array, "batch lat2 lon2 channel2"]:

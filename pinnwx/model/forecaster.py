@@ -15,6 +15,7 @@ cells near the poles can hold. Where vorticity is carried, the increment of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -27,7 +28,7 @@ from pinnwx.config import ClosureSettings, ModelSettings, Transport
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import ConfigError
 from pinnwx.model.carried import Carried
-from pinnwx.model.closure import ClosureNetwork
+from pinnwx.model.closure import framed_closure
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.frames import Frame, FramedNetwork, Frames
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
@@ -88,24 +89,19 @@ class TransportForecaster(nnx.Module):
     def _networks(self, closure: ClosureSettings, rngs: nnx.Rngs) -> tuple[FramedNetwork | None, FramedNetwork | None]:
         """The network of the learned wind and the closure, where there are such."""
         inputs, affected, winds_seen = self.inputs, self.carried.affected, len(self.shown_winds)
-
-        def network(signs: Sequence[float], mirror_signs, output_mirror_signs, width: int, blocks: int):
-            size = {"width": width, "blocks": blocks, "coarsen": closure.coarsen}
-            made = ClosureNetwork(inputs.grid, len(output_mirror_signs), signs, **size, rngs=rngs)
-            return FramedNetwork(made, self.frames, mirror_signs, output_mirror_signs)
-
+        network = partial(framed_closure, inputs.grid, self.frames, coarsen=closure.coarsen, rngs=rngs)
         signs = inputs.signs + inputs.change_signs(self.input_times)
         mirror_signs = inputs.feature_mirror_signs + inputs.change_mirror_signs(self.input_times)
         winds = None
         if self.learned_wind:
             odd = (1.0, -1.0) * len(self.learned_wind)
-            winds = network(signs, mirror_signs, odd, closure.learned_wind_width, 1)
+            winds = network(signs, mirror_signs, odd, width=closure.learned_wind_width, blocks=1)
         if not closure.enabled:
             return winds, None
         signs += tuple(inputs.field_signs[i] for i in affected) + (-1.0,) * (2 * winds_seen)
         mirror_signs += tuple(inputs.mirror_signs[i] for i in affected) + (1.0, -1.0) * winds_seen
         odd = inputs.mirror_signs + (1.0,) * len(affected)  # sources, gates
-        return winds, network(signs, mirror_signs, odd, closure.width, closure.blocks)
+        return winds, network(signs, mirror_signs, odd, width=closure.width, blocks=closure.blocks)
 
     def _require_possible(self, equations: Sequence[Transport]) -> None:
         """Raises:

@@ -10,6 +10,7 @@ pass of a network instead of being fitted to each sample, and the velocity is bo
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -18,10 +19,10 @@ from jaxtyping import Array, Float
 
 from pinnwx.config import ModelSettings
 from pinnwx.constants import SECONDS_PER_HOUR
-from pinnwx.model.closure import ClosureNetwork
+from pinnwx.model.closure import framed_closure
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.forecaster import Analyses, Fields, Time
-from pinnwx.model.frames import Frame, FramedNetwork, Frames
+from pinnwx.model.frames import Frame, Frames
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.operators.advection import face_velocity, flux_divergence
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
@@ -52,15 +53,14 @@ class SecondOrderForecaster(nnx.Module):
         self.frames = Frames.of(inputs.grid, mirror=closure.mirror, coarsen=closure.coarsen)
         velocity = (1.0, -1.0) * len(inputs.names)  # eastward and northward of each field, under reflection
 
-        def network(signs: tuple[float, ...], mirror_signs, outputs: tuple[float, ...], blocks: int) -> FramedNetwork:
-            size = {"width": closure.width, "blocks": blocks, "coarsen": closure.coarsen}
-            made = ClosureNetwork(inputs.grid, len(outputs), signs, **size, rngs=rngs)
-            return FramedNetwork(made, self.frames, mirror_signs, outputs)
-
+        size = {"width": closure.width, "coarsen": closure.coarsen, "rngs": rngs}
+        network = partial(framed_closure, inputs.grid, self.frames, **size)
         changes, odd_changes = inputs.change_signs(self.input_times), inputs.change_mirror_signs(self.input_times)
-        self.first_velocity = network(inputs.signs + changes, odd + odd_changes, velocity, 1)
-        self.acceleration = network(inputs.signs + (-1.0,) * len(velocity), odd + velocity, velocity, closure.blocks)
-        self.emission = network(inputs.signs, odd, inputs.mirror_signs, 1)
+        self.first_velocity = network(inputs.signs + changes, odd + odd_changes, velocity, blocks=1)
+        self.acceleration = network(
+            inputs.signs + (-1.0,) * len(velocity), odd + velocity, velocity, blocks=closure.blocks
+        )
+        self.emission = network(inputs.signs, odd, inputs.mirror_signs, blocks=1)
 
     def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> FieldsAndVelocity:
         fields = analyses[:, -1]

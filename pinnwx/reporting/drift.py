@@ -12,27 +12,41 @@ from matplotlib.figure import Figure
 
 from pinnwx.reporting.style import CLIMATOLOGY_COLOUR, MODEL_COLOUR, describe_or_guess, save, shown_units
 
+Means = Mapping[str, Float[np.ndarray, "day field"]]
+Power = Mapping[str, Float[np.ndarray, "field wavenumber"]]
+
 
 def plot_drift(
     names: Sequence[str],
     days: Float[np.ndarray, " day"],
-    means: Mapping[str, Float[np.ndarray, "day field"]],
+    means: Means,
     sigma: Float[np.ndarray, " field"],
-    power: Mapping[str, Float[np.ndarray, "field wavenumber"]],
+    power: Power,
     path: str | Path,
 ) -> Path:
-    """Writes a PNG with a row a field: its area mean day by day, and its spectrum.
+    """Writes `drift_figure` as a PNG and returns its path.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    return save(drift_figure(names, days, means, sigma, power), path)
+
+
+def drift_figure(
+    names: Sequence[str],
+    days: Float[np.ndarray, " day"],
+    means: Means,
+    sigma: Float[np.ndarray, " field"],
+    power: Power,
+) -> Figure:
+    """A row a field: its area mean day by day beside climatology, and its spectrum beside that of the analyses.
 
     Args:
         names: of the fields.
         days: since the start.
         means: area means in SI units, of the "model" and of the "climatology", which is shaded by three sigma.
         sigma: standard deviation of the area mean about climatology, in training time.
-        power: by zonal wavenumber, of the "model" and of the "analyses".
-        path: of the PNG.
-
-    Raises:
-        OutputError: the place cannot be written.
+        power: by zonal wavenumber from 0 on, of the "model" and of the "analyses".
     """
     figure = Figure(figsize=(10.0, 2.1 * len(names) + 0.6), layout="constrained")
     panels = figure.subplots(len(names), 2, squeeze=False, width_ratios=(2, 1))
@@ -62,7 +76,7 @@ def plot_drift(
     panels[0, 0].legend(frameon=False, fontsize="small")
     panels[0, 1].legend(frameon=False, fontsize="small")
     figure.align_ylabels(panels[:, 0])
-    return save(figure, path)
+    return figure
 
 
 def _plain(axes: Axes) -> None:

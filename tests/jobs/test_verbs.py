@@ -18,6 +18,7 @@ from pinnwx.errors import (
     UsageError,
 )
 from pinnwx.jobs.runs import new_run
+from pinnwx.terminal import score_table
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -146,6 +147,21 @@ def test_evaluate(run, data, tmp_path):
     assert written == json.loads(json.dumps(scores.to_dict()))
     assert written["run"] == "tiny"
     assert {"rmse", "rmse_pooled", "bias", "acc", "acc_wb1", "climatology_rmse"} <= written["scores"][0].keys()
+
+
+def test_details_are_a_table_of_their_own_that_fits_80_columns(run, data, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    scores = pinnwx.evaluate(run, data, start="2026-01-16", end="2026-01-17", leads=[6])
+    score_table(scores)
+    without = capsys.readouterr().out
+    score_table(scores, details=True)
+    lines = capsys.readouterr().out.splitlines()
+    (header,) = (line for line in lines if "tropics" in line and "variance" in line)
+    assert "tropics" not in without
+    rows = lines[lines.index(header) + 1 :][:2]
+    assert [row.split()[0] for row in rows] == ["msl", "t850"]
+    assert all(len(row.split()) == 11 for row in rows), "name, units, lead, h and seven numbers"
+    assert max(map(len, lines)) <= 80
 
 
 def test_evaluate_counts_what_is_missing(run, tmp_path):

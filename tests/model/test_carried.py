@@ -3,11 +3,13 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from synthetic import smooth_noise
+from exact.sphere import integral, slope
+from synthetic import config, forecaster, randomise, smooth_noise, states, step_features, transport
 
 from pinnwx.config import Transport
 from pinnwx.grid import Grid
 from pinnwx.model.carried import Carried
+from pinnwx.model.rollout import rollout
 from pinnwx.operators.calculus import curl
 
 GRID = Grid.parse("11.25deg")
@@ -63,3 +65,54 @@ def test_changes_of_one_field_add_up_and_the_rest_stay():
     assert of_all[:, 1:] == pytest.approx(alone.changes(change[:, 1:]))
     only = Carried(NAMES, (TEMPERATURE,), GRID)
     assert not only.among_all(only.changes(change[:, :1]))[:, 1:].any()
+
+
+WAVE = Grid.parse("5.625deg")
+DEGREE, ORDER, RADIUS = 5, 4, 6.371e6
+
+
+def rossby_haurwitz_wave(hours: float) -> np.ndarray:
+    """(u, v) of psi = A cos^4(lat) sin(lat) cos(4 (lon - c t)), which drifts by c = -2 Omega / (n (n + 1)), n = 5."""
+    drift = -2 * 7.292e-5 / (DEGREE * (DEGREE + 1)) * 3600 * hours
+    latitude, longitude = np.meshgrid(WAVE.latitude_radians, WAVE.longitude_radians - drift, indexing="ij")
+    cosine, sine = np.cos(latitude), np.sin(latitude)
+    amplitude = 5.0  # m s-1, of psi / a: the wave does not carry itself
+    eastward = -amplitude * (cosine**5 - 4 * cosine**3 * sine**2) * np.cos(ORDER * longitude)
+    northward = -amplitude * ORDER * cosine**3 * sine * np.sin(ORDER * longitude)
+    return np.stack([eastward, northward])
+
+
+@pytest.mark.slow
+def test_physics_alone_forecasts_a_rossby_wave_and_the_better_the_closer_it_is_coupled():
+    """The whole forecaster against the exact solution of the barotropic vorticity equation, after 12 h.
+
+    The wind is held over each coupling interval, which is first order in its length, until the error of the grid shows.
+    """
+    start, exact = rossby_haurwitz_wave(0), rossby_haurwitz_wave(12)
+    errors, couplings = [], (1, 2, 4)
+    for count in couplings:
+        physics = f"couplings = {count}\n" + transport("vo500", wind="analysed:500", form="flux", absolute=True)
+        model = forecaster(config(("u500", "v500"), physics=physics, closure="enabled = false"), WAVE)
+        made = rollout(model, jnp.asarray(start, jnp.float32)[None, None], step_features(2, 1))[-1, 0]
+        errors.append(np.sqrt(integral((made - exact) ** 2, WAVE).mean()))
+    assert slope(errors, couplings) > 0.8, errors
+    wrong = np.sqrt(integral((start - exact) ** 2, WAVE).mean())
+    assert errors[-1] < 0.1 * wrong, "persistence is ten times as wrong"
+
+
+@pytest.mark.slow
+def test_weather_reflected_in_the_equator_has_the_reflected_forecast():
+    names, parity = ("u500", "v500", "z500"), np.array([1, -1, 1])[:, None, None]
+    physics = transport("vo500", wind="analysed:500", form="flux", absolute=True, balance="z500")
+    model = forecaster(config(names, physics=physics, closure="width = 16\nblocks = 1\nmirror = true"))
+    randomise(model, 0, 0.1)
+    latitude_free = np.array(model.inputs.maps[...])
+    latitude_free[..., :3] = 0  # the maps of time means, which have a hemisphere
+    model.inputs.maps[...] = jnp.asarray(latitude_free)
+    fields = jnp.asarray(states(names, Grid.parse("22.5deg")))[:, None]
+    time, seasons_swapped = step_features(2, 2), np.array([-1, -1, 1, 1, -1])
+    forecast = np.asarray(rollout(model, fields, time))
+    other = np.asarray(rollout(model, jnp.asarray(parity * np.asarray(fields)[..., ::-1, :]), time * seasons_swapped))
+    spread = np.asarray(fields).std((0, 1, 3, 4))[:, None, None]
+    np.testing.assert_allclose((other - parity * forecast[..., ::-1, :]) / spread, 0, atol=1e-4)
+    assert np.abs((forecast - np.asarray(fields)[:, 0]) / spread).max() > 0.01
