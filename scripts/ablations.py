@@ -1,7 +1,7 @@
 """Runs the studies of experiments/ablations/studies.toml and writes their tables: which part is worth what.
 
     python scripts/ablations.py                   every run that has no stored scores yet, one after another
-    python scripts/ablations.py terms data        only of these studies
+    python scripts/ablations.py terms days/hybrid_14    only this study, and this run of another
     python scripts/ablations.py --list            what there is and what is still to run
     python scripts/ablations.py --tables          only write the tables anew
 
@@ -32,7 +32,7 @@ from pinnwx.verification.results import Scores
 STORED = RESULTS / "ablations"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trial:
     """One training of a study."""
 
@@ -40,6 +40,7 @@ class Trial:
     name: str
     seed: int
     base: str
+    against: str  # the run of the same study and seed that it is compared with; itself: none, but persistence
     changes: Mapping[str, Any]
     minutes: float | None
 
@@ -84,12 +85,12 @@ def trials(name: str, study: Mapping[str, Any]) -> Iterator[Trial]:
     for seed in study["seeds"]:
         for run, changes in study["runs"].items():
             own = dict(changes)
-            base, minutes = own.pop("base", study["base"]), study.get("minutes")
-            yield Trial(name, run, seed, base, study.get("common", {}) | own, minutes)
+            base, against = own.pop("base", study["base"]), own.pop("against", study["reference"])
+            yield Trial(name, run, seed, base, against, study.get("common", {}) | own, study.get("minutes"))
 
 
 def table(name: str, study: Mapping[str, Any]) -> str:
-    """A row a run: the RMSE over that of the reference with the same seed, mean over seeds, with paired bounds."""
+    """A row a run: the RMSE over that of its reference with the same seed, mean over seeds, with paired bounds."""
     stored = {trial: Scores.load(trial.scores) for trial in trials(name, study) if trial.scores.is_file()}
     by_run: dict[str, list[tuple[Trial, Scores]]] = {}
     for trial, scores in stored.items():
@@ -101,7 +102,7 @@ def table(name: str, study: Mapping[str, Any]) -> str:
     lines.append("| run | seeds | " + " | ".join(f"{v} {lead} h" for v, lead in shown) + " | updates | s |")
     lines.append("| --- | --- |" + " --- |" * (len(shown) + 2))
     for run, found in by_run.items():
-        cells = [_cell(run, found, study, stored, variable, lead) for variable, lead in shown]
+        cells = [_cell(found, stored, variable, lead) for variable, lead in shown]
         cost = [f"{np.median([cost_of(trial)[key] for trial, _ in found]):,.0f}" for key in ("updates", "seconds")]
         lines.append(f"| {run} | {len(found)} | " + " | ".join([*cells, *cost]) + " |")
     return "\n".join(lines) + "\n"
@@ -112,11 +113,12 @@ def cost_of(trial: Trial) -> dict[str, Any]:
     return json.loads(trial.scores.read_text())["training"]
 
 
-def _cell(run, found, study, stored, variable, lead) -> str:
-    """The reference's error over persistence, or another run's error over the reference's."""
-    if run == study["reference"]:
+def _cell(found: list[tuple[Trial, Scores]], stored: Mapping[Trial, Scores], variable: str, lead: int) -> str:
+    """The error of a reference over that of persistence, or another run's error over its reference's."""
+    first = found[0][0]
+    if first.name == first.against:
         return f"{np.mean([scores.entry(variable, lead)['persistence_ratio'] for _, scores in found]):.3f}"
-    references = {trial.seed: scores for trial, scores in stored.items() if trial.name == study["reference"]}
+    references = {trial.seed: scores for trial, scores in stored.items() if trial.name == first.against}
     ratios = []
     for trial, scores in found:
         if trial.seed in references:
@@ -133,14 +135,19 @@ def _cell(run, found, study, stored, variable, lead) -> str:
 def main() -> None:
     known = studies()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="*", help=f"of {', '.join(known)}; all of them, if none is named")
+    everything = [trial for name, study in known.items() for trial in trials(name, study)]
+    parser.add_argument("names", nargs="*", help=f"STUDY or STUDY/RUN; studies are {', '.join(known)}; default: all")
     parser.add_argument("--list", action="store_true", help="only say what is stored and what is still to run")
     parser.add_argument("--tables", action="store_true", help="only write the tables anew")
     given = parser.parse_args()
-    for name in given.studies:
-        if name not in known:
-            parser.error(f'no study "{name}"; there are {", ".join(known)}')
-    chosen = [trial for name in given.studies or known for trial in trials(name, known[name])]
+    for name in given.names:
+        if not any(name in (trial.study, f"{trial.study}/{trial.name}") for trial in everything):
+            parser.error(f'no study or run "{name}"; there are {", ".join(known)}')
+    chosen = [
+        trial
+        for trial in everything
+        if not given.names or {trial.study, f"{trial.study}/{trial.name}"} & set(given.names)
+    ]
     for trial in chosen:
         stored = trial.scores.is_file()
         if given.list:

@@ -20,9 +20,11 @@ def test_every_run_is_a_valid_config(trial):
     assert (config.training.updates is None) == (trial.minutes is not None), "a budget of updates, or one of minutes"
 
 
-def test_the_reference_of_a_study_is_one_of_its_runs():
-    for study in ablations.studies().values():
-        assert study["reference"] in study["runs"]
+def test_what_a_run_is_compared_with_is_a_run_of_its_study():
+    runs = {(trial.study, trial.name): trial for trial in TRIALS}
+    for trial in TRIALS:
+        against = runs[trial.study, trial.against]
+        assert against.against == against.name, "a reference stands for itself"
 
 
 def test_a_change_reaches_the_entry_it_names():
