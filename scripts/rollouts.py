@@ -21,15 +21,17 @@ from collections.abc import Iterator
 import numpy as np
 from trial import DATA, EXPERIMENTS, RESULTS, RUNS, scoring_of, splice
 
+from pinnwx.config import Period
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import period_bounds
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import Trained
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.runs import Run
-from pinnwx.reporting.drift import plot_drift
+from pinnwx.reporting.drift import drift_figure
+from pinnwx.reporting.style import save
 from pinnwx.runtime import prepare
-from pinnwx.verification.details import LARGE_SCALES, zonal_power
+from pinnwx.verification.details import large_scale_variance, zonal_power
 
 STORED = RESULTS / "rollouts.json"
 MODELS = ("era5_hybrid", "era5_neural", "gcm_hybrid", "gcm_neural")
@@ -44,12 +46,11 @@ def trained_and_analyses(name: str) -> tuple[Trained, Archive]:
     return trained, matching_archive(trained, DATA / scoring_of(name).folder)
 
 
-def validation_times(trained: Trained, archive: Archive) -> np.ndarray:
-    """The analyses of the validation time that a forecast can start from."""
-    period = trained.config.data.validate_
+def within(archive: Archive, period: Period | None) -> np.ndarray:
+    """Which of the archive's times belong to a period of the config."""
     assert period is not None
     first, last = period_bounds(period.start, period.end)
-    return archive.times[(archive.times >= first) & (archive.times <= last)]
+    return (archive.times >= first) & (archive.times <= last)
 
 
 def forecasts(predictor: Predictor, archive: Archive, starts: np.ndarray) -> Iterator[np.ndarray]:
@@ -62,15 +63,15 @@ def forecasts(predictor: Predictor, archive: Archive, starts: np.ndarray) -> Ite
 def ten_days(name: str) -> dict:
     """Variance of ten-day forecasts over that of the analyses of the validation time, by field."""
     trained, archive = trained_and_analyses(name)
-    starts = validation_times(trained, archive)
+    validating = within(archive, trained.config.data.validate_)
+    starts = archive.times[validating]
     predictor = Predictor(trained, [24.0, 240.0])
-    large = slice(0, LARGE_SCALES + 1)
-    usual = np.mean([zonal_power(archive.fields[archive.times == t][0], archive.grid) for t in starts], axis=0)
+    usual = large_scale_variance(zonal_power(archive.fields[validating], archive.grid)).mean(axis=0)
     variance, finite = [], 0
     for made in forecasts(predictor, archive, starts):
         finite += int(np.isfinite(made).all(axis=(1, 2, 3, 4)).sum())
-        variance.append(zonal_power(made, archive.grid)[..., large].sum(-1))
-    ratio = np.concatenate(variance) / usual[:, large].sum(-1)
+        variance.append(large_scale_variance(zonal_power(made, archive.grid)))
+    ratio = np.concatenate(variance) / usual
     found = {
         field: {
             "24 h": float(ratio[:, 0, i].mean()),
@@ -85,7 +86,7 @@ def ten_days(name: str) -> dict:
 def year(name: str) -> dict:
     """A rollout of 365 days: area means in standard deviations from climatology, and variance over the analyses'."""
     trained, archive = trained_and_analyses(name)
-    start = validation_times(trained, archive)[:1]
+    start = archive.times[within(archive, trained.config.data.validate_)][:1]
     leads = 24.0 * np.arange(1, DAYS + 1)
     made = Predictor(trained, leads.tolist()).from_archive(archive, start)[0]
     finite = np.isfinite(made).all(axis=(1, 2, 3))
@@ -96,9 +97,7 @@ def year(name: str) -> dict:
     def area_mean(fields: np.ndarray) -> np.ndarray:
         return (weights * fields.astype(np.float64)).mean((-2, -1))
 
-    period = trained.config.data.train
-    first, last = period_bounds(period.start, period.end)
-    seen = (archive.times >= first) & (archive.times <= last)
+    seen = within(archive, trained.config.data.train)
     usual_then = area_mean(trained.climatology.at(archive.times[seen]))
     sigma = (area_mean(archive.fields[seen]) - usual_then).std(axis=0)
     usual = area_mean(trained.climatology.at(start + leads.astype("timedelta64[h]")))
@@ -107,11 +106,10 @@ def year(name: str) -> dict:
         "model": zonal_power(made, grid).mean(axis=0),
         "analyses": zonal_power(archive.fields[seen][::4], grid).mean(axis=0),
     }
-    large = slice(0, LARGE_SCALES + 1)
-    ratio = power["model"][:, large].sum(-1) / power["analyses"][:, large].sum(-1)
+    ratio = large_scale_variance(power["model"]) / large_scale_variance(power["analyses"])
     means = {"model": area_mean(made), "climatology": usual}
     if days == DAYS:
-        plot_drift(archive.names, leads / 24, means, sigma, power, RESULTS / f"{name}_year.png")
+        save(drift_figure(archive.names, leads / 24, means, sigma, power), RESULTS / f"{name}_year.png")
     return {
         "start": str(start[0])[:16],
         "finite_days": days,

@@ -66,14 +66,13 @@ class Carried:
 
     def _parts(self, change: Float[Array, "batch lat lon"], equation: Transport) -> dict[str, Array]:
         parts = {equation.field: change} if equation.field in self.names else {}
-        balanced = [name for name in equation.targets(self.names) if name not in parts and name[0] in "zm"]
-        if parts and not balanced:
+        followers = [name for name in equation.targets(self.names) if name not in parts]
+        if not followers:
             return parts
         streamfunction = streamfunction_from_vorticity(change, self.grid)
-        if not parts and equation.wind.startswith("analysed"):
-            wind = wind_from_streamfunction(streamfunction, self.grid)
-            parts |= dict(zip(equation.inputs, wind, strict=True))
         geopotential = streamfunction * constant(self.grid.coriolis, streamfunction)
-        for name in balanced:
-            parts[name] = geopotential * REFERENCE_AIR_DENSITY if name == "msl" else geopotential
-        return parts
+        known = {"msl": geopotential * REFERENCE_AIR_DENSITY}
+        if equation.wind.startswith("analysed"):
+            wind = wind_from_streamfunction(streamfunction, self.grid)
+            known |= dict(zip(equation.inputs, wind, strict=True))
+        return parts | {name: known.get(name, geopotential) for name in followers}

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pinnwx.reporting.style import CLIMATOLOGY_COLOUR, MODEL_COLOUR, describe_or_guess, save, shown_units
+from pinnwx.reporting.style import CLIMATOLOGY_COLOUR, MODEL_COLOUR, describe_or_guess, shown_units
 
 Means = Mapping[str, Float[np.ndarray, "day field"]]
 Power = Mapping[str, Float[np.ndarray, "field wavenumber"]]
-
-
-def plot_drift(
-    names: Sequence[str],
-    days: Float[np.ndarray, " day"],
-    means: Means,
-    sigma: Float[np.ndarray, " field"],
-    power: Power,
-    path: str | Path,
-) -> Path:
-    """Writes `drift_figure` as a PNG and returns its path.
-
-    Raises:
-        OutputError: the place cannot be written.
-    """
-    return save(drift_figure(names, days, means, sigma, power), path)
 
 
 def drift_figure(

@@ -50,8 +50,7 @@ def details(pairs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     }
     if "truth_power" in pairs:
         forecast, truth = pairs["forecast_power"].sum(axis=0), pairs["truth_power"].sum(axis=0)
-        large = slice(0, LARGE_SCALES + 1)
-        found["variance_ratio"] = _ratio(forecast[large].sum(), truth[large].sum())
+        found["variance_ratio"] = _ratio(large_scale_variance(forecast), large_scale_variance(truth))
         found["power_ratio"] = [_ratio(f, t) for f, t in zip(forecast, truth, strict=True)]
     return found
 
@@ -67,6 +66,11 @@ def zonal_power(fields: Float[np.ndarray, "*batch lat lon"], grid: Grid) -> Floa
     power = np.abs(np.fft.rfft(departure.astype(np.float64)) / columns) ** 2
     power[..., 1 : (columns + 1) // 2] *= 2
     return (weights * power).mean(axis=-2)
+
+
+def large_scale_variance(power: Float[np.ndarray, "*batch wavenumber"]) -> Float[np.ndarray, "*batch"] | np.floating:
+    """The part of the variance in zonal wavenumbers up to `LARGE_SCALES`."""
+    return power[..., : LARGE_SCALES + 1].sum(axis=-1)
 
 
 def _regional_rmse(error: PairFields, grid: Grid) -> Float[np.ndarray, "pair field region"]:
@@ -93,5 +97,5 @@ def _percentiles(error: PairFields, grid: Grid) -> Float[np.ndarray, "pair field
     return np.stack([np.take_along_axis(sorted_errors, k[..., None], axis=-1)[..., 0] for k in first], axis=-1)
 
 
-def _ratio(above: float, below: float) -> float | None:
+def _ratio(above: Any, below: Any) -> float | None:
     return float(above / below) if below > 0 else None

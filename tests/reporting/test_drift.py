@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pinnwx.errors import OutputError
-from pinnwx.reporting.drift import drift_figure, plot_drift
+from pinnwx.reporting.drift import drift_figure
+from pinnwx.reporting.style import save
 
 NAMES = ("t2m", "z500")
 DAYS = np.arange(1.0, 31.0)
@@ -37,7 +38,7 @@ def test_spectra_leave_out_the_zonal_mean():
 
 
 def test_it_is_written_whole_or_not_at_all(tmp_path):
-    path = plot_drift(*arguments(), tmp_path / "year.png")
+    path = save(drift_figure(*arguments()), tmp_path / "year.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(OutputError):
-        plot_drift(*arguments(), tmp_path / "nowhere" / "year.png")
+        save(drift_figure(*arguments()), tmp_path / "nowhere" / "year.png")
