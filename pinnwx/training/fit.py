@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,7 +24,7 @@ from pinnwx.model.committee import members_of
 from pinnwx.model.forecaster import Forecaster
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.devices import Devices
-from pinnwx.training.schedule import Plan, plan_updates, updates_within
+from pinnwx.training.schedule import Pace, Plan, plan_updates
 from pinnwx.training.update import Source, TrainingState, initial_state, make_update
 
 UPDATES_PER_REPORT = 4  # updates that are queued before the host looks at the result
@@ -48,7 +49,7 @@ class Training:
     """One training of one model; `run()` does it. The members of a committee take turns, and learn each for itself.
 
     `deadline` is a `time.monotonic()` value before which the updates must be done, or None when the config fixes
-    their number; where the machine slows down after the plan was made, updates past it are left out. `stop()`
+    their number. The plan to meet it follows the machine, faster or slower; updates past it are left out. `stop()`
     returning true ends training at the next dispatch, after a checkpoint.
     """
 
@@ -79,7 +80,7 @@ class Training:
         members = members_of(self.model)  # alike but for their weights, so one compiled update serves them all
         self._update = make_update(members[0], self.archive.grid, self.scale, settings, self._devices)
         self._notes = {"data": self.archive.digest()}
-        self._seconds = 0.0
+        self._seconds, self._pace = 0.0, None
         states = [initial_state(member, settings) for member in members]
         checkpoints = Checkpoints(self.folder / "training")
         try:
@@ -94,7 +95,7 @@ class Training:
                 self.plan = Plan(tuple(notes["steps"]), tuple(notes["updates"]))
             else:
                 self.plan = self._make_plan(states[0], len(states))
-            states = self._loop(self._devices.on_all(states), self.plan, checkpoints)
+            states = self._loop(self._devices.on_all(states), checkpoints)
             self.updates = _updates(states)
             return [state.average for state in states]
         finally:
@@ -113,23 +114,25 @@ class Training:
 
     def _make_plan(self, state: TrainingState, members: int) -> Plan:
         """The updates of all members together: the config's number, or what fits before the deadline by a warm-up."""
-        settings = self.config.training
-        total = settings.updates
-        if total is None:
-            costs = [self._seconds_per_update(state, stage) for stage in range(len(self._stages))]
-            left = (self.deadline or 0.0) - time.monotonic()
-            total = updates_within(max(left, 0.0), settings.curriculum, costs)
-        return plan_updates(settings.curriculum, total, UPDATES_PER_REPORT * members)
+        settings, together = self.config.training, UPDATES_PER_REPORT * members
+        if settings.updates is not None:
+            return plan_updates(settings.curriculum, settings.updates, together)
+        stages = range(len(self._stages))
+        with ThreadPoolExecutor(len(stages)) as pool:  # compilation uses one core a stage, and lets go of Python
+            list(pool.map(lambda stage: self._seconds_per_update(state, stage), stages))
+        costs = [self._seconds_per_update(state, stage) for stage in stages]
+        self._pace = Pace(settings.curriculum, self.deadline or 0.0, costs, together)
+        return self._pace.plan(time.monotonic())
 
     def _seconds_per_update(self, state: TrainingState, stage: int) -> float:
-        """Compiles a stage and times one dispatch of it, on a copy of the state."""
+        """What one update of a stage takes, compilation left out, by a few of them on a copy of the state."""
         state = jax.tree.map(jnp.copy, self._devices.on_all(state))
         seconds = []
         for windows in self._batches(stage, 0, 0):
             start = time.monotonic()
             state, _ = jax.block_until_ready(self._update(state, windows, self._source, 1000))
             seconds.append(time.monotonic() - start)
-        return float(np.median(seconds[1:]))  # the first one compiled
+        return float(np.median(seconds[1:]))  # the first one may have compiled
 
     def _batches(self, stage: int, first: int, member: int) -> list[jax.Array]:
         """Windows for a member's updates of a stage, from its update `first` on: shuffled passes over the archive."""
@@ -145,13 +148,13 @@ class Training:
         )
         return [self._devices.shared_out(batch) for batch in windows[chosen].reshape(UPDATES_PER_REPORT, size, -1)]
 
-    def _loop(self, states: list[TrainingState], plan: Plan, checkpoints: Checkpoints) -> list[TrainingState]:
-        notes = self._notes | {"steps": plan.steps, "updates": plan.updates}
-        began, first, each = time.monotonic(), _updates(states), plan.total // len(states)
+    def _loop(self, states: list[TrainingState], checkpoints: Checkpoints) -> list[TrainingState]:
+        plan, began, first = self.plan, time.monotonic(), _updates(states)
+        assert plan is not None
         saved, skipped = began, _skipped(states)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
             while (done := _updates(states)) < plan.total:
-                stage = plan.stage_at(done)
+                stage, each = plan.stage_at(done), plan.total // len(states)
                 local = done - plan.stage_end(stage) + plan.updates[stage]
                 turns, member = divmod(local // UPDATES_PER_REPORT, len(states))
                 reports = []
@@ -171,8 +174,11 @@ class Training:
                     )
                 if np.isfinite([[numbers["loss"], numbers["gradient_norm"]] for numbers in reports]).all():
                     skipped = _skipped(states)
+                if self._pace is not None:
+                    self.plan = plan = self._pace.revised(plan, done, now)
                 stopping = self.stop() or (self.deadline is not None and now > self.deadline)
                 if stopping or now - saved > CHECKPOINT_SECONDS or done == plan.total:
+                    notes = self._notes | {"steps": plan.steps, "updates": plan.updates}
                     checkpoints.save(done, states, notes)
                     saved = now
                 if stopping:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pinnwx.config import Stage
+
+REVISION_SECONDS = 30.0  # after which a plan is made anew from what updates take now
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,59 @@ def plan_updates(curriculum: Sequence[Stage], total: int, multiple: int = 1) -> 
     return Plan(tuple(stage.steps for stage in curriculum), tuple(counts))
 
 
-def updates_within(seconds: float, curriculum: Sequence[Stage], seconds_per_update: Sequence[float]) -> int:
-    """The number of updates that fits into `seconds`, given what one update of each stage takes."""
-    whole = sum(stage.share for stage in curriculum)
-    mean = sum(stage.share / whole * cost for stage, cost in zip(curriculum, seconds_per_update, strict=True))
-    return max(int(seconds / mean), len(curriculum))
+def plan_within(
+    seconds: float,
+    curriculum: Sequence[Stage],
+    seconds_per_update: Sequence[float],
+    multiple: int = 1,
+    done: Sequence[int] = (),
+) -> Plan:
+    """The plan that takes `seconds` more, given what one update of each stage takes.
+
+    Of the stages that have begun, `done` counts the updates: the earlier ones are over, and the last goes on as far as
+    its share of the new total. As in `plan_updates`, a stage has a whole number of `multiple` updates, at least one.
+    """
+    before, now = tuple(done[:-1]), sum(done[-1:])
+    left = list(zip((stage.share for stage in curriculum), seconds_per_update, strict=True))[len(before) :]
+    # Seconds left = sum over the stages left of (share * total - done so far) * cost, solved for the total.
+    total = (max(seconds, 0.0) + now * left[0][1]) / sum(share * cost for share, cost in left)
+    counts = [max(int(total * share / multiple), 1) * multiple for share, _ in left]
+    counts[0] = max(counts[0], now)
+    return Plan(tuple(stage.steps for stage in curriculum), (*before, *counts))
+
+
+@dataclass
+class Pace:
+    """Keeps a plan to its deadline on a machine whose speed changes.
+
+    `seconds_per_update` is what one update of each stage took when the plan was made; a stage that has not begun is
+    taken to have become slower or faster by as much as the present one. `deadline` and `now` are of one clock.
+    """
+
+    curriculum: Sequence[Stage]
+    deadline: float
+    seconds_per_update: Sequence[float]
+    multiple: int = 1
+    _since: tuple[int, int, float] | None = field(default=None, init=False)  # stage, updates done, clock
+
+    def plan(self, now: float) -> Plan:
+        """The plan at the outset."""
+        return plan_within(self.deadline - now, self.curriculum, self.seconds_per_update, self.multiple)
+
+    def revised(self, plan: Plan, update: int, now: float) -> Plan:
+        """The plan from here on, after `update` updates: the same, or a new one every `REVISION_SECONDS`."""
+        stage = plan.stage_at(update)
+        so_far = update - plan.stage_end(stage) + plan.updates[stage]
+        if self._since is None or self._since[0] != stage:
+            self._since = (stage, update, now)
+        _, before, then = self._since
+        if now - then < REVISION_SECONDS or so_far % self.multiple:
+            return plan
+        self._since = (stage, update, now)
+        slower = (now - then) / (update - before) / self.seconds_per_update[stage]
+        costs = [slower * cost for cost in self.seconds_per_update]
+        done = (*plan.updates[:stage], so_far)
+        return plan_within(self.deadline - now, self.curriculum, costs, self.multiple, done)
 
 
 def learning_rate(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinnwx.config import Stage
-from pinnwx.training.schedule import Plan, learning_rate, plan_updates, updates_within
+from pinnwx.training.schedule import REVISION_SECONDS, Pace, Plan, learning_rate, plan_updates, plan_within
 
 STAGES = st.lists(st.builds(Stage, steps=st.integers(1, 12), share=st.floats(0.05, 10.0)), min_size=1, max_size=4).map(
     tuple
@@ -43,21 +43,54 @@ def test_stages_follow_each_other():
     assert (plan.stage_end(0), plan.stage_end(1), plan.total) == (8, 12, 12)
 
 
+COSTS = st.lists(st.floats(1e-3, 5.0), min_size=4, max_size=4)
+
+
 @settings(deadline=None)
-@given(curriculum=STAGES, seconds=st.floats(1.0, 1e5), data=st.data())
-def test_the_updates_fit_into_the_time(curriculum, seconds, data):
-    costs = data.draw(st.lists(st.floats(1e-3, 5.0), min_size=len(curriculum), max_size=len(curriculum)))
-    total = updates_within(seconds, curriculum, costs)
-    assert total >= len(curriculum)
-    whole = sum(stage.share for stage in curriculum)
-    mean = sum(stage.share * cost for stage, cost in zip(curriculum, costs, strict=True)) / whole
-    if total > len(curriculum):
-        assert total * mean <= seconds * (1 + 1e-9), "as planned, not longer than the time"
-    assert (total + 1) * mean > seconds * (1 - 1e-9), "and no update less than fits"
+@given(curriculum=STAGES, seconds=st.floats(1.0, 1e5), costs=COSTS, multiple=st.integers(1, 8))
+def test_the_updates_fit_into_the_time(curriculum, seconds, costs, multiple):
+    costs = costs[: len(curriculum)]
+    plan = plan_within(seconds, curriculum, costs, multiple)
+    needed = np.dot(plan.updates, costs)
+    least = multiple * sum(costs)
+    assert all(count >= multiple and count % multiple == 0 for count in plan.updates)
+    assert needed <= seconds + least * (1 + 1e-9), "not longer than the time, but for one round of every stage"
+    assert needed > seconds - least * (1 + 1e-9), "and no round less than fits"
+
+
+@settings(deadline=None)
+@given(curriculum=STAGES, total=st.integers(100, 10_000), costs=COSTS, data=st.data())
+def test_a_plan_made_anew_goes_on_with_the_old_one(curriculum, total, costs, data):
+    costs = costs[: len(curriculum)]
+    plan = plan_updates(curriculum, total)
+    update = data.draw(st.integers(0, plan.total - 1))
+    stage = plan.stage_at(update)
+    done = (*plan.updates[:stage], update - plan.stage_end(stage) + plan.updates[stage])
+    left = np.dot(plan.updates, costs) - np.dot(done, costs[: stage + 1])
+    again = plan_within(left, curriculum, costs, done=done)
+    assert again.updates[:stage] == plan.updates[:stage]
+    assert again.updates[stage] >= done[-1]
+    for before, after, cost in zip(plan.updates, again.updates, costs, strict=True):
+        assert abs(before - after) <= 2 + 2 * sum(costs) / cost, "rounding, in updates of this stage"
 
 
 def test_no_time_is_still_one_update_a_stage():
-    assert updates_within(0.0, (Stage(steps=1, share=1.0), Stage(steps=4, share=3.0)), (0.1, 0.4)) == 2
+    assert plan_within(0.0, (Stage(steps=1, share=1.0), Stage(steps=4, share=3.0)), (0.1, 0.4)).updates == (1, 1)
+
+
+@pytest.mark.parametrize("slower", [0.5, 1.0, 2.0])
+def test_the_plan_follows_the_machine(slower):
+    """A run on a clock of its own, on a machine that is `slower` than when the plan was made."""
+    curriculum, costs, deadline = (Stage(steps=1, share=0.8), Stage(steps=4, share=0.2)), (0.1, 0.5), 600.0
+    pace, now, update = Pace(curriculum, deadline, costs, multiple=4), 0.0, 0
+    plan = first = pace.plan(now)
+    while update < plan.total:
+        now += 4 * slower * costs[plan.stage_at(update)]
+        update += 4
+        plan = pace.revised(plan, update, now)
+    assert now == pytest.approx(deadline, abs=REVISION_SECONDS), "neither idle nor late"
+    assert plan.updates[0] / plan.total == pytest.approx(0.8, abs=0.03), "the shares are kept"
+    assert plan.total == pytest.approx(first.total / slower, rel=0.07)
 
 
 @settings(deadline=None)
