@@ -173,6 +173,24 @@ class ClosureSettings(_Settings):
     maximum_learned_wind: PositiveFloat = 20.0
 
 
+class ClimateSettings(_Settings):
+    """What holds long forecasts near the climate of the training time (`model.climate`); nothing unless set.
+
+    `relaxation_days` is the time in which a departure from climatology decays to 1/e, beside what the model does with
+    it; `mean_days` the same of its area mean, in place of what the model does with it; `margin` bounds the departure at
+    every place to the extremes of the training time, and this share more.
+    """
+
+    relaxation_days: PositiveFloat | None = None
+    mean_days: PositiveFloat | None = None
+    margin: NonNegativeFloat | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything is to be held."""
+        return self != ClimateSettings()
+
+
 class ModelSettings(_Settings):
     """`transport` is physics and closure in one step; `second_order` is the ClimODE-like velocity equation."""
 
@@ -182,6 +200,7 @@ class ModelSettings(_Settings):
     members: Annotated[int, Field(ge=1, le=16)] = 1
     physics: PhysicsSettings = PhysicsSettings()
     closure: ClosureSettings = ClosureSettings()
+    climate: ClimateSettings = ClimateSettings()
 
 
 class Stage(_Settings):
@@ -192,7 +211,11 @@ class Stage(_Settings):
 
 
 class TrainingSettings(_Settings):
-    """How the weights are fitted. `updates` fixes the number of updates; otherwise `--minutes` decides it."""
+    """How the weights are fitted. `updates` fixes the number of updates; otherwise `--minutes` decides it.
+
+    `perturbation` is the usual size of the zonal-mean disturbances that half of the windows are given, in changes of a
+    step (`training.perturbation`).
+    """
 
     batch_size: PositiveInt = 16
     optimiser: Literal["adam", "muon"] = "adam"
@@ -205,6 +228,7 @@ class TrainingSettings(_Settings):
     updates: PositiveInt | None = None
     minutes: PositiveFloat = 10.0
     field_weights: dict[str, PositiveFloat] = {}
+    perturbation: NonNegativeFloat = 0.0
 
 
 class Config(_Settings):

@@ -6,10 +6,10 @@
 Parts:
     ten_days    from every analysis of the validation time that ten days follow or not: variance up to zonal wavenumber
                 16, at 24 h and at ten days, over that of the analyses
-    year        365 days of the GCM hybrid: area means beside climatology, variance, spectra
+    year        365 days of the GCM hybrids: area means beside climatology, variance, spectra
 
 Figures go to experiments/results/rollouts.json, the picture of a year that stayed finite to
-experiments/results/gcm_hybrid_year.png, the table to experiments/README.md.
+experiments/results/NAME_year.png, the table to experiments/README.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from pinnwx.runtime import prepare
 from pinnwx.verification.details import large_scale_variance, zonal_power
 
 STORED = RESULTS / "rollouts.json"
-MODELS = ("era5_hybrid", "era5_neural", "gcm_hybrid", "gcm_neural")
+MODELS = ("era5_hybrid", "era5_neural", "gcm_hybrid", "gcm_neural", "gcm_year")
+YEARS = ("gcm_hybrid", "gcm_year")
 PARTS = ("ten_days", "year")
 BATCH = 16
 DAYS = 365
@@ -167,7 +168,7 @@ def main() -> None:
     stored = json.loads(STORED.read_text()) if STORED.is_file() else {}
     for part, measure in (("ten_days", ten_days), ("year", year)):
         for name in given.models if part in given.parts else ():
-            if (RUNS / name).is_dir() and (part == "ten_days" or name == "gcm_hybrid"):
+            if (RUNS / name).is_dir() and (part == "ten_days" or name in YEARS):
                 print(f"{part}: {name}")
                 stored.setdefault(part, {})[name] = measure(name)
                 STORED.write_text(json.dumps(stored, indent=1) + "\n")

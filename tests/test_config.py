@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from synthetic import config, transport
 
 from pinnwx.config import (
+    ClimateSettings,
     ClosureSettings,
     Config,
     DataSettings,
@@ -42,6 +43,7 @@ SECTIONS = {
     "model.physics": PhysicsSettings,
     "model.physics.transport": Transport,
     "model.closure": ClosureSettings,
+    "model.climate": ClimateSettings,
     "training": TrainingSettings,
 }
 
@@ -93,6 +95,7 @@ def test_template_shows_the_defaults_wherever_it_says_so():
     )
     tables["variables.ozone"] = tables[""].variables["ozone"]
     tables["model.physics"], tables["model.closure"] = tables["model"].physics, tables["model"].closure
+    tables["model.climate"] = tables["model"].climate
     tables["model.physics.transport"] = tables["model.physics"].transport[0]
     compared = 0
     for (section, key), comment in template_keys().items():

@@ -17,6 +17,7 @@ from pinnwx.errors import CheckpointError
 _ANNUAL = 2  # harmonics of the year
 _DIURNAL = 2  # harmonics of the day, at most
 _YEAR = np.timedelta64(365, "D")
+_EXTREMES = ("least", "most")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,24 +28,32 @@ class Climatology:
 
     Y the fraction of the year and H that of the UTC day, as angles. `coefficients` is (basis, field, lat, lon) in the
     order of `basis`. The harmonics of the year are there if the training time spans one, those of the day as far as
-    its hours resolve them; without either, the climatology is the mean.
+    its hours resolve them; without either, the climatology is the mean. `least` and `most` are the extreme departures
+    from it at every grid point.
     """
 
     names: tuple[str, ...]
     coefficients: Float32[np.ndarray, "basis field lat lon"]
     annual: int
     diurnal: int
+    least: Float32[np.ndarray, "field lat lon"]
+    most: Float32[np.ndarray, "field lat lon"]
 
     @classmethod
     def fit(cls, archive: Archive) -> Climatology:
         """The climatology of an archive, which must hold training time only."""
         annual, diurnal = _harmonics(archive.times)
-        inverse = np.linalg.pinv(basis(archive.times, annual, diurnal))
-        coefficients = [
-            np.tensordot(inverse, archive.fields[:, index].astype(np.float64), axes=1)
-            for index in range(len(archive.names))
-        ]
-        return cls(archive.names, np.stack(coefficients, axis=1).astype(np.float32), annual, diurnal)
+        design = basis(archive.times, annual, diurnal)
+        inverse = np.linalg.pinv(design)
+        coefficients, least, most = [], [], []
+        for index in range(len(archive.names)):  # field by field, for float64 takes room
+            values = archive.fields[:, index].astype(np.float64)
+            coefficients.append(np.tensordot(inverse, values, axes=1))
+            departure = values - np.tensordot(design, coefficients[-1], axes=1)
+            least.append(departure.min(axis=0))
+            most.append(departure.max(axis=0))
+        fitted, least, most = (np.stack(parts, axis=-3).astype(np.float32) for parts in (coefficients, least, most))
+        return cls(archive.names, fitted, annual, diurnal, least, most)
 
     def at(self, times: Shaped[np.ndarray, " time"]) -> Float32[np.ndarray, "time field lat lon"]:
         """The usual state at these times, in the units of the fields."""
@@ -53,7 +62,9 @@ class Climatology:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes checksummed netCDF; `load` gives the same bits back."""
-        data = {"coefficients": (("basis", "field", "latitude", "longitude"), self.coefficients)}
+        place = ("field", "latitude", "longitude")
+        extremes = {name: (place, getattr(self, name)) for name in _EXTREMES}
+        data = extremes | {"coefficients": (("basis", *place), self.coefficients)}
         attributes = {"annual_harmonics": self.annual, "diurnal_harmonics": self.diurnal}
         write_netcdf(xr.Dataset(data, {"field": list(self.names)}, attributes), path)
 
@@ -69,11 +80,13 @@ class Climatology:
         try:
             annual, diurnal = int(dataset.attrs["annual_harmonics"]), int(dataset.attrs["diurnal_harmonics"])
             coefficients, names = dataset["coefficients"].values, tuple(map(str, dataset["field"].values))
+            least, most = (dataset[name].values for name in _EXTREMES)
         except KeyError as error:
             raise CheckpointError(f"{os.fspath(path)} is no climatology: {error} is missing") from error
-        if len(coefficients) != 1 + 2 * (annual + diurnal) or not np.isfinite(coefficients).all():
+        finite = all(np.isfinite(values).all() for values in (coefficients, least, most))
+        if len(coefficients) != 1 + 2 * (annual + diurnal) or not finite:
             raise CheckpointError(f"{os.fspath(path)}: coefficients of the wrong number, or not finite")
-        return cls(names, coefficients, annual, diurnal)
+        return cls(names, coefficients, annual, diurnal, least, most)
 
 
 def _harmonics(times: np.ndarray) -> tuple[int, int]:

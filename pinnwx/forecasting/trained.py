@@ -30,6 +30,7 @@ from pinnwx.errors import CheckpointError
 from pinnwx.files import replacing, sha256, write_text
 from pinnwx.grid import Grid
 from pinnwx.model.build import build_forecaster
+from pinnwx.model.climate import Usual
 from pinnwx.model.forecaster import Forecaster
 from pinnwx.model.inputs import Inputs, Scales
 from pinnwx.version import __version__
@@ -63,15 +64,23 @@ def untrained(config: Config, config_text: str, archive: Archive) -> Trained:
     """A forecaster with fresh weights, its scales and climatology fitted on `archive`, the training time alone."""
     normalisation = Normalisation.fit(archive, config.model.step_hours)
     static = {name: np.asarray(values) for name, values in archive.static.items()}
-    model = _assemble(config, archive.grid, normalisation, static)
     climatology = Climatology.fit(archive)
+    model = _assemble(config, archive.grid, normalisation, climatology, static)
     return Trained(config, config_text, archive.grid, model, normalisation, climatology, static, {})
 
 
-def _assemble(config: Config, grid: Grid, normalisation: Normalisation, static: Mapping[str, np.ndarray]) -> Forecaster:
+def _assemble(
+    config: Config,
+    grid: Grid,
+    normalisation: Normalisation,
+    climatology: Climatology,
+    static: Mapping[str, np.ndarray],
+) -> Forecaster:
     scales = Scales(normalisation.mean, normalisation.std, normalisation.increment_std, normalisation.mean_map)
     inputs = Inputs(config.data.fields, grid, scales, static, config.variable_table())
-    return build_forecaster(inputs, config.model, config.seed)
+    fitted = climatology
+    usual = Usual(fitted.coefficients, fitted.annual, fitted.diurnal, fitted.least, fitted.most)
+    return build_forecaster(inputs, config.model, config.seed, usual)
 
 
 def save_trained(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> None:
@@ -103,10 +112,10 @@ def load_trained(folder: Path) -> Trained:
     config = load_config(folder / CONFIG)
     normalisation = Normalisation.load(folder / NORMALISATION)
     grid, static = _read_static(folder / STATIC)
-    model = _assemble(config, grid, normalisation, static)
+    climatology = Climatology.load(folder / CLIMATOLOGY)
+    model = _assemble(config, grid, normalisation, climatology, static)
     _set_weights(model, folder / WEIGHTS)
     text = (folder / CONFIG).read_text(encoding="utf-8")
-    climatology = Climatology.load(folder / CLIMATOLOGY)
     return Trained(config, text, grid, model, normalisation, climatology, static, manifest)
 
 

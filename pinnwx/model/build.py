@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 from flax import nnx
 
 from pinnwx.config import ModelSettings
 from pinnwx.errors import ConfigError
+from pinnwx.model.climate import Climate, Usual
 from pinnwx.model.committee import Committee
 from pinnwx.model.forecaster import Forecaster, TransportForecaster
 from pinnwx.model.inputs import Inputs
 from pinnwx.model.second_order import SecondOrderForecaster
 
 
-def build_forecaster(inputs: Inputs, settings: ModelSettings, seed: int) -> Forecaster:
-    """A forecaster with fresh weights, the same for the same seed.
+def build_forecaster(inputs: Inputs, settings: ModelSettings, seed: int, usual: Usual | None = None) -> Forecaster:
+    """A forecaster with fresh weights, the same for the same seed; `usual` is needed where `settings.climate` is set.
 
     Raises:
         ConfigError: the settings do not fit the grid.
@@ -27,7 +30,24 @@ def build_forecaster(inputs: Inputs, settings: ModelSettings, seed: int) -> Fore
                 'model.kind = "second_order" makes its own wind; remove model.physics.transport and '
                 'learned_diffusivity, or use kind = "transport"'
             )
-    kind = SecondOrderForecaster if settings.kind == "second_order" else TransportForecaster
+        if settings.climate.is_set:
+            raise ConfigError('model.climate is for model.kind = "transport"; remove it')
+        kind = SecondOrderForecaster
+    else:
+        kind = partial(TransportForecaster, climate=_climate(inputs, settings, usual))
     key = jax.random.key(seed)
     members = [kind(inputs, settings, rngs=nnx.Rngs(jax.random.fold_in(key, i))) for i in range(settings.members)]
     return members[0] if len(members) == 1 else Committee(members)
+
+
+def _climate(inputs: Inputs, settings: ModelSettings, usual: Usual | None) -> Climate | None:
+    if not settings.climate.is_set:
+        return None
+    if settings.climate.mean_days is not None and not inputs.grid.is_global:
+        raise ConfigError("model.climate.mean_days needs a global grid, for air passes the edges of a box")
+    conserved = [equation.field for equation in settings.physics.transport if equation.conserved]
+    if conserved:
+        raise ConfigError(f"{conserved[0]}: conserved = true excludes model.climate, which adds and takes away")
+    if usual is None:
+        raise ConfigError("model.climate needs the climatology of a training time")
+    return Climate(usual, inputs.grid, settings.climate, settings.step_hours)

@@ -9,7 +9,8 @@ from the closure network, which sees X, its changes over the intervals before (w
 transport increment (all seen through a frame, `model.frames`); its output is freed of the waves that only the narrow
 cells near the poles can hold. Where vorticity is carried, the increment of the wind or the geopotential follows from it
 (`model.carried`). A conserved field has gate 1 and no source. A step may consist of several such intervals
-(`physics.couplings`). Physics alone and network alone are the same model with the other part switched off.
+(`physics.couplings`), and be held near the climate at its end (`model.climate`). Physics alone and network alone are
+the same model with the other part switched off.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pinnwx.config import ClosureSettings, ModelSettings, Transport
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import ConfigError
 from pinnwx.model.carried import Carried
+from pinnwx.model.climate import Climate
 from pinnwx.model.closure import framed_closure
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.frames import Frame, FramedNetwork, Frames
@@ -64,8 +66,8 @@ class Forecaster(Protocol):
 class TransportForecaster(nnx.Module):
     """Physics and closure in one step; the carried state is the fields at the last `input_times` times."""
 
-    def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs):
-        self.inputs, self.input_times = inputs, settings.input_times
+    def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs, climate: Climate | None = None):
+        self.inputs, self.input_times, self.climate = inputs, settings.input_times, climate
         physics, closure = settings.physics, settings.closure
         equations = physics.transport
         self.carried = Carried(inputs.names, equations, inputs.grid)
@@ -147,6 +149,8 @@ class TransportForecaster(nnx.Module):
         for _ in range(self.couplings):
             features = jnp.concatenate([self.inputs(fields, time), changes], axis=-1)
             fields = self._step(fields, features, frame)
+        if self.climate is not None:
+            fields = self.climate(fields, carry[:, -1], time)
         return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)
 
     def _step(self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> Fields:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -117,22 +116,19 @@ class Training:
         settings, together = self.config.training, UPDATES_PER_REPORT * members
         if settings.updates is not None:
             return plan_updates(settings.curriculum, settings.updates, together)
-        stages = range(len(self._stages))
-        with ThreadPoolExecutor(len(stages)) as pool:  # compilation uses one core a stage, and lets go of Python
-            list(pool.map(lambda stage: self._seconds_per_update(state, stage), stages))
-        costs = [self._seconds_per_update(state, stage) for stage in stages]
+        costs = [self._seconds_per_update(state, stage) for stage in range(len(self._stages))]
         self._pace = Pace(settings.curriculum, self.deadline or 0.0, costs, together)
         return self._pace.plan(time.monotonic())
 
     def _seconds_per_update(self, state: TrainingState, stage: int) -> float:
-        """What one update of a stage takes, compilation left out, by a few of them on a copy of the state."""
+        """Compiles a stage and times one dispatch of it, on a copy of the state."""
         state = jax.tree.map(jnp.copy, self._devices.on_all(state))
         seconds = []
         for windows in self._batches(stage, 0, 0):
             start = time.monotonic()
             state, _ = jax.block_until_ready(self._update(state, windows, self._source, 1000))
             seconds.append(time.monotonic() - start)
-        return float(np.median(seconds[1:]))  # the first one may have compiled
+        return float(np.median(seconds[1:]))  # the first one compiled
 
     def _batches(self, stage: int, first: int, member: int) -> list[jax.Array]:
         """Windows for a member's updates of a stage, from its update `first` on: shuffled passes over the archive."""
@@ -165,7 +161,7 @@ class Training:
                 now, done = time.monotonic(), _updates(states)
                 self._log(log, reports, done, plan.steps[stage], self._seconds + now - began)
                 rate = (done - first) / (now - began)
-                left = (plan.total - done) / rate
+                left = (plan.total - done) / rate if self.deadline is None else max(self.deadline - now, 0.0)
                 self.report(Report(done, plan.total, reports[-1]["loss"], rate, left, plan.steps[stage]))
                 if _skipped(states) - skipped >= MOST_SKIPPED:
                     raise StabilityError(

@@ -20,6 +20,7 @@ from pinnwx.model.rollout import rollout
 from pinnwx.model.scores import weighted_square_error
 from pinnwx.training.devices import Devices
 from pinnwx.training.optimiser import optimiser
+from pinnwx.training.perturbation import perturbed
 from pinnwx.training.schedule import learning_rate
 
 
@@ -62,13 +63,14 @@ def rollout_loss(
     scale: Float[Array, "field 1 1"],
     area: Array,
     frame: Frame | None = None,
+    disturb: Callable[[Array], Array] = lambda batch: batch,
 ) -> Float[Array, ""]:
     """Mean over steps and fields of the area-weighted square error in units of `scale`.
 
     A step's error is divided by its number, because errors of a rollout grow about as fast: so a long rollout does
-    not forget its first step.
+    not forget its first step. `disturb` may change the fields of the windows, (batch, times, field, lat, lon).
     """
-    batch, inputs = source.fields[windows], model.input_times
+    batch, inputs = disturb(source.fields[windows]), model.input_times
     times = jnp.moveaxis(source.time[windows[:, inputs - 1 : -1]], 0, 1)
     forecasts = rollout(model, batch[:, :inputs], times, frame)
     truth = jnp.moveaxis(batch[:, inputs:], 1, 0)
@@ -93,13 +95,19 @@ def make_update(
     area = jnp.asarray(grid.area_weights, jnp.float32)
     unit = jnp.asarray(scale, jnp.float32)
 
-    def loss_of(parameters, windows, source, frame):
-        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, frame)
+    def loss_of(parameters, windows, source, frame, number):
+        def disturb(batch):
+            if not settings.perturbation:
+                return batch
+            size = settings.perturbation * unit
+            return perturbed(batch, windows[:, 0], number, model.input_times, size, grid)
+
+        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, frame, disturb)
 
     loss_and_gradient = (devices or Devices()).mean_over_shares(jax.value_and_grad(loss_of))
 
     def one(state: TrainingState, windows, source, total):
-        loss, gradient = loss_and_gradient(state.parameters, windows, source, model.frames[state.update])
+        loss, gradient = loss_and_gradient(state.parameters, windows, source, model.frames[state.update], state.update)
         norm = optax.global_norm(gradient)
         rate = learning_rate((state.update + 1) / total, settings.learning_rate, settings.warmup_share)
         direction, optimiser_state = optimise.update(gradient, state.optimiser, state.parameters)

@@ -1,0 +1,64 @@
+"""Disturbances of the training windows that teach a forecaster to let large-scale errors fade.
+
+Analyses never show what follows when, say, the tropics are a little too warm everywhere, so a model may do anything
+then, and in a long forecast it comes to that. Half of the windows are therefore shifted by a smooth zonal mean,
+
+    d(field, latitude) = size sum_{n <= 5} c_n sqrt(2n + 1) P_n(sin latitude),    sum over n of E[c_n^2] = 1,
+
+the analyses by d and the truth n steps after them by d exp(-n / 20): a flow along the circles of latitude carries
+nothing across them, so such a shift lasts, and real ones fade in days. `size` is half-normal, in changes of a step.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from pinnwx.grid import Grid
+
+_DEGREES = 6  # of the Legendre polynomials, from the area mean on
+_SHARE = 0.5  # of the windows
+_MEMORY_STEPS = 20.0
+
+Windows = Float[Array, "batch times field lat lon"]
+
+
+def perturbed(
+    windows: Windows,
+    starts: Int[Array, " batch"],
+    update: Int[Array, ""],
+    inputs: int,
+    scale: Float[Array, "field 1 1"],
+    grid: Grid,
+) -> Windows:
+    """The windows, half of them disturbed.
+
+    Args:
+        windows: the first `inputs` times are analyses that a forecast starts from.
+        starts: what tells windows apart; with the `update` it decides the disturbance, however a batch is shared out.
+        update: the number of the update.
+        inputs: analyses that a forecast starts from.
+        scale: the usual size of a disturbance, in the fields' units.
+        grid: of the fields.
+    """
+    draw = jax.vmap(lambda start: _shift(jax.random.fold_in(jax.random.key(update), start), windows.shape[2], grid))
+    after = np.maximum(np.arange(windows.shape[1]) - (inputs - 1), 0)
+    kept = np.exp(-after / _MEMORY_STEPS).astype(np.float32)
+    return windows + kept[:, None, None, None] * (scale * draw(starts))[:, None]
+
+
+def _shift(key: Array, fields: int, grid: Grid) -> Float[Array, "field lat 1"]:
+    """The disturbance of one window, of unit scale; zero for as many as are left alone."""
+    shape, size, chosen = jax.random.split(key, 3)
+    coefficients = jax.random.normal(shape, (fields, _DEGREES)) / np.sqrt(_DEGREES)
+    size = jnp.abs(jax.random.normal(size)) * jax.random.bernoulli(chosen, _SHARE)
+    return size * (coefficients @ _harmonics(grid).astype(np.float32))[:, :, None]
+
+
+def _harmonics(grid: Grid) -> Float[np.ndarray, "degree lat"]:
+    """Zonal spherical harmonics of unit mean square over the globe."""
+    degrees = np.arange(_DEGREES)
+    values = np.polynomial.legendre.legvander(np.sin(grid.latitude_radians), _DEGREES - 1)
+    return (np.sqrt(2 * degrees + 1) * values).T

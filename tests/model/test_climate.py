@@ -1,0 +1,148 @@
+"""What holds a long forecast near the climate: each correction does what its equation says, whatever the weights."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact.grids import box
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import config, randomise, states, step_features, transport
+
+from pinnwx.config import ClimateSettings
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import time_features
+from pinnwx.data.climatology import Climatology
+from pinnwx.errors import ConfigError
+from pinnwx.forecasting.trained import untrained
+from pinnwx.grid import Grid
+from pinnwx.model.build import build_forecaster
+from pinnwx.model.climate import Climate, Usual
+from pinnwx.model.inputs import Inputs, Scales
+from pinnwx.model.rollout import rollout
+
+GRID = Grid.parse("22.5deg")
+NAMES = ("msl", "t850")
+TIMES = np.datetime64("2020-01-01", "ns") + np.timedelta64(6, "h") * np.arange(1600)
+
+
+@pytest.fixture(scope="module")
+def archive() -> Archive:
+    """More than a year with seasons, hours and weather."""
+    noise = states(NAMES, GRID, count=40)[np.random.default_rng(0).integers(0, 40, len(TIMES))]
+    season = time_features(TIMES)
+    cycle = 500 * season[:, 1] + 300 * season[:, 2]
+    return Archive(TIMES, noise + np.float32(cycle)[:, None, None, None], NAMES, GRID)
+
+
+@pytest.fixture(scope="module")
+def fitted(archive) -> Climatology:
+    return Climatology.fit(archive)
+
+
+def usual_of(fitted: Climatology) -> Usual:
+    return Usual(fitted.coefficients, fitted.annual, fitted.diurnal, fitted.least, fitted.most)
+
+
+def climate(fitted: Climatology, **keys) -> Climate:
+    return Climate(usual_of(fitted), GRID, ClimateSettings(**keys), 6.0)
+
+
+def features(start: str = "2021-03-07T06", hours: int = 3) -> jnp.ndarray:
+    """Time features of the middle of the step that begins then."""
+    middle = np.array([start], "datetime64[ns]") + np.timedelta64(hours, "h")
+    return jnp.asarray(time_features(middle))
+
+
+def area_mean(fields) -> np.ndarray:
+    return (GRID.area_weights * np.asarray(fields, np.float64)).mean((-2, -1))
+
+
+def at(fitted: Climatology, time: str) -> np.ndarray:
+    return fitted.at(np.array([time], "datetime64[ns]"))
+
+
+@pytest.mark.parametrize("hours", [-3, 0, 3, 30])
+def test_it_knows_the_climatology_of_date_and_hour(fitted, hours):
+    assert (fitted.annual, fitted.diurnal) == (2, 1)
+    found = climate(fitted, margin=0.0).usual(features(), hours)
+    middle = np.array(["2021-03-07T09"], "datetime64[ns]")
+    np.testing.assert_allclose(found, fitted.at(middle + np.timedelta64(hours, "h")), atol=0.02)  # of a cycle of 500
+
+
+def test_a_departure_relaxes(fitted):
+    before, after = states(NAMES, GRID, count=2, seed=5)[:, None]
+    usual = at(fitted, "2021-03-07T12")
+    found = climate(fitted, relaxation_days=2.0)(jnp.asarray(after), jnp.asarray(before), features())
+    np.testing.assert_allclose(found - usual, np.exp(-0.125) * (after - usual), atol=0.05)
+
+
+def test_an_area_mean_goes_its_own_way_whatever_the_step_made_of_it(fitted):
+    before, after = states(NAMES, GRID, count=2, seed=6)[:, None]
+    wanted = np.exp(-0.05) * area_mean(before - at(fitted, "2021-03-07T06")) + area_mean(at(fitted, "2021-03-07T12"))
+    for drift in (0.0, 300.0):
+        found = climate(fitted, mean_days=5.0)(jnp.asarray(after + drift), jnp.asarray(before), features())
+        np.testing.assert_allclose(area_mean(found), wanted, rtol=1e-6, atol=5e-3)  # float32 of 1e5 Pa
+        shape = np.asarray(found) - area_mean(found)[:, :, None, None]
+        np.testing.assert_allclose(shape, after - area_mean(after)[:, :, None, None], atol=0.05)
+
+
+@settings(deadline=None, max_examples=25)
+@given(size=st.floats(0, 1e9), margin=st.floats(0, 2), seed=st.integers(0, 99))
+def test_a_state_stays_within_its_bounds(fitted, size, margin, seed):
+    noise = size * np.random.default_rng(seed).standard_normal((1, len(NAMES), *GRID.shape))
+    wild = jnp.asarray(noise, jnp.float32)
+    held = climate(fitted, relaxation_days=9.0, mean_days=5.0, margin=margin)
+    departure = np.asarray(held(wild, wild, features()) - held.usual(features(), 3.0))
+    least, most = (1 + margin) * fitted.least, (1 + margin) * fitted.most
+    slack = 1e-6 * np.abs(fitted.coefficients).max(axis=(0, 2, 3))[:, None, None]
+    assert (departure >= least - slack).all()
+    assert (departure <= most + slack).all()
+
+
+def test_what_happened_in_the_training_time_is_left_alone(archive, fitted):
+    number = 777
+    truth = jnp.asarray(archive.fields[number : number + 2])
+    held = climate(fitted, margin=0.0)
+    middle = jnp.asarray(time_features(TIMES[[number]] + np.timedelta64(3, "h")))
+    np.testing.assert_allclose(held(truth[1:], truth[:1], middle), truth[1:], rtol=1e-6)
+
+
+def held_config(**options):
+    return config(NAMES, grid="22.5deg", train=("2020-01-01", "2021-02-01"), extra="", **options)
+
+
+def test_a_forecaster_that_would_blow_up_is_held(archive, fitted):
+    """A network with large random weights: in a month it is far out, and held it is where weather has been."""
+    wild = held_config(closure="width = 16\nblocks = 1\n[model.climate]\nmargin = 0.1")
+    trained = untrained(wild, "", archive)
+    randomise(trained.model, 0, 0.3)
+    analyses = jnp.asarray(archive.fields[:1])[:, None]
+    forecast = np.asarray(rollout(trained.model, analyses, step_features(120, 1)))[:, 0]
+    loose = untrained(held_config(), "", archive).model
+    randomise(loose, 0, 0.3)
+    spread = archive.fields.std(axis=(0, 2, 3))[:, None, None]
+    assert not np.abs((rollout(loose, analyses, step_features(120, 1))[:, 0] - archive.fields[0]) / spread).max() < 30
+    assert np.isfinite(forecast).all()
+    assert (np.abs(forecast - archive.fields.mean(axis=0)) / spread).max() < 30
+
+
+def test_what_it_cannot_hold_is_refused(fitted):
+    known = usual_of(fitted)
+
+    def build(settings, grid=GRID, usual=known):
+        count = len(settings.data.fields)
+        scales = Scales(np.zeros(count), np.ones(count), np.ones(count), np.zeros((count, *grid.shape)))
+        return build_forecaster(Inputs(settings.data.fields, grid, scales, {}), settings.model, 0, usual)
+
+    def with_climate(text, **options):
+        return config(NAMES, closure=f"width = 16\nblocks = 1\n[model.climate]\n{text}", **options)
+
+    with pytest.raises(ConfigError, match="mean_days needs a global grid"):
+        build(with_climate("mean_days = 5.0"), box(8, 8))
+    with pytest.raises(ConfigError, match="needs the climatology"):
+        build(with_climate("margin = 0.1"), usual=None)
+    carried = transport("t850", wind="none", form="flux", scheme="limited", conserved=True)
+    with pytest.raises(ConfigError, match="t850: conserved = true excludes"):
+        build(with_climate("margin = 0.1", physics=carried))
+    with pytest.raises(ConfigError, match=r'model\.climate is for model\.kind = "transport"'):
+        build(with_climate("margin = 0.1", model='kind = "second_order"'))
