@@ -177,11 +177,13 @@ class ClimateSettings(_Settings):
     """What holds long forecasts near the climate of the training time (`model.climate`); nothing unless set.
 
     `relaxation_days` is the time in which a departure from climatology decays to 1/e, beside what the model does with
-    it; `mean_days` the same of its area mean, in place of what the model does with it; `margin` bounds the departure at
-    every place to the extremes of the training time, and this share more.
+    it; `smoothing_hours` the same of waves of two cells, and of longer ones less and less; `mean_days` the same of
+    its area mean, in place of what the model does with it; `margin` bounds the departure at every place to the extremes
+    of the training time, and this share more.
     """
 
     relaxation_days: PositiveFloat | None = None
+    smoothing_hours: PositiveFloat | None = None
     mean_days: PositiveFloat | None = None
     margin: NonNegativeFloat | None = None
 

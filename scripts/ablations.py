@@ -118,18 +118,31 @@ def _cell(found: list[tuple[Trial, Scores]], stored: Mapping[Trial, Scores], var
     first = found[0][0]
     if first.name == first.against:
         return f"{np.mean([scores.entry(variable, lead)['persistence_ratio'] for _, scores in found]):.3f}"
-    references = {trial.seed: scores for trial, scores in stored.items() if trial.name == first.against}
+    references = [(trial, scores) for trial, scores in stored.items() if trial.name == first.against]
+    ratio = paired_ratio(found, references, variable, lead)
+    if ratio is None:
+        return "-"
+    value, low, high = ratio
+    return f"{value:.3f}" + ("" if np.isnan(low) else f" ({low:.3f}-{high:.3f})")
+
+
+def paired_ratio(
+    found: list[tuple[Trial, Scores]], references: list[tuple[Trial, Scores]], variable: str, lead: int
+) -> tuple[float, float, float] | None:
+    """The RMSE of a run over that of its reference with its bounds (NaN without), mean of the seeds that both have."""
+    by_seed = {trial.seed: scores for trial, scores in references}
     ratios = []
     for trial, scores in found:
-        if trial.seed in references:
-            both = [Scores((s.entry(variable, lead),), settings=s.settings) for s in (scores, references[trial.seed])]
+        if trial.seed in by_seed:
+            both = [Scores((s.entry(variable, lead),), settings=s.settings) for s in (scores, by_seed[trial.seed])]
             ratios.append(compare_scores(*both).ratios[0])
     if not ratios:
-        return "-"
+        return None
     value, low, high = (
-        np.mean([ratio[key] or np.nan for ratio in ratios]) for key in ("ratio", "ratio_low", "ratio_high")
+        float(np.mean([np.nan if ratio[key] is None else ratio[key] for ratio in ratios]))
+        for key in ("ratio", "ratio_low", "ratio_high")
     )
-    return f"{value:.3f}" + ("" if np.isnan(low) else f" ({low:.3f}-{high:.3f})")
+    return value, low, high
 
 
 def main() -> None:

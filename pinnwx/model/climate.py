@@ -8,8 +8,10 @@ corrections can be made, each if the settings ask for it; X is the state, C(t) c
     area mean       <X - C> <- exp(-dt / mean_days) <X before the step - C>, whatever the step made of it
     bounds          (1 + margin) least <= X - C <= (1 + margin) most, the departures of the training time at the place
 
-The second leaves no drift: the mean of the air, of its heat and of its water go back to what they usually are at the
-date. The third is last, so that a forecast is bounded whatever the weights.
+Smoothing (hyperdiffusion) takes the shortest waves, of two cells in one direction, which fade in `smoothing_hours`, and
+next to nothing of those of eight cells: what a network makes of single cells would pile up in weeks. The third leaves
+no drift: the mean of the air, of its heat and of its water go back to what they usually are at the date. Bounds are
+last, so that a forecast is bounded whatever the weights.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ from jaxtyping import Array, Float
 from pinnwx.config import ClimateSettings
 from pinnwx.grid import Grid
 from pinnwx.model.inputs import Fixed
+from pinnwx.operators.poisson import function_of_laplacian
 
 _HOURS_OF_DAY, _DAYS_OF_YEAR = 24.0, 365.25
+_ORDER, _SHORTEST = 4, 8.0
 
 Fields = Float[Array, "batch field lat lon"]
 Time = Float[Array, "batch 5"]
@@ -49,7 +53,7 @@ class Usual:
 
 
 class Climate(nnx.Module):
-    """The three corrections; `settings` say which."""
+    """The corrections; `settings` say which."""
 
     def __init__(self, usual: Usual, grid: Grid, settings: ClimateSettings, step_hours: float):
         self.annual, self.diurnal, self.step_hours = usual.annual, usual.diurnal, step_hours
@@ -60,19 +64,31 @@ class Climate(nnx.Module):
         self.mean_coefficients = Fixed(jnp.asarray(mean, jnp.float32))
         self.kept = _kept(settings.relaxation_days, step_hours)
         self.mean_kept = None if settings.mean_days is None else _kept(settings.mean_days, step_hours)
+        self.grid, self.smoothing_hours = grid, settings.smoothing_hours
         self.bounds = None if settings.margin is None else _widened(usual, settings.margin)
 
     def __call__(self, after: Fields, before: Fields, time: Time) -> Fields:
         """The state `after` a step from the state `before`, corrected; `time` describes the middle of the step."""
         half = self.step_hours / 2
         usual = self.usual(time, half)
-        departure = self.kept * (after - usual)
+        departure = self._smoothed(self.kept * (after - usual))
         if self.mean_kept is not None:
             was = self._area_mean(before) - self._usual(self.mean_coefficients[...], time, -half)
             departure = departure + self.mean_kept * was - self._area_mean(departure)
         if self.bounds is not None:
             departure = jnp.clip(departure, *self.bounds[...])
         return usual + departure
+
+    def _smoothed(self, departure: Fields) -> Fields:
+        if self.smoothing_hours is None:
+            return departure
+        rate, shortest = self.step_hours / self.smoothing_hours, (2 / self.grid.meridional_spacing) ** 2
+
+        def kept(decay: Array) -> Array:
+            # Near the poles there are shorter waves still, and the power of their decay would overflow.
+            return jnp.exp(-rate * jnp.minimum(decay / shortest, _SHORTEST) ** _ORDER)
+
+        return function_of_laplacian(departure, self.grid, kept)
 
     def usual(self, time: Time, hours: float = 0.0) -> Fields:
         """Climatology some hours after a time."""

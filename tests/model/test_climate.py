@@ -76,6 +76,24 @@ def test_a_departure_relaxes(fitted):
     np.testing.assert_allclose(found - usual, np.exp(-0.125) * (after - usual), atol=0.05)
 
 
+def test_smoothing_takes_the_shortest_waves_and_leaves_long_ones(fitted):
+    usual, held = at(fitted, "2021-03-07T12"), climate(fitted, smoothing_hours=6.0)
+    columns = np.arange(GRID.shape[1])
+    long, short = (np.cos(2 * np.pi * number * columns / len(columns)) for number in (1, len(columns) // 2))
+    row = GRID.shape[0] // 2  # at the equator; a bump that is smooth in latitude
+    bump = np.cos(GRID.latitude_radians)[:, None] ** 2
+
+    def left(wave):
+        after = jnp.asarray(usual + np.float32(100 * bump * wave))
+        found = np.asarray(held(after, after, features()) - held.usual(features(), 3.0))[0, :, row]
+        return found @ wave / (100 * bump[row] * (wave @ wave))
+
+    assert (left(long) > 0.995).all()
+    assert (left(short) < 0.5).all(), "exp(-1) of waves of two cells in one direction, of 6 h"
+    raised = jnp.asarray(usual + 50)
+    np.testing.assert_allclose(area_mean(held(raised, raised, features())), area_mean(raised), atol=0.02)
+
+
 def test_an_area_mean_goes_its_own_way_whatever_the_step_made_of_it(fitted):
     before, after = states(NAMES, GRID, count=2, seed=6)[:, None]
     wanted = np.exp(-0.05) * area_mean(before - at(fitted, "2021-03-07T06")) + area_mean(at(fitted, "2021-03-07T12"))
