@@ -103,8 +103,11 @@ def table(name: str, study: Mapping[str, Any]) -> str:
     lines.append("| --- | --- |" + " --- |" * (len(shown) + 2))
     for run, found in by_run.items():
         cells = [_cell(found, stored, variable, lead) for variable, lead in shown]
-        cost = [f"{np.median([cost_of(trial)[key] for trial, _ in found]):,.0f}" for key in ("updates", "seconds")]
-        lines.append(f"| {run} | {len(found)} | " + " | ".join([*cells, *cost]) + " |")
+        costs = [cost_of(trial) for trial, _ in found]
+        updates = f"{np.median([cost['updates'] for cost in costs]):,.0f}"
+        whole = [cost["seconds"] for cost in costs if not cost["resumed"]]  # of the others nobody knows
+        seconds = f"{np.median(whole):,.0f}" if whole else "-"
+        lines.append(f"| {run} | {len(found)} | " + " | ".join([*cells, updates, seconds]) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -85,7 +85,10 @@ def ten_days(name: str) -> dict:
 
 
 def year(name: str) -> dict:
-    """A rollout of 365 days: area means in standard deviations from climatology, and variance over the analyses'."""
+    """A rollout of 365 days: area means in standard deviations from climatology, and variance over the analyses'.
+
+    The bias is that of the time-mean map, its RMS over that of the departures of the analyses from climatology.
+    """
     trained, archive = trained_and_analyses(name)
     start = archive.times[within(archive, trained.config.data.validate_)][:1]
     leads = 24.0 * np.arange(1, DAYS + 1)
@@ -103,6 +106,10 @@ def year(name: str) -> dict:
     sigma = (area_mean(archive.fields[seen]) - usual_then).std(axis=0)
     usual = area_mean(trained.climatology.at(start + leads.astype("timedelta64[h]")))
     departure = np.abs(area_mean(made) - usual) / sigma
+    known = trained.climatology
+    bias = (made - known.at(start + leads.astype("timedelta64[h]"))).mean(axis=0, dtype=np.float64)
+    spread = (archive.fields[seen][::8] - known.at(archive.times[seen][::8])).std(axis=0, dtype=np.float64)
+    bias = np.sqrt(area_mean(bias**2) / area_mean(spread**2))
     power = {
         "model": zonal_power(made, grid).mean(axis=0),
         "analyses": zonal_power(archive.fields[seen][::4], grid).mean(axis=0),
@@ -119,6 +126,7 @@ def year(name: str) -> dict:
                 "largest_departure": float(departure[:, i].max()),
                 "days_within_3_sigma": int((departure[:, i] <= 3).sum()),
                 "variance_ratio": float(ratio[i]),
+                "bias": float(bias[i]),
             }
             for i, field in enumerate(archive.names)
         },
@@ -144,11 +152,12 @@ def table(stored: dict) -> str:
         days = entry["finite_days"]
         kept = "all finite" if days == DAYS else f"finite for the first {days} only, which the table is of"
         lines += [f"{DAYS} days of {name} from {entry['start']}, {kept}:\n"]
-        lines += ["| field | largest departure of the area mean, sigma | days within 3 sigma | variance ratio |"]
-        lines += ["| --- | --- | --- | --- |"]
+        lines += ["| field | largest departure of the area mean, sigma | days within 3 sigma | variance ratio | bias |"]
+        lines += ["| --- | --- | --- | --- | --- |"]
         for field, row in entry["fields"].items():
+            bias = f"{row['bias']:.2f}" if "bias" in row else "-"
             near = f"{row['largest_departure']:.3g} | {row['days_within_3_sigma']}"
-            lines.append(f"| {field} | {near} | {row['variance_ratio']:.3g} |")
+            lines.append(f"| {field} | {near} | {row['variance_ratio']:.3g} | {bias} |")
         lines.append("")
     return "\n".join(lines)
 

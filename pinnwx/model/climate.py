@@ -1,10 +1,12 @@
 """What holds a long forecast near the climate it was trained on.
 
 A network knows the weather it has seen. Nothing it was shown tells it, say, that air is neither made nor lost, or that
-a tropical anomaly fades; so what an error of a few days leaves behind may grow for weeks. After every step, three
-corrections can be made, each if the settings ask for it; X is the state, C(t) climatology, <.> the area mean:
+a tropical anomaly fades; so what an error of a few days leaves behind may grow for weeks. After every step, four
+corrections can be made, each if the settings ask for it; X is the state, C(t) climatology, <.> the area mean, dy the
+grid spacing:
 
     relaxation      X <- C + exp(-dt / relaxation_days) (X - C)
+    smoothing       X <- C + exp(-dt / smoothing_hours (-(dy / 2)^2 laplacian)^4) (X - C)
     area mean       <X - C> <- exp(-dt / mean_days) <X before the step - C>, whatever the step made of it
     bounds          (1 + margin) least <= X - C <= (1 + margin) most, the departures of the training time at the place
 
