@@ -101,14 +101,13 @@ def year(name: str) -> dict:
     def area_mean(fields: np.ndarray) -> np.ndarray:
         return (weights * fields.astype(np.float64)).mean((-2, -1))
 
-    seen = within(archive, trained.config.data.train)
-    usual_then = area_mean(trained.climatology.at(archive.times[seen]))
-    sigma = (area_mean(archive.fields[seen]) - usual_then).std(axis=0)
-    usual = area_mean(trained.climatology.at(start + leads.astype("timedelta64[h]")))
+    seen, known = within(archive, trained.config.data.train), trained.climatology
+    departures = archive.fields[seen] - known.at(archive.times[seen])
+    sigma, spread = area_mean(departures).std(axis=0), departures[::8].std(axis=0, dtype=np.float64)
+    usual_maps = known.at(start + leads.astype("timedelta64[h]"))
+    usual = area_mean(usual_maps)
     departure = np.abs(area_mean(made) - usual) / sigma
-    known = trained.climatology
-    bias = (made - known.at(start + leads.astype("timedelta64[h]"))).mean(axis=0, dtype=np.float64)
-    spread = (archive.fields[seen][::8] - known.at(archive.times[seen][::8])).std(axis=0, dtype=np.float64)
+    bias = (made - usual_maps).mean(axis=0, dtype=np.float64)
     bias = np.sqrt(area_mean(bias**2) / area_mean(spread**2))
     power = {
         "model": zonal_power(made, grid).mean(axis=0),

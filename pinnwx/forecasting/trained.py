@@ -78,8 +78,9 @@ def _assemble(
 ) -> Forecaster:
     scales = Scales(normalisation.mean, normalisation.std, normalisation.increment_std, normalisation.mean_map)
     inputs = Inputs(config.data.fields, grid, scales, static, config.variable_table())
-    fitted = climatology
-    usual = Usual(fitted.coefficients, fitted.annual, fitted.diurnal, fitted.least, fitted.most)
+    usual = Usual(
+        climatology.coefficients, climatology.annual, climatology.diurnal, climatology.least, climatology.most
+    )
     return build_forecaster(inputs, config.model, config.seed, usual)
 
 

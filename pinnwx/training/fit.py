@@ -151,8 +151,7 @@ class Training:
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
             while (done := _updates(states)) < plan.total:
                 stage, each = plan.stage_at(done), plan.total // len(states)
-                local = done - plan.stage_end(stage) + plan.updates[stage]
-                turns, member = divmod(local // UPDATES_PER_REPORT, len(states))
+                turns, member = divmod(plan.done_in_stage(done) // UPDATES_PER_REPORT, len(states))
                 reports = []
                 for windows in self._batches(stage, turns * UPDATES_PER_REPORT, member):
                     states[member], progress = self._update(states[member], windows, self._source, each)

@@ -37,6 +37,11 @@ class Plan:
         """The first update after this stage."""
         return sum(self.updates[: stage + 1])
 
+    def done_in_stage(self, update: int) -> int:
+        """How many updates of its stage come before this one."""
+        stage = self.stage_at(update)
+        return update - self.stage_end(stage) + self.updates[stage]
+
 
 def plan_updates(curriculum: Sequence[Stage], total: int, multiple: int = 1) -> Plan:
     """Splits `total` updates by the shares; every stage gets a whole number of `multiple` updates, at least one."""
@@ -86,8 +91,7 @@ class Pace:
 
     def revised(self, plan: Plan, update: int, now: float) -> Plan:
         """The plan from here on, after `update` updates: the same, or a new one every `REVISION_SECONDS`."""
-        stage = plan.stage_at(update)
-        so_far = update - plan.stage_end(stage) + plan.updates[stage]
+        stage, so_far = plan.stage_at(update), plan.done_in_stage(update)
         if self._since is None or self._since[0] != stage:
             self._since = (stage, update, now)
         _, before, then = self._since
