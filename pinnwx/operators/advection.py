@@ -32,73 +32,72 @@ class Scheme(NamedTuple):
 
     Attributes:
         order: of accuracy on smooth fields.
-        reconstruct: (line, axis, weights) to the values at the n + 1 faces of n cells, seen from the cell before the
-            face and from the cell after it. `line` has `HALO` more cells at each end.
+        at_faces: (line, flow, axis, weights) to the values at the n + 1 faces of n cells that the flow through them
+            carries. `line` has `HALO` more cells at each end.
         outflow_limit: the outflow Courant number up to which it keeps signs and bounds; None where it does not.
         covariant: whether the flux includes the covariance of wind and field along the face.
     """
 
     order: int
-    reconstruct: Callable[[Array, int, Any], tuple[Array, Array]]
+    at_faces: Callable[[Array, Array, int, Any], Array]
     outflow_limit: float | None = None
     covariant: bool = False
 
 
-def _upwind1(line, axis, weights):  # noqa: ARG001
-    return _before_and_after(line, axis)
+class _Upwind(NamedTuple):
+    """Every face seen from the cell its flow comes from."""
+
+    value: Array  # of that cell
+    across: Array  # step over the face, from the cell before it to the one after
+    behind: Array  # step over that cell's other face, from before to after too
 
 
-def _centred2(line, axis, weights):  # noqa: ARG001
-    before, after = _before_and_after(line, axis)
-    mean = 0.5 * (before + after)
-    return mean, mean
+def _upwind(line, flow, axis) -> _Upwind:
+    # Chosen first, so that all else is worked out for one side of a face and not for both.
+    faces, forward = flow.shape[axis], flow > 0
+    step = slab(line, 1, faces + 2, axis) - slab(line, 0, faces + 2, axis)
+    value = jnp.where(forward, slab(line, HALO - 1, faces, axis), slab(line, HALO, faces, axis))
+    behind = jnp.where(forward, slab(step, 0, faces, axis), slab(step, 2, faces, axis))
+    return _Upwind(value, slab(step, 1, faces, axis), behind)
 
 
-def _upwind3(line, axis, weights):
+def _upwind1(line, flow, axis, weights):  # noqa: ARG001
+    return _upwind(line, flow, axis).value
+
+
+def _centred2(line, flow, axis, weights):  # noqa: ARG001
+    faces = flow.shape[axis]
+    return 0.5 * (slab(line, HALO - 1, faces, axis) + slab(line, HALO, faces, axis))
+
+
+def _upwind3(line, flow, axis, weights):
     """The parabola through the means of two cells upwind and one downwind, at the face."""
     (far_before, near_before), (near_after, far_after) = weights
-    before, after = _before_and_after(line, axis)
-    step = _steps(line, axis)
-    faces = before.shape[axis]
-    behind, across, ahead = (slab(step, k, faces, axis) for k in range(3))
-    return before + far_before * behind + near_before * across, after - near_after * across - far_after * ahead
+    value, across, behind = _upwind(line, flow, axis)
+    far, near = jnp.where(flow > 0, far_before, -far_after), jnp.where(flow > 0, near_before, -near_after)
+    return value + far * behind + near * across
 
 
-def _limited(line, axis, weights):  # noqa: ARG001
-    """Linear reconstruction in each cell with the monotonised central limiter of van Leer (1977).
+def _limited(line, flow, axis, weights):  # noqa: ARG001
+    """Linear reconstruction in the cell upwind with the monotonised central limiter of van Leer (1977).
 
     Half the slope is at most the step to either neighbour: so the face value lies between the two cells beside the
     face, and is at most twice the value of a positive cell. Both hold in floating point too.
     """
-    step = _steps(line, axis)
-    cells = step.shape[axis] - 1
-    backward, forward = slab(step, 0, cells, axis), slab(step, 1, cells, axis)
+    value, across, behind = _upwind(line, flow, axis)
     # chosen, not computed from abs and sign: as exact, and several times faster to differentiate
-    smaller = jnp.where(jnp.abs(backward) < jnp.abs(forward), backward, forward)
-    central = 0.25 * (backward + forward)
+    smaller = jnp.where(jnp.abs(behind) < jnp.abs(across), behind, across)
+    central = 0.25 * (behind + across)
     half_slope = jnp.where(jnp.abs(central) < jnp.abs(smaller), central, smaller)
-    half_slope = jnp.where(backward * forward > 0, half_slope, 0)
-    before, after = _before_and_after(line, axis)
-    faces = before.shape[axis]
-    return before + slab(half_slope, 0, faces, axis), after - slab(half_slope, 1, faces, axis)
-
-
-def _before_and_after(line, axis):
-    faces = line.shape[axis] - 2 * HALO + 1
-    return slab(line, HALO - 1, faces, axis), slab(line, HALO, faces, axis)
-
-
-def _steps(line, axis):
-    """From each cell to the next."""
-    count = line.shape[axis] - 1
-    return slab(line, 1, count, axis) - slab(line, 0, count, axis)
+    half_slope = jnp.where(behind * across > 0, half_slope, 0)
+    return jnp.where(flow > 0, value + half_slope, value - half_slope)
 
 
 SCHEMES: dict[str, Scheme] = {
-    "upwind1": Scheme(order=1, reconstruct=_upwind1, outflow_limit=1.0),
-    "centred2": Scheme(order=2, reconstruct=_centred2),
-    "upwind3": Scheme(order=3, reconstruct=_upwind3, covariant=True),
-    "limited": Scheme(order=2, reconstruct=_limited, outflow_limit=0.5),
+    "upwind1": Scheme(order=1, at_faces=_upwind1, outflow_limit=1.0),
+    "centred2": Scheme(order=2, at_faces=_centred2),
+    "upwind3": Scheme(order=3, at_faces=_upwind3, covariant=True),
+    "limited": Scheme(order=2, at_faces=_limited, outflow_limit=0.5),
 }
 
 
@@ -177,17 +176,12 @@ def _flux(field, velocity, grid, scheme, boundary) -> tuple[Array, Array]:
     parabola = row_weights(grid)
     along = tuple(tuple(constant(w[:, None], field) for w in side) for side in (parabola.before, parabola.after))
     u, v = with_west_face(velocity.east, grid), velocity.north
-    east = u * _upwind(u, scheme.reconstruct(wide, -1, _UNIFORM))
-    north = v * _upwind(v, scheme.reconstruct(tall, -2, along))
+    east = u * scheme.at_faces(wide, u, -1, _UNIFORM)
+    north = v * scheme.at_faces(tall, v, -2, along)
     if scheme.covariant:
         extra = _covariance(wide, tall, velocity, grid)
         east, north = east + with_west_face(extra.east, grid), north + extra.north
     return east, north
-
-
-def _upwind(flow, states):
-    before, after = states
-    return jnp.where(flow > 0, before, after)
 
 
 def _covariance(wide, tall, velocity, grid) -> FaceVector:

@@ -94,9 +94,12 @@ def pad_cross(
         column, row = slab(frame, width, columns, -1), slab(frame, width, rows, -2)
         south_north = slab(column, 0, width, -2), slab(column, width + rows, width, -2)
         west_east = slab(row, 0, width, -1), slab(row, width + columns, width, -1)
-    return (
-        pad_longitude(field, grid, width, beyond=west_east),
-        pad_latitude(field, grid, width, sign=sign, beyond=south_north),
+    # Held together: else XLA splits each of them into one array for every slice of it that a stencil takes.
+    return lax.optimization_barrier(
+        (
+            pad_longitude(field, grid, width, beyond=west_east),
+            pad_latitude(field, grid, width, sign=sign, beyond=south_north),
+        )
     )
 
 
