@@ -136,14 +136,20 @@ def forecast(
     out: Annotated[Path, typer.Option(help="Forecast file to write, NetCDF.")],
     init: Annotated[str, typer.Option(help='Initial time, ISO 8601 UTC, or "latest".')] = "latest",
     hours: Annotated[float, typer.Option(help="Length of the forecast.")] = 120,
+    members: Annotated[int | None, typer.Option(help="Make an ensemble of so many forecasts.")] = None,
+    boundary: Annotated[
+        list[str] | None, typer.Option(help="Forecast of a larger area, for a model with a driven edge.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Write one forecast file."""
     from pinnwx.jobs.forecast import forecast as job
 
-    dataset = job(run, data, init=init, hours=hours, out=out, force=force)
+    dataset = job(run, data, init=init, hours=hours, members=members, boundary=boundary, out=out, force=force)
     last = dataset["time"].values[-1].astype("datetime64[m]")
-    typer.echo(f"Wrote {out}: {', '.join(map(str, dataset.data_vars))}, {dataset.sizes['time']} steps to {last}Z.")
+    many = "" if members is None else f" of {members} members"
+    holds = ", ".join(map(str, dataset.data_vars))
+    typer.echo(f"Wrote {out}: {holds}, {dataset.sizes['time']} steps{many} to {last}Z.")
 
 
 @app.command()

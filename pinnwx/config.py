@@ -200,6 +200,7 @@ class ModelSettings(_Settings):
     step_hours: PositiveFloat = 6.0
     input_times: Literal[1, 2, 3, 4] = 1
     members: Annotated[int, Field(ge=1, le=16)] = 1
+    driven_edge: Annotated[int, Field(ge=0, le=8)] = 0
     physics: PhysicsSettings = PhysicsSettings()
     closure: ClosureSettings = ClosureSettings()
     climate: ClimateSettings = ClimateSettings()

@@ -76,6 +76,8 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
             "area stays below; variance of the forecasts over that of the truth.",
             style="dim",
         )
+    if told := scores.settings.get("driven_edge"):
+        console.print(f"Hindcasts: the edge of the box was told by the {told}.", style="dim")
     skipped = {name: count for name, count in scores.skipped.items() if count}
     if skipped:
         console.print("Skipped: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in skipped.items()))

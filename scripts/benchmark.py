@@ -38,6 +38,7 @@ from trial import DATA, EXPERIMENTS, PINNWX, RESULTS, RUNS, scoring_of, splice
 from pinnwx.config import Config, load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
+from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import untrained
 from pinnwx.grid import Grid
@@ -169,14 +170,14 @@ def models(names: Sequence[str]) -> dict:
             rate = config.training.batch_size * stage.steps / spread["median"]
             entry["stages"][stage.steps] = spread | {"compiling": compiling, "sample_steps_per_second": rate}
             print(f"  {name}, {stage.steps} steps: {rate:.0f} sample-steps/s, compiled in {compiling:.1f} s")
-        predictor = Predictor(untrained(config, "", archive), [240.0])
-        first = predictor.trained.config.model.input_times
-        for members, rounds in ((1, 5), (50, 1)):
-            analyses = np.stack([archive.fields[:first]] * members)
-            times = np.repeat(archive.times[first - 1], members)
-            forecast = in_turn({"forecast": lambda p=predictor, a=analyses, t=times: p(a, t)}, rounds)["forecast"]
-            entry[f"ten_days_{members}"] = forecast
-            print(f"  {name}, ten days, {members} members: {forecast['median']:.2f} s")
+        trained, start = untrained(config, "", archive), archive.times[-1:]
+        one, fifty = Predictor(trained, [240.0]), Ensemble(trained, [240.0], 50)
+        for members, forecast, rounds in (
+            (1, lambda f=one, a=archive, t=start: f.from_archive(a, t), 5),
+            (50, lambda f=fifty, a=archive, t=start: f.from_archive(a, t[0]), 3),
+        ):
+            entry[f"ten_days_{members}"] = spread = in_turn({"forecast": forecast}, rounds)["forecast"]
+            print(f"  {name}, ten days, {members} members: {spread['median']:.2f} s")
         found[name] = entry
     return found
 

@@ -1,12 +1,14 @@
 """Long rollouts of trained models: whether they stay finite, as lively as the weather, and near its climate.
 
-    python scripts/rollouts.py                  both parts, for the runs that `python scripts/results.py` has left
+    python scripts/rollouts.py                  every part, for the runs that `python scripts/results.py` has left
     python scripts/rollouts.py --parts year     only this part
 
 Parts:
     ten_days    from every analysis of the validation time that ten days follow or not: variance up to zonal wavenumber
                 16, at 24 h and at ten days, over that of the analyses
     year        365 days of the GCM hybrids: area means beside climatology, variance, spectra
+    ensemble    of 20 members, from every second day of the validation time at most 20 of them: whether the spread tells
+                the error, and the error of the mean and of the distribution beside those of a single forecast
 
 Figures go to experiments/results/rollouts.json, the picture of a year that stayed finite to
 experiments/results/NAME_year.png, the table to experiments/README.md.
@@ -24,6 +26,8 @@ from trial import DATA, EXPERIMENTS, RESULTS, RUNS, scoring_of, splice
 from pinnwx.config import Period
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import period_bounds
+from pinnwx.data.windows import match_times
+from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import Trained
 from pinnwx.jobs.evaluate import matching_archive
@@ -32,13 +36,16 @@ from pinnwx.reporting.drift import drift_figure
 from pinnwx.reporting.style import save
 from pinnwx.runtime import prepare
 from pinnwx.verification.details import large_scale_variance, zonal_power
+from pinnwx.verification.ensemble import crps, mean_square_error, mean_square_spread
 
 STORED = RESULTS / "rollouts.json"
 MODELS = ("era5_hybrid", "era5_neural", "gcm_hybrid", "gcm_neural", "gcm_year")
 YEARS = ("gcm_hybrid", "gcm_year")
-PARTS = ("ten_days", "year")
+PARTS = ("ten_days", "year", "ensemble")
 BATCH = 16
 DAYS = 365
+MEMBERS, ENSEMBLES = 20, 20
+ENSEMBLE_LEADS = (24.0, 72.0, 120.0)
 
 
 def trained_and_analyses(name: str) -> tuple[Trained, Archive]:
@@ -132,6 +139,42 @@ def year(name: str) -> dict:
     }
 
 
+def ensemble(name: str) -> dict:
+    """Ensembles of the validation time, by field and lead; errors and spread pooled, over the error of one forecast."""
+    trained, archive = trained_and_analyses(name)
+    leads = np.array(ENSEMBLE_LEADS)
+    starts = archive.times[within(archive, trained.config.data.validate_)]
+    starts = starts[starts + leads.max().astype("timedelta64[h]") <= archive.times[-1]]
+    starts = starts[np.unique(np.linspace(0, len(starts) - 1, ENSEMBLES).round().astype(int))]
+    members = Ensemble(trained, leads.tolist(), MEMBERS)
+    single = Predictor(trained, leads.tolist()).from_archive(archive, starts)
+    weights = archive.grid.area_weights
+    sums: dict[str, np.ndarray] = {}
+    for start, alone in zip(starts, single, strict=True):
+        truth = archive.fields[match_times(archive.times, start + leads.astype("timedelta64[h]"))]
+        made = members.from_archive(archive, start)
+        found = {
+            "spread": mean_square_spread(made, weights),
+            "error": mean_square_error(made, truth, weights),
+            "single_error": mean_square_error(alone[None], truth, weights),
+            "crps": crps(made, truth, weights),
+            "single_crps": (weights * np.abs(alone - truth)).mean((-2, -1), dtype=np.float64),
+        }
+        sums = {key: sums.get(key, 0) + value / len(starts) for key, value in found.items()}
+    rows = {
+        field: {
+            f"{lead:g} h": {
+                "spread_over_error": float(np.sqrt(sums["spread"] / sums["error"])[k, i]),
+                "error_over_single": float(np.sqrt(sums["error"] / sums["single_error"])[k, i]),
+                "crps_over_single": float((sums["crps"] / sums["single_crps"])[k, i]),
+            }
+            for k, lead in enumerate(leads)
+        }
+        for i, field in enumerate(archive.names)
+    }
+    return {"starts": len(starts), "members": MEMBERS, "disturbance": members.disturbance, "fields": rows}
+
+
 def table(stored: dict) -> str:
     """What was found, as Markdown."""
     lines = []
@@ -158,6 +201,16 @@ def table(stored: dict) -> str:
             near = f"{row['largest_departure']:.3g} | {row['days_within_3_sigma']}"
             lines.append(f"| {field} | {near} | {row['variance_ratio']:.3g} | {bias} |")
         lines.append("")
+    for name, entry in stored.get("ensemble", {}).items():
+        lines += [f"{entry['starts']} ensembles of {entry['members']} members of {name}:\n"]
+        columns = [
+            f"{what}, {lead}" for what in ("spread over error", "CRPS") for lead in next(iter(entry["fields"].values()))
+        ]
+        lines += ["| field | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
+        for field, row in entry["fields"].items():
+            cells = [f"{row[h][key]:.2f}" for key in ("spread_over_error", "crps_over_single") for h in row]
+            lines.append(f"| {field} | " + " | ".join(cells) + " |")
+        lines += ["", "Spread over the error of the mean; CRPS over that of the plain forecast, its absolute error.\n"]
     return "\n".join(lines)
 
 
@@ -167,16 +220,16 @@ def span(values: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="both, if none is named")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="all, if none is named")
     parser.add_argument(
         "--models", nargs="+", default=list(MODELS), help="whose run folders to use, where there are any"
     )
     given = parser.parse_args()
     prepare()
     stored = json.loads(STORED.read_text()) if STORED.is_file() else {}
-    for part, measure in (("ten_days", ten_days), ("year", year)):
+    for part, measure in (("ten_days", ten_days), ("year", year), ("ensemble", ensemble)):
         for name in given.models if part in given.parts else ():
-            if (RUNS / name).is_dir() and (part == "ten_days" or name in YEARS):
+            if (RUNS / name).is_dir() and (part != "year" or name in YEARS):
                 print(f"{part}: {name}")
                 stored.setdefault(part, {})[name] = measure(name)
                 STORED.write_text(json.dumps(stored, indent=1) + "\n")

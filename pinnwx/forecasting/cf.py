@@ -1,4 +1,5 @@
-"""The forecast file: CF-1.11 NetCDF-4, one variable a field, dimensions (time, latitude, longitude).
+"""The forecast file: CF-1.11 NetCDF-4, one variable a field, dimensions (time, latitude, longitude), and before them
+`realization` in an ensemble.
 
 `time` is the valid time; `forecast_reference_time` and `forecast_period` (hours) say from when and how far. Lead
 times are always told from the times, because readers disagree on whether a number of "hours" is a number or a duration.
@@ -30,6 +31,7 @@ from pinnwx.variables import VARIABLES, Variable, describe
 from pinnwx.version import __version__
 
 _DIGEST = "content_sha256"
+REALIZATION = "realization"
 _DIMENSIONS = ("time", "latitude", "longitude")
 _COORDINATES = (*_DIMENSIONS, "forecast_reference_time", "forecast_period")
 _TIME_ENCODING = {
@@ -38,7 +40,7 @@ _TIME_ENCODING = {
 
 
 def forecast_dataset(
-    fields: Float[np.ndarray, "lead field lat lon"],
+    fields: Float[np.ndarray, "*member lead field lat lon"],
     names: Sequence[str],
     grid: Grid,
     init_time: np.datetime64,
@@ -50,7 +52,7 @@ def forecast_dataset(
     """A forecast as a CF dataset.
 
     Args:
-        fields: in the SI units of the variable table.
+        fields: in the SI units of the variable table; with one more axis before them, those of an ensemble.
         names: canonical, in the order of the field axis.
         grid: of the fields.
         init_time: time of the analysis, UTC.
@@ -85,8 +87,13 @@ def forecast_dataset(
             {"standard_name": "forecast_period", "long_name": "time since the analysis", "units": "hours"},
         ),
     }  # fmt: skip
+    dimensions = _DIMENSIONS
+    if fields.ndim > 4:
+        dimensions = (REALIZATION, *_DIMENSIONS)
+        number = {"standard_name": "realization", "long_name": "ensemble member", "axis": "E", "units": "1"}
+        coordinates[REALIZATION] = (REALIZATION, np.arange(len(fields)), number)
     data = {
-        name: (_DIMENSIONS, fields[:, position].astype(np.float32), _attributes(describe(name, variables)))
+        name: (dimensions, fields[..., position, :, :].astype(np.float32), _attributes(describe(name, variables)))
         for position, name in enumerate(names)
     }
     dataset = xr.Dataset(data, coordinates, _global_attributes(init_time, provenance))
@@ -141,13 +148,13 @@ def write_forecast(dataset: xr.Dataset, path: str | Path, *, force: bool = False
     for name, values in dataset.data_vars.items():
         finite = np.isfinite(values.values)
         if not finite.all():
-            when = dataset["time"].values[int(np.argwhere(~finite)[0][0])]
+            when = dataset["time"].values[int(np.argwhere(~finite)[0][values.dims.index("time")])]
             raise StabilityError(
                 f"forecast of {name} is not finite at {format_time(when)}; nothing is written, shorten the forecast"
             )
         encoding[name] = {
             "zlib": True, "complevel": 4, "shuffle": True, "fletcher32": True, "dtype": "float32", "_FillValue": None,
-            "chunksizes": (1, *values.shape[1:]) if values.ndim > 1 else values.shape,
+            "chunksizes": (*(1 for _ in values.shape[:-2]), *values.shape[-2:]),
         }  # fmt: skip
     for name, values in dataset.coords.items():
         times = _TIME_ENCODING if values.dtype.kind == "M" else {"_FillValue": None}
@@ -208,6 +215,11 @@ def _digest(dataset: xr.Dataset) -> str:
         state.update(np.ascontiguousarray(values).data)
         add_attributes(dataset[name].attrs)
     return state.hexdigest()
+
+
+def ensemble_mean(dataset: xr.Dataset) -> xr.Dataset:
+    """The mean over the members of an ensemble; a single forecast as it is."""
+    return dataset.mean(REALIZATION, keep_attrs=True) if REALIZATION in dataset.dims else dataset
 
 
 def reference_time(dataset: xr.Dataset) -> np.datetime64:

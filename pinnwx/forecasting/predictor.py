@@ -17,6 +17,7 @@ from pinnwx.data.calendar import format_time, time_features
 from pinnwx.data.windows import match_times
 from pinnwx.errors import StabilityError, UnavailableError, UsageError
 from pinnwx.forecasting.trained import Trained
+from pinnwx.model.frames import Frame
 from pinnwx.model.rollout import rollout
 
 
@@ -45,44 +46,101 @@ class Predictor:
         self.trained, self.lead_hours = trained, tuple(lead_hours)
         self._step = np.timedelta64(round(step * 3600), "s")
         self._wanted = np.array([whole_steps("lead", lead, step) - 1 for lead in lead_hours])
-        graph, state = nnx.split(trained.model)
-        self._run = partial(_rollout, graph, state, jnp.asarray(self._wanted))
+        self._graph, self._state = nnx.split(trained.model)
 
     def __call__(
-        self, analyses: Float32[np.ndarray, "batch input field lat lon"], initial_times: Shaped[np.ndarray, " batch"]
+        self,
+        analyses: Float32[np.ndarray, "batch input field lat lon"],
+        initial_times: Shaped[np.ndarray, " batch"],
+        driving: Float32[np.ndarray, "batch step field lat lon"] | None = None,
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
         """The forecasts at each lead, from analyses at `initial_times + input_offsets`.
 
+        A driven model needs the `driving` fields at `initial_times + driving_offsets` too.
         Not checked for finiteness: see `check_finite`.
         """
+        return self.run(self._graph, self._state, analyses, initial_times, driving=driving)
+
+    def run(
+        self,
+        graph: nnx.GraphDef,
+        state: nnx.State,
+        analyses: Float32[np.ndarray, "batch input field lat lon"],
+        initial_times: Shaped[np.ndarray, " batch"],
+        frame: Frame | None = None,
+        driving: Float32[np.ndarray, "batch step field lat lon"] | None = None,
+    ) -> Float32[np.ndarray, "batch lead field lat lon"]:
+        """As a call, but of these weights and through one frame; the weights of one graph share their compiled code."""
         middles = initial_times + self._step * np.arange(self._wanted.max() + 1)[:, None] + self._step // 2
         times = jnp.asarray(time_features(middles.reshape(-1)).reshape(*middles.shape, -1))
-        return np.moveaxis(np.asarray(self._run(jnp.asarray(analyses), times)), 0, 1)
+        told = None if driving is None else jnp.asarray(np.moveaxis(driving, 0, 1))
+        forecasts = _rollout(graph, state, jnp.asarray(self._wanted), jnp.asarray(analyses), times, frame, told)
+        return np.moveaxis(np.asarray(forecasts), 0, 1)
 
     @property
     def input_offsets(self) -> Shaped[np.ndarray, " input"]:
         """The analyses a forecast starts from, as time from its initial time: the last is 0."""
         return self._step * np.arange(1 - self.trained.config.model.input_times, 1)
 
+    @property
+    def driving_offsets(self) -> Shaped[np.ndarray, " step"]:
+        """When a driven model is told its edge, as time from the initial time; empty for others."""
+        steps = self._wanted.max() + 1 if self.trained.model.is_driven else 0
+        return self._step * np.arange(1, steps + 1)
+
+    @property
+    def needed_offsets(self) -> Shaped[np.ndarray, " time"]:
+        """The analyses that a hindcast needs, as time from its initial time: the last is 0."""
+        return np.concatenate([self.driving_offsets, self.input_offsets])
+
     def from_archive(
-        self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"]
+        self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"], driving: Archive | None = None
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
-        """The forecasts from the archive's analyses.
+        """The forecasts from the archive's analyses; a driven model is told its edge by `driving`.
+
+        Without `driving`, the archive's later analyses tell it: that is a hindcast.
 
         Raises:
-            UnavailableError: the archive lacks an analysis that a forecast starts from.
+            UnavailableError: a field that a forecast needs is not there.
         """
-        needed = initial_times[:, None] + self.input_offsets
-        rows = match_times(archive.times, needed)
-        if (rows < 0).any():
-            missing, first, last = map(format_time, (needed[rows < 0][0], *archive.times[[0, -1]]))
-            raise UnavailableError(f"no analysis at {missing}; the data hold {first} to {last}")
-        return self(archive.fields[rows], initial_times)
+        analyses = self.analyses(archive, initial_times)
+        return self(analyses, initial_times, self.driving(archive if driving is None else driving, initial_times))
+
+    def analyses(
+        self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"]
+    ) -> Float32[np.ndarray, "batch input field lat lon"]:
+        """The analyses that forecasts start from.
+
+        Raises:
+            UnavailableError: the archive lacks one.
+        """
+        return _fields_at(archive, initial_times[:, None] + self.input_offsets, "analysis")
+
+    def driving(
+        self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"]
+    ) -> Float32[np.ndarray, "batch step field lat lon"] | None:
+        """The fields that tell a driven model its edge; None for any other.
+
+        Raises:
+            UnavailableError: the archive lacks some.
+        """
+        if not self.trained.model.is_driven:
+            return None
+        return _fields_at(archive, initial_times[:, None] + self.driving_offsets, "driving field")
+
+
+def _fields_at(archive: Archive, needed: Shaped[np.ndarray, "batch time"], what: str) -> np.ndarray:
+    """The archive's fields at these times."""
+    rows = match_times(archive.times, needed)
+    if (rows < 0).any():
+        missing, first, last = map(format_time, (needed[rows < 0][0], *archive.times[[0, -1]]))
+        raise UnavailableError(f"no {what} at {missing}; the data hold {first} to {last}")
+    return archive.fields[rows]
 
 
 @partial(jax.jit, static_argnums=0)
-def _rollout(graph, state, wanted, analyses, times):
-    return rollout(nnx.merge(graph, state), analyses, times)[wanted]
+def _rollout(graph, state, wanted, analyses, times, frame, driving):
+    return rollout(nnx.merge(graph, state), analyses, times, frame, driving)[wanted]
 
 
 def check_finite(

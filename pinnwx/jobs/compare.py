@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,9 @@ def compare(
     if predictors and (data is None or start is None or end is None):
         raise UsageError("comparing run folders needs --data, --start and --end; only scores files do without")
     # All start from the same analyses: those that the one with the longest memory needs.
-    inputs = np.unique([offset for predictor in predictors for offset in predictor.input_offsets])
+    needed = {offset for predictor in predictors for offset in predictor.needed_offsets.tolist()}
+    now = timedelta(0)
+    inputs = np.array([*sorted(needed - {now}), now], "timedelta64[s]")
     scores = [
         operand if isinstance(operand, Scores) else score_period(operand, data or (), start or "", end or "", inputs)
         for operand in operands

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def evaluate(
     """Scores the live model of a run on forecasts from every analysis between `start` and `end`, both included.
 
     Pairs without truth are skipped and counted; model, persistence and climatology are scored on the same pairs.
+    A driven model (`model.driven_edge`) is told its edge by the analyses, which the settings of the scores say.
     `leads` defaults to 6, 12, 24, 48 and 72 h, or to 1 to 3 steps where the step is longer.
 
     Raises:
@@ -46,7 +48,7 @@ def evaluate(
         check_writable(json, force=force)
     trained = Run.open(run).load()
     predictor = Predictor(trained, leads or default_leads(trained))
-    scores = score_period(predictor, data, start, end, predictor.input_offsets, progress)
+    scores = score_period(predictor, data, start, end, predictor.needed_offsets, progress)
     if json is not None:
         scores.save(json)
     return scores
@@ -68,7 +70,7 @@ def score_period(
 ) -> Scores:
     """Scores of forecasts from every analysis of the period that has the analyses `inputs` before it."""
     archive = matching_archive(predictor.trained, data)
-    return score_hindcasts(
+    scores = score_hindcasts(
         archive,
         lambda rows: predictor.from_archive(archive, archive.times[rows]),
         predictor.trained.climatology,
@@ -78,6 +80,9 @@ def score_period(
         progress=progress,
         run=predictor.trained.config.name,
     )
+    if predictor.trained.model.is_driven:
+        scores = replace(scores, settings={**scores.settings, "driven_edge": "analyses of the valid times"})
+    return scores
 
 
 def matching_archive(trained: Trained, data: Sequence[str | Path] | str | Path) -> Archive:

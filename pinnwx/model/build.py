@@ -30,6 +30,8 @@ def build_forecaster(inputs: Inputs, settings: ModelSettings, seed: int, usual: 
                 'model.kind = "second_order" makes its own wind; remove model.physics.transport and '
                 'learned_diffusivity, or use kind = "transport"'
             )
+        if settings.driven_edge:
+            raise ConfigError('model.driven_edge is for model.kind = "transport"; remove it')
         if settings.climate.is_set:
             raise ConfigError('model.climate is for model.kind = "transport"; remove it')
         kind = SecondOrderForecaster

@@ -22,13 +22,14 @@ class Committee(nnx.Module):
 
     def __init__(self, members: Sequence[Forecaster]):
         self.members = nnx.List(members)
-        self.input_times, self.frames = members[0].input_times, members[0].frames
+        first = members[0]
+        self.input_times, self.frames, self.is_driven = first.input_times, first.frames, first.is_driven
 
     def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> Any:
         return self._mean(lambda member: member.start(analyses, time, frame))
 
-    def advance(self, carry: Any, time: Time, frame: Frame | None = None) -> Any:
-        return self._mean(lambda member: member.advance(carry, time, frame))
+    def advance(self, carry: Any, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Any:
+        return self._mean(lambda member: member.advance(carry, time, frame, driving))
 
     def observe(self, carry: Any, time: Time, frame: Frame | None = None) -> Fields:
         return self._mean(lambda member: member.observe(carry, time, frame))

@@ -9,8 +9,8 @@ from the closure network, which sees X, its changes over the intervals before (w
 transport increment (all seen through a frame, `model.frames`); its output is freed of the waves that only the narrow
 cells near the poles can hold. Where vorticity is carried, the increment of the wind or the geopotential follows from it
 (`model.carried`). A conserved field has gate 1 and no source. A step may consist of several such intervals
-(`physics.couplings`), and be held near the climate at its end (`model.climate`). Physics alone and network alone are
-the same model with the other part switched off.
+(`physics.couplings`), and be held near the climate at its end (`model.climate`); the outer cells of a box may be told
+from outside (`model.edge`). Physics alone and network alone are the same model with the other part switched off.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from jaxtyping import Array, Float
 
 from pinnwx.config import ClosureSettings, ModelSettings, Transport
 from pinnwx.constants import SECONDS_PER_HOUR
-from pinnwx.errors import ConfigError
+from pinnwx.errors import ConfigError, UsageError
 from pinnwx.model.carried import Carried
 from pinnwx.model.climate import Climate
 from pinnwx.model.closure import framed_closure
+from pinnwx.model.edge import DrivenEdge
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.frames import Frame, FramedNetwork, Frames
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
@@ -49,13 +50,17 @@ class Forecaster(Protocol):
 
     input_times: int  # analyses that a forecast starts from
     frames: Frames  # views that the networks can take
+    is_driven: bool  # whether `advance` needs the driving fields
 
     def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> Any:
         """The carried state of a forecast that begins at the last of these analyses, one step apart."""
         ...
 
-    def advance(self, carry: Any, time: Time, frame: Frame | None = None) -> Any:
-        """The carried state one coupling interval later; `time` describes the middle of the interval."""
+    def advance(self, carry: Any, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Any:
+        """The carried state one coupling interval later; `time` describes the middle of the interval.
+
+        `driving` holds the fields at its end of a forecast of a larger area; only the edge of it is read.
+        """
         ...
 
     def observe(self, carry: Any, time: Time, frame: Frame | None = None) -> Fields:
@@ -68,6 +73,8 @@ class TransportForecaster(nnx.Module):
 
     def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs, climate: Climate | None = None):
         self.inputs, self.input_times, self.climate = inputs, settings.input_times, climate
+        self.edge = DrivenEdge(inputs.grid, settings.driven_edge) if settings.driven_edge else None
+        self.is_driven = self.edge is not None
         physics, closure = settings.physics, settings.closure
         equations = physics.transport
         self.carried = Carried(inputs.names, equations, inputs.grid)
@@ -94,6 +101,8 @@ class TransportForecaster(nnx.Module):
         network = partial(framed_closure, inputs.grid, self.frames, coarsen=closure.coarsen, rngs=rngs)
         signs = inputs.signs + inputs.change_signs(self.input_times)
         mirror_signs = inputs.feature_mirror_signs + inputs.change_mirror_signs(self.input_times)
+        if self.is_driven:
+            signs, mirror_signs = signs + inputs.field_signs, mirror_signs + inputs.mirror_signs
         winds = None
         if self.learned_wind:
             odd = (1.0, -1.0) * len(self.learned_wind)
@@ -144,13 +153,22 @@ class TransportForecaster(nnx.Module):
     def observe(self, carry: Analyses, time: Time, frame: Frame | None = None) -> Fields:  # noqa: ARG002
         return carry[:, -1]
 
-    def advance(self, carry: Analyses, time: Time, frame: Frame | None = None) -> Analyses:
+    def advance(
+        self, carry: Analyses, time: Time, frame: Frame | None = None, driving: Fields | None = None
+    ) -> Analyses:
+        if self.is_driven and driving is None:
+            raise UsageError("a model with a driven edge needs the driving fields of every step")
         fields, changes = carry[:, -1], self.inputs.changes(carry)
         for _ in range(self.couplings):
-            features = jnp.concatenate([self.inputs(fields, time), changes], axis=-1)
-            fields = self._step(fields, features, frame)
+            seen = [self.inputs(fields, time), changes]
+            if self.edge is not None and driving is not None:
+                to_come = self.edge.seen(driving - fields)
+                seen.append(channels_last(to_come / self.inputs.increment_std[...]))
+            fields = self._step(fields, jnp.concatenate(seen, axis=-1), frame)
         if self.climate is not None:
             fields = self.climate(fields, carry[:, -1], time)
+        if self.edge is not None and driving is not None:
+            fields = self.edge.imposed(fields, driving)
         return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)
 
     def _step(self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> Fields:

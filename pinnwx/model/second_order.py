@@ -45,6 +45,8 @@ class FieldsAndVelocity(NamedTuple):
 class SecondOrderForecaster(nnx.Module):
     """See the module; the network is evaluated in every sub-step, as published."""
 
+    is_driven = False
+
     def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs):
         self.inputs, self.settings, self.input_times = inputs, settings, settings.input_times
         self.interval = settings.step_hours * SECONDS_PER_HOUR
@@ -72,7 +74,13 @@ class SecondOrderForecaster(nnx.Module):
         fields = self._physical(carry.fields)
         return fields + self.inputs.std[...] * channels_first(self.emission(self.inputs(fields, time), frame))
 
-    def advance(self, carry: FieldsAndVelocity, time: Time, frame: Frame | None = None) -> FieldsAndVelocity:
+    def advance(
+        self,
+        carry: FieldsAndVelocity,
+        time: Time,
+        frame: Frame | None = None,
+        driving: Fields | None = None,  # noqa: ARG002
+    ) -> FieldsAndVelocity:
         for _ in range(self.settings.physics.substeps):
             carry = self._substep(carry, time, frame)
         return carry

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from pinnwx.errors import DataError, GridError, UnavailableError, UsageError
+from pinnwx.forecasting.cf import REALIZATION, ensemble_mean
 from pinnwx.grid import Grid
 from pinnwx.reporting.style import describe_or_guess, save, shown_units
 from pinnwx.variables import Variable
@@ -72,7 +73,8 @@ def forecast_figure(
     """Maps of a forecast, in display units; all maps of a variable share their colours.
 
     Args:
-        dataset: a forecast: variables (time, latitude, longitude) with a scalar `forecast_reference_time`.
+        dataset: a forecast: variables (time, latitude, longitude) with a scalar `forecast_reference_time`; of an
+            ensemble, the mean is drawn.
         variables: which, and in which order; otherwise the first that fit on nine rows.
         leads: hours; otherwise up to three, whole days where there are any, the last one included.
         truth: an analysis on the same grid with the valid times in it; adds a row of it and a row of the
@@ -85,6 +87,10 @@ def forecast_figure(
         UnavailableError: the analysis does not reach a valid time.
         UsageError: a lead is not in the forecast.
     """
+    title = f"Forecast from {_clock(dataset['forecast_reference_time'].values)}"
+    if REALIZATION in dataset.dims:
+        title += f"  ·  mean of {dataset.sizes[REALIZATION]} members"
+        dataset = ensemble_mean(dataset)
     grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     available = _lead_hours(dataset)
     chosen = _default_leads(available) if leads is None else [_index(available, lead) for lead in leads]
@@ -93,8 +99,7 @@ def forecast_figure(
         raise UsageError("nothing to draw: give at least one variable and one lead time")
     rows = [row for name in names for row in _rows(dataset, name, chosen, available, truth, grid)]
     figure = _empty_figure(grid, len(rows), len(chosen))
-    reference = _clock(dataset["forecast_reference_time"].values)
-    figure.suptitle(f"Forecast from {reference}", fontsize="x-large", fontweight="bold")
+    figure.suptitle(title, fontsize="x-large", fontweight="bold")
     grid_of_axes = figure.subplots(len(rows), len(chosen), squeeze=False)
     for row, (panels, heading, units) in enumerate(rows):
         drawn = [_draw(axes, panel, grid, centre) for axes, panel in zip(grid_of_axes[row], panels, strict=True)]

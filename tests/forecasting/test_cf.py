@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pinnwx.errors import DataError, MissingInputError, OutputError, StabilityError, UsageError
 from pinnwx.forecasting.cf import (
+    ensemble_mean,
     forecast_dataset,
     lead_hours,
     point,
@@ -58,6 +59,35 @@ def test_round_trip(tmp_path):
     np.testing.assert_array_equal(lead_hours(back), LEADS)
     write_forecast(back, tmp_path / "again.nc")
     xr.testing.assert_identical(read_forecast(tmp_path / "again.nc"), dataset)
+
+
+def ensemble(members=3) -> xr.Dataset:
+    fields = np.random.default_rng(1).standard_normal((members, len(LEADS), len(NAMES), *GRID.shape))
+    return forecast_dataset(fields.astype(np.float32), NAMES, GRID, INIT, LEADS, provenance=PROVENANCE)
+
+
+def test_an_ensemble_keeps_its_members(tmp_path):
+    dataset = ensemble()
+    write_forecast(dataset, tmp_path / "f.nc")
+    back = read_forecast(tmp_path / "f.nc")
+    xr.testing.assert_identical(back, dataset)
+    assert back["z500"].dims == ("realization", "time", "latitude", "longitude")
+    assert back["realization"].attrs["standard_name"] == "realization"
+    mean = ensemble_mean(back)
+    assert mean["msl"].dims == ("time", "latitude", "longitude")
+    assert mean["msl"].attrs["units"] == "Pa"
+    np.testing.assert_allclose(mean["msl"], dataset["msl"].mean("realization"))
+    xr.testing.assert_identical(ensemble_mean(example()), example())
+    assert point(back, 10, 20).sizes == {"realization": 3, "time": 4}
+    assert weatherbench2_view(back).sizes["prediction_timedelta"] == 4
+
+
+def test_of_an_ensemble_the_time_that_is_not_finite_is_named(tmp_path):
+    broken = ensemble()
+    broken["msl"].values[2, 1, 0, 0] = np.nan
+    with pytest.raises(StabilityError, match="msl is not finite at 2026-02-12T06:00Z"):
+        write_forecast(broken, tmp_path / "f.nc")
+    assert not (tmp_path / "f.nc").exists()
 
 
 @pytest.mark.parametrize("options", [{}, {"decode_timedelta": True}, {"decode_timedelta": False}])

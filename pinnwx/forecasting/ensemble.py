@@ -1,0 +1,125 @@
+"""Ensembles: forecasts from analyses that differ as analyses may err, made by networks that differ as models may.
+
+Members 2k and 2k + 1 start from the analyses X plus and less a disturbance,
+
+    X + a (X(t1) - X(t2)),    X - a (X(t1) - X(t2)),
+
+the scaled difference of two earlier analyses of the same time of day and the same season, drawn at random (random field
+perturbations: Magnusson, Nycander and Kallen 2009, Tellus 61A). It is balanced, for the atmosphere made it, and large
+where weather is changeable. And where a plain forecast takes at every step the mean over a committee and over the
+frames of its networks (`model.frames`), a member has one network and one frame for itself, in turn: so a member costs
+a fraction of a plain forecast, and members differ by what networks disagree on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from flax import nnx
+from jaxtyping import Float32, Int
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import format_time
+from pinnwx.data.windows import match_times
+from pinnwx.errors import UnavailableError, UsageError
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained import Trained
+from pinnwx.model.committee import members_of
+
+DISTURBANCE = 0.07  # a: chosen so that spread and error agree at a day, see `scripts/rollouts.py`
+_SEASON = np.timedelta64(45, "D")  # on either side
+_YEAR = np.timedelta64(31_556_952, "s")
+_DAY = np.timedelta64(1, "D")
+_FEWEST = 8  # analyses to draw from: 28 differences
+
+
+class Ensemble:
+    """Runs a trained forecaster from one analysis many times."""
+
+    def __init__(self, trained: Trained, lead_hours: Sequence[float], size: int, disturbance: float = DISTURBANCE):
+        """Leads are multiples of the model's step; `size` counts the members.
+
+        Raises:
+            UsageError: fewer than two members, or a lead is not positive or no multiple of the step.
+        """
+        if size < 2:
+            raise UsageError(f"an ensemble of {size} member(s) has no spread; ask for at least 2")
+        self.predictor, self.size, self.disturbance = Predictor(trained, lead_hours), size, disturbance
+        networks = [nnx.split(network) for network in members_of(trained.model)]
+        frames = members_of(trained.model)[0].frames
+        self._graph = networks[0][0]  # all have the same: so what is compiled for one serves the others
+        self._views = [(state, frames[number]) for number in range(len(frames)) for _, state in networks]
+
+    def __call__(
+        self,
+        analyses: Float32[np.ndarray, "member input field lat lon"],
+        initial_time: np.datetime64,
+        driving: Float32[np.ndarray, "1 step field lat lon"] | None = None,
+    ) -> Float32[np.ndarray, "member lead field lat lon"]:
+        """The forecasts at each lead, from analyses at `initial_time + predictor.input_offsets`.
+
+        Not checked for finiteness: see `predictor.check_finite`.
+        """
+        turn = np.arange(len(analyses)) // 2 % len(self._views)  # a pair of opposite members shares a view
+        size = np.bincount(turn).max()
+        told = None if driving is None else np.repeat(driving, size, axis=0)
+        made: dict[int, np.ndarray] = {}
+        for view in np.unique(turn):
+            rows = np.flatnonzero(turn == view)
+            filled = np.resize(rows, size)  # the last are filled up, so that nothing compiles anew
+            state, frame = self._views[view]
+            forecasts = self.predictor.run(
+                self._graph, state, analyses[filled], np.full(size, initial_time), frame, told
+            )
+            made |= dict(zip(rows.tolist(), forecasts, strict=False))
+        return np.stack([made[row] for row in range(len(analyses))])
+
+    def from_archive(
+        self, archive: Archive, initial_time: np.datetime64, driving: Archive | None = None
+    ) -> Float32[np.ndarray, "member lead field lat lon"]:
+        """The members from the archive's analyses; the same members for the same data and time.
+
+        `driving` tells all members of a driven model the same edge; without it, the archive does.
+
+        Raises:
+            UnavailableError: the archive lacks an analysis that a forecast starts from, or has too few before it.
+        """
+        told = self.predictor.driving(archive if driving is None else driving, np.array([initial_time]))
+        return self(self.analyses(archive, initial_time), initial_time, told)
+
+    def analyses(
+        self, archive: Archive, initial_time: np.datetime64
+    ) -> Float32[np.ndarray, "member input field lat lon"]:
+        """What the members start from; nothing after the initial time is looked at.
+
+        Raises:
+            UnavailableError: as `from_archive`.
+        """
+        analyses = self.predictor.analyses(archive, np.array([initial_time]))
+        drawn = self._drawn(archive, initial_time)
+        difference = self.disturbance * (archive.fields[drawn[:, 0]] - archive.fields[drawn[:, 1]])
+        signed = np.stack([difference, -difference], axis=1).reshape(-1, *difference.shape[1:])[: self.size]
+        # What is never negative, such as humidity, does not become so.
+        known = np.concatenate([archive.fields[np.unique(drawn)], analyses[0]])
+        bound = np.where(known.min(axis=(0, 2, 3)) < 0, -np.inf, 0).astype(np.float32)
+        return np.maximum(analyses + signed, bound[:, None, None])
+
+    def _drawn(self, archive: Archive, initial_time: np.datetime64) -> Int[np.ndarray, "draw two input"]:
+        """Rows of the archive: for each disturbance two different sequences of analyses."""
+        rows = match_times(archive.times, archive.times[:, None] + self.predictor.input_offsets)
+        before: np.ndarray = (initial_time - archive.times).astype("timedelta64[s]")
+        season = before % _YEAR
+        alike = (before % _DAY == np.timedelta64(0)) & (np.minimum(season, _YEAR - season) <= _SEASON)
+        usable = rows[(rows >= 0).all(axis=1) & (before >= np.timedelta64(0)) & alike]
+        count, draws = len(usable), -(-self.size // 2)
+        if count < _FEWEST:
+            raise UnavailableError(
+                f"the data hold {count} analyses up to {format_time(initial_time)} of its time of day and season; an "
+                f"ensemble is disturbed by differences of at least {_FEWEST}: give more data, or forecast without it"
+            )
+        seed = int(initial_time.astype("datetime64[s]").astype(np.int64)) % 2**63
+        generator = np.random.default_rng(seed)
+        first = generator.integers(count, size=draws)
+        second = (first + generator.integers(1, count, size=draws)) % count
+        return usable[np.stack([first, second], axis=1)]

@@ -1,0 +1,44 @@
+"""Scores of ensembles: the error of the whole distribution, and whether its spread tells the error of its mean.
+
+With M members x_i and the truth t, at each place, and A the area mean:
+
+    crps      A [ 1/M sum |x_i - t| - 1/(2 M (M - 1)) sum sum |x_i - x_j| ]      fair: the same for any M on average
+    spread    sqrt A [ (M + 1)/M  1/(M - 1) sum (x_i - mean)^2 ]
+    error     sqrt A (mean - t)^2
+
+For one forecast `crps` is the mean absolute error. Where members and truth are drawn alike, spread and error agree
+when both are pooled over many forecasts (Fortin et al. 2014); a smaller spread is too sure of itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+Members = Float[np.ndarray, "member *batch lat lon"]
+Truth = Float[np.ndarray, "*batch lat lon"]
+Weights = Float[np.ndarray, "lat 1"]
+
+
+def crps(members: Members, truth: Truth, weights: Weights) -> Float[np.ndarray, "*batch"]:
+    """The fair continuous ranked probability score (Ferro 2014), in the units of the field.
+
+    `weights` are cell areas over their mean, `Grid.area_weights`; likewise below.
+    """
+    count = len(members)
+    error = np.abs(members - truth).mean(axis=0, dtype=np.float64)
+    # Of sorted members, x_(i) is the larger one of i pairs and the smaller one of M - 1 - i.
+    rank = (2 * np.arange(count) - (count - 1)).reshape(-1, *(1 for _ in truth.shape))
+    apart = (rank * np.sort(members, axis=0).astype(np.float64)).sum(axis=0) / (count * (count - 1))
+    return (weights * (error - apart)).mean((-2, -1))
+
+
+def mean_square_spread(members: Members, weights: Weights) -> Float[np.ndarray, "*batch"]:
+    """The square of `spread`, to be pooled over forecasts before the root is taken."""
+    inflation = (len(members) + 1) / len(members)
+    return inflation * (weights * members.var(axis=0, ddof=1, dtype=np.float64)).mean((-2, -1))
+
+
+def mean_square_error(members: Members, truth: Truth, weights: Weights) -> Float[np.ndarray, "*batch"]:
+    """The square of `error`, of the mean over members."""
+    return (weights * (members.mean(axis=0, dtype=np.float64) - truth) ** 2).mean((-2, -1))

@@ -1,0 +1,121 @@
+"""Ensembles: what tells members apart, what they have in common, and what they refuse."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from flax import nnx
+from synthetic import config_text, randomise, smooth_noise, tiny_trained, wave_archive
+
+from pinnwx.data.archive import Archive
+from pinnwx.errors import UnavailableError, UsageError
+from pinnwx.forecasting.ensemble import Ensemble
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.model.committee import members_of
+
+
+def analyses(names=("msl", "t850")) -> Archive:
+    """Waves that are never twice the same."""
+    archive = wave_archive(60, names=names)
+    noise = smooth_noise(archive.grid, 60 * len(names)).reshape(archive.fields.shape)
+    scale = archive.fields.std(axis=(0, 2, 3), keepdims=True)
+    return replace(archive, fields=(archive.fields + 0.3 * scale * noise).astype(np.float32))
+
+
+ARCHIVE = analyses()
+WHEN = ARCHIVE.times[-1]
+MIRRORED = "width = 16\nblocks = 1\nmirror = true\ncoarsen = 2"
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return tiny_trained()
+
+
+def departures(members, trained):
+    """From the mean of the members, in standard deviations of each field."""
+    return (members - members.mean(axis=0)) / trained.normalisation.std[:, None, None]
+
+
+def test_without_disturbance_members_of_one_view_are_the_plain_forecast():
+    trained = tiny_trained(config_text(closure="width = 16\nblocks = 1\ncoarsen = 1"))
+    made = Ensemble(trained, [6, 24], 4, disturbance=0).from_archive(ARCHIVE, WHEN)
+    plain = Predictor(trained, [6, 24]).from_archive(ARCHIVE, ARCHIVE.times[-1:])[0]
+    assert made.shape == (4, 2, 2, 8, 16)
+    np.testing.assert_allclose(departures(np.stack([*made, plain]), trained), 0, atol=1e-5)
+
+
+def test_disturbances_come_in_opposite_pairs_about_the_analysis(trained):
+    started = Ensemble(trained, [6], 5).analyses(ARCHIVE, WHEN)
+    assert started.shape == (5, 1, 2, 8, 16)
+    scale = trained.normalisation.std[:, None, None]
+    apart = (started - ARCHIVE.fields[-1]) / scale
+    np.testing.assert_allclose(apart[0:4:2] + apart[1:4:2], 0, atol=1e-5)
+    sizes = np.sqrt((apart**2).mean((1, 2, 3, 4)))
+    assert ((sizes > 0) & (sizes < 0.2)).all()
+    assert np.abs(apart[0] - apart[2]).max() > 0.01
+
+
+def test_the_same_data_and_time_give_the_same_members(trained):
+    first, again = (Ensemble(trained, [6], 6).from_archive(ARCHIVE, WHEN) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    other = Ensemble(trained, [6], 6).from_archive(ARCHIVE, ARCHIVE.times[-5])
+    assert np.abs(departures(first, trained) - departures(other, trained)).max() > 1e-3
+
+
+def test_no_later_analysis_is_looked_at(trained):
+    """Truth stays out of the members: changing the future changes nothing."""
+    when = ARCHIVE.times[47]
+    made = Ensemble(trained, [6], 6).from_archive(ARCHIVE, when)
+    known = ARCHIVE.select(None, str(when))
+    np.testing.assert_array_equal(Ensemble(trained, [6], 6).from_archive(known, when), made)
+
+
+def test_every_network_and_frame_has_its_turn():
+    """Without disturbance the members are as many different forecasts as there are views, and no two pairs beside."""
+    text = config_text(model="members = 2", closure=MIRRORED)
+    trained = tiny_trained(text)
+    for seed, network in enumerate(members_of(trained.model)):
+        randomise(network, seed, 0.1)
+    made = Ensemble(trained, [6], 18, disturbance=0).from_archive(ARCHIVE, WHEN)
+    scale = trained.normalisation.std[:, None, None]
+    apart = np.abs((made[:, None] - made[None]) / scale).max((2, 3, 4, 5))
+    views = 2 * 4  # networks, hemispheres x offsets
+    pair = np.arange(18) // 2
+    same = pair[:, None] % views == pair % views
+    assert apart[same].max() < 1e-5
+    assert apart[~same].min() > 1e-3
+
+
+def test_a_member_sees_what_its_network_alone_would_say():
+    trained = tiny_trained(config_text(model="members = 2"))
+    networks = members_of(trained.model)
+    for seed, network in enumerate(networks):
+        randomise(network, seed, 0.1)
+    made = Ensemble(trained, [12], 4, disturbance=0).from_archive(ARCHIVE, WHEN)
+    predictor = Predictor(trained, [12])
+    start = predictor.analyses(ARCHIVE, ARCHIVE.times[-1:])
+    for index, network in enumerate(networks):
+        alone = predictor.run(*nnx.split(network), start, ARCHIVE.times[-1:], network.frames[0])[0]
+        np.testing.assert_allclose((made[2 * index] - alone) / trained.normalisation.std[:, None, None], 0, atol=1e-5)
+
+
+def test_what_must_be_positive_stays_so():
+    """Humidity is zero in places, and a disturbance would take it below."""
+    archive = analyses(("msl", "q850"))
+    archive.fields[:, 1] = np.maximum(1e-3 * (archive.fields[:, 1] - archive.fields[:, 1].mean()), 0)
+    trained = tiny_trained(config_text(("msl", "q850")), archive)
+    started = Ensemble(trained, [6], 8, disturbance=0.5).analyses(archive, archive.times[-1])
+    assert started[:, :, 1].min() == 0
+    assert np.ptp(started[:, :, 1], axis=0).max() > 0
+
+
+def test_too_few_analyses_before_are_refused(trained):
+    with pytest.raises(UnavailableError, match=r"hold 3 analyses up to 2026-01-03T12:00Z .* at least 8"):
+        Ensemble(trained, [6], 4).from_archive(ARCHIVE, ARCHIVE.times[10])
+
+
+@pytest.mark.parametrize("size", [1, 0, -3])
+def test_one_member_is_no_ensemble(trained, size):
+    with pytest.raises(UsageError, match="at least 2"):
+        Ensemble(trained, [6], size)

@@ -1,0 +1,109 @@
+"""The driven edge: what is told is kept, nothing else of it is read, and the box hears of it in one step."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from synthetic import config, forecaster, randomise, states, step_features, transport
+
+from pinnwx.errors import ConfigError, UsageError
+from pinnwx.grid import Grid
+from pinnwx.model.edge import DrivenEdge
+from pinnwx.model.rollout import rollout
+from pinnwx.operators.calculus import laplacian
+
+RANDOM = np.random.default_rng(0)
+BOX = Grid(tuple(np.linspace(30, 60, 11).tolist()), tuple(np.linspace(-20, 16, 13).tolist()))
+
+
+def ring(width: int) -> np.ndarray:
+    """Where the edge is, told apart by distance from the border."""
+    rows, columns = (np.minimum(np.arange(n), np.arange(n)[::-1]) for n in BOX.shape)
+    return np.minimum(rows[:, None], columns) < width
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_the_extension_is_harmonic_and_meets_the_edge(width):
+    change = RANDOM.standard_normal((2, 3, *BOX.shape)).astype(np.float32)
+    seen = np.asarray(DrivenEdge(BOX, width).seen(jnp.asarray(change)))
+    at_edge = ring(width)
+    np.testing.assert_array_equal(seen[..., at_edge], change[..., at_edge])
+    inner = Grid(BOX.latitude[width:-width], BOX.longitude[width:-width])
+    around = seen[..., width - 1 : BOX.shape[0] - width + 1, width - 1 : BOX.shape[1] - width + 1]
+    inside = seen[..., width:-width, width:-width]
+    curvature = np.asarray(laplacian(jnp.asarray(inside), inner, jnp.asarray(around)))
+    scale = np.abs(change).max() / inner.meridional_spacing**2
+    np.testing.assert_allclose(curvature / scale, 0, atol=1e-5)
+    innermost = ring(width) & ~ring(width - 1)
+    told = change[..., innermost]
+    assert (inside <= told.max(-1)[..., None, None] + 1e-5).all(), "a harmonic field has its extremes at the edge"
+    assert (inside >= told.min(-1)[..., None, None] - 1e-5).all()
+
+
+def test_a_constant_change_is_extended_by_itself():
+    change = np.full((1, 1, *BOX.shape), 3.0, np.float32)
+    np.testing.assert_allclose(DrivenEdge(BOX, 2).seen(jnp.asarray(change)), change, rtol=1e-6)
+
+
+def test_the_inside_of_the_change_is_not_looked_at():
+    change, at_edge = RANDOM.standard_normal((1, 2, *BOX.shape)).astype(np.float32), ring(1)
+    other = np.where(at_edge, change, 1e3 * RANDOM.standard_normal(change.shape)).astype(np.float32)
+    edge = DrivenEdge(BOX, 1)
+    np.testing.assert_array_equal(edge.seen(jnp.asarray(change)), edge.seen(jnp.asarray(other)))
+
+
+def driven(couplings: int = 1, width: int = 1, members: int = 1):
+    """A driven model of random weights, its analyses, and what drives it for two steps."""
+    physics = f"couplings = {couplings}\n" + transport("t850", wind="geostrophic:z500")
+    model = f"driven_edge = {width}\ninput_times = 2\nmembers = {members}"
+    settings = config(("z500", "t850"), grid="native", physics=physics, model=model, closure="width = 16\ncoarsen = 1")
+    made = forecaster(settings, BOX)
+    randomise(made, 0, 0.1)
+    fields = states(("z500", "t850"), BOX, 8)
+    return made, jnp.asarray(fields[:4].reshape(2, 2, 2, *BOX.shape)), fields[4:].reshape(2, 2, 2, *BOX.shape)
+
+
+@pytest.mark.parametrize(("couplings", "width", "members"), [(1, 1, 1), (2, 2, 1), (1, 1, 2)])
+def test_outer_cells_are_as_told_for_any_weights(couplings, width, members):
+    model, analyses, driving = driven(couplings, width, members)
+    made = np.asarray(rollout(model, analyses, step_features(2, 2), driving=jnp.asarray(driving)))
+    at_edge = ring(width)
+    np.testing.assert_array_equal(made[..., at_edge], driving[..., at_edge])
+    assert np.isfinite(made).all()
+    assert np.abs(made - driving)[..., ~at_edge].min() > 0
+
+
+def test_a_driven_model_does_not_run_free():
+    model, analyses, _ = driven()
+    with pytest.raises(UsageError, match="needs the driving fields"):
+        rollout(model, analyses, step_features(1, 2))
+
+
+def test_only_the_edge_of_the_driving_fields_is_read():
+    model, analyses, driving = driven()
+    times = step_features(2, 2)
+    other = np.where(ring(1), driving, 1e6 * RANDOM.standard_normal(driving.shape)).astype(np.float32)
+    made, same = (rollout(model, analyses, times, driving=jnp.asarray(d)) for d in (driving, other))
+    np.testing.assert_array_equal(made, same)
+
+
+def test_the_middle_of_the_box_hears_of_the_edge_in_one_step():
+    """From one corner cell to the cell farthest from the border, beyond what the convolutions reach."""
+    model, analyses, driving = driven()
+    randomise(model, 0, 0.3)
+    changed = driving.copy()
+    changed[0, :, :, 0, :] += 1e3
+    made, other = (
+        np.asarray(rollout(model, analyses, step_features(1, 2), driving=jnp.asarray(d[:1])))
+        for d in (driving, changed)
+    )
+    middle = (..., BOX.shape[0] // 2, BOX.shape[1] // 2)
+    assert np.abs(made - other)[middle].min() > 0
+
+
+def test_what_cannot_be_driven_is_refused():
+    with pytest.raises(ConfigError, match="needs a regional grid"):
+        DrivenEdge(Grid.parse("22.5deg"), 1)
+    with pytest.raises(ConfigError, match="driven_edge = 5 leaves less than 3"):
+        DrivenEdge(BOX, 5)
+    with pytest.raises(ConfigError, match=r'driven_edge is for model\.kind = "transport"'):
+        forecaster(config(model='kind = "second_order"\ndriven_edge = 1', grid="native"), BOX)
