@@ -86,7 +86,8 @@ def trials(name: str, study: Mapping[str, Any]) -> Iterator[Trial]:
         for run, changes in study["runs"].items():
             own = dict(changes)
             base, against = own.pop("base", study["base"]), own.pop("against", study["reference"])
-            yield Trial(name, run, seed, base, against, study.get("common", {}) | own, study.get("minutes"))
+            minutes = own.pop("minutes", study.get("minutes"))
+            yield Trial(name, run, seed, base, against, study.get("common", {}) | own, minutes)
 
 
 def table(name: str, study: Mapping[str, Any]) -> str:

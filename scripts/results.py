@@ -43,6 +43,11 @@ CASES = (
         ("z500", "t850", "msl"),
     ),
     Case(
+        "The same, hindcasts: the outermost cells told by the analyses of the valid times",
+        ("europe_driven_hybrid", "europe_driven_neural"),
+        ("z500", "t850", "msl"),
+    ),
+    Case(
         "GCM archive, 5.625 degrees, 13 fields, trained on 2000-01 to 2001-06, scored on 2001-08 to 09",
         ("gcm_hybrid", "gcm_neural", "gcm_year"),
         ("z500", "t850", "q850", "u500", "t2m"),
