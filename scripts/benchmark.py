@@ -13,7 +13,7 @@ Parts:
     startup     the command line, and a forecast job of the ERA5 hybrid, compiled code not cached and cached
 
 What is compared is timed in turn within one run, several rounds; medians are quoted, with the least and the most.
-Nothing else may run beside it. Figures go to experiments/results/benchmark.json, the table to experiments/README.md.
+Nothing else may run beside it. Figures go to experiments/results/benchmark.json, the table to README.md.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from trial import DATA, EXPERIMENTS, PINNWX, RESULTS, RUNS, scoring_of, splice
+from trial import DATA, EXPERIMENTS, PINNWX, RESULTS, ROOT, RUNS, scoring_of, splice
 
 from pinnwx.config import Config, load_config
 from pinnwx.data.archive import Archive
@@ -102,10 +103,44 @@ def operators() -> dict:
         tendency = jax.jit(lambda q, v, scheme=scheme: flux_divergence(q, v, grid, scheme))
         functions[scheme] = lambda tendency=tendency: tendency(field, wind)
     times = in_turn(functions, 21)
-    return {name: spread | {"copies": spread["median"] / times["copy"]["median"]} for name, spread in times.items()}
+    moved = {name: (4 if name != "copy" else 2) * field.nbytes / 1e9 for name in times}  # q, u, v read, one written
+    return {
+        name: spread
+        | {
+            "copies": spread["median"] / times["copy"]["median"],
+            "gigabytes_per_second": moved[name] / spread["median"],
+        }
+        for name, spread in times.items()
+    }
 
 
-def trainer(config: Config, archive: Archive, steps: int) -> Callable[[], object]:
+def products(jaxpr: Any) -> float:
+    """Floating-point operations of the matrix products in a jaxpr, those of a scan once a turn.
+
+    They are nearly all of a network's, for convolutions are matrix products here.
+    """
+    total = 0.0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            left, result = equation.invars[0].aval, equation.outvars[0].aval
+            total += 2 * result.size * float(np.prod([left.shape[axis] for axis in contracted]))
+        turns = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
+        for value in equation.params.values():
+            inner = getattr(value, "jaxpr", value)  # a closed one holds an open one
+            if hasattr(inner, "eqns"):
+                total += turns * products(inner)
+    return total
+
+
+class Trainer(NamedTuple):
+    """One update of a member, to be called again and again, and the operations of its matrix products."""
+
+    run: Callable[[], object]
+    operations: float
+
+
+def trainer(config: Config, archive: Archive, steps: int) -> Trainer:
     """One update of the first member on rollouts of `steps` steps."""
     trained = untrained(config, "", archive)
     member = members_of(trained.model)[0]
@@ -119,7 +154,7 @@ def trainer(config: Config, archive: Archive, steps: int) -> Callable[[], object
         state[0], progress = update(state[0], windows, source, 1000)
         return progress
 
-    return run
+    return Trainer(run, products(jax.make_jaxpr(update)(state[0], windows, source, 1000)))
 
 
 def synthetic(config: Config, name: str) -> Archive:
@@ -143,7 +178,7 @@ def scaling() -> dict:
         grid = Grid.parse(name)
         field, wind = normal(16, *grid.shape), face_velocity(10 * normal(*grid.shape), 10 * normal(*grid.shape), grid)
         tendency = jax.jit(lambda q, v, grid=grid: flux_divergence(q, v, grid, "limited"))
-        train = trainer(alone, synthetic(alone, name), 1)
+        train = trainer(alone, synthetic(alone, name), 1).run
         times = in_turn({"operator": lambda t=tendency, q=field, v=wind: t(q, v), "training": train}, 5)
         found[f"{grid.shape[0]} x {grid.shape[1]}"] = {"cells": int(np.prod(grid.shape))} | times
         print(f"  {grid.shape}: training step {times['training']['median']:.3f} s")
@@ -162,14 +197,16 @@ def models(names: Sequence[str]) -> dict:
         archive = training_archive(config, folder)
         entry: dict = {"stages": {}}
         for stage in config.training.curriculum:
-            run = trainer(config, archive, stage.steps)
+            run, operations = trainer(config, archive, stage.steps)
             start = time.perf_counter()
             jax.block_until_ready(run())
             compiling = time.perf_counter() - start
             spread = in_turn({"update": run})["update"]
             rate = config.training.batch_size * stage.steps / spread["median"]
-            entry["stages"][stage.steps] = spread | {"compiling": compiling, "sample_steps_per_second": rate}
-            print(f"  {name}, {stage.steps} steps: {rate:.0f} sample-steps/s, compiled in {compiling:.1f} s")
+            gigaflops = operations / 1e9 / spread["median"]
+            found_here = {"compiling": compiling, "sample_steps_per_second": rate, "gigaflops": gigaflops}
+            entry["stages"][stage.steps] = spread | found_here
+            print(f"  {name}, {stage.steps} steps: {rate:.0f} sample-steps/s, {gigaflops:.0f} GFLOP/s in products")
         trained, start = untrained(config, "", archive), archive.times[-1:]
         one, fifty = Predictor(trained, [240.0]), Ensemble(trained, [240.0], 50)
         for members, forecast, rounds in (
@@ -247,18 +284,30 @@ def table(stored: Mapping) -> str:
             "GFLOP/s in a product of 1024 x 1024 matrices.\n"
         ]
     if found := stored.get("models"):
-        lines += ["| model | training, sample-steps/s by rollout length | compiling s | ten days s | of 50 members s |"]
-        lines += ["| --- | --- | --- | --- | --- |"]
+        lines += [
+            "| model | training, sample-steps/s by rollout length | GFLOP/s in products | compiling s | ten days s | "
+            "of 50 members s |"
+        ]
+        lines += ["| --- | --- | --- | --- | --- | --- |"]
         for name, entry in found.items():
             stages = entry["stages"]
             rates = ", ".join(f"{steps}: {s['sample_steps_per_second']:.0f}" for steps, s in stages.items())
             compiling = sum(stage["compiling"] for stage in stages.values())
             one, fifty = entry["ten_days_1"]["median"], entry["ten_days_50"]["median"]
-            lines += [f"| {name} | {rates} | {compiling:.0f} | {one:.2f} | {fifty:.1f} |"]
+            products = ", ".join(f"{s['gigaflops']:.0f}" for s in stages.values())
+            lines += [f"| {name} | {rates} | {products} | {compiling:.0f} | {one:.2f} | {fifty:.1f} |"]
         lines += [""]
     if found := stored.get("operators"):
-        parts = [f"{name} {entry['copies']:.1f}" for name, entry in found.items() if name != "copy"]
-        lines += [f"One flux divergence at 721 x 1440, float32, in copies of the array: {', '.join(parts)}.\n"]
+        parts = [
+            f"{name} {entry['copies']:.1f} ({entry['gigabytes_per_second']:.1f} GB/s)"
+            for name, entry in found.items()
+            if name != "copy"
+        ]
+        lines += [
+            "One flux divergence at 721 x 1440, float32, in copies of the array, and the bytes of its field, winds and "
+            f"result a second, where the copy moves {found['copy']['gigabytes_per_second']:.1f} GB/s: "
+            f"{', '.join(parts)}.\n"
+        ]
     if found := stored.get("scaling"):
         base = found["64 x 128"]
         lines += ["| grid | operator step, per cell | training step, per cell |", "| --- | --- | --- |"]
@@ -309,7 +358,7 @@ def main() -> None:
         found = measures[name]()
         stored[name] = (stored.get(name) or {}) | found if name == "models" else found
         STORED.write_text(json.dumps(stored, indent=1) + "\n")
-    splice(EXPERIMENTS / "README.md", "benchmark", table(stored))
+    splice(ROOT / "README.md", "benchmark", table(stored))
 
 
 if __name__ == "__main__":
