@@ -137,7 +137,7 @@ class Trainer(NamedTuple):
     """One update of a member, to be called again and again, and the operations of its matrix products."""
 
     run: Callable[[], object]
-    operations: float
+    operations: Callable[[], float]  # counted when asked, for it traces the update
 
 
 def trainer(config: Config, archive: Archive, steps: int) -> Trainer:
@@ -154,7 +154,7 @@ def trainer(config: Config, archive: Archive, steps: int) -> Trainer:
         state[0], progress = update(state[0], windows, source, 1000)
         return progress
 
-    return Trainer(run, products(jax.make_jaxpr(update)(state[0], windows, source, 1000)))
+    return Trainer(run, lambda: products(jax.make_jaxpr(update)(state[0], windows, source, 1000)))
 
 
 def synthetic(config: Config, name: str) -> Archive:
@@ -203,7 +203,7 @@ def models(names: Sequence[str]) -> dict:
             compiling = time.perf_counter() - start
             spread = in_turn({"update": run})["update"]
             rate = config.training.batch_size * stage.steps / spread["median"]
-            gigaflops = operations / 1e9 / spread["median"]
+            gigaflops = operations() / 1e9 / spread["median"]
             found_here = {"compiling": compiling, "sample_steps_per_second": rate, "gigaflops": gigaflops}
             entry["stages"][stage.steps] = spread | found_here
             print(f"  {name}, {stage.steps} steps: {rate:.0f} sample-steps/s, {gigaflops:.0f} GFLOP/s in products")

@@ -7,8 +7,8 @@ Parts:
     ten_days    from every analysis of the validation time that ten days follow or not: variance up to zonal wavenumber
                 16, at 24 h and at ten days, over that of the analyses
     year        365 days of the GCM hybrids: area means beside climatology, variance, spectra
-    ensemble    of 20 members, from every second day of the validation time at most 20 of them: whether the spread tells
-                the error, and the error of the mean and of the distribution beside those of a single forecast
+    ensemble    20 of 20 members, spread evenly over the validation time: whether the spread tells the error, and the
+                error of the mean and of the distribution beside those of a plain forecast
 
 Figures go to experiments/results/rollouts.json, the picture of a year that stayed finite to
 experiments/results/NAME_year.png, the table to experiments/README.md.
@@ -26,9 +26,8 @@ from trial import DATA, EXPERIMENTS, RESULTS, RUNS, scoring_of, splice
 from pinnwx.config import Period
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import period_bounds
-from pinnwx.data.windows import match_times
 from pinnwx.forecasting.ensemble import Ensemble
-from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.predictor import Predictor, check_finite
 from pinnwx.forecasting.trained import Trained
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.runs import Run
@@ -37,6 +36,7 @@ from pinnwx.reporting.style import save
 from pinnwx.runtime import prepare
 from pinnwx.verification.details import large_scale_variance, zonal_power
 from pinnwx.verification.ensemble import crps, mean_square_error, mean_square_spread
+from pinnwx.verification.pairing import pair_by_time
 
 STORED = RESULTS / "rollouts.json"
 MODELS = ("era5_hybrid", "era5_neural", "gcm_hybrid", "gcm_neural", "gcm_year")
@@ -143,16 +143,20 @@ def ensemble(name: str) -> dict:
     """Ensembles of the validation time, by field and lead; errors and spread pooled, over the error of one forecast."""
     trained, archive = trained_and_analyses(name)
     leads = np.array(ENSEMBLE_LEADS)
-    starts = archive.times[within(archive, trained.config.data.validate_)]
-    starts = starts[starts + leads.max().astype("timedelta64[h]") <= archive.times[-1]]
-    starts = starts[np.unique(np.linspace(0, len(starts) - 1, ENSEMBLES).round().astype(int))]
     members = Ensemble(trained, leads.tolist(), MEMBERS)
-    single = Predictor(trained, leads.tolist()).from_archive(archive, starts)
+    wanted = archive.times[within(archive, trained.config.data.validate_)]
+    pairs = pair_by_time(archive, wanted, ENSEMBLE_LEADS, inputs=members.predictor.needed_offsets)
+    complete = (pairs.truth_indices >= 0).all(axis=1)
+    starts, truths = archive.times[pairs.init_indices[complete]], pairs.truth_indices[complete]
+    chosen = np.unique(np.linspace(0, len(starts) - 1, ENSEMBLES).round().astype(int))
+    starts, truths = starts[chosen], truths[chosen]
+    single = members.predictor.from_archive(archive, starts)
     weights = archive.grid.area_weights
     sums: dict[str, np.ndarray] = {}
-    for start, alone in zip(starts, single, strict=True):
-        truth = archive.fields[match_times(archive.times, start + leads.astype("timedelta64[h]"))]
-        made = members.from_archive(archive, start)
+    for start, rows, alone in zip(starts, truths, single, strict=True):
+        truth, made = archive.fields[rows], members.from_archive(archive, start)
+        for one in made:
+            check_finite(one, leads.tolist(), trained)
         found = {
             "spread": mean_square_spread(made, weights),
             "error": mean_square_error(made, truth, weights),

@@ -74,6 +74,15 @@ class Archive:
         rows = slice(inside[0], inside[-1] + 1)
         return replace(self, times=self.times[rows], fields=self.fields[rows])
 
+    def inside(self, width: int) -> Archive:
+        """Without the outer `width` rows and columns on every side, as views."""
+        if width == 0:
+            return self
+        part = slice(width, -width)
+        static = {name: values[part, part] for name, values in self.static.items()}
+        grid = Grid(self.grid.latitude[part], self.grid.longitude[part])
+        return replace(self, fields=self.fields[..., part, part], grid=grid, static=static)
+
     @property
     def step_hours(self) -> float:
         """The commonest spacing of neighbouring times.

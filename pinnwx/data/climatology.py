@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -59,6 +59,14 @@ class Climatology:
         """The usual state at these times, in the units of the fields."""
         design = basis(times, self.annual, self.diurnal)
         return np.tensordot(design, self.coefficients.astype(np.float64), axes=1).astype(np.float32)
+
+    def inside(self, width: int) -> Climatology:
+        """Without the outer `width` rows and columns on every side."""
+        if width == 0:
+            return self
+        part = (..., slice(width, -width), slice(width, -width))
+        arrays = {name: getattr(self, name)[part] for name in ("coefficients", *_EXTREMES)}
+        return replace(self, **arrays)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes checksummed netCDF; `load` gives the same bits back."""

@@ -222,6 +222,13 @@ def ensemble_mean(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.mean(REALIZATION, keep_attrs=True) if REALIZATION in dataset.dims else dataset
 
 
+def inside_edge(dataset: xr.Dataset) -> xr.Dataset:
+    """What was forecast: without the outer cells that a driven model was told (attribute `driven_edge`)."""
+    told = int(dataset.attrs.get("driven_edge", 0))
+    part = slice(told, -told) if told else slice(None)
+    return dataset.isel(latitude=part, longitude=part)
+
+
 def reference_time(dataset: xr.Dataset) -> np.datetime64:
     """Time of the analysis a forecast starts from."""
     return np.datetime64(dataset["forecast_reference_time"].values.astype("datetime64[ns]").item(), "ns")

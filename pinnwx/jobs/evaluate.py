@@ -37,8 +37,8 @@ def evaluate(
     """Scores the live model of a run on forecasts from every analysis between `start` and `end`, both included.
 
     Pairs without truth are skipped and counted; model, persistence and climatology are scored on the same pairs.
-    A driven model (`model.driven_edge`) is told its edge by the analyses, which the settings of the scores say.
-    `leads` defaults to 6, 12, 24, 48 and 72 h, or to 1 to 3 steps where the step is longer.
+    A driven model (`model.driven_edge`) is told its edge by the analyses, which the settings of the scores say, and
+    scored inside of it. `leads` defaults to 6, 12, 24, 48 and 72 h, or to 1 to 3 steps where the step is longer.
 
     Raises:
         MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError.
@@ -68,19 +68,24 @@ def score_period(
     inputs: Shaped[np.ndarray, " input"],
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Scores of forecasts from every analysis of the period that has the analyses `inputs` before it."""
+    """Scores of forecasts from every analysis of the period that has the analyses `inputs` it needs.
+
+    What a driven model is told is no forecast: its outer cells are not scored.
+    """
     archive = matching_archive(predictor.trained, data)
+    told = predictor.trained.config.model.driven_edge
+    rows, columns = (slice(told, size - told) for size in archive.grid.shape)
     scores = score_hindcasts(
-        archive,
-        lambda rows: predictor.from_archive(archive, archive.times[rows]),
-        predictor.trained.climatology,
+        archive.inside(told),
+        lambda starts: predictor.from_archive(archive, archive.times[starts])[..., rows, columns],
+        predictor.trained.climatology.inside(told),
         initial_times_between(archive, start, end),
         predictor.lead_hours,
         inputs=inputs,
         progress=progress,
         run=predictor.trained.config.name,
     )
-    if predictor.trained.model.is_driven:
+    if told:
         scores = replace(scores, settings={**scores.settings, "driven_edge": "analyses of the valid times"})
     return scores
 

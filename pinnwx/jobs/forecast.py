@@ -13,6 +13,7 @@ from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.errors import UsageError
 from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import forecast_dataset, write_forecast
+from pinnwx.forecasting.driving import driving_archive
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.predictor import Predictor, check_finite, whole_steps
 from pinnwx.forecasting.trained import Trained
@@ -64,7 +65,7 @@ def forecast(
     for one in fields:
         check_finite(one, leads, trained)
     if driving is not None:
-        made_with["boundary_sha256"] = driving.digest()
+        made_with |= {"driven_edge": trained.config.model.driven_edge, "boundary_sha256": driving.digest()}
     made_with |= {
         "model": trained.config.name,
         "model_sha256": trained.manifest["files"]["weights.safetensors"],
@@ -94,4 +95,4 @@ def _driving(trained: Trained, boundary: Sequence[str | Path] | str | Path | Non
         )
     if boundary is not None and not width:
         raise UsageError("this model has no driven edge; leave out --boundary")
-    return None if boundary is None else matching_archive(trained, boundary)
+    return None if boundary is None else driving_archive(trained, boundary)

@@ -9,7 +9,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
 from pinnwx.errors import UsageError
 from pinnwx.files import check_writable
-from pinnwx.forecasting.cf import read_forecast, reading_options
+from pinnwx.forecasting.cf import inside_edge, read_forecast, reading_options
 from pinnwx.grid import Grid
 from pinnwx.jobs.runs import Run
 from pinnwx.verification.results import Scores
@@ -36,7 +36,7 @@ def verify(
     paths = [forecasts] if isinstance(forecasts, str | Path) else list(forecasts)
     if not paths:
         raise UsageError("no forecast to verify; give at least one forecast file")
-    first = read_forecast(paths[0])
+    first = inside_edge(read_forecast(paths[0]))
     names = tuple(str(name) for name in first.data_vars)
     grid = Grid.from_coordinates(first["latitude"].values, first["longitude"].values)
     trained = None if run is None else Run.open(run).load()
@@ -44,7 +44,7 @@ def verify(
     scores = verify_forecasts(
         paths,
         archive,
-        climatology=None if trained is None else trained.climatology,
+        climatology=None if trained is None else trained.climatology.inside(trained.config.model.driven_edge),
         run=first.attrs.get("model") if trained is None else trained.config.name,
     )
     if json is not None:

@@ -31,8 +31,8 @@ class DrivenEdge:
         Raises:
             ConfigError: the grid has no edge, or nothing would be left inside.
         """
-        if grid.is_global:
-            raise ConfigError("model.driven_edge needs a regional grid, for a global one has no edge")
+        if grid.is_periodic:
+            raise ConfigError("model.driven_edge needs a box with an edge on every side, not a circle of latitude")
         if min(grid.shape) - 2 * width < _FEWEST_INSIDE:
             raise ConfigError(
                 f"model.driven_edge = {width} leaves less than {_FEWEST_INSIDE} rows or columns of "

@@ -18,7 +18,7 @@ from pinnwx.files import write_text
 from pinnwx.verification.results import Scores, in_lines
 from pinnwx.verification.significance import BlockBootstrap
 
-_ALIKE = ("grid", "weighting", "units")
+_ALIKE = ("grid", "weighting", "units", "driven_edge")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def compare_scores(first: Scores, second: Scores, bootstrap: BlockBootstrap = Bl
         if first.settings.get(key) != second.settings.get(key):
             raise DataError(
                 f"the two were not scored alike: {key} {first.settings.get(key)} and {second.settings.get(key)}; "
-                "evaluate both on one grid"
+                "evaluate both on one grid, and both with or both without a told edge"
             )
     others = {_key(entry): entry for entry in second.scores}
     ratios = [_ratio(entry, others[_key(entry)], bootstrap) for entry in first.scores if _key(entry) in others]

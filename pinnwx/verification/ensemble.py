@@ -29,7 +29,7 @@ def crps(members: Members, truth: Truth, weights: Weights) -> Float[np.ndarray, 
     error = np.abs(members - truth).mean(axis=0, dtype=np.float64)
     # Of sorted members, x_(i) is the larger one of i pairs and the smaller one of M - 1 - i.
     rank = (2 * np.arange(count) - (count - 1)).reshape(-1, *(1 for _ in truth.shape))
-    apart = (rank * np.sort(members, axis=0).astype(np.float64)).sum(axis=0) / (count * (count - 1))
+    apart = (rank * np.sort(members, axis=0).astype(np.float64)).sum(axis=0) / (count * max(count - 1, 1))
     return (weights * (error - apart)).mean((-2, -1))
 
 

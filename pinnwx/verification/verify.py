@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import DataError, GridError, UnavailableError
-from pinnwx.forecasting.cf import ensemble_mean, lead_hours, read_forecast, reference_time
+from pinnwx.forecasting.cf import ensemble_mean, inside_edge, lead_hours, read_forecast, reference_time
 from pinnwx.grid import Grid
 from pinnwx.verification.baselines import Climatology
 from pinnwx.verification.evaluate import score_pairs
@@ -35,8 +35,8 @@ def verify_forecasts(
     """Scores of forecasts and, on the same pairs, of persistence from their reference times and of climatology.
 
     Forecasts without an analysis at their reference time and steps without truth are skipped and counted. An ensemble
-    is scored by the mean of its members. Files are read a few at a time, so that a season of them need not fit into
-    memory.
+    is scored by the mean of its members, a driven forecast inside its edge. Files are read a few at a time, so that a
+    season of them need not fit into memory.
 
     Args:
         forecasts: datasets or files as `pinnwx.forecasting.cf` makes them, of the same variables on one grid.
@@ -81,7 +81,7 @@ def verify_forecasts(
 
 
 def _opened(forecast: Forecast) -> xr.Dataset:
-    return ensemble_mean(forecast if isinstance(forecast, xr.Dataset) else read_forecast(forecast))
+    return inside_edge(ensemble_mean(forecast if isinstance(forecast, xr.Dataset) else read_forecast(forecast)))
 
 
 def _require_comparable(dataset: xr.Dataset, names: tuple[str, ...], archive: Archive) -> None:

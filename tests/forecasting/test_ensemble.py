@@ -9,7 +9,7 @@ from synthetic import config_text, randomise, smooth_noise, tiny_trained, wave_a
 
 from pinnwx.data.archive import Archive
 from pinnwx.errors import UnavailableError, UsageError
-from pinnwx.forecasting.ensemble import Ensemble
+from pinnwx.forecasting.ensemble import DISTURBANCE, Ensemble
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.model.committee import members_of
 
@@ -45,15 +45,17 @@ def test_without_disturbance_members_of_one_view_are_the_plain_forecast():
     np.testing.assert_allclose(departures(np.stack([*made, plain]), trained), 0, atol=1e-5)
 
 
-def test_disturbances_come_in_opposite_pairs_about_the_analysis(trained):
+def test_every_member_has_a_disturbance_of_its_own(trained):
     started = Ensemble(trained, [6], 5).analyses(ARCHIVE, WHEN)
     assert started.shape == (5, 1, 2, 8, 16)
     scale = trained.normalisation.std[:, None, None]
     apart = (started - ARCHIVE.fields[-1]) / scale
-    np.testing.assert_allclose(apart[0:4:2] + apart[1:4:2], 0, atol=1e-5)
     sizes = np.sqrt((apart**2).mean((1, 2, 3, 4)))
-    assert ((sizes > 0) & (sizes < 0.2)).all()
-    assert np.abs(apart[0] - apart[2]).max() > 0.01
+    assert ((sizes > 0.02) & (sizes < 0.5)).all()
+    between = np.abs(apart[:, None] - apart[None]).max((2, 3, 4, 5))
+    assert between[~np.eye(5, dtype=bool)].min() > 0.01
+    twice = Ensemble(trained, [6], 5, disturbance=2 * DISTURBANCE).analyses(ARCHIVE, WHEN)
+    np.testing.assert_allclose((twice - ARCHIVE.fields[-1]) / scale, 2 * apart, atol=1e-4)
 
 
 def test_the_same_data_and_time_give_the_same_members(trained):
@@ -72,17 +74,17 @@ def test_no_later_analysis_is_looked_at(trained):
 
 
 def test_every_network_and_frame_has_its_turn():
-    """Without disturbance the members are as many different forecasts as there are views, and no two pairs beside."""
+    """Without disturbance the members are as many different forecasts as there are views."""
     text = config_text(model="members = 2", closure=MIRRORED)
     trained = tiny_trained(text)
     for seed, network in enumerate(members_of(trained.model)):
         randomise(network, seed, 0.1)
-    made = Ensemble(trained, [6], 18, disturbance=0).from_archive(ARCHIVE, WHEN)
+    made = Ensemble(trained, [6], 10, disturbance=0).from_archive(ARCHIVE, WHEN)
     scale = trained.normalisation.std[:, None, None]
     apart = np.abs((made[:, None] - made[None]) / scale).max((2, 3, 4, 5))
     views = 2 * 4  # networks, hemispheres x offsets
-    pair = np.arange(18) // 2
-    same = pair[:, None] % views == pair % views
+    view = np.arange(10) % views
+    same = view[:, None] == view
     assert apart[same].max() < 1e-5
     assert apart[~same].min() > 1e-3
 
@@ -97,16 +99,18 @@ def test_a_member_sees_what_its_network_alone_would_say():
     start = predictor.analyses(ARCHIVE, ARCHIVE.times[-1:])
     for index, network in enumerate(networks):
         alone = predictor.run(*nnx.split(network), start, ARCHIVE.times[-1:], network.frames[0])[0]
-        np.testing.assert_allclose((made[2 * index] - alone) / trained.normalisation.std[:, None, None], 0, atol=1e-5)
+        np.testing.assert_allclose((made[index] - alone) / trained.normalisation.std[:, None, None], 0, atol=1e-5)
 
 
 def test_what_must_be_positive_stays_so():
     """Humidity is zero in places, and a disturbance would take it below."""
     archive = analyses(("msl", "q850"))
     archive.fields[:, 1] = np.maximum(1e-3 * (archive.fields[:, 1] - archive.fields[:, 1].mean()), 0)
+    archive.fields[-1, 1, 0, 0] = -1e-9  # as spectral models have it in places
     trained = tiny_trained(config_text(("msl", "q850")), archive)
     started = Ensemble(trained, [6], 8, disturbance=0.5).analyses(archive, archive.times[-1])
-    assert started[:, :, 1].min() == 0
+    assert started[:, :, 1].min() >= np.float32(-1e-9)
+    assert (started[:, :, 1] == 0).any()
     assert np.ptp(started[:, :, 1], axis=0).max() > 0
 
 

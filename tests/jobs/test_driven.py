@@ -1,14 +1,19 @@
 """A regional model that is told its edge: hindcasts say so, and a forecast needs a boundary."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 from synthetic import config_text, tiny_trained, wave_dataset
 
 import pinnwx
+from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
-from pinnwx.errors import UnavailableError, UsageError
+from pinnwx.errors import DataError, GridError, UnavailableError, UsageError
 from pinnwx.jobs.runs import new_run
+from pinnwx.terminal import score_table
+from pinnwx.training.fit import device_archive
+from pinnwx.training.update import rollout_loss
 
 BOX = {"latitude": slice(1, 7), "longitude": slice(3, 12)}
 TEXT = config_text(grid="native", model="driven_edge = 1\ninput_times = 2", closure="width = 16\ncoarsen = 1")
@@ -31,7 +36,18 @@ def run(box, tmp_path_factory):
     return made.folder
 
 
-def test_training_is_told_the_edge(box, tmp_path):
+def test_training_is_told_the_edge_of_each_step(box):
+    """The loss has no part from the edge: there, the forecast of every step is the truth of that step."""
+    settings = parse_config(TEXT)
+    archive = Archive.from_dataset(pinnwx.open_data(box, ["msl", "t850"]), ("msl", "t850"))
+    model, source = tiny_trained(TEXT, archive).model, device_archive(archive, settings.model.step_hours)
+    windows, scale = jnp.arange(5)[None], jnp.array([1e3, 15.0])[:, None, None]
+    rows = jnp.zeros((archive.grid.shape[0], 1))
+    losses = [float(rollout_loss(model, windows, source, scale, rows.at[row].set(1))) for row in (0, -1, 2)]
+    assert losses[0] == losses[1] == 0 < losses[2]
+
+
+def test_a_driven_model_is_trained_and_forecasts(box, tmp_path):
     (tmp_path / "c.toml").write_text(TEXT + "updates = 3\n")
     pinnwx.train(tmp_path / "c.toml", box, tmp_path / "run")
     made = pinnwx.forecast(tmp_path / "run", box, init="2026-01-16", hours=12, boundary=box)
@@ -44,8 +60,7 @@ def test_hindcasts_are_told_the_edge_and_say_so(run, box, capsys):
     last = np.datetime64("2026-01-20T18:00")
     assert scores.settings["last_initial_time"] == str(last - np.timedelta64(24, "h")) + "Z"
     assert scores.skipped["initial_times_without_analysis"] == 4, "those whose edge is not known to the last lead"
-    from pinnwx.terminal import score_table
-
+    assert scores.settings["grid"].startswith("regional 4 x 7"), "what is told is not scored"
     score_table(scores)
     assert "Hindcasts: the edge of the box was told by the analyses" in capsys.readouterr().out
 
@@ -72,6 +87,43 @@ def test_a_forecast_of_a_larger_area_drives_the_box(run, box, tmp_path):
     south = large["msl"].isel(latitude=1, longitude=BOX["longitude"])
     np.testing.assert_allclose(made["msl"][:, 0], south, rtol=1e-6)
     assert "boundary_sha256" in made.attrs
+
+
+def test_a_coarser_boundary_is_interpolated(run, box, tmp_path):
+    """Linear between cell centres: exact for a field that is linear in latitude and longitude, and without steps."""
+    times = wave_dataset(80)["time"]
+    latitude, longitude = np.arange(-85.0, 90, 10), np.arange(0.0, 360, 45)
+    plane = 1e5 + 10 * latitude[:, None] + np.abs(longitude - 180)
+    fields = {
+        name: (("time", "latitude", "longitude"), np.float32(np.stack([factor * plane] * len(times))), {"units": units})
+        for name, factor, units in (("msl", 1.0, "Pa"), ("t850", 2.8e-3, "K"))
+    }
+    coarse = xr.Dataset(fields, {"time": times, "latitude": latitude, "longitude": longitude})
+    coarse["latitude"].attrs["units"], coarse["longitude"].attrs["units"] = "degrees_north", "degrees_east"
+    coarse.to_netcdf(tmp_path / "coarse.nc")
+    made = pinnwx.forecast(run, box, init="2026-01-16", hours=6, boundary=tmp_path / "coarse.nc")
+    at = made["msl"].isel(time=0, latitude=0)
+    expected = 1e5 + 10 * float(at["latitude"]) + np.abs(at["longitude"] - 180)
+    np.testing.assert_allclose(at, expected, rtol=1e-6)
+    coarse.isel(longitude=slice(0, 3)).to_netcdf(tmp_path / "part.nc")
+    with pytest.raises(GridError, match="does not cover the box"):
+        pinnwx.forecast(run, box, init="2026-01-16", hours=6, boundary=tmp_path / "part.nc")
+
+
+def test_a_driven_forecast_is_verified_inside_its_edge(run, box, tmp_path):
+    pinnwx.forecast(run, box, init="2026-01-16", hours=24, boundary=box, out=tmp_path / "f.nc")
+    verified = pinnwx.verify(tmp_path / "f.nc", box, run=run).entry("msl", 24)
+    evaluated = pinnwx.evaluate(run, box, start="2026-01-16T00:00", end="2026-01-16T00:00", leads=[24]).entry("msl", 24)
+    for key in ("rmse", "persistence_rmse", "climatology_rmse"):
+        assert verified[key] == pytest.approx(evaluated[key], rel=1e-5)
+
+
+def test_driven_and_free_are_not_compared(run, box, tmp_path):
+    free = new_run(tmp_path / "free")
+    archive = Archive.from_dataset(pinnwx.open_data(box, ["msl", "t850"]), ("msl", "t850"))
+    free.publish(tiny_trained(TEXT.replace("driven_edge = 1\n", ""), archive), {"seed": 0})
+    with pytest.raises(DataError, match="not scored alike"):
+        pinnwx.compare(run, free.folder, box, start="2026-01-16", end="2026-01-17", leads=[6])
 
 
 def test_members_of_an_ensemble_share_the_edge(run, box):

@@ -201,8 +201,7 @@ def test_verify_agrees_with_evaluate(run, data, forecast_file, tmp_path):
 def test_an_ensemble_is_written_and_scored_by_its_mean(run, data, tmp_path):
     made = pinnwx.forecast(run, data, init="2026-01-16T06:00", hours=24, members=4, out=tmp_path / "e.nc")
     assert dict(made.sizes) == {"realization": 4, "time": 4, "latitude": 8, "longitude": 16}
-    assert made["msl"].std("realization").min() >= 0
-    assert made["msl"].std("realization").max() > 0
+    assert made["msl"].std("realization").min() > 0
     pinnwx.verify(tmp_path / "e.nc", data, json=tmp_path / "e.json")
     when = np.datetime64("2026-01-17T06:00", "ns")
     truth = wave_archive(80)

@@ -39,9 +39,9 @@ def test_crps_does_not_reward_a_larger_ensemble():
 
 def test_members_that_agree_have_the_absolute_error():
     made, truth = drawn(1, 5)
-    np.testing.assert_allclose(
-        crps(np.repeat(made, 4, axis=0), truth, WEIGHTS), (WEIGHTS * np.abs(made[0] - truth)).mean((-2, -1))
-    )
+    error = (WEIGHTS * np.abs(made[0] - truth)).mean((-2, -1))
+    np.testing.assert_allclose(crps(made, truth, WEIGHTS), error)
+    np.testing.assert_allclose(crps(np.repeat(made, 4, axis=0), truth, WEIGHTS), error)
 
 
 @pytest.mark.parametrize("members", [2, 5, 20])
