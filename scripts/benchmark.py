@@ -21,13 +21,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -226,7 +226,7 @@ def memory() -> dict:
         for remember in (True, False):
             command = [sys.executable, __file__, "--peak", str(steps), str(int(remember))]
             peak = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            found.setdefault("stored" if remember else "anew", {})[steps] = peak
+            found.setdefault("stored" if remember else "anew", {})[str(steps)] = peak
             print(f"  {steps} steps, {'stored' if remember else 'computed anew'}: {peak:.0f} MiB")
     return found
 
@@ -248,7 +248,9 @@ def peak_memory(steps: int, remember: bool) -> float:
         return jax.grad(loss)(parameters)
 
     jax.block_until_ready(gradient(parameters))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not resource.getrusage: on Linux its peak is the parent's where that was larger when this process began.
+    (peak,) = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
+    return float(peak) / 1024
 
 
 def startup() -> dict:
