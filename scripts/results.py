@@ -43,7 +43,7 @@ CASES = (
         ("z500", "t850", "msl"),
     ),
     Case(
-        "The same, hindcasts: the outermost cells told by the analyses of the valid times",
+        "The same, hindcasts: the outermost cells are told by the analyses of the valid times, and not scored",
         ("europe_driven_hybrid", "europe_driven_neural"),
         ("z500", "t850", "msl"),
     ),
