@@ -7,6 +7,7 @@ average would be constant over each coarse cell, with jumps between them that th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import xarray as xr
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
+from pinnwx.data.regrid import regrid
 from pinnwx.errors import GridError
 from pinnwx.forecasting.trained import Trained
 from pinnwx.grid import Grid
@@ -34,12 +36,11 @@ def driving_archive(trained: Trained, boundary: Sequence[str | Path] | str | Pat
     source = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     try:
         if source.latitude_spacing > box.latitude_spacing or source.longitude_spacing > box.longitude_spacing:
-            dataset = _interpolated(dataset, box)
-        elif source != box:
-            dataset = open_data(boundary, fields, grid=box, **options)
+            return Archive.from_dataset(_interpolated(dataset, box), fields)
+        archive = Archive.from_dataset(dataset, fields)
+        return replace(archive, fields=regrid(archive.fields, source, box), grid=box)
     except GridError:
         raise GridError(f"the boundary ({source}) does not cover the box ({box}); give one of a larger area") from None
-    return Archive.from_dataset(dataset, fields)
 
 
 def _interpolated(dataset: xr.Dataset, box: Grid) -> xr.Dataset:
