@@ -7,24 +7,27 @@
 
 A run is a base experiment with some settings changed, and a seed. Each is stored under
 experiments/results/ablations/STUDY/RUN.SEED.json as soon as it is scored, and one that was cut short goes on where it
-stood; so the whole can be spread over many days and machines. Each is compared with the reference of its study on the
-same forecasts (`pinnwx compare`), days drawn in blocks.
+stood; so the whole can be spread over many days and machines. What has a budget of minutes is trained in turn with
+what it is compared with. Each is compared with the reference of its study on the same forecasts (`pinnwx compare`),
+days drawn in blocks.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tomli_w
-from trial import EXPERIMENTS, RESULTS, RUNS, run_trial, scoring_of, splice
+from trial import EXPERIMENTS, RESULTS, RUNS, run_trials, scoring_of, splice
+from trial import Trial as Training
 
 from pinnwx.verification.comparison import compare_scores
 from pinnwx.verification.results import Scores
@@ -56,12 +59,13 @@ class Trial:
         settings |= {"seed": self.seed, "name": f"{self.study}_{self.name}_{self.seed}"}
         return settings
 
-    def run(self) -> None:
+    def training(self) -> Training:
+        """What there is to run; its config is written."""
         folder = RUNS / "ablations" / self.study / f"{self.name}.{self.seed}"
         folder.parent.mkdir(parents=True, exist_ok=True)
         config = folder.with_suffix(f".{self.seed}.toml")
         config.write_text(tomli_w.dumps(self.config()))
-        run_trial(config, folder, self.scores, scoring_of(self.base), self.minutes)
+        return Training(config, folder, self.scores, scoring_of(self.base))
 
 
 def change(settings: Any, path: str, value: Any) -> None:
@@ -149,6 +153,21 @@ def paired_ratio(
     return value, low, high
 
 
+def run(chosen: Sequence[Trial]) -> None:
+    """What is not stored yet: one after another, or with a budget of minutes in turn with what it is compared with."""
+
+    def group(trial: Trial) -> tuple:
+        return trial.study, trial.seed, trial.against, trial.minutes
+
+    for (study, seed, _, minutes), found in itertools.groupby(chosen, group):
+        trials = list(found)
+        missing = [trial for trial in trials if not trial.scores.is_file()]
+        if missing:
+            rivals = missing if minutes is None else trials  # rivals on another machine, or another day, are none
+            print(f"== {study} seed {seed}: {', '.join(trial.name for trial in rivals)}", flush=True)
+            run_trials([trial.training() for trial in rivals], minutes)
+
+
 def main() -> None:
     known = studies()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -165,13 +184,10 @@ def main() -> None:
         for trial in everything
         if not given.names or {trial.study, f"{trial.study}/{trial.name}"} & set(given.names)
     ]
-    for trial in chosen:
-        stored = trial.scores.is_file()
-        if given.list:
-            print(f"{trial.study} {trial.name} seed {trial.seed}: {'stored' if stored else 'to run'}")
-        elif not given.tables and not stored:
-            print(f"== {trial.study} {trial.name} seed {trial.seed}")
-            trial.run()
+    for trial in chosen if given.list else ():
+        print(f"{trial.study} {trial.name} seed {trial.seed}: {'stored' if trial.scores.is_file() else 'to run'}")
+    if not given.list and not given.tables:
+        run(chosen)
     if not given.list:
         splice(EXPERIMENTS / "README.md", "ablations", "\n".join(table(name, study) for name, study in known.items()))
 

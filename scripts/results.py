@@ -5,8 +5,9 @@
     python scripts/results.py --tables            only write tables and pictures anew, from the scores and runs stored
 
 Each run is two commands of the package, in processes of their own, on data under PINNWX_DATA. Scores go to
-experiments/results/NAME.json; the tables, to experiments/README.md and README.md between their markers. Compiled code
-is not shared between runs: every model pays for its own.
+experiments/results/NAME.json; the tables, to experiments/README.md and README.md between their markers. Experiments of
+one table that are named together are trained in turn, a few seconds each, so that a machine that slows down slows all
+of them. Compiled code is not shared between runs: every model pays for its own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from trial import DATA, EXPERIMENTS, PINNWX, RESULTS, ROOT, RUNS, run_trial, scoring_of, splice
+from trial import DATA, EXPERIMENTS, PINNWX, RESULTS, ROOT, RUNS, Trial, run_trials, scoring_of, splice
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,10 @@ def write_tables() -> None:
     splice(EXPERIMENTS / "README.md", "results", "\n".join(table(case) for case in CASES))
 
 
+def _trial(name: str, runs: Path) -> Trial:
+    return Trial(EXPERIMENTS / f"{name}.toml", runs / name, RESULTS / f"{name}.json", scoring_of(name))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="experiments to run; all of them, if none is named")
@@ -123,9 +128,9 @@ def main() -> None:
         if name not in known:
             parser.error(f'no experiment "{name}"; there are {", ".join(known)}')
     if not given.tables:
-        for name in given.names or known:
-            config, scores = EXPERIMENTS / f"{name}.toml", RESULTS / f"{name}.json"
-            run_trial(config, given.runs / name, scores, scoring_of(name), given.minutes)
+        for case in CASES:
+            chosen = [name for name in case.names if name in (given.names or known)]
+            run_trials([_trial(name, given.runs) for name in chosen], given.minutes)
     for case in CASES:
         draw(case, given.runs)
     write_tables()
