@@ -1,17 +1,25 @@
-"""Files that are either whole or absent: temporary file, flush to disk, rename; and their SHA-256."""
+"""Files that are either whole or absent: temporary file, flush to disk, rename; locks; and SHA-256."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import platform
+import re
 import secrets
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from pinnwx.errors import OutputError
+from pinnwx.errors import LockedError, OutputError
+
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "host"
+_TEMPORARY = re.compile(rf"\..+\.{_HOST}\.(\d+)\.[0-9a-f]{{8}}\.tmp(\.[^.]+)?")
 
 
 @contextlib.contextmanager
@@ -24,18 +32,104 @@ def replacing(path: str | Path) -> Iterator[Path]:
         OutputError: the folder does not exist or cannot be written, or the disk is full.
     """
     path = Path(path)
-    # The suffix stays last, because matplotlib and others choose a format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    temporary = path.with_name(_temporary_name(path))
     try:
         try:
             yield temporary
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(path)
+            _flush_folder(path.parent)
         except (OSError, RuntimeError, SafetensorError) as error:  # the latter two are the libraries' full disk
             raise OutputError(f"cannot write {path}: {_reason(error)}; choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside `folder`; gives it that name when the block ends well, else removes it.
+
+    Raises:
+        OutputError: it cannot be made, or `folder` exists.
+    """
+    temporary = folder.with_name(_temporary_name(folder))
+    try:
+        with writing(folder):
+            temporary.mkdir(parents=True)
+        yield temporary
+        with writing(folder):
+            temporary.rename(folder)
+            _flush_folder(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary_name(path: Path) -> str:
+    """Tells by whom it was made; the suffix stays last, because matplotlib and others choose a format by it."""
+    return f".{path.stem}.{_HOST}.{os.getpid()}.{secrets.token_hex(4)}.tmp{path.suffix}"
+
+
+def remove_orphans(folder: str | Path) -> None:
+    """Removes what `replacing` and `appearing` left whose process is dead: it was killed while it wrote.
+
+    What other machines that share the folder left is not touched, for nobody here knows whether they live; nor what
+    this user may not remove.
+    """
+    for path in Path(folder).iterdir() if Path(folder).is_dir() else ():
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not _is_alive(int(match[1])):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    if sys.platform == "win32":  # signal 0 would end the process there
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, what: str) -> Iterator[None]:
+    """Holds the lock file `path` for this process; freed by the system when the process ends, however it ends.
+
+    Raises:
+        LockedError: another job holds it; `what` says what it works on.
+        OutputError: the lock file cannot be made.
+    """
+    try:
+        lock = FileLock(path)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError(f"another job is at work on {what}; try again when it is done") from None
+    except OSError as error:
+        raise OutputError(f"cannot lock {what}: {_reason(error)}; choose another place") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def output_lock(path: str | Path) -> Iterator[None]:
+    """Holds an output file for this process, by a hidden lock file beside it that goes when the job is done.
+
+    Raises:
+        LockedError, OutputError: as `locked`.
+    """
+    path = Path(path)
+    lock = path.with_name(f".{path.name}.lock")
+    with locked(lock, str(path)):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # while it is held: who waits for it finds it gone and makes a new one
 
 
 @contextlib.contextmanager
@@ -49,6 +143,16 @@ def writing(folder: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {_reason(error)}; free space or choose another place") from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes the new name of a file last, where the system lets folders be flushed."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _reason(error: Exception) -> str:
@@ -75,6 +179,8 @@ def sha256(path: str | Path) -> str:
 def check_writable(path: str | Path, *, force: bool = False) -> None:
     """Refuses, before any work is done, an output that could not be written at the end.
 
+    What jobs that were killed left half-written in its folder is removed.
+
     Raises:
         OutputError: `path` exists and `force` is false, or its folder is missing or not writable.
     """
@@ -86,5 +192,10 @@ def check_writable(path: str | Path, *, force: bool = False) -> None:
     folder = path.parent
     if not folder.is_dir():
         raise OutputError(f"no folder {folder} to write {path.name} in; create it first")
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"folder {folder} is not writable; choose another place for {path.name}")
+    probe = path.with_name(_temporary_name(path))
+    try:  # access rights do not tell a file system that is mounted read-only, nor do they bind every user
+        probe.touch()
+        probe.unlink()
+        remove_orphans(folder)
+    except OSError as error:
+        raise OutputError(f"folder {folder} is not writable ({_reason(error)}); choose another place") from error

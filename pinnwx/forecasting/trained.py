@@ -1,13 +1,11 @@
 """A trained model: its parts on disk, verified and put together.
 
 A version folder holds `weights.safetensors`, `normalisation.nc`, `climatology.nc`, `static.nc`, `config.toml`
-and, written last, `manifest.json` with the SHA-256 of each. A folder without a manifest is no version; a file that does
-not match it is refused.
+and, written last, the manifest of them all (`pinnwx.manifest`).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -27,8 +25,9 @@ from pinnwx.data.climatology import Climatology
 from pinnwx.data.normalisation import Normalisation
 from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.errors import CheckpointError
-from pinnwx.files import replacing, sha256, write_text
+from pinnwx.files import replacing, write_text
 from pinnwx.grid import Grid
+from pinnwx.manifest import read_manifest, write_manifest
 from pinnwx.model.build import build_forecaster
 from pinnwx.model.climate import Usual
 from pinnwx.model.forecaster import Forecaster
@@ -36,7 +35,7 @@ from pinnwx.model.inputs import Inputs, Scales
 from pinnwx.version import __version__
 
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
-CONFIG, MANIFEST = "config.toml", "manifest.json"
+CONFIG = "config.toml"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
 
@@ -85,22 +84,20 @@ def _assemble(
 
 
 def save_trained(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> None:
-    """Writes a version into a new folder; `notes` (seed, data hash, plan ...) go into the manifest.
+    """Writes a version into a new or empty folder; `notes` (seed, data hash, plan ...) go into the manifest.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS) as temporary:
         save_file(_named_weights(trained.model), temporary)
     trained.normalisation.save(folder / NORMALISATION)
     trained.climatology.save(folder / CLIMATOLOGY)
     write_netcdf(_static_dataset(trained), folder / STATIC)
     write_text(folder / CONFIG, trained.config_text)
-    hashes = {name: sha256(folder / name) for name in PARTS}
     versions = {"pinnwx": __version__} | {name: metadata.version(name) for name in _PACKAGES}
-    manifest = {"format": 1, "files": hashes, "versions": versions, **notes}
-    write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    write_manifest(folder, PARTS, {"versions": versions, **notes})
 
 
 def load_trained(folder: Path) -> Trained:
@@ -109,7 +106,7 @@ def load_trained(folder: Path) -> Trained:
     Raises:
         CheckpointError: the manifest is missing, a file is damaged, or the weights do not fit the config.
     """
-    manifest = _verified_manifest(folder)
+    manifest = read_manifest(folder, required=PARTS)
     config = load_config(folder / CONFIG)
     normalisation = Normalisation.load(folder / NORMALISATION)
     grid, static = _read_static(folder / STATIC)
@@ -118,26 +115,6 @@ def load_trained(folder: Path) -> Trained:
     _set_weights(model, folder / WEIGHTS)
     text = (folder / CONFIG).read_text(encoding="utf-8")
     return Trained(config, text, grid, model, normalisation, climatology, static, manifest)
-
-
-def _verified_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise CheckpointError(f"{folder} holds no {MANIFEST}: its training did not finish; train again or use --resume")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        expected = dict(manifest["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); restore it from a copy or train again") from None
-    unlisted = sorted(set(PARTS) - expected.keys())
-    if unlisted:
-        raise CheckpointError(f"{path} does not list {', '.join(unlisted)}; restore it from a copy or train again")
-    for name, digest in expected.items():
-        if Path(name).name != name or not (folder / name).is_file():
-            raise CheckpointError(f"{folder} lacks {name}; restore it from a copy or train again")
-        if sha256(folder / name) != digest:
-            raise CheckpointError(f"{folder / name} does not match its SHA-256; restore it from a copy or train again")
-    return manifest
 
 
 def _static_dataset(trained: Trained) -> xr.Dataset:

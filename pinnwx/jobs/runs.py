@@ -2,7 +2,8 @@
 
     config.toml  metrics.jsonl  training/  versions/0001/ ...  live
 
-`live` names the version that forecasts use; it is replaced atomically. The folder may be copied and moved.
+`live` names the version that forecasts use, and the SHA-256 of its manifest; it is replaced atomically. The folder may
+be copied and moved.
 """
 
 from __future__ import annotations
@@ -10,19 +11,23 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from pinnwx.errors import CheckpointError, LockedError, MissingInputError, OutputError
-from pinnwx.files import write_text
+from pinnwx.errors import CheckpointError, MissingInputError, OutputError
+from pinnwx.files import appearing, locked, remove_orphans, sha256, write_text
 from pinnwx.forecasting.trained import Trained, load_trained, save_trained
+from pinnwx.manifest import MANIFEST
 
 _UNFINISHED = "unfinished"
 _VERSION = re.compile(r"\d{4}")
+
+
+def is_version(name: str) -> bool:
+    """Whether this may be the name of a version, such as 0002."""
+    return _VERSION.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -49,26 +54,52 @@ class Run:
         folder = self.folder / "versions"
         if not folder.is_dir():
             return ()
-        return tuple(sorted(entry.name for entry in folder.iterdir() if _VERSION.fullmatch(entry.name)))
+        return tuple(sorted(entry.name for entry in folder.iterdir() if is_version(entry.name)))
+
+    def version(self, name: str) -> Path:
+        """The folder of a version."""
+        return self.folder / "versions" / name
 
     @property
     def live(self) -> str:
         """The name of the live version.
 
         Raises:
-            CheckpointError: no training has finished here, or the pointer is damaged.
+            CheckpointError: no training has finished here, or the pointer or the version is damaged.
+        """
+        name, digest = self.pointer
+        manifest = self.version(name) / MANIFEST
+        if digest and manifest.is_file() and sha256(manifest) != digest:  # a pointer written by hand may leave it out
+            raise CheckpointError(
+                f"{self.folder / 'live'} and {manifest} do not agree: one is damaged; pinnwx models rollback finds a "
+                "good version"
+            )
+        return name
+
+    @property
+    def pointer(self) -> tuple[str, str]:
+        """The name that the pointer holds, and the digest beside it, not compared with anything.
+
+        Raises:
+            CheckpointError: no training has finished here, or the name is none of a version.
         """
         pointer = self.folder / "live"
         if not pointer.is_file():
             raise CheckpointError(f"{self.folder} has no live model: its training did not finish; try train --resume")
-        name = pointer.read_text(encoding="utf-8").strip()
-        if not _VERSION.fullmatch(name) or name not in self.versions:
+        name, _, digest = pointer.read_text(encoding="utf-8", errors="replace").strip().partition(" ")
+        if not is_version(name) or name not in self.versions:
             raise CheckpointError(f'{pointer} names "{name}", which is not one of {", ".join(self.versions) or "none"}')
-        return name
+        return name, digest
 
     def is_finished(self) -> bool:
         """Whether the newest training here has published its model."""
         return (self.folder / "live").is_file() and not (self.folder / _UNFINISHED).exists()
+
+    def may_begin(self) -> bool:
+        """Whether a training was stopped here before it saved anything: it may begin again."""
+        fresh = all(entry.name == ".lock" for entry in self.folder.iterdir())
+        saved = any((self.folder / "training").glob(f"*/{MANIFEST}"))
+        return (fresh or (self.folder / _UNFINISHED).exists()) and not saved
 
     def begin(self) -> None:
         """Clears what an earlier training left behind, except its versions, and marks this one as unfinished."""
@@ -82,29 +113,33 @@ class Run:
         Raises:
             CheckpointError: as `live` and `load_trained`.
         """
-        return load_trained(self.folder / "versions" / self.live)
+        return load_trained(self.version(self.live))
 
     def publish(self, trained: Trained, notes: Mapping[str, Any]) -> str:
         """Stores a new version and makes it live; returns its name."""
         number = f"{int(self.versions[-1]) + 1 if self.versions else 1:04d}"
-        save_trained(trained, self.folder / "versions" / number, notes)
-        write_text(self.folder / "live", number + "\n")
+        with appearing(self.version(number)) as folder:
+            save_trained(trained, folder, notes)
+        self.point_to(number)
         (self.folder / _UNFINISHED).unlink(missing_ok=True)
         return number
 
-    def lock(self) -> contextlib.AbstractContextManager[object]:
-        """Holds the run for one job; freed by the system when its process ends, however it ends.
+    def point_to(self, name: str) -> None:
+        """Makes a version live, in one atomic step."""
+        write_text(self.folder / "live", f"{name} {sha256(self.version(name) / MANIFEST)}\n")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for one job, and removes what a job that was killed left half-written.
 
         Raises:
             LockedError: another job holds it.
             OutputError: the folder cannot be written.
         """
-        try:
-            return FileLock(self.folder / ".lock").acquire(timeout=0)
-        except Timeout:
-            raise LockedError(f"another job is at work in {self.folder}; try again when it is done") from None
-        except OSError as error:
-            raise OutputError(f"cannot lock {self.folder}: {error.strerror or error}; choose another place") from error
+        with locked(self.folder / ".lock", str(self.folder)):
+            remove_orphans(self.folder)
+            remove_orphans(self.folder / "versions")
+            yield
 
 
 def new_run(

@@ -71,6 +71,7 @@ def train(
                 raise ConfigError(f"{config} differs from the config of {out}; resume with {stored}, or train afresh")
             if run.is_finished():
                 return run
+            resume = not run.may_begin()
         archive = training_archive(settings, data)
         trained = untrained(settings, text, archive)
         if not resume:

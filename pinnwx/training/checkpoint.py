@@ -1,4 +1,9 @@
-"""Training state on disk, by orbax: the last acknowledged checkpoint survives whatever happens to the process."""
+"""Training state on disk, by orbax: the last acknowledged checkpoint survives whatever happens to the process.
+
+A checkpoint counts when its manifest is written, which is last. One without was cut off while it was written; one whose
+files are not what the manifest says was damaged since (orbax reads flipped bits back without a word). Resuming passes
+over both to the checkpoint before.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +15,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from pinnwx.errors import CheckpointError
+from pinnwx.errors import CheckpointError, OutputError
 from pinnwx.files import write_text
+from pinnwx.manifest import MANIFEST, read_manifest, write_manifest
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # orbax reports every file it touches
+logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax reports every file it touches; errors are raised too
+_log = logging.getLogger(__name__)
 
 
 class Checkpoints:
@@ -23,46 +30,85 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path):
+        """Raises:
+        CheckpointError: what is there is damaged beyond reading.
+        """
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
         self._folder = folder.resolve()
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        try:
+            self._manager = ocp.CheckpointManager(self._folder, options=options)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{folder} is damaged ({_reason(error)}); start afresh with --force") from error
 
     def save(self, update: int, state: Any, notes: dict[str, Any]) -> None:
-        """Stores the state after `update` updates; returns when it is safe on disk."""
+        """Stores the state after `update` updates; returns when it is safe on disk.
+
+        Raises:
+            OutputError: it cannot be written; the checkpoint before stays.
+        """
         leaves = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
         saved = ocp.args.Composite(state=ocp.args.StandardSave(leaves), notes=ocp.args.JsonSave(notes))
-        self._manager.save(update, args=saved, force=True)
-        self._manager.wait_until_finished()
-        # orbax marks a complete checkpoint with a file that names its absolute path; a run folder may be moved.
-        for marker in self._folder.joinpath(str(update)).rglob("commit_success.txt"):
-            write_text(marker, "")
+        try:
+            self._manager.save(update, args=saved, force=True)
+            self._manager.wait_until_finished()
+        except (OSError, ValueError, RuntimeError) as error:  # whatever orbax's own threads make of a full disk
+            raise OutputError(
+                f"cannot write {self._folder}: {_reason(error)}; free space, then go on with --resume"
+            ) from error
+        if jax.process_index() == 0:
+            folder = self._folder / str(update)
+            # orbax marks a complete checkpoint with a file that names its absolute path; a run folder may be moved.
+            for marker in folder.rglob("commit_success.txt"):
+                write_text(marker, "")
+            names = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+            write_manifest(folder, (name for name in names if name != MANIFEST), {})
 
     def latest(self) -> int | None:
-        """The number of updates behind the newest checkpoint."""
+        """The number of updates behind the newest checkpoint, whole or not."""
         return self._manager.latest_step()
 
     def load(self, like: Any) -> tuple[Any, dict[str, Any]]:
-        """The newest state, in the structure of `like`, and its notes.
+        """The newest whole state, in the structure of `like`, and its notes; what is newer and not whole is removed.
 
         Raises:
-            CheckpointError: there is none, it is damaged, or it belongs to another model or optimiser.
+            CheckpointError: there is none, all are damaged, or they belong to another model or optimiser.
         """
-        newest = self.latest()
-        if newest is None:
-            raise CheckpointError("no training state to resume from; start afresh with --force")
+        newest = self._newest_whole()
         leaves, structure = jax.tree.flatten(like)
         wanted = ocp.args.Composite(state=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore())
         try:
             found = self._manager.restore(newest, args=wanted)
         except (ValueError, KeyError, OSError) as error:
             raise CheckpointError(
-                f"the training state is damaged: {str(error).splitlines()[0]}; train afresh"
+                f"the training state is damaged: {str(error).splitlines()[0]}; start afresh with --force"
             ) from None
         stored = [found["state"][key] for key in sorted(found["state"])]
         shapes, expected = ([(leaf.shape, str(leaf.dtype)) for leaf in each] for each in (stored, leaves))
         if shapes != expected:
-            raise CheckpointError("the training state does not fit this config; train afresh")
+            raise CheckpointError("the training state does not fit this config; start afresh with --force")
         return jax.tree.unflatten(structure, [jax.numpy.asarray(leaf) for leaf in stored]), found["notes"]
+
+    def _newest_whole(self) -> int:
+        broken: list[int] = []
+        problem = "no training state to resume from"
+        for update in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                read_manifest(self._folder / str(update))
+            except CheckpointError as error:
+                problem = f"no whole training state to resume from ({error})"
+                broken.append(update)
+                continue
+            for newer in broken:
+                _log.warning("the training state after update %d is not whole; going on from %d", newer, update)
+                self._manager.delete(newer)
+            return update
+        raise CheckpointError(f"{problem}; start afresh with --force")
 
     def close(self) -> None:
         self._manager.close()
+
+
+def _reason(error: Exception) -> str:
+    """Why, in a few words: the libraries below put the whole way there into one line."""
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    return "no space left on device" if "No space left" in line else line[:200]

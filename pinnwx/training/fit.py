@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from pinnwx.config import Config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import time_features
 from pinnwx.data.windows import window_indices
-from pinnwx.errors import DataError, StabilityError
+from pinnwx.errors import CheckpointError, DataError, StabilityError
 from pinnwx.files import write_text
 from pinnwx.model.committee import members_of
 from pinnwx.model.forecaster import Forecaster
@@ -26,8 +28,10 @@ from pinnwx.training.devices import Devices
 from pinnwx.training.schedule import Pace, Plan, plan_updates
 from pinnwx.training.update import Source, TrainingState, initial_state, make_update
 
+_log = logging.getLogger(__name__)
 UPDATES_PER_REPORT = 4  # updates that are queued before the host looks at the result
 CHECKPOINT_SECONDS = 60.0
+COMPILING_SHARE = 0.25  # of a budget of wall-clock; what is left of the curriculum then is not compiled
 MOST_SKIPPED = 20  # updates without a finite loss in a row after which training stops
 
 
@@ -78,7 +82,7 @@ class Training:
         self._source = self._devices.on_all(device_archive(self.archive, self.config.model.step_hours))
         members = members_of(self.model)  # alike but for their weights, so one compiled update serves them all
         self._update = make_update(members[0], self.archive.grid, self.scale, settings, self._devices)
-        self._notes = {"data": self.archive.digest()}
+        self._notes = {"data": self.archive.digest(), "config": _digest(self.config)}
         self._seconds, self._pace = 0.0, None
         states = [initial_state(member, settings) for member in members]
         checkpoints = Checkpoints(self.folder / "training")
@@ -90,7 +94,12 @@ class Training:
                         "the data differ from those this training began with; give the same --data, or --force to "
                         "start afresh"
                     )
-                self._seconds = self._forget_after(_updates(states))
+                if notes["config"] != self._notes["config"]:
+                    raise CheckpointError(
+                        "the training state belongs to another config or version of pinnwx; start afresh with --force"
+                    )
+                self._forget_after(_updates(states))
+                self._seconds = float(notes["seconds"])
                 self.plan = Plan(tuple(notes["steps"]), tuple(notes["updates"]))
             else:
                 self.plan = self._make_plan(states[0], len(states))
@@ -112,12 +121,24 @@ class Training:
         return windows
 
     def _make_plan(self, state: TrainingState, members: int) -> Plan:
-        """The updates of all members together: the config's number, or what fits before the deadline by a warm-up."""
+        """The updates of all members together: the config's number, or what fits before the deadline by a warm-up.
+
+        A longer rollout takes longer to compile. Once compiling has taken `COMPILING_SHARE` of the time, the stages
+        left are left out: a short budget had rather learn from short rollouts than wait for long ones.
+        """
         settings, together = self.config.training, UPDATES_PER_REPORT * members
         if settings.updates is not None:
             return plan_updates(settings.curriculum, settings.updates, together)
-        costs = [self._seconds_per_update(state, stage) for stage in range(len(self._stages))]
-        self._pace = Pace(settings.curriculum, self.deadline or 0.0, costs, together)
+        assert self.deadline is not None
+        began, costs = time.monotonic(), [self._seconds_per_update(state, 0)]
+        until = began + COMPILING_SHARE * (self.deadline - began)
+        while len(costs) < len(self._stages) and time.monotonic() < until:
+            costs.append(self._seconds_per_update(state, len(costs)))
+        if len(costs) < len(self._stages):
+            _log.info(
+                "note: too little time for rollouts of more than %d step(s)", settings.curriculum[len(costs) - 1].steps
+            )
+        self._pace = Pace(settings.curriculum[: len(costs)], self.deadline, costs, together)
         return self._pace.plan(time.monotonic())
 
     def _seconds_per_update(self, state: TrainingState, stage: int) -> float:
@@ -173,8 +194,8 @@ class Training:
                     self.plan = plan = self._pace.revised(plan, done, now)
                 stopping = self.stop() or (self.deadline is not None and now > self.deadline)
                 if stopping or now - saved > CHECKPOINT_SECONDS or done == plan.total:
-                    notes = self._notes | {"steps": plan.steps, "updates": plan.updates}
-                    checkpoints.save(done, states, notes)
+                    so_far = {"steps": plan.steps, "updates": plan.updates, "seconds": self._seconds + now - began}
+                    checkpoints.save(done, states, self._notes | so_far)
                     saved = now
                 if stopping:
                     break
@@ -182,12 +203,11 @@ class Training:
             raise StabilityError("no update had a finite loss and gradient: nothing was learned; check the data")
         return states
 
-    def _forget_after(self, update: int) -> float:
-        """Drops from the log what was done after the checkpoint, for it will be done again; the seconds so far."""
+    def _forget_after(self, update: int) -> None:
+        """Drops from the log what was done after the checkpoint, for it will be done again."""
         path = self.folder / "metrics.jsonl"
         done = path.read_text(encoding="utf-8").splitlines(keepends=True)[:update] if path.is_file() else []
         write_text(path, "".join(done))
-        return float(json.loads(done[-1])["wall_seconds"]) if done else 0.0
 
     def _log(self, log: TextIO, reports: list[dict[str, float]], done: int, steps: int, seconds: float) -> None:
         for update, numbers in enumerate(reports, start=done - len(reports) + 1):
@@ -195,6 +215,10 @@ class Training:
             line = {"update": update, "wall_seconds": round(seconds, 3), **numbers, "stage_steps": steps}
             log.write(json.dumps(line) + "\n")
         log.flush()
+
+
+def _digest(config: Config) -> str:
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
 
 
 def _updates(states: Sequence[TrainingState]) -> int:

@@ -1,5 +1,6 @@
 """A version on disk: it comes back bit for bit, or is refused; nothing in it is ever executed."""
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -42,10 +43,12 @@ def version(original, tmp_path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "0001"))
 
 
-def signed_again(version: Path) -> None:
-    """The manifest rewritten for the files as they are now, as an attacker could."""
+def signed_again(version: Path, change=lambda files: files) -> None:
+    """The manifest rewritten for the files as they are now, or as `change` has them, as an attacker could."""
     manifest = json.loads((version / "manifest.json").read_text())
-    manifest["files"] = {name: sha256(version / name) for name in manifest["files"]}
+    manifest["files"] = change({name: sha256(version / name) for name in manifest["files"]})
+    del manifest["sha256"]
+    manifest["sha256"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
     (version / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -74,7 +77,7 @@ def test_every_part_comes_back(trained, original):
 
 def test_manifest(original):
     manifest = json.loads((original / "manifest.json").read_text())
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["files"] == {name: sha256(original / name) for name in FILES}
     assert manifest["data_sha256"] == "ab" * 32
     assert {"pinnwx", "jax", "flax", "optax", "diffrax", "numpy"} <= manifest["versions"].keys()
@@ -112,18 +115,14 @@ def test_a_damaged_manifest_is_refused(version, content):
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "weights.safetensors/.."])
 def test_a_manifest_that_reaches_outside_is_refused(version, name):
-    manifest = json.loads((version / "manifest.json").read_text())
-    manifest["files"][name] = "00"
-    (version / "manifest.json").write_text(json.dumps(manifest))
+    signed_again(version, lambda files: files | {name: "00"})
     with pytest.raises(CheckpointError, match="lacks"):
         load_trained(version)
 
 
 def test_a_manifest_that_leaves_a_file_out_is_refused(version):
     """Or else that file would be read unverified."""
-    manifest = json.loads((version / "manifest.json").read_text())
-    del manifest["files"]["weights.safetensors"]
-    (version / "manifest.json").write_text(json.dumps(manifest))
+    signed_again(version, lambda files: {name: files[name] for name in files if name != "weights.safetensors"})
     with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
         load_trained(version)
 

@@ -76,8 +76,8 @@ def test_no_run(tmp_path):
 
 
 def test_one_job_at_a_time(run):
-    with run.lock(), pytest.raises(LockedError, match="another job is at work"):
-        run.lock()
+    with run.lock(), pytest.raises(LockedError, match="another job is at work"), run.lock():
+        pass
     with run.lock():
         pass
 

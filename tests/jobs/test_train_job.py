@@ -146,9 +146,23 @@ def test_resuming_with_another_config_is_refused(finished, data, tmp_path):
 def test_resuming_what_never_began(recipe, data, tmp_path):
     with pytest.raises(MissingInputError, match="no run folder"):
         train(recipe, data, tmp_path / "nowhere", resume=True)
-    new_run(tmp_path / "empty")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
     with pytest.raises(CheckpointError, match="no training state to resume from"):
-        train(recipe, data, tmp_path / "empty", resume=True)
+        train(recipe, data, tmp_path / "other", resume=True)
+
+
+def test_a_training_stopped_before_its_first_checkpoint_begins_again(finished, recipe, data, tmp_path):
+    """Whether it was killed while it read the data, compiled, or saved: nobody has to look what is there."""
+    run = new_run(tmp_path / "run")
+    with run.lock():
+        pass
+    for left in ("nothing", "an unfinished checkpoint"):
+        if left != "nothing":
+            run.begin()
+            (run.folder / "training" / "8").mkdir(parents=True)
+        train(recipe, data, run.folder, resume=True)
+        assert all(weights(run)[name].tobytes() == values.tobytes() for name, values in weights(finished).items())
 
 
 def test_a_locked_run_is_refused(recipe, data, tmp_path):

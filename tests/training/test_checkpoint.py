@@ -65,3 +65,38 @@ def test_the_state_of_another_model_is_refused(checkpoints, other):
     checkpoints.save(4, state(1), {})
     with pytest.raises(CheckpointError, match="does not fit this config"):
         checkpoints.load(other)
+
+
+def damage(folder) -> None:
+    """Another byte in the largest file of a checkpoint, besides its manifest."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    path = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("fault", ["damaged", "cut off"])
+def test_the_one_before_is_loaded_where_the_newest_is_not_whole(checkpoints, tmp_path, caplog, fault):
+    for update in (4, 8):
+        checkpoints.save(update, state(update), {"update": update})
+    if fault == "damaged":
+        damage(tmp_path / "training" / "8")
+    else:
+        (tmp_path / "training" / "8" / "manifest.json").unlink()
+    again = Checkpoints(tmp_path / "training")
+    found, notes = again.load(state(0))
+    assert notes == {"update": 4}
+    np.testing.assert_array_equal(found.weights["b"], state(4).weights["b"])
+    assert "after update 8 is not whole; going on from 4" in caplog.text
+    again.save(8, state(9), {"update": 8})
+    assert again.load(state(0))[0].weights["b"].tobytes() == state(9).weights["b"].tobytes()
+    again.close()
+
+
+def test_where_none_is_whole_nothing_is_removed(checkpoints, tmp_path):
+    checkpoints.save(4, state(4), {})
+    damage(tmp_path / "training" / "4")
+    with pytest.raises(CheckpointError, match=r"no whole training state to resume from .* does not match its SHA-256"):
+        checkpoints.load(state(0))
+    assert (tmp_path / "training" / "4").is_dir()

@@ -2,6 +2,7 @@
 
 import json
 import time
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -158,6 +159,25 @@ def test_the_time_is_kept_and_used(tmp_path, fake):
     assert took < 4.5
     assert timed.updates > 50
     assert timed.plan.total >= timed.updates
+
+
+@pytest.mark.parametrize(("minutes", "stages"), [(1, (1,)), (2, (1, 4)), (10, (1, 4, 12))])
+def test_rollouts_that_would_take_their_time_to_compile_are_left_out(tmp_path, fake, monkeypatch, minutes, stages):
+    clock, update = [100.0], fake.update
+
+    def compiling_first(state, windows, source, total):
+        known = {seen.shape for seen in fake.windows}
+        clock[0] += 0.5 if windows.shape in known else 20.0 * (windows.shape[1] - 1) ** 0.5
+        return update(state, windows, source, total)
+
+    monkeypatch.setattr(fake, "update", compiling_first)
+    monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    curriculum = "[{ steps = 1, share = 0.6 }, { steps = 4, share = 0.3 }, { steps = 12, share = 0.1 }]"
+    timed = training(tmp_path, f"minutes = 1\ncurriculum = {curriculum}", deadline=clock[0] + 60 * minutes)
+    timed.run()
+    assert timed.plan.steps == stages
+    assert timed.updates > 4 * len(stages), "and the time left was used"
+    assert 60 * minutes - 2.5 <= clock[0] - 100.0 <= 60 * minutes + 2.5
 
 
 def test_a_machine_that_slows_down_still_ends_in_time(tmp_path, fake):
