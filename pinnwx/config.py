@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from pinnwx.errors import ConfigError, GridError, MissingInputError, PinnwxError
+from pinnwx.errors import ConfigError, GridError, MissingInputError, PinnwxError, UsageError
 from pinnwx.grid import Grid
 from pinnwx.variables import VARIABLES, Variable, split_name
 
@@ -89,6 +89,7 @@ class DataSettings(_Settings):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+_LARGEST = 2**20  # bytes of a config file
 _WIND = re.compile(r"analysed:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
 
 
@@ -151,25 +152,39 @@ class Transport(_Settings):
 
 
 class PhysicsSettings(_Settings):
-    """The discretised equations."""
+    """The discretised equations.
+
+    `differentiated` lets gradients pass through them; without it what they add to the fields is taken as given, which
+    is cheaper, and possible where nothing in them is learned.
+    """
 
     transport: tuple[Transport, ...] = ()
-    substeps: PositiveInt = 4
-    couplings: PositiveInt = 1
+    substeps: Annotated[int, Field(ge=1, le=1000)] = 4
+    couplings: Annotated[int, Field(ge=1, le=100)] = 1
     solver: Literal["euler", "heun", "ssprk3"] = "heun"
     courant_limit: Annotated[float, Field(gt=0, le=1)] = 0.9
     learned_diffusivity: bool = False
+    differentiated: bool = True
+
+    @model_validator(mode="after")
+    def _learns_by_gradients(self) -> PhysicsSettings:
+        learned = self.learned_diffusivity or any(transport.learned_wind for transport in self.transport)
+        if learned and not self.differentiated:
+            raise ValueError(
+                "differentiated = false excludes learned_wind and learned_diffusivity, which need gradients"
+            )
+        return self
 
 
 class ClosureSettings(_Settings):
     """The network that learns what the equations leave out."""
 
     enabled: bool = True
-    width: PositiveInt = 96
-    blocks: PositiveInt = 4
+    width: Annotated[int, Field(ge=1, le=4096)] = 96
+    blocks: Annotated[int, Field(ge=1, le=64)] = 4
     coarsen: Literal[1, 2, 4] = 2
     mirror: bool = False
-    learned_wind_width: PositiveInt = 32
+    learned_wind_width: Annotated[int, Field(ge=1, le=4096)] = 32
     maximum_learned_wind: PositiveFloat = 20.0
 
 
@@ -209,7 +224,7 @@ class ModelSettings(_Settings):
 class Stage(_Settings):
     """One stage of the curriculum: a share of the updates spent on rollouts of `steps` steps."""
 
-    steps: PositiveInt
+    steps: Annotated[int, Field(ge=1, le=1000)]
     share: PositiveFloat
 
 
@@ -220,7 +235,7 @@ class TrainingSettings(_Settings):
     step (`training.perturbation`).
     """
 
-    batch_size: PositiveInt = 16
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
     optimiser: Literal["adam", "muon"] = "adam"
     learning_rate: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 1e-2
@@ -300,11 +315,15 @@ def parse_config(text: str, source: str = "config") -> Config:
 
     Raises:
         ConfigError: with every problem, each by its path; `source` names the file in the message.
+        UsageError: its name is a path.
     """
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not valid TOML: {error}") from None
+    name = raw.get("name")
+    if isinstance(name, str) and any(part in name for part in ("..", "/", "\\")):
+        raise UsageError(f'{source}: name "{name}" leads out of its folder; use letters, digits, - and _')
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
@@ -327,6 +346,8 @@ def load_config(path: str | Path) -> Config:
     if not path.is_file():
         raise MissingInputError(f"no config file {path}")
     try:
+        if path.stat().st_size > _LARGEST:
+            raise ConfigError(f"{path}: {path.stat().st_size} bytes are more than the {_LARGEST} a config may have")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None

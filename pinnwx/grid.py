@@ -107,8 +107,8 @@ class Grid:
         if not match:
             raise GridError(f'grid "{text}" is not understood; write for example "5.625deg" or "2.5deg+poles"')
         spacing, poles = float(match[1]), bool(match[2])
-        if not 0.01 <= spacing <= 45:
-            raise GridError(f'grid "{text}": {spacing:g} degrees are not between 0.01 and 45')
+        if not 0.1 <= spacing <= 45:
+            raise GridError(f'grid "{text}": {spacing:g} degrees are not between 0.1 and 45')
         rows = round(180 / spacing)
         if abs(rows - 180 / spacing) > 1e-9:
             raise GridError(f'grid "{text}": {spacing:g} degrees do not divide 180 into whole rows')

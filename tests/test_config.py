@@ -25,7 +25,7 @@ from pinnwx.config import (
     load_config,
     parse_config,
 )
-from pinnwx.errors import ConfigError, MissingInputError
+from pinnwx.errors import ConfigError, MissingInputError, UsageError
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 TEMPLATE = EXPERIMENTS / "template.toml"
@@ -265,7 +265,7 @@ def test_problems_are_named_by_their_path(addition, path):
         ('"msl"', '"z"', 'data: variable "z" needs its pressure level in hPa, as in "z500"'),
         ('"msl"', '"vo850"', "data.fields: a name stands twice"),
         ('["msl", "vo850"]', "[]", "data.fields: Tuple should have at least 1 item"),
-        ('"small"', '"../small"', "name: String should match pattern"),
+        ('"small"', '"a small one"', "name: String should match pattern"),
         ('name = "small"', "", "name: Field required"),
         ("[data]", '[data]\ngrid = "7deg"', 'data.grid: grid "7deg": 7 degrees do not divide 180'),
     ],
@@ -281,6 +281,32 @@ def test_all_problems_are_told_at_once():
     for path in ("data.surprise", "training.batch_size", "training.minutes", "model.closure.width"):
         assert f"{path}: " in message
     assert message.count(";") == 3
+
+
+@pytest.mark.parametrize("name", ["../small", "a/b", "a\\\\b", ".."])
+def test_a_name_that_is_a_path_is_refused_as_usage(name):
+    with pytest.raises(UsageError, match="leads out of its folder"):
+        parse_config(SMALLEST.replace('"small"', f'"{name}"'))
+
+
+@pytest.mark.parametrize(
+    "addition",
+    [
+        "[model.closure]\nwidth = 100000", "[model.closure]\nblocks = 1000", "[training]\nbatch_size = 100000",
+        "[model.physics]\nsubsteps = 100000", "[model.physics]\ncouplings = 100000",
+        "[training]\ncurriculum = [{ steps = 100000, share = 1 }]",
+    ],
+)  # fmt: skip
+def test_sizes_are_bounded(addition):
+    """A config may come from someone else: it cannot ask for more than a machine has."""
+    assert "less than or equal to" in problem(SMALLEST + addition)
+
+
+def test_a_grid_and_a_file_are_bounded(tmp_path):
+    assert "not between 0.1 and 45" in problem(SMALLEST.replace("[data]", '[data]\ngrid = "0.01deg"'))
+    (tmp_path / "big.toml").write_text("#" * 2**20 + "\n" + SMALLEST)
+    with pytest.raises(ConfigError, match="more than the 1048576"):
+        load_config(tmp_path / "big.toml")
 
 
 def test_unreadable_files_are_refused(tmp_path):

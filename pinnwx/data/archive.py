@@ -20,7 +20,7 @@ class Archive:
     """Fields at sorted, unique times on one grid; finite everywhere.
 
     `fields` is (time, field, lat, lon) in SI units with latitude ascending; `names` are canonical. `static` maps a
-    name to its (lat, lon) array.
+    name to its (lat, lon) array. `preliminary`: some of the data may still be replaced by their producer.
     """
 
     times: Shaped[np.ndarray, " time"]
@@ -28,6 +28,7 @@ class Archive:
     names: tuple[str, ...]
     grid: Grid
     static: Mapping[str, Float32[np.ndarray, "lat lon"]] = field(default_factory=dict)
+    preliminary: bool = False
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset, fields: Sequence[str], static: Sequence[str] = ()) -> Archive:
@@ -56,6 +57,7 @@ class Archive:
             names=tuple(fields),
             grid=Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values),
             static=constants,
+            preliminary="preliminary" in dataset.attrs,
         )
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -29,6 +30,16 @@ def parse_time(text: str) -> np.datetime64:
     if instant.tzinfo is not None:
         instant = instant.astimezone(UTC).replace(tzinfo=None)
     return np.datetime64(instant, "ns")
+
+
+def now() -> np.datetime64:
+    """The present instant; `PINNWX_NOW`, an ISO 8601 time, sets another for jobs and tests.
+
+    Raises:
+        UsageError: `PINNWX_NOW` is no time.
+    """
+    text = os.environ.get("PINNWX_NOW")
+    return parse_time(text) if text else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "ns")
 
 
 def format_time(time: Any) -> str:

@@ -35,8 +35,10 @@ def axes_of(dataset: xr.Dataset, array: xr.DataArray) -> dict[str, tuple[str, xr
     return axes
 
 
-def grid_of(axes: Axes) -> tuple[Grid, np.ndarray, np.ndarray, list[str]]:
-    """The canonical grid, the orders of raw rows and columns that give it, and what was changed.
+def grid_of(axes: Axes) -> tuple[Grid, np.ndarray, np.ndarray, tuple[tuple[int, int], ...], list[str]]:
+    """The canonical grid, the orders of raw rows and columns that give it, columns left out, and what was changed.
+
+    A column is left out where its meridian stands twice; it is paired with the one that is kept.
 
     Raises:
         GridError: the coordinates are not finite, not evenly spaced or too few.
@@ -57,7 +59,14 @@ def grid_of(axes: Axes) -> tuple[Grid, np.ndarray, np.ndarray, list[str]]:
         notes.append(f"{east.size - columns.size} repeated longitude column(s) dropped")
     if not np.allclose(east[columns], meridians, atol=_SAME_MERIDIAN):
         notes.append(f"longitude {east.min():g} to {east.max():g} wrapped to {meridians[0]:g} to {meridians[-1]:g}")
-    return Grid.from_coordinates(north[rows], meridians), rows, columns, notes
+    return Grid.from_coordinates(north[rows], meridians), rows, columns, _repeated(east, columns), notes
+
+
+def _repeated(east: Float[np.ndarray, " lon"], columns: Int[np.ndarray, " column"]) -> tuple[tuple[int, int], ...]:
+    """Each raw column that is not among `columns`, with the one of the same meridian that is."""
+    left_out = np.setdiff1d(np.arange(east.size), columns)
+    apart = np.abs((east[left_out, None] - east[columns] + 180) % 360 - 180)
+    return tuple(zip(left_out.tolist(), columns[apart.argmin(axis=1)].tolist(), strict=True))
 
 
 def canonical_longitude(

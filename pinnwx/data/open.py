@@ -61,7 +61,9 @@ def open_data(
         paths, fields, grid=grid, variables=variables, levels=levels, static=static, start=start, end=end
     )
     for problem in report.problems:
-        _log.log(logging.WARNING if problem.severity == "warning" else logging.INFO, "%s", problem)
+        _log.log(
+            logging.WARNING if problem.severity == "warning" else logging.INFO, "%s: %s", problem.severity, problem
+        )
     return dataset
 
 
@@ -95,6 +97,8 @@ def open_with_report(
         raise UnavailableError(f"no time{period} has all of {', '.join(moving)}; `pinnwx check` lists what there is")
     cubes = {name: values if present.all() else values[present] for name, (values, _) in found.items()}
     dataset = _dataset(cubes, constants, times[present], target, variables)
+    if survey.preliminary:
+        dataset.attrs["preliminary"] = "yes"
     return dataset, _report(survey, tuple(moving), tuple(fixed), target, times[present], findings)
 
 
@@ -124,8 +128,14 @@ def check_data(
             present &= np.isin(times, own[filled])
             if any(problem.severity == "error" and problem.variable == name for problem in findings):
                 continue
-            for message in quality.suspicions(values[filled], own[filled], grid):
+            held, when = values[filled], own[filled]
+            for message in quality.suspicions(held[:-1], when[:-1], grid) if when.size > 1 else ():
                 findings.add("warning", message, variable=name)
+            newest = times[-1:]  # that all fields have
+            for message in (
+                quality.suspicions_of(held, when, grid, *newest, *newest) if np.isin(newest, when).any() else ()
+            ):
+                findings.add("error", f"{message} (the newest analysis: a forecast from it is refused)", variable=name)
         for parts in fixed.values():
             read_static(parts, grid, findings)
         return _report(survey, tuple(moving), tuple(fixed), grid, times[present], findings)

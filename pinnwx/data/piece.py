@@ -29,7 +29,8 @@ class Piece:
 
     `selection` fixes the level and the dimensions of length one; `dims` names the time (if any), latitude and
     longitude dimensions of `array`; `rows` and `columns` put its latitudes and longitudes in the order of `grid`;
-    canonical = raw * `factor` + `offset`.
+    canonical = raw * `factor` + `offset`. `repeated` pairs each raw column that is left out, because its meridian
+    stands twice, with the one that is kept.
     """
 
     variable: Variable
@@ -44,6 +45,7 @@ class Piece:
     columns: np.ndarray
     factor: float = 1.0
     offset: float = 0.0
+    repeated: tuple[tuple[int, int], ...] = ()
 
     @property
     def name(self) -> str:
@@ -66,7 +68,7 @@ class Piece:
         """Canonical values of these time steps (of the only one, for a static field).
 
         Raises:
-            DataError: the file is damaged.
+            DataError: the file is damaged, or holds two values for one place.
         """
         time, latitude, longitude = self.dims
         with reading(self.raw):
@@ -82,6 +84,9 @@ class Piece:
             values = values.astype(np.float64) * self.factor + self.offset
         with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite, which the quality check refuses
             values = values.astype(np.float32, copy=False).reshape(-1, *values.shape[-2:])
+        for left_out, kept in self.repeated:
+            if not np.array_equal(values[..., left_out], values[..., kept], equal_nan=True):
+                raise DataError(f"columns {kept} and {left_out} are of one meridian and differ; correct the longitudes")
         return np.ascontiguousarray(values[:, _selector(self.rows)][..., _selector(self.columns)])
 
 

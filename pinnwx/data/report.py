@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from pinnwx.data.calendar import format_time
+from pinnwx.data.calendar import format_time, now
 from pinnwx.errors import DataError
 
 Severity = Literal["error", "warning", "note"]
@@ -17,7 +17,8 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding. An error is what `open_data` refuses; a warning changes nothing that is safe to use."""
+    """One finding. An error is what `open_data`, or a forecast from the newest analysis, refuses; a warning changes
+    nothing that is safe to use."""
 
     severity: Severity
     message: str
@@ -54,20 +55,33 @@ class Findings(list[Problem]):
 
 
 @dataclass(frozen=True)
+class FieldReport:
+    """One field of one file: its canonical name, what the file calls it and its units, and its times."""
+
+    name: str
+    raw: str
+    units: str
+    stored_as: str
+    steps: int
+    start: str | None = None
+    end: str | None = None
+
+
+@dataclass(frozen=True)
 class FileReport:
-    """One file: how it was read, what it holds by canonical name, and what had to be normalised."""
+    """One file: how it was read, what it holds, and what had to be normalised."""
 
     file: str
     format: str
     layout: str = ""
-    variables: dict[str, str] = field(default_factory=dict)
+    fields: tuple[FieldReport, ...] = ()
     ignored: tuple[str, ...] = ()
     normalised: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Everything found. `steps` counts the times at which all fields are present."""
+    """Everything found. `steps` counts the times at which all fields are present; `age_hours` is that of the last."""
 
     files: tuple[FileReport, ...]
     fields: tuple[str, ...] = ()
@@ -78,11 +92,12 @@ class CheckReport:
     steps: int = 0
     step_hours: float | None = None
     gaps: tuple[tuple[str, str], ...] = ()
+    age_hours: float | None = None
     problems: tuple[Problem, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether `open_data` would accept the same files."""
+        """Whether `open_data` would accept the same files, and `forecast` the newest analysis."""
         return not any(problem.severity == "error" for problem in self.problems)
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,6 +110,7 @@ def describe_times(times: np.ndarray) -> dict[str, Any]:
     if times.size == 0:
         return {}
     found: dict[str, Any] = {"start": format_time(times[0]), "end": format_time(times[-1]), "steps": int(times.size)}
+    found["age_hours"] = round(float((now() - times[-1]) / np.timedelta64(1, "h")), 2)
     if times.size > 1:
         spacing = np.diff(times)
         values, counts = np.unique(spacing, return_counts=True)

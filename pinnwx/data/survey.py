@@ -10,22 +10,27 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from pinnwx.data.calendar import format_time
 from pinnwx.data.conventions import conversion, level_from_text, names_of, recognise
 from pinnwx.data.coordinates import Axes, axes_of, grid_of, pressure_levels, valid_times
 from pinnwx.data.piece import Piece
 from pinnwx.data.readers import Paths, check_chunks, find_files, identify, open_raw, reading
-from pinnwx.data.report import FileReport, Findings
+from pinnwx.data.report import FieldReport, FileReport, Findings
 from pinnwx.errors import DataError
 from pinnwx.variables import Variable, describe
 
 
 @dataclass
 class Survey:
-    """What a set of files holds; `unresolved` says which variables cannot be used as they stand, and why."""
+    """What a set of files holds; `unresolved` says which variables cannot be used as they stand, and why.
+
+    `preliminary`: some of it is ERA5T, which may still be replaced.
+    """
 
     pieces: list[Piece] = field(default_factory=list)
     reports: list[FileReport] = field(default_factory=list)
     unresolved: list[str] = field(default_factory=list)
+    preliminary: bool = False
 
 
 @contextmanager
@@ -57,6 +62,9 @@ def surveyed(
                     readers.append(reader)
                     survey.pieces += reader.pieces
                     survey.unresolved += reader.unresolved
+                    if reader.preliminary:
+                        survey.preliminary = True
+                        findings.add("warning", "holds preliminary data (expver 5)", file)
                     for message in reader.warnings:
                         findings.add("warning", message, file)
                 report = _file_report(file, kind, path, readers)
@@ -76,6 +84,7 @@ class DatasetReader:
         self.unresolved: list[str] = []
         self.normalised: dict[str, None] = {}  # in order, each once
         self.warnings: dict[str, None] = {}
+        self.preliminary = False
 
     def survey(self) -> None:
         """Fills `pieces`, `ignored` and `unresolved`."""
@@ -95,7 +104,7 @@ class DatasetReader:
 
     def _pieces(self, array: xr.DataArray, axes: Axes, base: str, level: int | None) -> list[Piece]:
         entry = self.variables[base]
-        grid, rows, columns, notes = grid_of(axes)
+        grid, rows, columns, repeated, notes = grid_of(axes)
         times, time_dim = (None, None) if entry.static else self._times(axes)
         levels, level_dim = self._levels(array, axes, base, level)
         selection = self._selection(array, axes, entry, level_dim)
@@ -107,7 +116,7 @@ class DatasetReader:
                 describe(base if hectopascals is None else f"{base}{hectopascals}", self.variables),
                 str(array.name), self.file, array,
                 selection if level_dim is None else {**selection, level_dim: index},
-                dims, times, grid, rows, columns, factor, offset,
+                dims, times, grid, rows, columns, factor, offset, repeated,
             )
             for index, hectopascals in enumerate(levels)
         ]  # fmt: skip
@@ -117,8 +126,9 @@ class DatasetReader:
         if np.any(np.diff(times) < np.timedelta64(0)):
             self.warnings["times are not in order; sorted"] = None
         if "expver" in self.dataset.variables:
-            versions = np.unique(self.dataset["expver"].to_numpy().astype(str))
-            if versions.size > 1:
+            versions = sorted({str(version) for version in np.ravel(self.dataset["expver"].to_numpy())})
+            self.preliminary = any(version.strip("0 ") == "5" for version in versions)
+            if len(versions) > 1:
                 self.normalised[f"expver {' and '.join(versions)} merged; the later one is preliminary data"] = None
         return times, dim
 
@@ -189,17 +199,26 @@ def _order_and_type(array: xr.DataArray, dims: tuple[str | None, str, str]) -> l
 
 
 def _file_report(file: str, kind: str | None, path: Path, readers: Sequence[DatasetReader]) -> FileReport:
-    names: dict[str, list[str]] = {}
-    for piece in (piece for reader in readers for piece in reader.pieces):
-        names.setdefault(piece.raw, []).append(piece.name)
     coordinates = {str(name) for reader in readers for name in reader.dataset.variables}
     return FileReport(
         file,
         kind or "not gridded data",
         _layout(coordinates, path, kind) if kind else "",
-        {raw: ", ".join(found) for raw, found in names.items()},
+        tuple(_field_report(piece) for reader in readers for piece in reader.pieces),
         tuple(name for reader in readers for name in reader.ignored),
         tuple(dict.fromkeys(note for reader in readers for note in reader.normalised)),
+    )
+
+
+def _field_report(piece: Piece) -> FieldReport:
+    ends = [] if piece.times is None or not piece.times.size else [piece.times.min(), piece.times.max()]
+    return FieldReport(
+        piece.name,
+        piece.raw,
+        str(piece.array.attrs.get("units", "")),
+        str(piece.array.dtype),
+        1 if piece.times is None else int(piece.times.size),
+        *map(format_time, ends),
     )
 
 

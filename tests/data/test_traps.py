@@ -11,6 +11,7 @@ from layouts import BOX, GLOBE, POLES, assert_same, cds_new, cds_old, grib, hour
 
 from pinnwx.config import VariableSettings
 from pinnwx.data.open import check_data, open_data, open_with_report
+from pinnwx.data.quality import stuck_steps
 from pinnwx.errors import DataError, GridError, MissingInputError, UnavailableError
 from pinnwx.variables import VARIABLES, Variable
 
@@ -89,6 +90,8 @@ def test_a_repeated_meridian_is_dropped(tmp_path):
     found, report = open_with_report(write(xr.concat([wanted, last], "longitude"), tmp_path / "x.nc"))
     assert_same(found, wanted)
     assert any("repeated longitude" in note for note in report.files[0].normalised)
+    last["msl"].values[1, 3] += 100
+    refused(write(xr.concat([wanted, last], "longitude"), tmp_path / "y.nc"), "are of one meridian and differ")
 
 
 def test_float32_and_float64_coordinates_in_two_files_are_one_grid(tmp_path):
@@ -520,3 +523,37 @@ def test_stuck_steps_and_spikes_are_flagged(tmp_path):
     found = problems(write(wanted, tmp_path / "a.nc"), "warning")
     assert any("1 step(s) repeat the step before, the first 2020-02-28T06:00Z" in text for text in found)
     assert any("a spike at 2020-02-27T12:00Z, 7.5 N 105 E" in text for text in found)
+    assert check_data(tmp_path / "a.nc").ok
+    wanted["msl"].values[7] = wanted["msl"].values[6]
+    newest = problems(write(wanted, tmp_path / "a.nc"))
+    assert any("the first 2020-02-28T18:00Z" in text and "the newest analysis" in text for text in newest)
+
+
+def test_a_field_that_changes_all_at_once_is_flagged(tmp_path):
+    """Shifted as a whole, or swapped for another time's, it passes every check of its cells."""
+    wanted = truth(("msl",), GLOBE, steps=12)
+    waves = 101325 + 800 * np.sin(np.deg2rad(wanted["longitude"].values))
+    wanted["msl"].values[:] = waves + np.arange(12)[:, None, None]
+    write(wanted, tmp_path / "a.nc")
+    assert not [text for text in problems(tmp_path / "a.nc", "warning") if "jump" in text]
+    wanted["msl"].values[5:] += 1500
+    (found,) = (text for text in problems(write(wanted, tmp_path / "a.nc"), "warning") if "jump" in text)
+    assert "a jump to 2020-02-28T06:00Z: 150" in found
+
+
+@pytest.mark.parametrize("every", [2, 4])
+def test_a_field_that_is_told_daily_is_not_stuck_until_it_is(every):
+    told = np.arange(20) // every
+    values = np.random.default_rng(0).standard_normal((20, 4, 8)).astype(np.float32)[told]
+    assert not stuck_steps(values).any()
+    values[16:] = values[16 - 1]
+    assert np.flatnonzero(stuck_steps(values)).tolist() == [16, 17, 18, 19]
+
+
+@pytest.mark.parametrize("length", [1, 5, 11])
+def test_a_field_stuck_for_long_is_stuck(length):
+    """However long nobody looked: it does not become usual."""
+    values = np.random.default_rng(0).standard_normal((12, 4, 8)).astype(np.float32)
+    values[12 - length :] = values[11 - length]
+    assert np.flatnonzero(stuck_steps(values)).tolist() == list(range(12 - length, 12))
+    assert not stuck_steps(values[:1]).any()
