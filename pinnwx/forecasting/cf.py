@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ import xarray as xr
 from jaxtyping import Float, Shaped
 
 from pinnwx.config import parse_config
-from pinnwx.data.calendar import format_time, parse_time
+from pinnwx.data.calendar import format_time, now
 from pinnwx.errors import DataError, MissingInputError, OutputError, StabilityError, UsageError
 from pinnwx.files import check_writable, replacing
 from pinnwx.grid import Grid
@@ -115,14 +113,12 @@ def _attributes(variable: Variable) -> dict[str, object]:
 
 
 def _global_attributes(init_time: np.datetime64, provenance: Mapping[str, object]) -> dict[str, object]:
-    now = os.environ.get("PINNWX_NOW")
-    created = parse_time(now) if now else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s")
     attributes: dict[str, object] = {
         "Conventions": "CF-1.11",
         "title": f"Weather forecast from {format_time(init_time)}",
         "institution": "not stated",
         "source": f"pinnwx {__version__}, physics-informed neural forecaster",
-        "history": f"{format_time(created)} written by pinnwx {__version__}",
+        "history": f"{format_time(now())} written by pinnwx {__version__}",
         "references": "pinnwx documentation, README",
     }
     for key, value in provenance.items():

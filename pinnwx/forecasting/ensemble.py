@@ -51,6 +51,7 @@ class Ensemble:
         if size < 2:
             raise UsageError(f"an ensemble of {size} member(s) has no spread; ask for at least 2")
         self.predictor, self.size, self.disturbance = Predictor(trained, lead_hours), size, disturbance
+        self.lead_hours, self.input_offsets = self.predictor.lead_hours, self.predictor.input_offsets
         networks = [nnx.split(network) for network in members_of(trained.model)]
         frames = members_of(trained.model)[0].frames
         self._graph = networks[0][0]  # all have the same: so what is compiled for one serves the others
@@ -64,7 +65,7 @@ class Ensemble:
     ) -> Float32[np.ndarray, "member lead field lat lon"]:
         """The forecasts at each lead, from analyses at `initial_time + predictor.input_offsets`.
 
-        Not checked for finiteness: see `predictor.check_finite`.
+        Not checked: see `pinnwx.forecasting.stability`.
         """
         turn = np.arange(len(analyses)) % len(self._views)
         size = np.bincount(turn).max()

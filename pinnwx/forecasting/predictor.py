@@ -15,7 +15,7 @@ from jaxtyping import Float32, Shaped
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, time_features
 from pinnwx.data.windows import match_times
-from pinnwx.errors import StabilityError, UnavailableError, UsageError
+from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained import Trained
 from pinnwx.model.frames import Frame
 from pinnwx.model.rollout import rollout
@@ -57,7 +57,7 @@ class Predictor:
         """The forecasts at each lead, from analyses at `initial_times + input_offsets`.
 
         A driven model needs the `driving` fields at `initial_times + driving_offsets` too.
-        Not checked for finiteness: see `check_finite`.
+        Not checked: see `pinnwx.forecasting.stability`.
         """
         return self.run(self._graph, self._state, analyses, initial_times, driving=driving)
 
@@ -141,20 +141,3 @@ def _fields_at(archive: Archive, needed: Shaped[np.ndarray, "batch time"], what:
 @partial(jax.jit, static_argnums=0)
 def _rollout(graph, state, wanted, analyses, times, frame, driving):
     return rollout(nnx.merge(graph, state), analyses, times, frame, driving)[wanted]
-
-
-def check_finite(
-    forecast: Float32[np.ndarray, "lead field lat lon"], lead_hours: Sequence[float], trained: Trained
-) -> None:
-    """Refuses a forecast that blew up, naming the first lead, field and place.
-
-    Raises:
-        StabilityError: a value is not finite.
-    """
-    bad = np.argwhere(~np.isfinite(forecast))
-    if bad.size:
-        lead, field, row, _ = bad[0]
-        raise StabilityError(
-            f"{trained.names[field]} is not finite after {lead_hours[lead]:g} h at "
-            f"{trained.grid.latitude[row]:g} N; nothing was written. Check the analysis, or train with more sub-steps"
-        )

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from pinnwx.model.forecaster import Analyses, Fields, Forecaster, Time
+from pinnwx.model.forecaster import Analyses, Fields, Forecaster, Parts, Time
 from pinnwx.model.frames import Frame
 
 
@@ -33,6 +33,9 @@ class Committee(nnx.Module):
 
     def observe(self, carry: Any, time: Time, frame: Frame | None = None) -> Fields:
         return self._mean(lambda member: member.observe(carry, time, frame))
+
+    def parts(self, carry: Any, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Parts:
+        return self._mean(lambda member: member.parts(carry, time, frame, driving))
 
     def _mean(self, of: Callable[[Forecaster], Any]) -> Any:
         """Exact where the members agree, and positive where they all are."""

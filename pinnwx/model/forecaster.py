@@ -15,7 +15,7 @@ from outside (`model.edge`). Physics alone and network alone are the same model 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -42,6 +42,7 @@ from pinnwx.physics.transport import SMALLEST_SPACING, TransportSolver
 Fields = Float[Array, "batch field lat lon"]
 Analyses = Float[Array, "batch input field lat lon"]
 Time = Float[Array, "batch 5"]
+Parts = Mapping[str, Fields]
 
 
 @runtime_checkable
@@ -67,6 +68,10 @@ class Forecaster(Protocol):
         """The forecast fields of a carried state."""
         ...
 
+    def parts(self, carry: Any, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Parts:
+        """What each part of the model adds to the fields in the interval that `advance` would go on by."""
+        ...
+
 
 class TransportForecaster(nnx.Module):
     """Physics and closure in one step; the carried state is the fields at the last `input_times` times."""
@@ -84,6 +89,7 @@ class TransportForecaster(nnx.Module):
         self.solver = TransportSolver(equations, inputs.grid, each, interval)
         self.conserved = tuple(inputs.names.index(e.field) for e in equations if e.conserved)
         self._require_possible(equations)
+        self.differentiated = physics.differentiated
         self.diffusive = physics.learned_diffusivity or any(e.diffusivity > 0 for e in equations)
         self.gate = nnx.Param(jnp.zeros((len(self.carried.affected), 1, 1))) if equations else None
         self.raw_diffusivity = nnx.Param(jnp.zeros(len(equations))) if physics.learned_diffusivity else None
@@ -156,34 +162,64 @@ class TransportForecaster(nnx.Module):
     def advance(
         self, carry: Analyses, time: Time, frame: Frame | None = None, driving: Fields | None = None
     ) -> Analyses:
-        if self.is_driven and driving is None:
-            raise UsageError("a model with a driven edge needs the driving fields of every step")
-        fields, changes = carry[:, -1], self.inputs.changes(carry)
+        fields = carry[:, -1]
         for _ in range(self.couplings):
-            seen = [self.inputs(fields, time), changes]
-            if self.edge is not None and driving is not None:
-                to_come = self.edge.seen(driving - fields)
-                seen.append(channels_last(to_come / self.inputs.increment_std[...]))
-            fields = self._step(fields, jnp.concatenate(seen, axis=-1), frame)
+            fields, _ = self._step(fields, self._features(fields, carry, time, driving), frame)
+        return jnp.concatenate([carry[:, 1:], self._held(fields, carry, time, driving)[:, None]], axis=1)
+
+    def parts(self, carry: Analyses, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Parts:
+        fields, sources = carry[:, -1], jnp.zeros_like(carry[:, -1])
+        for _ in range(self.couplings):
+            fields, source = self._step(fields, self._features(fields, carry, time, driving), frame)
+            sources += source
+        moved = fields - carry[:, -1] - sources if self.solver.equations else jnp.zeros_like(fields)
+        held = self._held(fields, carry, time, driving) - fields
+        return {"transport": moved, "network": sources, "climate and edge": held}
+
+    def _held(self, fields: Fields, carry: Analyses, time: Time, driving: Fields | None) -> Fields:
+        """The fields near the climate, and as they are told at the edge."""
         if self.climate is not None:
             fields = self.climate(fields, carry[:, -1], time)
         if self.edge is not None and driving is not None:
             fields = self.edge.imposed(fields, driving)
-        return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)
+        return fields
 
-    def _step(self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> Fields:
+    def _features(
+        self, fields: Fields, carry: Analyses, time: Time, driving: Fields | None
+    ) -> Float[Array, "batch lat lon feature"]:
+        """What the networks see of the fields, of the analyses before them, and of what drives the edge."""
+        if self.is_driven and driving is None:
+            raise UsageError("a model with a driven edge needs the driving fields of every step")
+        seen = [self.inputs(fields, time), self.inputs.changes(carry)]
+        if self.edge is not None and driving is not None:
+            to_come = self.edge.seen(driving - fields)
+            seen.append(channels_last(to_come / self.inputs.increment_std[...]))
+        return jnp.concatenate(seen, axis=-1)
+
+    def _step(
+        self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None
+    ) -> tuple[Fields, Fields]:
+        """The fields one interval later, and how much of it is the network's source."""
         if not self.solver.equations:
-            return fields + self._sources(features, frame)[0]
+            source = self._sources(features, frame)[0]
+            return fields + source, jnp.broadcast_to(source, fields.shape)
         affected = np.array(self.carried.affected)
-        winds = self.winds(fields, features, frame)
+        given = fields if self.differentiated else jax.lax.stop_gradient(fields)
+        winds = self.winds(given, features, frame)
         after, before = self.solver(
-            self.carried.values(fields), on_faces(winds, self.inputs.grid), self.diffusivity(), diffusive=self.diffusive
+            self.carried.values(given), on_faces(winds, self.inputs.grid), self.diffusivity(), diffusive=self.diffusive
         )
         change = self.carried.changes(after - before)
         scaled = channels_last(change * self.couplings / self.inputs.increment_std[...][affected])
         seen = [features, scaled, *(winds[:, index] / TYPICAL_WIND for index in self.shown_winds)]
         source, gate = self._sources(jnp.concatenate(seen, axis=-1), frame)
-        return self._conserve(fields + source + self.carried.among_all(gate * change), after)
+        result = fields + source + self.carried.among_all(gate * change)
+        source = jnp.broadcast_to(source, fields.shape)
+        if self.conserved:  # exactly what transport made of them: no gate, no source, no rounding between
+            places = np.array(self.conserved)
+            rows = np.array([i for i, equation in enumerate(self.solver.equations) if equation.conserved])
+            result, source = result.at[:, places].set(after[:, rows]), source.at[:, places].set(0.0)
+        return result, source
 
     def _sources(self, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> tuple[Array, Array]:
         """The source S of each field over the interval and the gate of each carried one, 1 where it has none."""
@@ -196,13 +232,6 @@ class TransportForecaster(nnx.Module):
         count = len(self.inputs.names)
         gate = jnp.where(gated, 2 * jax.nn.sigmoid(gate + output[:, count:]), 1.0)
         return self.inputs.increment_std[...] / self.couplings * output[:, :count], gate
-
-    def _conserve(self, result: Fields, after: Float[Array, "batch carried lat lon"]) -> Fields:
-        """Conserved fields are exactly what transport made of them: no gate, no source, no rounding between."""
-        if not self.conserved:
-            return result
-        rows = np.array([i for i, equation in enumerate(self.solver.equations) if equation.conserved])
-        return result.at[:, np.array(self.conserved)].set(after[:, rows])
 
 
 def _worth_showing(equations: Sequence[Transport]) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from pinnwx.config import ModelSettings
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.model.closure import framed_closure
 from pinnwx.model.features import channels_first, channels_last
-from pinnwx.model.forecaster import Analyses, Fields, Time
+from pinnwx.model.forecaster import Analyses, Fields, Parts, Time
 from pinnwx.model.frames import Frame, Frames
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.operators.advection import face_velocity, flux_divergence
@@ -84,6 +84,14 @@ class SecondOrderForecaster(nnx.Module):
         for _ in range(self.settings.physics.substeps):
             carry = self._substep(carry, time, frame)
         return carry
+
+    def parts(
+        self, carry: FieldsAndVelocity, time: Time, frame: Frame | None = None, driving: Fields | None = None
+    ) -> Parts:
+        after = self.advance(carry, time, frame, driving)
+        moved = self._physical(after.fields) - self._physical(carry.fields)
+        change = self.observe(after, time, frame) - self.observe(carry, time, frame)
+        return {"transport": moved, "network": change - moved}
 
     def _substep(self, carry: FieldsAndVelocity, time: Time, frame: Frame | None) -> FieldsAndVelocity:
         """The velocity by one Euler step (as published), then the fields in that velocity."""

@@ -6,8 +6,8 @@ import pytest
 from synthetic import config_text, tiny_trained, wave_archive
 
 from pinnwx.data.calendar import time_features
-from pinnwx.errors import StabilityError, UnavailableError, UsageError
-from pinnwx.forecasting.predictor import Predictor, check_finite
+from pinnwx.errors import UnavailableError, UsageError
+from pinnwx.forecasting.predictor import Predictor
 
 ARCHIVE = wave_archive(60)
 
@@ -57,11 +57,3 @@ def test_a_model_of_two_input_times_sees_both():
 def test_a_lead_that_is_no_step_is_refused(trained, lead):
     with pytest.raises(UsageError, match="no positive multiple of the model's step of 6 h"):
         Predictor(trained, [6, lead])
-
-
-def test_what_is_not_finite_is_named(trained):
-    forecast = np.zeros((2, 2, 8, 16), np.float32)
-    check_finite(forecast, [6, 12], trained)
-    forecast[1, 1, 2, 5] = np.inf
-    with pytest.raises(StabilityError, match=r"t850 is not finite after 12 h at -33\.75 N"):
-        check_finite(forecast, [6, 12], trained)

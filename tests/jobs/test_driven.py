@@ -82,8 +82,8 @@ def test_a_forecast_of_a_larger_area_drives_the_box(run, box, tmp_path):
     whole = new_run(tmp_path / "whole")
     whole.publish(tiny_trained(), {"seed": 0})
     wave_dataset(80).to_netcdf(tmp_path / "all.nc")
-    large = pinnwx.forecast(whole.folder, tmp_path / "all.nc", init="2026-01-16", hours=24, out=tmp_path / "large.nc")
-    made = pinnwx.forecast(run, box, init="2026-01-16", hours=24, boundary=tmp_path / "large.nc")
+    large = pinnwx.forecast(whole.folder, tmp_path / "all.nc", init="2026-01-16", hours=12, out=tmp_path / "large.nc")
+    made = pinnwx.forecast(run, box, init="2026-01-16", hours=12, boundary=tmp_path / "large.nc")
     south = large["msl"].isel(latitude=1, longitude=BOX["longitude"])
     np.testing.assert_allclose(made["msl"][:, 0], south, rtol=1e-6)
     assert "boundary_sha256" in made.attrs
@@ -101,7 +101,10 @@ def test_a_coarser_boundary_is_interpolated(run, box, tmp_path):
     coarse = xr.Dataset(fields, {"time": times, "latitude": latitude, "longitude": longitude})
     coarse["latitude"].attrs["units"], coarse["longitude"].attrs["units"] = "degrees_north", "degrees_east"
     coarse.to_netcdf(tmp_path / "coarse.nc")
-    made = pinnwx.forecast(run, box, init="2026-01-16", hours=6, boundary=tmp_path / "coarse.nc")
+    given = {"init": "2026-01-16", "hours": 6, "boundary": tmp_path / "coarse.nc"}
+    with pytest.raises(DataError, match="repeat the step before"):
+        pinnwx.forecast(run, box, **given)
+    made = pinnwx.forecast(run, box, **given, accept_suspicious=True)
     at = made["msl"].isel(time=0, latitude=0)
     expected = 1e5 + 10 * float(at["latitude"]) + np.abs(at["longitude"] - 180)
     np.testing.assert_allclose(at, expected, rtol=1e-6)
@@ -111,9 +114,9 @@ def test_a_coarser_boundary_is_interpolated(run, box, tmp_path):
 
 
 def test_a_driven_forecast_is_verified_inside_its_edge(run, box, tmp_path):
-    pinnwx.forecast(run, box, init="2026-01-16", hours=24, boundary=box, out=tmp_path / "f.nc")
-    verified = pinnwx.verify(tmp_path / "f.nc", box, run=run).entry("msl", 24)
-    evaluated = pinnwx.evaluate(run, box, start="2026-01-16T00:00", end="2026-01-16T00:00", leads=[24]).entry("msl", 24)
+    pinnwx.forecast(run, box, init="2026-01-16", hours=12, boundary=box, out=tmp_path / "f.nc")
+    verified = pinnwx.verify(tmp_path / "f.nc", box, run=run).entry("msl", 12)
+    evaluated = pinnwx.evaluate(run, box, start="2026-01-16T00:00", end="2026-01-16T00:00", leads=[12]).entry("msl", 12)
     for key in ("rmse", "persistence_rmse", "climatology_rmse"):
         assert verified[key] == pytest.approx(evaluated[key], rel=1e-5)
 

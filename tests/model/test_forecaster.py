@@ -206,3 +206,31 @@ def test_the_same_seed_gives_the_same_weights():
     pairs = list(zip(*map(jax.tree.leaves, (first, again, other)), strict=True))
     assert all((a == b).all() for a, b, _ in pairs)
     assert any((a != c).any() for a, _, c in pairs)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_without_gradients_through_the_equations_a_forecast_is_the_same(steps, fields):
+    """And of one step the gradient too: what a step starts from depends on no weight."""
+    times = step_features(steps, 2)
+    made, gradients = [], []
+    for differentiated in ("true", "false"):
+        model = forecaster(config(NAMES, physics=f"differentiated = {differentiated}\n{WINDS}"))
+        randomise(model, 1, 0.1)
+        graph, parameters, rest = nnx.split(model, nnx.Param, ...)
+
+        def loss(parameters, graph=graph, rest=rest):
+            forecast = rollout(nnx.merge(graph, parameters, rest), fields[:, None], times)
+            return jnp.mean((forecast[-1] / fields.std(axis=(0, 2, 3), keepdims=True)) ** 2), forecast
+
+        (_, forecast), gradient = jax.value_and_grad(loss, has_aux=True)(parameters)
+        made.append(forecast)
+        gradients.append(jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradient)]))
+    np.testing.assert_array_equal(*made)
+    apart = float(jnp.linalg.norm(gradients[0] - gradients[1]) / jnp.linalg.norm(gradients[0]))
+    assert apart < 1e-5 if steps == 1 else 1e-4 < apart < 1
+
+
+def test_what_is_learned_in_the_equations_needs_gradients():
+    for learned in ("learned_diffusivity = true", transport("msl", wind="none", learned_wind=True)):
+        with pytest.raises(ConfigError, match="need gradients"):
+            config(NAMES, physics=f"differentiated = false\n{learned}")

@@ -1,0 +1,98 @@
+"""Whether a forecast has blown up: when, where, and which part of the model did it.
+
+A field has where it is not finite, or departs from climatology by more than four times the largest departure that the
+training time holds anywhere. Weather does not do that, nor does a forecast that has merely lost its skill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Float32
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import time_features
+from pinnwx.errors import StabilityError
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained import Trained
+from pinnwx.variables import describe
+
+_BEYOND = 4.0
+
+
+def require_stable(
+    forecast: Float32[np.ndarray, "lead field lat lon"],
+    lead_hours: Sequence[float],
+    trained: Trained,
+    when: np.datetime64,
+    archive: Archive | None = None,
+    driving: Archive | None = None,
+) -> None:
+    """Refuses a forecast from `when` that has blown up.
+
+    With the `archive` it started from (and what told its edge) the message also says what each part of the model did at
+    the place in that step.
+
+    Raises:
+        StabilityError: with the step, the field, the place, the value and the limit.
+    """
+    hours = np.asarray(lead_hours, np.float64)
+    valid = when.astype("datetime64[ns]") + np.round(hours * 3.6e12).astype("timedelta64[ns]")
+    usual = trained.climatology.at(valid)
+    limit = _BEYOND * np.maximum(-trained.climatology.least, trained.climatology.most).max(axis=(-2, -1))[:, None, None]
+    with np.errstate(invalid="ignore", over="ignore"):
+        beyond = ~(np.abs(forecast - usual) <= limit)
+    if not beyond.any():
+        return
+    # Of the first step, the worst place: a value that is not finite, or the largest excess.
+    lead = int(beyond.any(axis=(1, 2, 3)).argmax())
+    after, usually = forecast[lead], usual[lead]
+    excess = np.where(np.isfinite(after), np.abs(after - usually) / limit, np.inf)
+    field, row, column = place = tuple(map(int, np.unravel_index(int(excess.argmax()), excess.shape)))
+    units = describe(trained.names[field], trained.config.variable_table()).units
+    step = round(hours[lead] / trained.config.model.step_hours)
+    what = f"reaches {after[place]:.4g} {units}" if np.isfinite(after[place]) else "is not finite"
+    blame = ""
+    if archive is not None:
+        parts = parts_of_step(trained, archive, when, step - 1, driving)
+        blame = f"; {_largest_first(parts, place)}"
+    raise StabilityError(
+        f"the forecast blew up: {trained.names[field]} {what} after {hours[lead]:g} h (step {step}) at "
+        f"{trained.grid.latitude[row]:g} N {trained.grid.longitude[column]:g} E, where it is usually "
+        f"{usually[place]:.4g} and up to {float(limit[field, 0, 0]):.3g} off is let pass{blame}. Nothing was written; "
+        "shorten the forecast, check the analysis, or train with model.climate.margin set"
+    )
+
+
+def _largest_first(parts: Mapping[str, np.ndarray], place: tuple[int, ...]) -> str:
+    """What each part did at a place, the one that grew most first; NaN is what came of another's infinity."""
+    changes = {name: float(part[place]) for name, part in parts.items() if part[place] != 0}
+    order = sorted(changes, key=lambda name: (np.isnan(changes[name]), -abs(changes[name])))
+    return "in this step " + ", ".join(f"{name} changed it by {changes[name]:.3g}" for name in order)
+
+
+def parts_of_step(
+    trained: Trained, archive: Archive, when: np.datetime64, step: int, driving: Archive | None = None
+) -> Mapping[str, Float32[np.ndarray, "field lat lon"]]:
+    """What each part of the model adds to the fields in a step (counted from 0) of the forecast from `when`."""
+    step_hours = trained.config.model.step_hours
+    predictor, starts = Predictor(trained, [step_hours * (step + 1)]), np.array([when])
+    told = predictor.driving(archive if driving is None else driving, starts)
+    middles = when + np.round((np.arange(step + 1) + 0.5) * step_hours * 3.6e12).astype("timedelta64[ns]")
+    times = jnp.asarray(time_features(middles))[:, None]
+    graph, state = nnx.split(trained.model)
+    carry = nnx.merge(graph, state).start(jnp.asarray(predictor.analyses(archive, starts)), times[0])
+    for number in range(step):
+        carry = _advance(graph, state, carry, times[number], None if told is None else jnp.asarray(told[:, number]))
+    parts = trained.model.parts(carry, times[step], None, None if told is None else jnp.asarray(told[:, step]))
+    return {name: np.asarray(part[0]) for name, part in parts.items()}
+
+
+@partial(jax.jit, static_argnums=0)
+def _advance(graph, state, carry, time, told):
+    return nnx.merge(graph, state).advance(carry, time, None, told)

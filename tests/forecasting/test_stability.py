@@ -1,0 +1,91 @@
+"""A forecast that blew up is told from one that lost its skill, and the message says what did it."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from synthetic import config_text, tiny_trained, transport, wave_archive
+
+from pinnwx.data.calendar import time_features
+from pinnwx.errors import StabilityError
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.stability import parts_of_step, require_stable
+
+ARCHIVE = wave_archive(60)
+WHEN = ARCHIVE.times[10]
+LEADS = (6, 12, 18)
+PHYSICS = transport("t850", wind="geostrophic:msl", learned_wind=True)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return tiny_trained()
+
+
+def made_by(trained, leads=LEADS):
+    return Predictor(trained, leads).from_archive(ARCHIVE, np.array([WHEN]))[0].copy()
+
+
+def test_weather_passes(trained):
+    require_stable(made_by(trained), LEADS, trained, WHEN, ARCHIVE)
+    require_stable(ARCHIVE.fields[11:14], LEADS, trained, WHEN)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_named(trained, value):
+    forecast = made_by(trained)
+    forecast[1, 1, 2, 5] = value
+    with pytest.raises(StabilityError, match=r"t850 is not finite after 12 h \(step 2\) at -33\.75 N 112\.5 E"):
+        require_stable(forecast, LEADS, trained, WHEN)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_four_times_the_largest_departure_is_the_limit(trained, sign):
+    usual = trained.climatology.at(WHEN + np.array([6, 12, 18], "timedelta64[h]"))
+    largest = np.maximum(-trained.climatology.least[0], trained.climatology.most[0]).max()
+    forecast = usual.copy()
+    forecast[2, 0, 3, 4] += sign * 3.9 * largest
+    require_stable(forecast, LEADS, trained, WHEN)
+    forecast[2, 0, 3, 4] += sign * 0.2 * largest
+    with pytest.raises(StabilityError, match=r"msl reaches \S+ Pa after 18 h \(step 3\) at -11\.25 N 90 E, where it"):
+        require_stable(forecast, LEADS, trained, WHEN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        config_text(),
+        config_text(physics=PHYSICS),
+        config_text(physics=PHYSICS + transport("msl", wind="none", learned_wind=True), model="members = 2"),
+        config_text(physics=PHYSICS, model="climate = { relaxation_days = 5.0, margin = 0.1 }"),
+    ],
+    ids=["network alone", "physics", "committee", "climate"],
+)
+def test_the_parts_add_up_to_the_step(text):
+    trained = tiny_trained(text)
+    before, after = made_by(trained)[1:]
+    parts = parts_of_step(trained, ARCHIVE, WHEN, 2)
+    assert parts.keys() >= {"transport", "network"}
+    rounding = 8 * np.spacing(np.abs(after).max(axis=(1, 2), keepdims=True))
+    assert (np.abs(sum(parts.values()) - (after - before)) <= rounding).all()
+    assert np.abs(parts["network"]).max() > 0
+    if trained.config.model.physics.transport:
+        assert (np.abs(parts["transport"]).max(axis=(1, 2)) > rounding[:, 0, 0]).any()
+
+
+def test_the_parts_of_the_second_order_model():
+    """Both read at the same time: what it observes depends on the time too."""
+    trained = tiny_trained(config_text(model='kind = "second_order"'))
+    time = jnp.asarray(time_features(WHEN + np.array([3], "timedelta64[h]")))
+    carry = trained.model.start(jnp.asarray(ARCHIVE.fields[10:11, None]), time)
+    before, after = (trained.model.observe(each, time)[0] for each in (carry, trained.model.advance(carry, time)))
+    parts = parts_of_step(trained, ARCHIVE, WHEN, 0)
+    np.testing.assert_allclose(sum(parts.values()), after - before, atol=8 * float(np.spacing(np.float32(1e5))))
+    assert all(np.abs(part).max() > 0 for part in parts.values())
+
+
+def test_the_part_that_grew_is_named_first(trained):
+    broken = tiny_trained(config_text(physics=PHYSICS))
+    decode = broken.model.closure.network.decode
+    decode.bias[...] = jnp.where(jnp.arange(decode.bias.size) == 0, 3e3, decode.bias[...])
+    with pytest.raises(StabilityError, match=r"msl reaches .* Pa after 6 h .* in this step network changed it by"):
+        require_stable(made_by(broken), LEADS, broken, WHEN, ARCHIVE)
