@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +19,7 @@ _STARTED = time.monotonic()
 
 app = typer.Typer(
     help="A physics-informed neural weather forecaster. Exit codes: 0 done, 2 usage, 65 bad data, 66 missing input, "
-    "69 no data for the time asked, 70 unstable, 73 cannot write, 75 locked, 78 bad config.",
+    "69 no data for the time asked, 70 unstable, 73 cannot write, 75 locked, 77 not promoted, 78 bad config.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -140,16 +143,24 @@ def forecast(
     boundary: Annotated[
         list[str] | None, typer.Option(help="Forecast of a larger area, for a model with a driven edge.")
     ] = None,
+    max_age: Annotated[float | None, typer.Option(help="Hours from which an analysis is too old (exit 69).")] = None,
+    accept_suspicious: Annotated[
+        bool, typer.Option("--accept-suspicious", help="Start from a stuck field, a jump or a spike all the same.")
+    ] = False,
     force: Force = False,
 ) -> None:
-    """Write one forecast file."""
+    """Write one forecast file; done at once where it is there already."""
     from pinnwx.jobs.forecast import forecast as job
 
-    dataset = job(run, data, init=init, hours=hours, members=members, boundary=boundary, out=out, force=force)
+    dataset = job(
+        run, data, init=init, hours=hours, members=members, boundary=boundary, max_age=max_age,
+        accept_suspicious=accept_suspicious, out=out, force=force,
+    )  # fmt: skip
     last = dataset["time"].values[-1].astype("datetime64[m]")
     many = "" if members is None else f" of {members} members"
     holds = ", ".join(map(str, dataset.data_vars))
-    typer.echo(f"Wrote {out}: {holds}, {dataset.sizes['time']} steps{many} to {last}Z.")
+    did = "Already in" if "source" in dataset.encoding else "Wrote"  # a file that was read knows its own name
+    typer.echo(f"{did} {out}: {holds}, {dataset.sizes['time']} steps{many} to {last}Z.")
 
 
 @app.command()
@@ -184,6 +195,48 @@ def plot(
     typer.echo(job(source, out, variables=names, leads=_numbers("--leads", leads), data=data, force=force))
 
 
+models = typer.Typer(help="The versions of a run: which there are, and which is live.", no_args_is_help=True)
+app.add_typer(models, name="models")
+
+
+@models.command("list")
+def models_list(run: RunFolder) -> None:
+    """Every version of a run, verified, and which is live."""
+    from pinnwx.jobs.models import list_models as job
+    from pinnwx.terminal import version_table
+
+    version_table(job(run))
+
+
+@models.command("promote")
+def models_promote(
+    name: Annotated[str, typer.Argument(help="Version to make live, such as 0002.")],
+    run: RunFolder,
+    data: Annotated[list[str] | None, typer.Option("--data", help="Analyses to judge it on first.")] = None,
+    start: Annotated[str | None, typer.Option(help="First initial time, ISO 8601 UTC.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
+    leads: Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")] = None,
+    json: Json = None,
+    force: Force = False,
+) -> None:
+    """Make a version live; with --data only if it is not worse than the live one (exit 77 if it is)."""
+    from pinnwx.jobs.models import promote as job
+
+    job(run, name, data=data, start=start, end=end, leads=_numbers("--leads", leads), json=json, force=force)
+    typer.echo(f"Model {name} is live in {run}.")
+
+
+@models.command("rollback")
+def models_rollback(
+    run: RunFolder,
+    to: Annotated[str | None, typer.Option(help="Version to go back to; the one before, if not given.")] = None,
+) -> None:
+    """Make an older version live again."""
+    from pinnwx.jobs.models import rollback as job
+
+    typer.echo(f"Model {job(run, to)} is live in {run}.")
+
+
 def _numbers(option: str, text: str | None) -> list[float] | None:
     if text is None:
         return None
@@ -193,13 +246,28 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
         raise UsageError(f'{option} "{text}" is not a list of numbers such as 6,12,24') from None
 
 
+@contextlib.contextmanager
+def _notices_shown() -> Iterator[None]:
+    """What pinnwx notices on the way (a grid averaged, a repeated step dropped) goes to stderr, a line each."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("pinnwx: %(message)s"))
+    log = logging.getLogger("pinnwx")
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
 def main() -> None:
     """Runs a verb; an error that pinnwx raises on purpose is one line and its exit code."""
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
     try:
-        app(standalone_mode=True)
+        with _notices_shown():
+            app(standalone_mode=True)
     except PinnwxError as error:
         if debug:
             raise

@@ -60,6 +60,12 @@ class LockedError(PinnwxError):
     exit_code = 75
 
 
+class NotPromotedError(PinnwxError):
+    """A candidate did not pass the gate; the live model stays."""
+
+    exit_code = 77
+
+
 class ConfigError(PinnwxError):
     """A configuration that cannot be used; lists every problem by its path."""
 

@@ -15,9 +15,12 @@ from pinnwx.variables import VARIABLES, Variable
 
 if TYPE_CHECKING:
     from pinnwx.data.report import CheckReport
+    from pinnwx.jobs.models import Version
     from pinnwx.training.fit import Report
     from pinnwx.verification.comparison import Comparison
     from pinnwx.verification.results import Scores
+
+_GAPS_SHOWN = 5
 
 
 @contextlib.contextmanager
@@ -94,6 +97,25 @@ def comparison_table(comparison: Comparison) -> None:
         console.print(f"No bounds: {reason}.", style="dim")
 
 
+def version_table(versions: Sequence[Version]) -> None:
+    """The versions of a run, one a row, and what is wrong with those that cannot be used."""
+    console = Console()
+    rows = [
+        (
+            one.name,
+            "live" if one.is_live else "",
+            one.trained_to or "-",
+            f"{one.updates:,}",
+            "" if one.problem else "yes",
+        )
+        for one in versions
+    ]
+    console.print(_table(("version", "", "trained to", "updates", "whole"), rows))
+    for one in versions:
+        if one.problem:
+            console.print(f"{one.name}: {one.problem}", style="red", highlight=False, soft_wrap=True)
+
+
 def _comparison_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     ratio, low, high = entry["ratio"], entry["ratio_low"], entry["ratio_high"]
     bounds = verdict = "-"
@@ -110,12 +132,18 @@ def check_tables(report: CheckReport) -> None:
     """What each file holds, what they hold together, and every problem."""
     console = Console(soft_wrap=True, highlight=False)
     for entry in report.files:
-        holds = ", ".join(f"{raw} -> {name}" if raw != name else name for raw, name in entry.variables.items())
-        console.print(f"[bold]{entry.file}[/]  {entry.format}{', ' + entry.layout if entry.layout else ''}")
-        details = {"holds": holds, "normalised": "; ".join(entry.normalised), "ignored": ", ".join(entry.ignored)}
+        console.print(f"[bold]{escape(entry.file)}[/]  {entry.format}{', ' + entry.layout if entry.layout else ''}")
+        if entry.fields:
+            rows = [
+                (one.name, one.raw, one.units or "-", one.stored_as, str(one.steps), one.start or "-", one.end or "-")
+                for one in entry.fields
+            ]
+            headings = ("  field", "in the file", "units", "as", "steps", "first", "last")
+            console.print(_table(headings, [("  " + row[0], *row[1:]) for row in rows]))
+        details = {"normalised": "; ".join(entry.normalised), "ignored": ", ".join(entry.ignored)}
         for label, text in details.items():
             if text:
-                console.print(f"  {label}: {text}")
+                console.print(f"  {label}: {escape(text)}")
     console.print()
     if report.fields or report.static:
         console.print(f"fields  {', '.join(report.fields) or 'none'}")
@@ -124,9 +152,12 @@ def check_tables(report: CheckReport) -> None:
     if report.steps:
         spacing = "" if report.step_hours is None else f", every {report.step_hours:g} h"
         console.print(f"times   {report.steps} from {report.start} to {report.end}{spacing}, {len(report.gaps)} gaps")
+        console.print(f"age     {report.age_hours:,.0f} h")
+    for gap in report.gaps[:_GAPS_SHOWN]:
+        console.print(f"gap     {gap[0]} to {gap[1]}")
     for problem in report.problems:
         style = {"error": "red", "warning": "yellow"}.get(problem.severity)
-        console.print(f"{problem.severity}: {problem}", style=style)
+        console.print(f"{problem.severity}: {escape(str(problem))}", style=style)
     console.print("A forecast from these files would be " + ("accepted." if report.ok else "refused."))
 
 

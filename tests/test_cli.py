@@ -67,10 +67,10 @@ def refused(result: tuple[int, str, str], code: int, *words: str) -> None:
     """One clear line and the exit code; no traceback."""
     assert result[0] == code, result
     assert "Traceback" not in result[1] + result[2]
-    assert result[2].startswith("pinnwx: ")
-    assert result[2].count("\n") == 1
+    (line,) = (line for line in result[2].splitlines() if not line.startswith(("pinnwx: note:", "pinnwx: warning:")))
+    assert line.startswith("pinnwx: ")
     for word in words:
-        assert word in result[2]
+        assert word in line
 
 
 def done(result: tuple[int, str, str]) -> str:

@@ -1,0 +1,130 @@
+"""The versions of a run: which there are and which is live. Promotion and rollback swap one pointer, atomically."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pinnwx.errors import CheckpointError, MissingInputError, NotPromotedError, PinnwxError, UsageError
+from pinnwx.files import check_writable, write_text
+from pinnwx.forecasting.trained import load_trained
+from pinnwx.jobs.gate import Verdict, judge
+from pinnwx.jobs.runs import Run, is_version
+from pinnwx.manifest import read_manifest
+from pinnwx.runtime import prepare
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a run's model; `problem` says why it cannot be used, empty if it can."""
+
+    name: str
+    is_live: bool
+    trained_to: str = ""
+    updates: int = 0
+    problem: str = ""
+
+
+def list_models(run: str | Path) -> tuple[Version, ...]:
+    """The versions of a run, oldest first, each verified.
+
+    Raises:
+        MissingInputError: there is no such run.
+    """
+    opened = Run.open(run)
+    try:
+        live, _ = opened.pointer
+    except CheckpointError:
+        live = ""
+    return tuple(_described(opened, name, name == live) for name in opened.versions)
+
+
+def _described(run: Run, name: str, is_live: bool) -> Version:
+    try:
+        manifest = read_manifest(run.version(name))
+    except CheckpointError as error:
+        return Version(name, is_live, problem=str(error))
+    trained_on = manifest.get("trained_on", ("", ""))
+    return Version(name, is_live, trained_on[-1], int(manifest.get("updates", 0)))
+
+
+def promote(
+    run: str | Path,
+    name: str,
+    *,
+    data: Sequence[str | Path] | str | Path | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    leads: Sequence[float] | None = None,
+    json: str | Path | None = None,
+    force: bool = False,
+) -> Verdict | None:
+    """Makes a version live; forecasts use it from the next one on.
+
+    With `data`, `start` and `end` it first has to pass the gate (`pinnwx.jobs.gate`) against the live one then.
+    `json` keeps the gate's report, whatever it says.
+
+    Raises:
+        NotPromotedError: it did not pass; the live version stays.
+        UsageError: the name is none of a version.
+        MissingInputError, CheckpointError: there is no such version, or it is damaged.
+        LockedError: a job is at work in the run.
+    """
+    if data is not None and (start is None or end is None):
+        raise UsageError("the gate needs --start and --end: days that neither model was trained on")
+    if data is None and (start, end, leads, json) != (None, None, None, None):
+        raise UsageError(
+            "--start, --end, --leads and --json are of the gate, which needs --data; without it, leave them out"
+        )
+    if json is not None:
+        check_writable(json, force=force)
+    prepare()
+    opened = Run.open(run)
+    with opened.lock():
+        candidate = load_trained(_existing(opened, name))
+        verdict = None
+        if data is not None:
+            verdict = judge(candidate, opened.load(), data, start or "", end or "", leads)
+            if json is not None:
+                write_text(json, json_module.dumps(verdict.to_dict(), indent=2) + "\n")
+            if not verdict.passed:
+                more = f" and {len(verdict.objections) - 1} more" if len(verdict.objections) > 1 else ""
+                raise NotPromotedError(
+                    f"{name} is not promoted: {verdict.objections[0]}{more}; {opened.live} stays live"
+                )
+        opened.point_to(name)
+    return verdict
+
+
+def rollback(run: str | Path, to: str | None = None) -> str:
+    """Makes `to` live again, or the newest version older than the live one that can be used; returns its name.
+
+    Raises:
+        UsageError, MissingInputError, CheckpointError, LockedError: as `promote`; MissingInputError also where there is
+            no such version.
+    """
+    prepare()
+    opened = Run.open(run)
+    with opened.lock():
+        live, _ = opened.pointer  # whatever became of that version
+        candidates = [to] if to is not None else [name for name in reversed(opened.versions) if name < live]
+        for name in candidates:
+            try:
+                load_trained(_existing(opened, name))
+            except PinnwxError:
+                if to is not None:
+                    raise
+                continue
+            opened.point_to(name)
+            return name
+        raise MissingInputError(f"{run} has no version older than {live} that can be used")
+
+
+def _existing(run: Run, name: str) -> Path:
+    if not is_version(name):
+        raise UsageError(f'"{name}" is not the name of a version, such as 0002')
+    if name not in run.versions:
+        raise MissingInputError(f"{run.folder} has no version {name}, only {', '.join(run.versions) or 'none'}")
+    return run.version(name)
