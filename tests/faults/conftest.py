@@ -1,0 +1,66 @@
+"""What the faults are tried on: a tiny model, and waves that are known for all time."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import xarray as xr
+from synthetic import tiny_trained, wave_dataset
+from verbs import INIT, Ended, pinnwx
+
+from pinnwx.jobs.runs import new_run
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory) -> Path:
+    """A run whose model has random weights: nothing here depends on skill."""
+    made = new_run(tmp_path_factory.mktemp("runs") / "run")
+    made.publish(tiny_trained(), {"seed": 0})
+    return made.folder
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory) -> Path:
+    """A data file without fault."""
+    path = tmp_path_factory.mktemp("data") / "waves.nc"
+    wave_dataset(80).to_netcdf(path)
+    return path
+
+
+@pytest.fixture
+def damaged(tmp_path) -> Callable[[Callable[[xr.Dataset], xr.Dataset | None]], Path]:
+    """Writes the good data with one thing changed: `damaged(change)` is the path."""
+
+    def write(change: Callable[[xr.Dataset], xr.Dataset | None], name: str = "bad.nc", **options) -> Path:
+        dataset = wave_dataset(80)
+        changed = change(dataset)
+        path = tmp_path / name
+        (dataset if changed is None else changed).to_netcdf(path, **options)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def forecast(run, tmp_path) -> Callable[..., Ended]:
+    """`pinnwx forecast` of 12 h; where it is refused, nothing may have been written."""
+
+    def make(data: Path, *options: object, out: str = "f.nc", init: str = INIT, **named) -> Ended:
+        ended = pinnwx(
+            "forecast", "--run", run, "--data", data, "--init", init, "--hours", 12,
+            "--out", tmp_path / out, *options, **named,
+        )  # fmt: skip
+        assert (tmp_path / out).exists() == (ended.code == 0)
+        assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+        return ended
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def expected(run, good, tmp_path_factory) -> xr.Dataset:
+    """The forecast from the data without fault."""
+    path = tmp_path_factory.mktemp("expected") / "f.nc"
+    pinnwx("forecast", "--run", run, "--data", good, "--init", INIT, "--hours", 12, "--out", path).did()
+    with xr.open_dataset(path) as dataset:
+        return dataset.load()

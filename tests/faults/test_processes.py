@@ -1,0 +1,274 @@
+"""Faults 33 to 43: processes killed, stopped, doubled or starved. Kills are real SIGKILLs at random moments."""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from verbs import INIT, Ended, command, pinnwx, recipe
+
+from pinnwx.forecasting.cf import read_forecast
+from pinnwx.jobs.runs import Run
+from pinnwx.training.checkpoint import Checkpoints
+
+WRITERS = Path(__file__).with_name("writers.py")
+SEED = int(os.environ.get("PINNWX_TEST_SEED", time.time_ns() % 2**32))
+
+
+@contextmanager
+def started(*words: object):
+    """A process that is killed at the end of the block, if it still runs."""
+    process = subprocess.Popen(
+        list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def writer(kind: str, path: Path):
+    return started(sys.executable, WRITERS, kind, path)
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    found = load_file(run / "versions" / Run(run).live / "weights.safetensors")
+    return {name: values.tobytes() for name, values in found.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(good, tmp_path_factory) -> Path:
+    """A training that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    config = recipe(folder, "batch_size = 8\nupdates = 20000")
+    pinnwx("train", config, "--data", good, "--out", folder / "run").did()
+    return folder
+
+
+# The verb, but for a checkpoint twice a second instead of every minute.
+HASTY = "import pinnwx.training.fit as f, pinnwx.cli as c; f.CHECKPOINT_SECONDS = 0.5; c.main()"
+
+
+@pytest.mark.slow
+def test_33_killed_in_training(whole, good, tmp_path):
+    """Killed again and again and resumed, it ends with the weights of the undisturbed one, bit for bit."""
+    out, dice, kills, resumed = tmp_path / "run", random.Random(SEED), 0, set()
+    words = [sys.executable, "-c", HASTY, *command("train", whole / "tiny.toml", "--data", good, "--out", out)[3:]]
+    while True:
+        resume = ["--resume"] if (out / "config.toml").exists() else []
+        with started(*words, *resume) as process:
+            try:
+                process.wait(dice.uniform(4, 10) if kills < 5 else 120)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                kills += 1
+                resumed |= {path.parent.name for path in (out / "training").glob("*/manifest.json")}
+                continue
+            assert process.returncode == 0, process.stderr.read()
+        break
+    assert weights(out) == weights(whole / "run"), f"PINNWX_TEST_SEED={SEED}"
+    assert kills >= 1
+    assert resumed, "no checkpoint was ever resumed from"
+
+
+def test_34_killed_while_it_saves_a_checkpoint(tmp_path):
+    dice = random.Random(SEED)
+    for _ in range(5):
+        with writer("checkpoints", tmp_path / "training") as process:
+            first = int(process.stdout.readline())
+            time.sleep(dice.uniform(0, 1))
+            process.kill()
+            promised = [first, *map(int, process.stdout.read().split())][-1]
+        saved = Checkpoints(tmp_path / "training")
+        (state,), notes = saved.load([jnp.zeros((64, 1024))])
+        saved.close()
+        assert notes["number"] >= promised, f"PINNWX_TEST_SEED={SEED}"
+        np.testing.assert_array_equal(state, notes["number"])
+
+
+def test_35_43_killed_while_it_writes_a_forecast_and_read_all_the_time(tmp_path):
+    """Whoever reads sees the old file or the complete new one, at every moment."""
+    path, dice = tmp_path / "f.nc", random.Random(SEED)
+    for _ in range(5):
+        with writer("forecasts", path) as process:
+            process.stdout.readline()
+            until = time.monotonic() + dice.uniform(0.2, 1.5)
+            while time.monotonic() < until:
+                assert_whole(path)
+            process.kill()
+        assert_whole(path)
+
+
+def assert_whole(path: Path) -> None:
+    values = read_forecast(path)["t850"].to_numpy()
+    assert (values == values[0, 0, 0]).all(), f"PINNWX_TEST_SEED={SEED}"
+
+
+def test_36_terminated(good, tmp_path):
+    """It saves, exits with 143 within 30 s, and can be resumed."""
+    config = recipe(tmp_path, "batch_size = 8\nupdates = 100000")
+    with started(*command("train", config, "--data", good, "--out", tmp_path / "run")) as process:
+        while not (tmp_path / "run" / "metrics.jsonl").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
+        time.sleep(1)
+        process.terminate()
+        asked = time.monotonic()
+        _, message = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert time.monotonic() - asked < 30
+    assert "stopped by SIGTERM; go on with --resume" in message
+    done = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    saved = Checkpoints(tmp_path / "run" / "training")
+    assert saved.latest() == done > 0
+    saved.close()
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """`mounted(options, words)` runs a command that sees a small or read-only file system at tmp_path / "disk"."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a file system")
+
+    def run(options: str, words: list[str], after: str = "true") -> Ended:
+        prepare = f'mount -t tmpfs -o {options} tmpfs "{disk}"; echo old 2>/dev/null > "{disk}/old.nc"'
+        shell = ["unshare", "-rm", "sh", "-c", f'{prepare}; "$@"; code=$?; {after}; exit $code', "sh", *words]
+        return Ended(subprocess.run(shell, capture_output=True, text=True, timeout=120))
+
+    run.disk = disk
+    return run
+
+
+def forecasting(run: Path, good: Path, out: Path, *options: object) -> list[str]:
+    return command(
+        "forecast", "--run", run, "--data", good, "--init", INIT, "--hours", 12, "--out", out, *options
+    )  # fmt: skip
+
+
+def test_37_the_disk_is_full(run, good, mounted):
+    """A real file system of 16 kB: the old file stays, nothing half-written does."""
+    words = forecasting(run, good, mounted.disk / "old.nc", "--force")
+    ended = mounted("size=16k", words, after=f'ls -A "{mounted.disk}"; cat "{mounted.disk}/old.nc"')
+    ended.refused(73, "cannot write", "old.nc")
+    assert ended.out.split() == ["old.nc", "old"]
+
+
+def test_37_the_disk_is_full_for_a_training(good, mounted, tmp_path):
+    config = recipe(tmp_path, "batch_size = 8\nupdates = 16")
+    left = f'ls -A "{mounted.disk}/run"'
+    ended = mounted("size=64k", command("train", config, "--data", good, "--out", mounted.disk / "run"), after=left)
+    assert ended.code == 73, ended.err
+    assert "cannot write" in ended.err.splitlines()[-1]
+    assert "Traceback" not in ended.err
+    assert "live" not in ended.out.split()
+
+
+def test_37_a_file_may_not_grow(run, good, tmp_path):
+    """The same where nobody may mount: the system limits the size of a file."""
+    (tmp_path / "f.nc").write_text("old")
+    ended = Ended(
+        subprocess.run(
+            forecasting(run, good, tmp_path / "f.nc", "--force"), capture_output=True, text=True, timeout=120,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        )
+    )  # fmt: skip
+    ended.refused(73, "cannot write", "f.nc")
+    assert [path.name for path in tmp_path.iterdir()] == ["f.nc"]
+    assert (tmp_path / "f.nc").read_text() == "old"
+
+
+def test_38_a_read_only_output_is_refused_before_computing(run, mounted, tmp_path):
+    nothing = Path("no-such-data.nc")
+    config = recipe(tmp_path, "updates = 16")
+    for words in (
+        forecasting(run, nothing, mounted.disk / "f.nc"),
+        command("train", config, "--data", nothing, "--out", mounted.disk / "run"),
+    ):
+        ended = mounted("ro", ["sh", "-c", 'exec "$@" 2>&1 >/dev/null', "sh", *words])
+        assert ended.code == 73
+        assert str(mounted.disk) in ended.out
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="access rights do not bind the superuser")
+def test_38_a_folder_without_the_right_to_write(run, tmp_path):
+    tmp_path.chmod(0o555)
+    pinnwx(*forecasting(run, Path("no-such-data.nc"), tmp_path / "f.nc")[3:]).refused(73, "is not writable")
+    tmp_path.chmod(0o755)
+
+
+def test_39_two_identical_jobs_at_once(run, good, tmp_path):
+    with writer("locks", tmp_path / "f.nc") as holder:
+        holder.stdout.readline()
+        pinnwx(*forecasting(run, good, tmp_path / "f.nc")[3:]).refused(75, "another job is at work", "f.nc")
+    pair = [subprocess.Popen(forecasting(run, good, tmp_path / "f.nc"), stderr=subprocess.PIPE) for _ in range(2)]
+    codes = sorted(process.wait(120) for process in pair)
+    for process in pair:
+        process.stderr.close()
+    assert codes in ([0, 75], [0, 0]), "the second was refused, or found it done"
+    assert read_forecast(tmp_path / "f.nc").sizes["time"] == 2
+
+
+def test_39_two_trainings_of_one_run(whole, good):
+    with Run(whole / "run").lock():
+        pinnwx("train", whole / "tiny.toml", "--data", good, "--out", whole / "run", "--resume").refused(
+            75, "try again"
+        )
+
+
+def test_40_a_finished_job_again(run, good, whole, tmp_path):
+    out = tmp_path / "f.nc"
+    assert "Wrote" in pinnwx(*forecasting(run, good, out)[3:]).out
+    before = (out.read_bytes(), out.stat().st_mtime_ns)
+    again = pinnwx(*forecasting(run, good, out)[3:])
+    assert again.code == 0
+    assert "Already in" in again.out
+    assert (out.read_bytes(), out.stat().st_mtime_ns) == before
+    longer = [word if word != "12" else "18" for word in forecasting(run, good, out)[3:]]
+    pinnwx(*longer).refused(73, "is another forecast", "--force")
+    model = weights(whole / "run")
+    pinnwx("train", whole / "tiny.toml", "--data", good, "--out", whole / "run", "--resume").did()
+    assert weights(whole / "run") == model
+    assert Run(whole / "run").versions == ("0001",)
+
+
+def test_41_the_holder_of_a_lock_is_killed(run, good, tmp_path):
+    with writer("locks", tmp_path / "f.nc") as holder:
+        holder.stdout.readline()
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        pinnwx(*forecasting(run, good, tmp_path / "f.nc")[3:]).did()
+
+
+def test_42_what_a_dead_job_left_is_removed(run, good, tmp_path):
+    with writer("holds", tmp_path / "f.nc") as living:
+        alive = living.stdout.readline().strip()
+        with writer("holds", tmp_path / "f.nc") as dying:
+            dead = dying.stdout.readline().strip()
+        (tmp_path / ".mine.tmp.nc").write_text("foreign")
+        assert {path.name for path in tmp_path.iterdir()} == {alive, dead, ".mine.tmp.nc"}
+        pinnwx(*forecasting(run, good, tmp_path / "f.nc")[3:]).did()
+        assert {path.name for path in tmp_path.iterdir()} == {alive, ".mine.tmp.nc", "f.nc"}
+
+
+def test_42_a_version_cut_off_is_removed(whole, good, tmp_path):
+    """It never had the name of a version; folders that are not ours are left alone."""
+    copy = Path(shutil.copytree(whole / "run", tmp_path / "run"))
+    with writer("appears", copy / "versions" / "0002") as dying:
+        dead = dying.stdout.readline().strip()
+    (copy / "versions" / "2024").mkdir()
+    assert {path.name for path in (copy / "versions").iterdir()} == {"0001", "2024", dead}
+    pinnwx("train", whole / "tiny.toml", "--data", good, "--out", copy, "--resume").did()
+    assert {path.name for path in (copy / "versions").iterdir()} == {"0001", "2024"}
