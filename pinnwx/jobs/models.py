@@ -90,10 +90,10 @@ def promote(
             if json is not None:
                 write_text(json, json_module.dumps(verdict.to_dict(), indent=2) + "\n")
             if not verdict.passed:
-                more = f" and {len(verdict.objections) - 1} more" if len(verdict.objections) > 1 else ""
-                raise NotPromotedError(
-                    f"{name} is not promoted: {verdict.objections[0]}{more}; {opened.live} stays live"
-                )
+                count = len(verdict.objections)
+                more = f" (and {count - 1} more)" if count > 1 else ""
+                first = next(iter(verdict.objections))
+                raise NotPromotedError(f"{name} is not promoted: {first}{more}; {opened.live} stays live")
         opened.point_to(name)
     return verdict
 

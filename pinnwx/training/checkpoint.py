@@ -8,6 +8,7 @@ over both to the checkpoint before.
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pinnwx.manifest import MANIFEST, read_manifest, write_manifest
 
 logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax reports every file it touches; errors are raised too
 _log = logging.getLogger(__name__)
+_SPACE = 1.2  # of the bytes of a state that its files may take
 
 
 class Checkpoints:
@@ -47,6 +49,7 @@ class Checkpoints:
             OutputError: it cannot be written; the checkpoint before stays.
         """
         leaves = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+        self._require_space(sum(leaf.nbytes for leaf in leaves.values()))
         saved = ocp.args.Composite(state=ocp.args.StandardSave(leaves), notes=ocp.args.JsonSave(notes))
         try:
             self._manager.save(update, args=saved, force=True)
@@ -62,6 +65,15 @@ class Checkpoints:
                 write_text(marker, "")
             names = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
             write_manifest(folder, (name for name in names if name != MANIFEST), {})
+
+    def _require_space(self, size: int) -> None:
+        """Looked at beforehand, because the threads of orbax fill the terminal when the disk is full under them."""
+        free = shutil.disk_usage(self._folder).free
+        if free < _SPACE * size:
+            raise OutputError(
+                f"cannot write {self._folder}: no space left on device ({free:,} bytes free, {size:,} to write); "
+                "free space, then go on with --resume"
+            )
 
     def latest(self) -> int | None:
         """The number of updates behind the newest checkpoint, whole or not."""
