@@ -174,11 +174,10 @@ def flip_bits(place: Path, flips: int, dice: random.Random, counts: Counter) -> 
     readers: dict[Path, Callable[[], bool]] = {made: load_forecast, run / "live": load_model}
     readers |= dict.fromkeys((run / "versions" / "0001").iterdir(), load_model)
     readers |= dict.fromkeys(checkpoint, load_checkpoint)
+    places = sorted(path for path in readers if path.stat().st_size)
     for _ in range(flips):
-        path = dice.choice(list(readers))
+        path = dice.choice(places)
         content = path.read_bytes()
-        if not content:
-            continue
         damaged = bytearray(content)
         damaged[dice.randrange(len(damaged))] ^= 1 << dice.randrange(8)
         path.write_bytes(damaged)
