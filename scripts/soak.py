@@ -44,6 +44,7 @@ from pinnwx.training.update import initial_state
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITERS = ROOT / "tests" / "faults" / "writers.py"
+# The verb, but for a checkpoint twice a second instead of every minute.
 HASTY = "import pinnwx.training.fit as f, pinnwx.cli as c; f.CHECKPOINT_SECONDS = 0.5; c.main()"
 CONFIG = """name = "soak"
 [data]
@@ -150,11 +151,18 @@ def flip_bits(place: Path, flips: int, dice: random.Random, counts: Counter) -> 
             shutil.rmtree(older)
     trained = Run(run).load()
     like = [initial_state(member, trained.config.training) for member in members_of(trained.model)]
-    saved = Checkpoints(run / "training")
-    leaves, notes = saved.load(like)
-    saved.close()
-    intact_checkpoint = bytes_of(leaves), notes
     checkpoint = [path for path in newest.rglob("*") if path.is_file()]
+
+    def read_checkpoint() -> tuple[bytes, dict]:
+        """By the way that a resumed training takes; the one before it is not there to go back to."""
+        saved = Checkpoints(run / "training")
+        try:
+            leaves, notes = saved.load(like)
+        finally:
+            saved.close()
+        return bytes_of(leaves), notes
+
+    intact_checkpoint = read_checkpoint()
 
     def load_model() -> bool:
         return state_of(Run(run).load()) == intact_model
@@ -163,13 +171,7 @@ def flip_bits(place: Path, flips: int, dice: random.Random, counts: Counter) -> 
         return read_forecast(made).identical(intact_forecast)
 
     def load_checkpoint() -> bool:
-        """By the way that a resumed training takes; the one before it is not there to go back to."""
-        saved = Checkpoints(run / "training")
-        try:
-            leaves, notes = saved.load(like)
-        finally:
-            saved.close()
-        return (bytes_of(leaves), notes) == intact_checkpoint
+        return read_checkpoint() == intact_checkpoint
 
     readers: dict[Path, Callable[[], bool]] = {made: load_forecast, run / "live": load_model}
     readers |= dict.fromkeys((run / "versions" / "0001").iterdir(), load_model)

@@ -42,6 +42,11 @@ def now() -> np.datetime64:
     return parse_time(text) if text else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "ns")
 
 
+def duration(hours: Float[np.ndarray, " lead"]) -> Shaped[np.ndarray, " lead"]:
+    """Hours as `timedelta64[ns]`, to the second."""
+    return np.round(hours * 3600).astype("timedelta64[s]").astype("timedelta64[ns]")
+
+
 def format_time(time: Any) -> str:
     """A numpy datetime as `2026-02-04T06:00Z`."""
     return np.datetime_as_string(time, unit="m") + "Z"

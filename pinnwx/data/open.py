@@ -129,12 +129,10 @@ def check_data(
             if any(problem.severity == "error" and problem.variable == name for problem in findings):
                 continue
             held, when = values[filled], own[filled]
-            for message in quality.suspicions(held[:-1], when[:-1], grid) if when.size > 1 else ():
+            for message in quality.suspicions(held[:-1], when[:-1], grid):
                 findings.add("warning", message, variable=name)
-            newest = times[-1:]  # that all fields have
-            for message in (
-                quality.suspicions_of(held, when, grid, *newest, *newest) if np.isin(newest, when).any() else ()
-            ):
+            newest = when[np.isin(when, times[-1:])]  # the last that all fields have
+            for message in quality.suspicions_of(held, when, grid, *newest, *newest) if newest.size else ():
                 findings.add("error", f"{message} (the newest analysis: a forecast from it is refused)", variable=name)
         for parts in fixed.values():
             read_static(parts, grid, findings)

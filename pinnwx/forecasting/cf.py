@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
 from pinnwx.config import parse_config
-from pinnwx.data.calendar import format_time, now
+from pinnwx.data.calendar import duration, format_time, now
 from pinnwx.errors import DataError, MissingInputError, OutputError, StabilityError, UsageError
 from pinnwx.files import check_writable, replacing
 from pinnwx.grid import Grid
@@ -70,7 +70,7 @@ def forecast_dataset(
     whole = np.array_equal(hours, np.round(hours))
     at = {name: np.asarray(getattr(grid, name)) for name in ("latitude", "longitude")}
     coordinates = {
-        "time": ("time", init_time + _duration(hours), {"standard_name": "time", "long_name": "valid time"}),
+        "time": ("time", init_time + duration(hours), {"standard_name": "time", "long_name": "valid time"}),
         "latitude": (
             "latitude", at["latitude"], {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}
         ),
@@ -238,7 +238,7 @@ def lead_hours(dataset: xr.Dataset) -> Float[np.ndarray, " lead"]:
 
 def weatherbench2_view(dataset: xr.Dataset) -> xr.Dataset:
     """The same forecast laid out as in WeatherBench 2: `time` is the initial time, `prediction_timedelta` the lead."""
-    delta = _duration(lead_hours(dataset))
+    delta = duration(lead_hours(dataset))
     view = dataset.drop_vars(("forecast_period", "forecast_reference_time"))
     view = view.rename({"time": "prediction_timedelta"}).assign_coords(prediction_timedelta=delta)
     view = view.expand_dims(time=[reference_time(dataset)])
@@ -302,8 +302,3 @@ def _stencil(position: float, size: int, method: str, *, periodic: bool) -> tupl
     low = int(np.floor(position))
     high = (low + 1) % size if periodic else min(low + 1, size - 1)
     return [low % size, high], [low + 1 - position, position - low]
-
-
-def _duration(hours: Float[np.ndarray, " lead"]) -> Shaped[np.ndarray, " lead"]:
-    """Hours as `timedelta64[ns]`, to the second."""
-    return np.round(hours * 3600).astype("timedelta64[s]").astype("timedelta64[ns]")

@@ -71,11 +71,15 @@ class Predictor:
         driving: Float32[np.ndarray, "batch step field lat lon"] | None = None,
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
         """As a call, but of these weights and through one frame; the weights of one graph share their compiled code."""
-        middles = initial_times + self._step * np.arange(self._wanted.max() + 1)[:, None] + self._step // 2
-        times = jnp.asarray(time_features(middles.reshape(-1)).reshape(*middles.shape, -1))
+        times = jnp.asarray(self.times(initial_times))
         told = None if driving is None else jnp.asarray(np.moveaxis(driving, 0, 1))
         forecasts = _rollout(graph, state, jnp.asarray(self._wanted), jnp.asarray(analyses), times, frame, told)
         return np.moveaxis(np.asarray(forecasts), 0, 1)
+
+    def times(self, initial_times: Shaped[np.ndarray, " batch"]) -> Float32[np.ndarray, "step batch 5"]:
+        """Features of the middle of every step up to the last lead."""
+        middles = initial_times + self._step * np.arange(self._wanted.max() + 1)[:, None] + self._step // 2
+        return time_features(middles.reshape(-1)).reshape(*middles.shape, -1)
 
     @property
     def input_offsets(self) -> Shaped[np.ndarray, " input"]:

@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Float32
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import time_features
+from pinnwx.data.calendar import duration
 from pinnwx.errors import StabilityError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import Trained
@@ -42,7 +42,7 @@ def require_stable(
         StabilityError: with the step, the field, the place, the value and the limit.
     """
     hours = np.asarray(lead_hours, np.float64)
-    valid = when.astype("datetime64[ns]") + np.round(hours * 3.6e12).astype("timedelta64[ns]")
+    valid = when.astype("datetime64[ns]") + duration(hours)
     usual = trained.climatology.at(valid)
     limit = _BEYOND * np.maximum(-trained.climatology.least, trained.climatology.most).max(axis=(-2, -1))[:, None, None]
     with np.errstate(invalid="ignore", over="ignore"):
@@ -83,8 +83,7 @@ def parts_of_step(
     step_hours = trained.config.model.step_hours
     predictor, starts = Predictor(trained, [step_hours * (step + 1)]), np.array([when])
     told = predictor.driving(archive if driving is None else driving, starts)
-    middles = when + np.round((np.arange(step + 1) + 0.5) * step_hours * 3.6e12).astype("timedelta64[ns]")
-    times = jnp.asarray(time_features(middles))[:, None]
+    times = jnp.asarray(predictor.times(starts))
     graph, state = nnx.split(trained.model)
     carry = nnx.merge(graph, state).start(jnp.asarray(predictor.analyses(archive, starts)), times[0])
     for number in range(step):

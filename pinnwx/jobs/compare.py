@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-
-import numpy as np
 
 from pinnwx.errors import UsageError
 from pinnwx.files import check_writable
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.jobs.evaluate import default_leads, score_period
+from pinnwx.jobs.evaluate import default_leads, score_period, shared_inputs
 from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
 from pinnwx.verification.comparison import Comparison, compare_scores
@@ -46,10 +43,7 @@ def compare(
     predictors = [operand for operand in operands if isinstance(operand, Predictor)]
     if predictors and (data is None or start is None or end is None):
         raise UsageError("comparing run folders needs --data, --start and --end; only scores files do without")
-    # All start from the same analyses: those that the one with the longest memory needs.
-    needed = {offset for predictor in predictors for offset in predictor.needed_offsets.tolist()}
-    now = timedelta(0)
-    inputs = np.array([*sorted(needed - {now}), now], "timedelta64[s]")
+    inputs = shared_inputs(predictors)  # all start from the same analyses
     scores = [
         operand if isinstance(operand, Scores) else score_period(operand, data or (), start or "", end or "", inputs)
         for operand in operands

@@ -68,11 +68,22 @@ def score_period(
     inputs: Shaped[np.ndarray, " input"],
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
+    """`score_on` of the model's fields out of the data."""
+    return score_on(predictor, matching_archive(predictor.trained, data), start, end, inputs, progress)
+
+
+def score_on(
+    predictor: Predictor,
+    archive: Archive,
+    start: str,
+    end: str,
+    inputs: Shaped[np.ndarray, " input"],
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
     """Scores of forecasts from every analysis of the period that has the analyses `inputs` it needs.
 
     What a driven model is told is no forecast: its outer cells are not scored.
     """
-    archive = matching_archive(predictor.trained, data)
     told = predictor.trained.config.model.driven_edge
     rows, columns = (slice(told, size - told) for size in archive.grid.shape)
     scores = score_hindcasts(
@@ -88,6 +99,13 @@ def score_period(
     if told:
         scores = replace(scores, settings={**scores.settings, "driven_edge": "analyses of the valid times"})
     return scores
+
+
+def shared_inputs(predictors: Sequence[Predictor]) -> Shaped[np.ndarray, " input"]:
+    """The analyses that all of these can start from, as time from the initial time: the last is 0."""
+    present = np.zeros(1, "timedelta64[s]")
+    needed = np.unique(np.concatenate([present, *(predictor.needed_offsets for predictor in predictors)]))
+    return np.concatenate([np.setdiff1d(needed, present), present])
 
 
 def matching_archive(trained: Trained, data: Sequence[str | Path] | str | Path) -> Archive:

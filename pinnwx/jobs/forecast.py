@@ -74,8 +74,9 @@ def forecast(
         archive = matching_archive(trained, data)
         driving = _driving(trained, boundary)
         when = archive.times[-1] if init == "latest" else parse_time(init)
-        maker = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
-        Predictor(trained, leads).analyses(archive, np.array([when]))  # that they are there
+        predictor = Predictor(trained, leads)
+        predictor.analyses(archive, np.array([when]))  # that they are there
+        maker = predictor if members is None else Ensemble(trained, leads, members)
         require_timely(when, max_age)
         accepted = require_credible(archive, when + maker.input_offsets[0], when, accept=accept_suspicious)
         if driving is not None:

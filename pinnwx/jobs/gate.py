@@ -20,7 +20,7 @@ from pinnwx.errors import StabilityError, UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import require_stable
 from pinnwx.forecasting.trained import Trained
-from pinnwx.jobs.evaluate import default_leads, matching_archive, score_period
+from pinnwx.jobs.evaluate import default_leads, matching_archive, score_on, score_period, shared_inputs
 from pinnwx.verification.comparison import Comparison, compare_scores
 from pinnwx.verification.results import Scores
 
@@ -69,10 +69,9 @@ def judge(
                 f"--start {start}: a model here was trained on data up to {trained_to}; judge it on later days"
             )
     predictors = [Predictor(one, leads or default_leads(incumbent)) for one in (candidate, incumbent)]
-    needed = np.unique(np.concatenate([one.needed_offsets for one in predictors]))
-    inputs = np.append(needed[needed != np.timedelta64(0)], np.timedelta64(0, "s"))
+    inputs, archive = shared_inputs(predictors), matching_archive(candidate, data)
     try:
-        scores = score_period(predictors[0], data, start, end, inputs)
+        scores = score_on(predictors[0], archive, start, end, inputs)
     except StabilityError as error:
         return Verdict((str(error),))
     objections = [
@@ -80,7 +79,7 @@ def judge(
         for entry in scores.scores
         if not entry["rmse"] < entry["persistence_rmse"]
     ]
-    objections.append(_of_a_long_forecast(candidate, matching_archive(candidate, data), start))
+    objections.append(_of_a_long_forecast(candidate, archive, start))
     comparison = None
     with contextlib.suppress(StabilityError):  # a live model that blows up has nothing to be compared with
         comparison = compare_scores(scores, score_period(predictors[1], data, start, end, inputs))

@@ -17,7 +17,7 @@ from pinnwx.errors import DataError, UnavailableError, UsageError
 
 _log = logging.getLogger(__name__)
 _HOUR = np.timedelta64(1, "h")
-_CLOCKS_DIFFER_BY = _HOUR
+_CLOCKS_DIFFER_BY = 1.0  # hours
 
 
 def require_timely(when: np.datetime64, max_age: float | None) -> None:
@@ -31,7 +31,7 @@ def require_timely(when: np.datetime64, max_age: float | None) -> None:
     if max_age is not None and not 0 < max_age < np.inf:
         raise UsageError(f"--max-age {max_age:g}: the hours must be positive and finite")
     age = (now() - when.astype("datetime64[ns]")) / _HOUR
-    if age < -_CLOCKS_DIFFER_BY / _HOUR:
+    if age < -_CLOCKS_DIFFER_BY:
         raise DataError(
             f"the analysis of {format_time(when)} is dated {-age:.1f} h ahead of the clock ({format_time(now())}); "
             "correct the time in the file, or the clock (PINNWX_NOW)"

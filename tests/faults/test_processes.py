@@ -7,11 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-import jax.numpy as jnp
-import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from verbs import INIT, Ended, command, pinnwx, recipe
@@ -20,7 +19,9 @@ from pinnwx.forecasting.cf import read_forecast
 from pinnwx.jobs.runs import Run
 from pinnwx.training.checkpoint import Checkpoints
 
-WRITERS = Path(__file__).with_name("writers.py")
+sys.path.append(str(Path(__file__).parent.parent.parent / "scripts"))
+import soak
+
 SEED = int(os.environ.get("PINNWX_TEST_SEED", time.time_ns() % 2**32))
 
 
@@ -38,7 +39,7 @@ def started(*words: object):
 
 
 def writer(kind: str, path: Path):
-    return started(sys.executable, WRITERS, kind, path)
+    return started(sys.executable, soak.WRITERS, kind, path)
 
 
 def weights(run: Path) -> dict[str, bytes]:
@@ -55,15 +56,11 @@ def whole(good, tmp_path_factory) -> Path:
     return folder
 
 
-# The verb, but for a checkpoint twice a second instead of every minute.
-HASTY = "import pinnwx.training.fit as f, pinnwx.cli as c; f.CHECKPOINT_SECONDS = 0.5; c.main()"
-
-
 @pytest.mark.slow
 def test_33_killed_in_training(whole, good, tmp_path):
     """Killed again and again and resumed, it ends with the weights of the undisturbed one, bit for bit."""
     out, dice, kills, resumed = tmp_path / "run", random.Random(SEED), 0, set()
-    words = [sys.executable, "-c", HASTY, *command("train", whole / "tiny.toml", "--data", good, "--out", out)[3:]]
+    words = [sys.executable, "-c", soak.HASTY, *command("train", whole / "tiny.toml", "--data", good, "--out", out)[3:]]
     while True:
         resume = ["--resume"] if (out / "config.toml").exists() else []
         with started(*words, *resume) as process:
@@ -82,36 +79,17 @@ def test_33_killed_in_training(whole, good, tmp_path):
 
 
 def test_34_killed_while_it_saves_a_checkpoint(tmp_path):
-    dice = random.Random(SEED)
-    for _ in range(5):
-        with writer("checkpoints", tmp_path / "training") as process:
-            first = int(process.stdout.readline())
-            time.sleep(dice.uniform(0, 1))
-            process.kill()
-            promised = [first, *map(int, process.stdout.read().split())][-1]
-        saved = Checkpoints(tmp_path / "training")
-        (state,), notes = saved.load([jnp.zeros((64, 1024))])
-        saved.close()
-        assert notes["number"] >= promised, f"PINNWX_TEST_SEED={SEED}"
-        np.testing.assert_array_equal(state, notes["number"])
+    counts = Counter()
+    soak.kill_checkpoints(tmp_path, 5, random.Random(SEED), counts)
+    assert (counts["lost"], counts["partial"]) == (0, 0), f"PINNWX_TEST_SEED={SEED}"
 
 
 def test_35_43_killed_while_it_writes_a_forecast_and_read_all_the_time(tmp_path):
     """Whoever reads sees the old file or the complete new one, at every moment."""
-    path, dice = tmp_path / "f.nc", random.Random(SEED)
-    for _ in range(5):
-        with writer("forecasts", path) as process:
-            process.stdout.readline()
-            until = time.monotonic() + dice.uniform(0.2, 1.5)
-            while time.monotonic() < until:
-                assert_whole(path)
-            process.kill()
-        assert_whole(path)
-
-
-def assert_whole(path: Path) -> None:
-    values = read_forecast(path)["t850"].to_numpy()
-    assert (values == values[0, 0, 0]).all(), f"PINNWX_TEST_SEED={SEED}"
+    counts = Counter()
+    soak.kill_forecasts(tmp_path, 5, random.Random(SEED), counts)
+    assert (counts["lost"], counts["partial"]) == (0, 0), f"PINNWX_TEST_SEED={SEED}"
+    assert counts["reads"] > 5
 
 
 def test_36_terminated(good, tmp_path):
