@@ -184,6 +184,7 @@ class ClosureSettings(_Settings):
     blocks: Annotated[int, Field(ge=1, le=64)] = 4
     coarsen: Literal[1, 2, 4] = 2
     mirror: bool = False
+    gradients: bool = True
     learned_wind_width: Annotated[int, Field(ge=1, le=4096)] = 32
     maximum_learned_wind: PositiveFloat = 20.0
 

@@ -117,7 +117,8 @@ def forecaster(settings: Config, grid: Grid | None = None):
     mean, std = np.array([SCALE.get(name, _WIND) for name in names]).T
     maps = np.broadcast_to(mean[:, None, None], (len(names), *grid.shape))
     scales = Scales(mean, std, 0.3 * std, maps)
-    inputs = Inputs(names, grid, scales, {}, settings.variable_table())
+    shown = settings.model.closure.gradients
+    inputs = Inputs(names, grid, scales, {}, settings.variable_table(), gradients=shown)
     return build_forecaster(inputs, settings.model, settings.seed)
 
 

@@ -4,7 +4,10 @@ import os
 import subprocess
 import sys
 
+import jax
 import pytest
+
+from pinnwx.runtime import compiler_options
 
 # Page faults of a thread that fills 100 MiB three times over, after a first time that any setting has to pay for.
 FAULTS = """
@@ -44,3 +47,16 @@ def test_freed_memory_is_kept_for_every_thread():
     switched_off, many = faults("0")
     assert not switched_off
     assert many > 10 * few
+
+
+def test_an_unknown_option_of_the_compiler_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    assert compiler_options() == ({"xla_cpu_use_fusion_emitters": False} if jax.default_backend() == "cpu" else {})
+    compile_plainly = jax.jit
+
+    def without_it(function, compiler_options):
+        return compile_plainly(function, compiler_options={"no_such_option": False})
+
+    monkeypatch.setattr(jax, "jit", without_it)
+    compiler_options.cache_clear()
+    assert compiler_options() == {}
+    compiler_options.cache_clear()

@@ -76,7 +76,8 @@ def _assemble(
     static: Mapping[str, np.ndarray],
 ) -> Forecaster:
     scales = Scales(normalisation.mean, normalisation.std, normalisation.increment_std, normalisation.mean_map)
-    inputs = Inputs(config.data.fields, grid, scales, static, config.variable_table())
+    shown = config.model.closure.gradients
+    inputs = Inputs(config.data.fields, grid, scales, static, config.variable_table(), gradients=shown)
     usual = Usual(
         climatology.coefficients, climatology.annual, climatology.diurnal, climatology.least, climatology.most
     )

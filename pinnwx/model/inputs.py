@@ -44,8 +44,8 @@ class Scales:
 class Inputs(nnx.Module):
     """Turns physical fields into the features of a network.
 
-    The features are, channel last: each field standardised; its eastward and northward gradient; sun and season;
-    and the fixed maps: time means, place, static fields.
+    The features are, channel last: each field standardised; its eastward and northward gradient, if `gradients`; sun
+    and season; and the fixed maps: time means, place, static fields.
     """
 
     def __init__(
@@ -55,8 +55,10 @@ class Inputs(nnx.Module):
         scales: Scales,
         static: Mapping[str, np.ndarray],
         variables: Mapping[str, Variable] = VARIABLES,
+        *,
+        gradients: bool = True,
     ):
-        self.names, self.grid = tuple(names), grid
+        self.names, self.grid, self.gradients = tuple(names), grid, gradients
         self.std = Fixed(jnp.asarray(scales.std, jnp.float32)[:, None, None])
         self.increment_std = Fixed(jnp.asarray(scales.increment_std, jnp.float32)[:, None, None])
         standard_names = [describe(name, variables).standard_name for name in names]
@@ -76,14 +78,15 @@ class Inputs(nnx.Module):
     @property
     def signs(self) -> tuple[float, ...]:
         """The factor of each feature across a pole."""
-        gradient = tuple(-sign for sign in self.field_signs)
-        return self.field_signs + gradient * 2 + (1.0,) * len(SUN_MIRROR_SIGNS) + self.map_signs
+        gradients = tuple(-sign for sign in self.field_signs) * 2 if self.gradients else ()
+        return self.field_signs + gradients + (1.0,) * len(SUN_MIRROR_SIGNS) + self.map_signs
 
     @property
     def feature_mirror_signs(self) -> tuple[float, ...]:
         """The factor of each feature under reflection in the equator."""
-        northward_gradient = tuple(-sign for sign in self.mirror_signs)
-        return self.mirror_signs * 2 + northward_gradient + SUN_MIRROR_SIGNS + self.map_mirror_signs
+        northward = tuple(-sign for sign in self.mirror_signs)
+        gradients = self.mirror_signs + northward if self.gradients else ()
+        return self.mirror_signs + gradients + SUN_MIRROR_SIGNS + self.map_mirror_signs
 
     def standardised(self, fields: Float[Array, "*batch field lat lon"]) -> Float[Array, "*batch field lat lon"]:
         """Fields with zero mean and unit variance over the training time."""
@@ -96,12 +99,12 @@ class Inputs(nnx.Module):
     def __call__(
         self, fields: Float[Array, "batch field lat lon"], time: Float[Array, "batch 5"]
     ) -> Float[Array, "batch lat lon feature"]:
-        standard = self.standardised(fields)
-        beyond_pole = jnp.asarray(self.field_signs, fields.dtype)[:, None, None]
-        eastward, northward = gradient(standard, self.grid, sign=beyond_pole)
-        length = self.grid.meridional_spacing  # makes the gradients of order one
+        parts = [self.standardised(fields)]
+        if self.gradients:
+            beyond_pole = jnp.asarray(self.field_signs, fields.dtype)[:, None, None]
+            length = self.grid.meridional_spacing  # makes the gradients of order one
+            parts += [part * length for part in gradient(parts[0], self.grid, sign=beyond_pole)]
         maps = jnp.broadcast_to(self.maps[...], (*fields.shape[:-3], *self.maps.shape))
-        parts = [standard, eastward * length, northward * length]
         stacked = [channels_last(part) for part in parts]
         return jnp.concatenate([*stacked, sun_and_season(time, self.grid), maps], axis=-1)
 

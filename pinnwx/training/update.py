@@ -18,6 +18,7 @@ from pinnwx.model.forecaster import Forecaster
 from pinnwx.model.frames import Frame
 from pinnwx.model.rollout import rollout
 from pinnwx.model.scores import weighted_square_error
+from pinnwx.runtime import compiler_options
 from pinnwx.training.devices import Devices
 from pinnwx.training.optimiser import optimiser
 from pinnwx.training.perturbation import perturbed
@@ -122,4 +123,4 @@ def make_update(
         kept = kept._replace(update=state.update + 1, skipped=state.skipped + jnp.where(good, 0, 1))
         return kept, Progress(loss, rate, norm)
 
-    return jax.jit(one, donate_argnums=0)
+    return jax.jit(one, donate_argnums=0, compiler_options=compiler_options())

@@ -83,18 +83,20 @@ def test_place():
     np.testing.assert_allclose(values[at(0.0, 90.0)], [0, 1, 1, 0], atol=1e-7)
 
 
-def inputs(names, grid: Grid, mean=None, static=None) -> Inputs:
+def inputs(names, grid: Grid, mean=None, static=None, **options) -> Inputs:
     count = len(names)
     mean = np.zeros(count) if mean is None else np.asarray(mean)
     maps = np.broadcast_to(mean[:, None, None], (count, *grid.shape))
-    return Inputs(names, grid, Scales(mean, np.ones(count), np.ones(count), maps), static or {})
+    return Inputs(names, grid, Scales(mean, np.ones(count), np.ones(count), maps), static or {}, **options)
 
 
+@pytest.mark.parametrize("gradients", [True, False])
 @pytest.mark.parametrize("names", [("msl",), ("z500", "u500", "v500")])
-def test_as_many_signs_as_features(names):
+def test_as_many_signs_as_features(names, gradients):
     grid = Grid.parse("22.5deg")
     static = {"orography": np.arange(128.0).reshape(8, 16), "lsm": np.zeros((8, 16))}
-    made = inputs(names, grid, static=static)
+    made = inputs(names, grid, static=static, gradients=gradients)
+    assert len(made.signs) == len(made.feature_mirror_signs)
     features = made(jnp.asarray(states(names, grid)), step_features(1, 2)[0])
     assert features.shape == (2, 8, 16, len(made.signs))
     assert np.isfinite(features).all(), "a static field without variance too"

@@ -65,6 +65,7 @@ CASES = {
     "physics alone": model_of(PHYSICS.replace("learned_wind = true", "learned_wind = false")),
     "network alone": model_of("", NETWORK),
     "hybrid": model_of(PHYSICS, NETWORK),
+    "hybrid that is shown no gradients": model_of(PHYSICS, f"{NETWORK}\ngradients = false"),
 }
 
 
