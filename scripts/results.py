@@ -50,7 +50,7 @@ CASES = (
     ),
     Case(
         "GCM archive, 5.625 degrees, 13 fields, trained on 2000-01 to 2001-06, scored on 2001-08 to 09",
-        ("gcm_hybrid", "gcm_neural", "gcm_year"),
+        ("gcm_hybrid", "gcm_neural", "gcm_tracers", "gcm_year"),
         ("z500", "t850", "q850", "u500", "t2m"),
         picture=("2001-08-10T00:00", "z500"),
     ),
