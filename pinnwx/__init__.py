@@ -20,6 +20,7 @@ _HOMES = {
     "list_models": "pinnwx.jobs.models",
     "plot": "pinnwx.jobs.plot",
     "promote": "pinnwx.jobs.models",
+    "retrain": "pinnwx.jobs.retrain",
     "rollback": "pinnwx.jobs.models",
     "train": "pinnwx.jobs.train",
     "verify": "pinnwx.jobs.verify",

@@ -195,6 +195,34 @@ def plot(
     typer.echo(job(source, out, variables=names, leads=_numbers("--leads", leads), data=data, force=force))
 
 
+@app.command()
+def retrain(
+    run: RunFolder,
+    data: Data,
+    since: Annotated[
+        str | None, typer.Option(help="From when analyses are fresh; by default, from where training ended.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Wall-clock budget of the whole command.")] = None,
+    accept_suspicious: Annotated[
+        bool, typer.Option("--accept-suspicious", help="Learn from a stuck field, a jump or a spike all the same.")
+    ] = False,
+    json: Json = None,
+    force: Force = False,
+) -> None:
+    """Let the live model learn on from fresh analyses; its successor goes live if it is not worse (exit 77 if so)."""
+    from pinnwx.jobs.retrain import retrain as job
+    from pinnwx.terminal import comparison_table, training_progress
+
+    with training_progress() as report:
+        done = job(
+            run, data, since=since, minutes=minutes, accept_suspicious=accept_suspicious, json=json, force=force,
+            report=report, started=_STARTED,
+        )  # fmt: skip
+    if done.verdict.comparison is not None:
+        comparison_table(done.verdict.comparison)
+    typer.echo(f"Model {done.version} is live in {run}, after {done.refitted.updates} updates.")
+
+
 models = typer.Typer(help="The versions of a run: which there are, and which is live.", no_args_is_help=True)
 app.add_typer(models, name="models")
 

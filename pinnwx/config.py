@@ -90,6 +90,7 @@ class DataSettings(_Settings):
 
 
 _LARGEST = 2**20  # bytes of a config file
+DAYS_OF_GATE = 3  # of which a bootstrap by days needs as many at least
 _WIND = re.compile(r"analysed:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
 
 
@@ -154,13 +155,15 @@ class Transport(_Settings):
 class PhysicsSettings(_Settings):
     """The discretised equations.
 
-    `differentiated` lets gradients pass through them; without it what they add to the fields is taken as given, which
-    is cheaper, and possible where nothing in them is learned.
+    The wind is held over one coupling interval: as it is at its start, or, with `winds = "midpoint"`, as the equations
+    make it half-way. `differentiated` lets gradients pass through them; without it what they add to the fields is taken
+    as given, which is cheaper, and possible where nothing in them is learned.
     """
 
     transport: tuple[Transport, ...] = ()
     substeps: Annotated[int, Field(ge=1, le=1000)] = 4
     couplings: Annotated[int, Field(ge=1, le=100)] = 1
+    winds: Literal["start", "midpoint"] = "start"
     solver: Literal["euler", "heun", "ssprk3"] = "heun"
     courant_limit: Annotated[float, Field(gt=0, le=1)] = 0.9
     learned_diffusivity: bool = False
@@ -250,6 +253,32 @@ class TrainingSettings(_Settings):
     perturbation: NonNegativeFloat = 0.0
 
 
+class RetrainingSettings(_Settings):
+    """How a trained model learns on from fresh analyses (`pinnwx retrain`).
+
+    The newest `hold_out_days` are learned from by nobody: there the candidate is judged against the live model, at
+    `leads` hours (those that the model's step divides). `replay` is the share of older windows in a batch.
+    """
+
+    replay: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    hold_out_days: Annotated[float, Field(ge=1, le=366)] = 4.0
+    leads: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (6.0, 24.0)
+    learning_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    steps: Annotated[int, Field(ge=1, le=1000)] = 4
+    minutes: PositiveFloat = 1.0
+    updates: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _enough_days(self) -> RetrainingSettings:
+        needed = DAYS_OF_GATE + max(self.leads) / 24
+        if self.hold_out_days < needed:
+            raise ValueError(
+                f"hold_out_days = {self.hold_out_days:g} is too short to judge forecasts of {max(self.leads):g} h: "
+                f"bounds need {DAYS_OF_GATE} days of them, so {needed:g}"
+            )
+        return self
+
+
 class Config(_Settings):
     """Everything that a run is made from, besides the data themselves."""
 
@@ -260,6 +289,7 @@ class Config(_Settings):
     variables: dict[str, VariableSettings] = {}
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:

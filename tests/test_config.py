@@ -18,6 +18,7 @@ from pinnwx.config import (
     ModelSettings,
     Period,
     PhysicsSettings,
+    RetrainingSettings,
     Stage,
     TrainingSettings,
     Transport,
@@ -45,6 +46,7 @@ SECTIONS = {
     "model.closure": ClosureSettings,
     "model.climate": ClimateSettings,
     "training": TrainingSettings,
+    "retraining": RetrainingSettings,
 }
 
 
@@ -90,9 +92,7 @@ def test_template_shows_every_key_with_a_comment():
 
 def test_template_shows_the_defaults_wherever_it_says_so():
     tables = {"": load_config(TEMPLATE)}
-    tables["data"], tables["model"], tables["training"] = (
-        getattr(tables[""], n) for n in ("data", "model", "training")
-    )
+    tables |= {name: getattr(tables[""], name) for name in ("data", "model", "training", "retraining")}
     tables["variables.ozone"] = tables[""].variables["ozone"]
     tables["model.physics"], tables["model.closure"] = tables["model"].physics, tables["model"].closure
     tables["model.climate"] = tables["model"].climate

@@ -1,7 +1,8 @@
 """A trained model: its parts on disk, verified and put together.
 
 A version folder holds `weights.safetensors`, `normalisation.nc`, `climatology.nc`, `static.nc`, `config.toml`
-and, written last, the manifest of them all (`pinnwx.manifest`).
+and, written last, the manifest of them all (`pinnwx.manifest`). `optimiser.safetensors`, which retraining goes on from,
+may be among them; forecasts do not need it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from pinnwx.model.inputs import Inputs, Scales
 from pinnwx.version import __version__
 
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
-CONFIG = "config.toml"
+CONFIG, OPTIMISER = "config.toml", "optimiser.safetensors"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
 
@@ -84,8 +85,12 @@ def _assemble(
     return build_forecaster(inputs, config.model, config.seed, usual)
 
 
-def save_trained(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> None:
+def save_trained(
+    trained: Trained, folder: Path, notes: Mapping[str, Any], optimiser: Mapping[str, np.ndarray] | None = None
+) -> None:
     """Writes a version into a new or empty folder; `notes` (seed, data hash, plan ...) go into the manifest.
+
+    `optimiser`: the state in which training left it, by name.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -98,7 +103,23 @@ def save_trained(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> No
     write_netcdf(_static_dataset(trained), folder / STATIC)
     write_text(folder / CONFIG, trained.config_text)
     versions = {"pinnwx": __version__} | {name: metadata.version(name) for name in _PACKAGES}
-    write_manifest(folder, PARTS, {"versions": versions, **notes})
+    parts = PARTS
+    if optimiser is not None:
+        with replacing(folder / OPTIMISER) as temporary:
+            save_file(dict(optimiser), temporary)
+        parts += (OPTIMISER,)
+    write_manifest(folder, parts, {"versions": versions, **notes})
+
+
+def load_optimiser(folder: Path) -> dict[str, np.ndarray] | None:
+    """The state of the optimiser that a version was left with, verified; None where it has none.
+
+    Raises:
+        CheckpointError: as `load_trained`.
+    """
+    if OPTIMISER not in read_manifest(folder)["files"]:
+        return None
+    return _read_tensors(folder / OPTIMISER)
 
 
 def load_trained(folder: Path) -> Trained:
@@ -141,11 +162,15 @@ def _named_weights(model: Forecaster) -> dict[str, np.ndarray]:
     return {_weight_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
 
 
-def _set_weights(model: Forecaster, path: Path) -> None:
+def _read_tensors(path: Path) -> dict[str, np.ndarray]:
     try:
-        stored = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
+
+
+def _set_weights(model: Forecaster, path: Path) -> None:
+    stored = _read_tensors(path)
     leaves, structure = jax.tree_util.tree_flatten_with_path(nnx.state(model, nnx.Param))
     expected = {_weight_name(key): (leaf.shape, np.dtype(leaf.dtype)) for key, leaf in leaves}
     found = {name: (values.shape, values.dtype) for name, values in stored.items()}

@@ -1,31 +1,34 @@
 """The gate: whether a candidate may take the place of the live model.
 
 It may if, on days that neither was trained on, it is not worse (the upper 95 % bound of the ratio of the errors is at
-most 1.02 for every variable and lead), beats persistence at every lead, and forecasts thirty days without blowing up.
+most 1.02 for every variable and lead), beats persistence and climatology at every lead, and forecasts thirty days
+without blowing up and without a drift of its area means that the live model does not have.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import parse_time
-from pinnwx.errors import StabilityError, UnavailableError, UsageError
+from pinnwx.errors import NotPromotedError, StabilityError, UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import require_stable
 from pinnwx.forecasting.trained import Trained
-from pinnwx.jobs.evaluate import default_leads, matching_archive, score_on, score_period, shared_inputs
+from pinnwx.jobs.evaluate import default_leads, score_on, shared_inputs
 from pinnwx.verification.comparison import Comparison, compare_scores
 from pinnwx.verification.results import Scores
+from pinnwx.verification.significance import BlockBootstrap
 
 LARGEST_RATIO = 1.02
 LONG_DAYS = 30
+DRIFT_ALLOWED = 0.5  # of an area mean over the long forecast, in standard deviations of the field
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,14 @@ class Verdict:
     def passed(self) -> bool:
         return not self.objections
 
+    def require_passed(self, name: str, live: str) -> None:
+        """Raises:
+        NotPromotedError: it did not pass, with the first objection.
+        """
+        for first in self.objections[:1]:
+            more = f" (and {len(self.objections) - 1} more)" if len(self.objections) > 1 else ""
+            raise NotPromotedError(f"{name} is not promoted: {first}{more}; {live} stays live")
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON object."""
         found = {"passed": self.passed, "objections": list(self.objections), "largest_ratio": LARGEST_RATIO}
@@ -51,12 +62,18 @@ class Verdict:
 def judge(
     candidate: Trained,
     incumbent: Trained,
-    data: Sequence[str | Path] | str | Path,
+    archives: tuple[Archive, Archive],
     start: str,
     end: str,
     leads: Sequence[float] | None = None,
+    *,
+    block_days: int | None = None,
 ) -> Verdict:
     """Scores both on every analysis between `start` and `end`, both included.
+
+    `archives` hold the analyses, of the fields and on the grid of the one and the other. `block_days` is the length of
+    the blocks of the bootstrap; a few days alone have bounds only with blocks of one day, which takes days for
+    independent of each other.
 
     Raises:
         UsageError: one of them was trained on these days.
@@ -69,20 +86,22 @@ def judge(
                 f"--start {start}: a model here was trained on data up to {trained_to}; judge it on later days"
             )
     predictors = [Predictor(one, leads or default_leads(incumbent)) for one in (candidate, incumbent)]
-    inputs, archive = shared_inputs(predictors), matching_archive(candidate, data)
+    inputs = shared_inputs(predictors)
     try:
-        scores = score_on(predictors[0], archive, start, end, inputs)
+        scores = replace(score_on(predictors[0], archives[0], start, end, inputs), run="candidate")
     except StabilityError as error:
         return Verdict((str(error),))
     objections = [
-        f"{entry['variable']} at {entry['lead_hours']:g} h: no better than persistence"
+        f"{entry['variable']} at {entry['lead_hours']:g} h: no better than {baseline}"
         for entry in scores.scores
-        if not entry["rmse"] < entry["persistence_rmse"]
+        for baseline in ("persistence", "climatology")
+        if not entry["rmse"] < entry[f"{baseline}_rmse"]
     ]
-    objections.append(_of_a_long_forecast(candidate, archive, start))
+    objections.append(_of_a_long_forecast(candidate, incumbent, archives[0], start))
     comparison = None
     with contextlib.suppress(StabilityError):  # a live model that blows up has nothing to be compared with
-        comparison = compare_scores(scores, score_period(predictors[1], data, start, end, inputs))
+        of_the_live = replace(score_on(predictors[1], archives[1], start, end, inputs), run="live model")
+        comparison = compare_scores(scores, of_the_live, BlockBootstrap(block_days=block_days))
         objections = [*map(_of_ratio, comparison.ratios), *objections]
     return Verdict(tuple(text for text in objections if text), comparison, scores)
 
@@ -96,20 +115,44 @@ def _of_ratio(entry: Mapping[str, Any]) -> str:
     return ""
 
 
-def _of_a_long_forecast(candidate: Trained, archive: Archive, start: str) -> str:
+def _of_a_long_forecast(candidate: Trained, incumbent: Trained, archive: Archive, start: str) -> str:
     """A driven model is left out: nothing tells its edge that far ahead."""
     if candidate.model.is_driven:
         return ""
-    step = candidate.config.model.step_hours
+    forecasts = [_long_forecast(one, archive, start) for one in (candidate, incumbent)]
+    if isinstance(forecasts[0], str):
+        return forecasts[0]
+    drifts = [None if isinstance(one, str) else _drift(one, archive) for one in forecasts]
+    assert drifts[0] is not None
+    for index, name in enumerate(archive.names):
+        allowed = DRIFT_ALLOWED * float(candidate.normalisation.std[index])
+        if drifts[1] is not None:
+            allowed = max(allowed, float(drifts[1][index]))  # the live model is no better
+        if drifts[0][index] > allowed:
+            return (
+                f"{name}: its area mean drifts by {drifts[0][index]:.3g} in {LONG_DAYS} days, more than {allowed:.3g}"
+            )
+    return ""
+
+
+def _long_forecast(model: Trained, archive: Archive, start: str) -> Float32[np.ndarray, "lead field lat lon"] | str:
+    """Thirty days from the first analysis that one can start from, or why there are none."""
+    step = model.config.model.step_hours
     leads = [step * k for k in range(1, round(24 * LONG_DAYS / step) + 1)]
-    predictor = Predictor(candidate, leads)
+    predictor = Predictor(model, leads)
     for when in archive.select(start).times:
         try:
             forecast = predictor.from_archive(archive, np.array([when]))[0]
-            require_stable(forecast, leads, candidate, when)
+            require_stable(forecast, leads, model, when)
         except UnavailableError:
             continue  # an analysis before it is missing
         except StabilityError as error:
             return str(error).partition(" (")[0]
-        return ""
+        return forecast
     return "no analysis to start a long forecast from"
+
+
+def _drift(forecast: Float32[np.ndarray, "lead field lat lon"], archive: Archive) -> np.ndarray:
+    """By how much the area mean of each field, mass and the like, changes from its first step to its last."""
+    means = (archive.grid.area_weights * forecast[[0, -1]].astype(np.float64)).mean((-2, -1))
+    return np.abs(means[1] - means[0])

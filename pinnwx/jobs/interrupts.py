@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from pathlib import Path
 from types import FrameType
 
 from pinnwx.errors import PinnwxError
@@ -44,9 +43,9 @@ class Interrupts:
     def arrived(self) -> bool:
         return self._arrived is not None
 
-    def raise_for(self, folder: Path) -> None:
+    def raise_for(self, remedy: str) -> None:
         """Raises:
-        Interrupted: naming the folder that training can be resumed in.
+        Interrupted: naming the signal, and how to go on.
         """
         number = self._arrived or signal.SIGINT
-        raise Interrupted(f"stopped by {signal.Signals(number).name}; go on with --resume --out {folder}", number)
+        raise Interrupted(f"stopped by {signal.Signals(number).name}; {remedy}", number)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pinnwx.errors import CheckpointError, MissingInputError, NotPromotedError, PinnwxError, UsageError
+from pinnwx.errors import CheckpointError, MissingInputError, PinnwxError, UsageError
 from pinnwx.files import check_writable, write_text
 from pinnwx.forecasting.trained import load_trained
+from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.gate import Verdict, judge
 from pinnwx.jobs.runs import Run, is_version
 from pinnwx.manifest import read_manifest
@@ -86,14 +87,12 @@ def promote(
         candidate = load_trained(_existing(opened, name))
         verdict = None
         if data is not None:
-            verdict = judge(candidate, opened.load(), data, start or "", end or "", leads)
+            incumbent = opened.load()
+            archives = matching_archive(candidate, data), matching_archive(incumbent, data)
+            verdict = judge(candidate, incumbent, archives, start or "", end or "", leads)
             if json is not None:
                 write_text(json, json_module.dumps(verdict.to_dict(), indent=2) + "\n")
-            if not verdict.passed:
-                count = len(verdict.objections)
-                more = f" (and {count - 1} more)" if count > 1 else ""
-                first = next(iter(verdict.objections))
-                raise NotPromotedError(f"{name} is not promoted: {first}{more}; {opened.live} stays live")
+            verdict.require_passed(name, opened.live)
         opened.point_to(name)
     return verdict
 

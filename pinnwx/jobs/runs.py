@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pinnwx.errors import CheckpointError, MissingInputError, OutputError
 from pinnwx.files import appearing, locked, remove_orphans, sha256, write_text
 from pinnwx.forecasting.trained import Trained, load_trained, save_trained
@@ -115,11 +117,13 @@ class Run:
         """
         return load_trained(self.version(self.live))
 
-    def publish(self, trained: Trained, notes: Mapping[str, Any]) -> str:
+    def publish(
+        self, trained: Trained, notes: Mapping[str, Any], optimiser: Mapping[str, np.ndarray] | None = None
+    ) -> str:
         """Stores a new version and makes it live; returns its name."""
         number = f"{int(self.versions[-1]) + 1 if self.versions else 1:04d}"
         with appearing(self.version(number)) as folder:
-            save_trained(trained, folder, notes)
+            save_trained(trained, folder, notes, optimiser)
         self.point_to(number)
         (self.folder / _UNFINISHED).unlink(missing_ok=True)
         return number

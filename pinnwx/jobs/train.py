@@ -23,6 +23,7 @@ from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import members_of
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report, Training
+from pinnwx.training.optimiser import named_leaves
 
 SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
 SAVING_SHARE = 0.04  # and for a machine that slows down
@@ -58,9 +59,8 @@ def train(
     """
     prepare()
     begun = time.monotonic() if started is None else started
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise UsageError(f"--minutes {minutes:g}: the budget must be positive and finite")
     settings = load_config(config)
+    deadline = budget_ends(settings.training.minutes if minutes is None else minutes, begun)
     refuse_overlap(settings)
     text = Path(config).read_text(encoding="utf-8")
     run = Run.open(out) if resume else new_run(out, force=force)
@@ -77,20 +77,18 @@ def train(
         if not resume:
             run.begin()
         write_text(run.folder / CONFIG, text)
-        _train(run, trained, archive, _deadline(settings, minutes, begun), resume, report)
+        _train(run, trained, archive, deadline if settings.training.updates is None else None, resume, report)
     return run
 
 
 def _train(run: Run, trained: Trained, archive: Archive, deadline, resume: bool, report) -> None:
     settings = trained.config
-    weights = np.array([settings.training.field_weights.get(name, 1.0) for name in archive.names])
-    scale = trained.normalisation.increment_std / np.sqrt(weights)
     with Interrupts() as interrupts:
         training = Training(
             trained.model,
             archive,
             settings,
-            scale[:, None, None],
+            error_scale(trained),
             run.folder,
             deadline=deadline,
             report=report,
@@ -99,7 +97,7 @@ def _train(run: Run, trained: Trained, archive: Archive, deadline, resume: bool,
         with writing(run.folder):
             parameters = training.run(resume=resume)
         if interrupts.arrived():
-            interrupts.raise_for(run.folder)
+            interrupts.raise_for(f"go on with --resume --out {run.folder}")
     for member, learned in zip(members_of(trained.model), parameters, strict=True):
         nnx.update(member, learned)
     plan = training.plan
@@ -116,14 +114,24 @@ def _train(run: Run, trained: Trained, archive: Archive, deadline, resume: bool,
         "source": "pinnwx train",
     }
     with writing(run.folder):
-        run.publish(trained, notes)
+        run.publish(trained, notes, named_leaves(training.optimiser))
 
 
-def _deadline(settings: Config, minutes: float | None, begun: float) -> float | None:
-    if settings.training.updates is not None:
-        return None
-    seconds = 60.0 * (settings.training.minutes if minutes is None else minutes)
-    return begun + seconds * (1 - SAVING_SHARE) - SAVING_SECONDS
+def error_scale(trained: Trained) -> np.ndarray:
+    """The unit of each field's error in the loss, (field, 1, 1): its usual change over a step, and its weight."""
+    weights = np.array([trained.config.training.field_weights.get(name, 1.0) for name in trained.names])
+    return (trained.normalisation.increment_std / np.sqrt(weights))[:, None, None]
+
+
+def budget_ends(minutes: float, begun: float) -> float:
+    """The `time.monotonic()` at which computing must end, so that a command begun at `begun` keeps to its minutes.
+
+    Raises:
+        UsageError: the minutes are no positive number.
+    """
+    if not 0 < minutes < math.inf:
+        raise UsageError(f"--minutes {minutes:g}: the budget must be positive and finite")
+    return begun + 60.0 * minutes * (1 - SAVING_SHARE) - SAVING_SECONDS
 
 
 def training_archive(settings: Config, data) -> Archive:

@@ -4,11 +4,12 @@ Over one coupling interval
 
     X(t + dt) = X + gate * transport(X; v, kappa) + S,    v = v_physics(X) + v_network(X)
 
-`transport` is the diffrax solution of the named terms (`physics.transport`); gate in (0, 2) and source S are fields
-from the closure network, which sees X, its changes over the intervals before (where `input_times` is above 1) and the
-transport increment (all seen through a frame, `model.frames`); its output is freed of the waves that only the narrow
-cells near the poles can hold. Where vorticity is carried, the increment of the wind or the geopotential follows from it
-(`model.carried`). A conserved field has gate 1 and no source. A step may consist of several such intervals
+`transport` is the diffrax solution of the named terms (`physics.transport`) in a wind that is held: that of X, or that
+of what transport makes of X half-way (`physics.winds`; the explicit midpoint rule). Gate in (0, 2) and source S are
+fields from the closure network, which sees X, its changes over the intervals before (where `input_times` is above 1)
+and the transport increment (all seen through a frame, `model.frames`); its output is freed of the waves that only the
+narrow cells near the poles can hold. Where vorticity is carried, the increment of the wind or the geopotential follows
+from it (`model.carried`). A conserved field has gate 1 and no source. A step may consist of several such intervals
 (`physics.couplings`), and be held near the climate at its end (`model.climate`); the outer cells of a box may be told
 from outside (`model.edge`). Physics alone and network alone are the same model with the other part switched off.
 """
@@ -87,6 +88,10 @@ class TransportForecaster(nnx.Module):
         each = physics.model_copy(update={"substeps": -(-physics.substeps // physics.couplings)})
         interval = settings.step_hours * SECONDS_PER_HOUR / physics.couplings
         self.solver = TransportSolver(equations, inputs.grid, each, interval)
+        self.to_the_middle = None
+        if physics.winds == "midpoint":
+            half = each.model_copy(update={"substeps": -(-each.substeps // 2)})
+            self.to_the_middle = TransportSolver(equations, inputs.grid, half, interval / 2)
         self.conserved = tuple(inputs.names.index(e.field) for e in equations if e.conserved)
         self._require_possible(equations)
         self.differentiated = physics.differentiated
@@ -144,14 +149,23 @@ class TransportForecaster(nnx.Module):
     def winds(
         self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None = None
     ) -> Array:
-        """Physical plus learned wind of each carried field, (batch, field, lat, lon, 2), m s-1."""
-        winds = physical_winds(self.solver.equations, self.inputs.named(fields), self.inputs.grid)
-        if self.wind_network is None:
+        """Physical plus learned wind of each carried field, (batch, field, lat, lon, 2), m s-1, to be held."""
+        learned = None if self.wind_network is None else self._learned(self.wind_network(features, frame))
+        winds = self._physical(fields, learned)
+        if self.to_the_middle is None:
             return winds
-        raw = self.wind_network(features, frame)
-        learned = self.maximum_learned_wind * jnp.tanh(raw / self.maximum_learned_wind)
-        learned = jnp.moveaxis(learned.reshape(*learned.shape[:-1], -1, 2), -2, -4)
-        return winds.at[..., np.array(self.learned_wind), :, :, :].add(learned)
+        after, before = self._transported(self.to_the_middle, fields, winds)
+        return self._physical(fields + self.carried.among_all(self.carried.changes(after - before)), learned)
+
+    def _physical(self, fields: Fields, learned: Array | None) -> Array:
+        """The winds that the fields hold, and the learned one added to those that have one."""
+        winds = physical_winds(self.solver.equations, self.inputs.named(fields), self.inputs.grid)
+        return winds if learned is None else winds.at[..., np.array(self.learned_wind), :, :, :].add(learned)
+
+    def _learned(self, raw: Float[Array, "batch lat lon component"]) -> Float[Array, "batch field lat lon 2"]:
+        """What the network says, bounded [m s-1]."""
+        bounded = self.maximum_learned_wind * jnp.tanh(raw / self.maximum_learned_wind)
+        return jnp.moveaxis(bounded.reshape(*bounded.shape[:-1], -1, 2), -2, -4)
 
     def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> Analyses:  # noqa: ARG002
         return analyses
@@ -206,9 +220,7 @@ class TransportForecaster(nnx.Module):
         affected = np.array(self.carried.affected)
         given = fields if self.differentiated else jax.lax.stop_gradient(fields)
         winds = self.winds(given, features, frame)
-        after, before = self.solver(
-            self.carried.values(given), on_faces(winds, self.inputs.grid), self.diffusivity(), diffusive=self.diffusive
-        )
+        after, before = self._transported(self.solver, given, winds)
         change = self.carried.changes(after - before)
         scaled = channels_last(change * self.couplings / self.inputs.increment_std[...][affected])
         seen = [features, scaled, *(winds[:, index] / TYPICAL_WIND for index in self.shown_winds)]
@@ -220,6 +232,11 @@ class TransportForecaster(nnx.Module):
             rows = np.array([i for i, equation in enumerate(self.solver.equations) if equation.conserved])
             result, source = result.at[:, places].set(after[:, rows]), source.at[:, places].set(0.0)
         return result, source
+
+    def _transported(self, solver: TransportSolver, fields: Fields, winds: Array) -> tuple[Array, Array]:
+        """The carried fields after and before the solver's interval, in winds that are held."""
+        faces = on_faces(winds, self.inputs.grid)
+        return solver(self.carried.values(fields), faces, self.diffusivity(), diffusive=self.diffusive)
 
     def _sources(self, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> tuple[Array, Array]:
         """The source S of each field over the interval and the gate of each carried one, 1 where it has none."""

@@ -25,6 +25,7 @@ from pinnwx.model.committee import members_of
 from pinnwx.model.forecaster import Forecaster
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.devices import Devices
+from pinnwx.training.lessons import Lessons
 from pinnwx.training.schedule import Pace, Plan, plan_updates
 from pinnwx.training.update import Source, TrainingState, initial_state, make_update
 
@@ -66,6 +67,7 @@ class Training:
     stop: Callable[[], bool] = lambda: False
     updates: int = field(default=0, init=False)
     plan: Plan | None = field(default=None, init=False)
+    optimiser: list[Any] = field(default_factory=list, init=False)  # its state at the end, of each member
 
     def run(self, *, resume: bool = False) -> Any:
         """Trains and returns the averaged parameters of each member (nnx states of their `Param`s).
@@ -76,7 +78,10 @@ class Training:
             StabilityError: the loss stays non-finite.
         """
         settings = self.config.training
-        self._stages = [self._windows(stage.steps) for stage in settings.curriculum]
+        self._stages = [
+            Lessons(self._windows(stage.steps), (self.config.seed, number))
+            for number, stage in enumerate(settings.curriculum)
+        ]
         self._devices = Devices()
         self._devices.require_even_shares(settings.batch_size)
         self._source = self._devices.on_all(device_archive(self.archive, self.config.model.step_hours))
@@ -104,7 +109,7 @@ class Training:
             else:
                 self.plan = self._make_plan(states[0], len(states))
             states = self._loop(self._devices.on_all(states), checkpoints)
-            self.updates = _updates(states)
+            self.updates, self.optimiser = _updates(states), [state.optimiser for state in states]
             return [state.average for state in states]
         finally:
             checkpoints.close()
@@ -152,18 +157,10 @@ class Training:
         return float(np.median(seconds[1:]))  # the first one compiled
 
     def _batches(self, stage: int, first: int, member: int) -> list[jax.Array]:
-        """Windows for a member's updates of a stage, from its update `first` on: shuffled passes over the archive."""
-        windows, size = self._stages[stage], self.config.training.batch_size
-        positions = np.arange(first * size, (first + UPDATES_PER_REPORT) * size)
-        passes = positions // len(windows)
-        order = {
-            number: np.random.default_rng((self.config.seed, stage, number, member)).permutation(len(windows))
-            for number in set(passes.tolist())
-        }
-        chosen = np.array(
-            [order[p][i % len(windows)] for p, i in zip(passes.tolist(), positions.tolist(), strict=True)]
-        )
-        return [self._devices.shared_out(batch) for batch in windows[chosen].reshape(UPDATES_PER_REPORT, size, -1)]
+        """Windows for a member's updates of a stage, from its update `first` on."""
+        size = self.config.training.batch_size
+        rows = self._stages[stage].rows(first * size, UPDATES_PER_REPORT * size, member)
+        return [self._devices.shared_out(batch) for batch in rows.reshape(UPDATES_PER_REPORT, size, -1)]
 
     def _loop(self, states: list[TrainingState], checkpoints: Checkpoints) -> list[TrainingState]:
         plan, began, first = self.plan, time.monotonic(), _updates(states)

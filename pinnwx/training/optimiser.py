@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 import optax.contrib
 
@@ -52,3 +54,25 @@ def _matrices(parameters: Any) -> Any:
         return optax.contrib.MuonDimensionNumbers(tuple(inputs), (outputs,))
 
     return jax.tree.map(axes, parameters)
+
+
+def named_leaves(states: Sequence[Any]) -> dict[str, np.ndarray]:
+    """The numbers of the optimiser states of all members, to be stored."""
+    return {
+        f"{member}/{place:04d}": np.asarray(leaf)
+        for member, state in enumerate(states)
+        for place, leaf in enumerate(jax.tree.leaves(state))
+    }
+
+
+def from_named_leaves(stored: Mapping[str, np.ndarray], like: Sequence[Any]) -> list[Any] | None:
+    """The inverse, in the structure of `like`; None where what is stored belongs to another model or optimiser."""
+    expected = named_leaves(like)
+    shapes = [{name: (leaf.shape, leaf.dtype) for name, leaf in leaves.items()} for leaves in (stored, expected)]
+    if shapes[0] != shapes[1]:
+        return None
+    places = [len(jax.tree.leaves(state)) for state in like]
+    return [
+        jax.tree.unflatten(jax.tree.structure(state), [stored[f"{member}/{place:04d}"] for place in range(count)])
+        for member, (state, count) in enumerate(zip(like, places, strict=True))
+    ]

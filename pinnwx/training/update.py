@@ -81,6 +81,19 @@ def rollout_loss(
     return jnp.sum(weights * errors) / jnp.sum(weights)
 
 
+def make_loss(
+    model: Forecaster, grid: Grid, scale: np.ndarray
+) -> Callable[[Any, Int[Array, "batch times"], Source], Float[Array, ""]]:
+    """The jitted `loss(parameters, windows, source)`: `rollout_loss` of what the model with these weights forecasts."""
+    graph, _, fixed = nnx.split(model, nnx.Param, ...)
+    area, unit = jnp.asarray(grid.area_weights, jnp.float32), jnp.asarray(scale, jnp.float32)
+
+    def loss(parameters, windows, source):
+        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area)
+
+    return jax.jit(loss, compiler_options=compiler_options())
+
+
 def make_update(
     model: Forecaster, grid: Grid, scale: np.ndarray, settings: TrainingSettings, devices: Devices | None = None
 ) -> Callable[[TrainingState, Int[Array, "batch times"], Source, Any], tuple[TrainingState, Progress]]:

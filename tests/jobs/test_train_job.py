@@ -50,7 +50,8 @@ def test_the_run_folder_is_that_of_the_contract(finished, recipe, data):
     found = {path.name for path in finished.folder.iterdir() if not path.name.startswith(".")}
     assert found == {"config.toml", "metrics.jsonl", "training", "versions", "live"}
     assert {path.name for path in (finished.folder / "versions" / "0001").iterdir()} == {
-        "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc", "config.toml", "manifest.json",
+        "weights.safetensors", "optimiser.safetensors", "normalisation.nc", "climatology.nc", "static.nc",
+        "config.toml", "manifest.json",
     }  # fmt: skip
     assert (finished.folder / "config.toml").read_text() == recipe.read_text()
     manifest = json.loads((finished.folder / "versions" / "0001" / "manifest.json").read_text())

@@ -1,0 +1,186 @@
+"""Learning on from trained weights: fresh windows mixed with older ones, for as long as it helps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int32
+
+from pinnwx.config import Config
+from pinnwx.data.archive import Archive
+from pinnwx.model.committee import members_of
+from pinnwx.model.forecaster import Forecaster
+from pinnwx.training.devices import Devices
+from pinnwx.training.fit import Report, device_archive
+from pinnwx.training.lessons import Lessons
+from pinnwx.training.update import TrainingState, initial_state, make_loss, make_update
+
+CHECKS = 10  # times that the watch is looked at in a refit that is not stopped
+PATIENCE = 3  # checks without a smaller error after which it is, but not before half of the way: a learning rate that
+# rises again first makes errors larger
+WARMUP_SHARE = 0.1  # of the updates in which the learning rate rises
+
+Windows = Int32[np.ndarray, "_window times"]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What to learn on from, as rows of indices into the archive.
+
+    Attributes:
+        fresh: windows that end in what the model has not seen.
+        replay: older ones, so that it does not forget; there may be none.
+        watch: windows that are never learned from. Learning ends when their error falls no more, and the weights are
+            taken from when it was least.
+    """
+
+    fresh: Windows
+    replay: Windows
+    watch: Windows
+
+
+@dataclass(frozen=True, eq=False)
+class Refitted:
+    """What came of it.
+
+    Attributes:
+        parameters: averaged parameters of each member, from the check with the least error.
+        optimiser: the state of each member's optimiser then.
+        updates: of all members together.
+        watch: the error on the watched windows before, and at each check.
+    """
+
+    parameters: list[Any]
+    optimiser: list[Any]
+    updates: int
+    watch: tuple[float, ...]
+
+    @property
+    def helped(self) -> bool:
+        """Whether any check saw a smaller error than there was before."""
+        return min(self.watch[1:], default=np.inf) < self.watch[0]
+
+
+def refit(
+    model: Forecaster,
+    archive: Archive,
+    config: Config,
+    scale: np.ndarray,
+    material: Material,
+    *,
+    optimiser: Sequence[Any] | None = None,
+    deadline: float | None = None,
+    report: Callable[[Report], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Refitted:
+    """Goes on training the members of a model in turn, at a lower learning rate (`config.retraining`).
+
+    Args:
+        model: the trained forecaster; its own weights are left as they are.
+        archive: what the windows index into.
+        config: the settings of the model.
+        scale: the unit of each field's error, (field, 1, 1).
+        material: the windows.
+        optimiser: the states in which an earlier training left the optimiser; fresh ones if None.
+        deadline: `time.monotonic()` value before which it must be done, where `config.retraining.updates` is None.
+        report: called after each check, for a progress bar.
+        stop: returning true ends it at the next check.
+    """
+    retraining = config.retraining
+    settings = config.training.model_copy(
+        update={
+            "learning_rate": config.training.learning_rate * retraining.learning_rate_share,
+            "warmup_share": WARMUP_SHARE,
+        }
+    )
+    devices, members = Devices(), members_of(model)
+    devices.require_even_shares(settings.batch_size)
+    source = devices.on_all(device_archive(archive, config.model.step_hours))
+    update, loss = (
+        make_update(members[0], archive.grid, scale, settings, devices),
+        make_loss(members[0], archive.grid, scale),
+    )
+    states = [initial_state(member, settings) for member in members]
+    if optimiser is not None:
+        states = [state._replace(optimiser=left) for state, left in zip(states, optimiser, strict=True)]
+    states = _copied(devices.on_all(states))  # an update gives its state away, and these may share the model's memory
+    batches = _Batches(material, settings.batch_size, retraining.replay, config.seed)
+
+    watch = devices.on_all(jnp.asarray(material.watch))
+
+    def watched(averages: Sequence[Any]) -> float:
+        return float(np.mean([loss(average, watch, source) for average in averages]))
+
+    def taught(state: TrainingState, member: int, total: int) -> tuple[TrainingState, Any]:
+        return update(state, devices.shared_out(batches(int(state.update), member)), source, total)
+
+    best = _copied(states)
+    history = [watched([state.average for state in states])]
+    total = retraining.updates
+    if total is None:
+        assert deadline is not None
+        seconds, began = _seconds_per_update(taught, states[0]), time.monotonic()
+        watched([state.average for state in states])
+        checks = CHECKS * (time.monotonic() - began)
+        total = int((deadline - time.monotonic() - checks) / seconds)
+    each = max(total // len(members), 1)
+    chunk = -(-each // CHECKS)
+    began = time.monotonic()
+    while (done := int(states[0].update)) < each:
+        progress = None
+        for member in range(len(members)):
+            for _ in range(min(chunk, each - done)):
+                states[member], progress = taught(states[member], member, each)
+        history.append(watched([state.average for state in states]))
+        if history[-1] < min(history[:-1]):
+            best = _copied(states)
+        now, together = time.monotonic(), int(states[0].update) * len(members)
+        rate = together / (now - began)
+        assert progress is not None
+        left = (each * len(members) - together) / rate
+        report(Report(together, each * len(members), float(progress.loss), rate, left, retraining.steps))
+        impatient = len(history) > PATIENCE + max(int(np.argmin(history)), CHECKS // 2)
+        if impatient or stop() or (deadline is not None and now > deadline):
+            break
+    updates = sum(int(state.update) for state in states)
+    return Refitted([one.average for one in best], [one.optimiser for one in best], updates, tuple(history))
+
+
+@dataclass(frozen=True, eq=False)
+class _Batches:
+    """The batch of each update: so many fresh windows, the others older."""
+
+    material: Material
+    size: int
+    replay: float
+    seed: int
+
+    def __call__(self, number: int, member: int) -> Windows:
+        old = min(round(self.replay * self.size), self.size - 1) if len(self.material.replay) else 0
+        parts = ((self.material.fresh, self.size - old), (self.material.replay, old))
+        rows = [
+            Lessons(windows, (self.seed, place)).rows(number * count, count, member)
+            for place, (windows, count) in enumerate(parts)
+            if count
+        ]
+        return np.concatenate(rows)
+
+
+def _copied(states: Sequence[TrainingState]) -> list[TrainingState]:
+    return [jax.tree.map(jnp.copy, state) for state in states]
+
+
+def _seconds_per_update(taught: Callable[..., tuple[TrainingState, Any]], state: TrainingState) -> float:
+    """Of a few updates on a copy of the state, the first of which compiles."""
+    (state,), seconds = _copied([state]), []
+    for _ in range(4):
+        start = time.monotonic()
+        state, _ = jax.block_until_ready(taught(state, 0, 1000))
+        seconds.append(time.monotonic() - start)
+    return float(np.median(seconds[1:]))

@@ -1,0 +1,139 @@
+"""Learning on: what a batch is made of, when learning ends, and that it repeats."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors.numpy import load_file, save_file
+from synthetic import config_text, tiny_trained, wave_archive
+
+from pinnwx.data.windows import window_indices
+from pinnwx.model.committee import members_of
+from pinnwx.training import refit as module
+from pinnwx.training.lessons import Lessons
+from pinnwx.training.optimiser import from_named_leaves, named_leaves
+from pinnwx.training.refit import CHECKS, PATIENCE, Material, refit
+
+ARCHIVE = wave_archive(60)
+WINDOWS = window_indices(ARCHIVE.times, 6, 2)
+MATERIAL = Material(WINDOWS[30:44], WINDOWS[:28], WINDOWS[46:])
+
+
+def small(updates: str = "", model: str = ""):
+    return tiny_trained(config_text(model=model, training=f"batch_size = 8\n[retraining]\nsteps = 2\n{updates}"))
+
+
+def again(updates: int = 40, material: Material = MATERIAL, model: str = "", **options):
+    trained = small(f"updates = {updates}", model)
+    scale = trained.normalisation.increment_std[:, None, None]
+    return trained, refit(trained.model, ARCHIVE, trained.config, scale, material, **options)
+
+
+def leaves(tree) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def test_every_window_once_before_any_again():
+    lessons = Lessons(WINDOWS, (3,))
+    rows = lessons.rows(0, 3 * len(WINDOWS))[:, 0]
+    for start in range(0, len(rows), len(WINDOWS)):
+        assert sorted(rows[start : start + len(WINDOWS)]) == sorted(WINDOWS[:, 0])
+    np.testing.assert_array_equal(np.concatenate([lessons.rows(n, 5) for n in range(0, 100, 5)])[:, 0], rows[:100])
+    assert (lessons.rows(0, 20, 1) != lessons.rows(0, 20)).any(), "each member has an order of its own"
+
+
+@pytest.mark.parametrize(("replay", "old"), [(0.0, 0), (0.5, 4), (0.3, 2), (0.99, 7)])
+def test_a_batch_holds_its_share_of_older_windows(replay, old):
+    batches = module._Batches(MATERIAL, 8, replay, seed=0)
+    for number in range(20):
+        ends = batches(number, 0)[:, -1]
+        assert (ends <= MATERIAL.replay[-1, -1]).sum() == old
+        assert len(ends) == 8
+    alone = module._Batches(Material(MATERIAL.fresh, WINDOWS[:0], MATERIAL.watch), 8, replay, seed=0)
+    assert np.isin(alone(0, 0)[:, 0], MATERIAL.fresh[:, 0]).all(), "nothing older, so all are fresh"
+
+
+def test_it_learns_and_repeats_to_the_last_bit():
+    before = leaves(nnx.state(small().model, nnx.Param))
+    trained, first = again()
+    _, second = again()
+    assert first.helped
+    assert first.updates == 40
+    assert len(first.watch) == CHECKS + 1
+    assert first.watch == second.watch
+    for one, other in zip(leaves(first.parameters), leaves(second.parameters), strict=True):
+        np.testing.assert_array_equal(one, other)
+    untouched_weights = leaves(nnx.state(trained.model, nnx.Param))
+    for one, untouched in zip(before, untouched_weights, strict=True):
+        np.testing.assert_array_equal(one, untouched)
+
+
+def test_the_weights_are_those_of_the_smallest_error(monkeypatch):
+    """Errors that fall, then rise: learning ends when patience does, with the weights from before they rose."""
+    errors = itertools.chain([9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0], itertools.count(4.0))
+    kept = []
+
+    def made(*_):
+        def loss(average, *_):
+            kept.append(leaves(average))
+            return next(errors)
+
+        return loss
+
+    monkeypatch.setattr(module, "make_loss", made)
+    _, done = again()
+    assert done.watch == (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 4.0, 5.0, 6.0)
+    assert len(done.watch) == 7 + PATIENCE
+    for one, other in zip(leaves(done.parameters), kept[6], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_no_better_did_not_help(monkeypatch):
+    monkeypatch.setattr(module, "make_loss", lambda *_: lambda *_: 1.0)
+    _, done = again()
+    assert not done.helped
+    assert len(done.watch) == 1 + CHECKS // 2 + PATIENCE, "half of the way at least"
+
+
+def test_a_deadline_ends_it():
+    again()  # compiles
+    trained = small()
+    scale = trained.normalisation.increment_std[:, None, None]
+    began = module.time.monotonic()
+    done = refit(trained.model, ARCHIVE, trained.config, scale, MATERIAL, deadline=began + 10.0)
+    assert done.updates > 10
+    assert module.time.monotonic() - began < 60
+
+
+def test_asked_to_stop():
+    _, done = again(updates=1000, stop=lambda: True)
+    assert done.updates == 1000 // CHECKS
+
+
+def test_a_committee_learns_each_for_itself():
+    trained, done = again(model="members = 2")
+    assert len(done.parameters) == len(done.optimiser) == len(members_of(trained.model)) == 2
+    assert done.updates == 40
+    assert any((one != other).any() for one, other in zip(*map(leaves, done.parameters), strict=True))
+
+
+def test_the_optimiser_goes_on_from_where_it_was_left(tmp_path):
+    _, first = again()
+    save_file(named_leaves(first.optimiser), tmp_path / "optimiser.safetensors")
+    restored = from_named_leaves(load_file(tmp_path / "optimiser.safetensors"), first.optimiser)
+    assert restored is not None
+    _, warm = again(optimiser=restored)
+    _, cold = again()
+    assert any((one != other).any() for one, other in zip(*(leaves(x.parameters) for x in (warm, cold)), strict=True))
+    for one, other in zip(leaves(restored), leaves(first.optimiser), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_optimiser_of_another_model_is_not_taken():
+    _, first = again()
+    stored = named_leaves(first.optimiser)
+    name = next(name for name, leaf in stored.items() if leaf.ndim)
+    assert from_named_leaves({**stored, name: stored[name][:1]}, first.optimiser) is None
+    assert from_named_leaves({}, first.optimiser) is None
