@@ -282,10 +282,12 @@ def _notices_shown() -> Iterator[None]:
     log = logging.getLogger("pinnwx")
     log.setLevel(logging.INFO)
     log.addHandler(handler)
+    log.propagate = False  # a library that sets the root logger up would say everything twice
     try:
         yield
     finally:
         log.removeHandler(handler)
+        log.propagate = True
 
 
 def main() -> None:
