@@ -154,7 +154,7 @@ def trainer(config: Config, archive: Archive, steps: int) -> Trainer:
         state[0], progress = update(state[0], windows, source, 1000)
         return progress
 
-    return Trainer(run, lambda: products(jax.make_jaxpr(update)(state[0], windows, source, 1000)))
+    return Trainer(run, lambda: products(update.trace(state[0], windows, source, 1000).jaxpr))
 
 
 def synthetic(config: Config, name: str) -> Archive:

@@ -129,7 +129,8 @@ def retrain(
             write_text(json, text)
         verdict.require_passed(f"the successor of {live}", live)
         with writing(opened.folder):
-            name = opened.publish(successor, successor.manifest, named_leaves(refitted.optimiser))
+            optimiser = named_leaves(refitted.optimiser)
+            name = opened.publish(successor, successor.manifest, optimiser, ends_training=False)
     return Retrained(name, verdict, refitted)
 
 

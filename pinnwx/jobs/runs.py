@@ -118,14 +118,23 @@ class Run:
         return load_trained(self.version(self.live))
 
     def publish(
-        self, trained: Trained, notes: Mapping[str, Any], optimiser: Mapping[str, np.ndarray] | None = None
+        self,
+        trained: Trained,
+        notes: Mapping[str, Any],
+        optimiser: Mapping[str, np.ndarray] | None = None,
+        *,
+        ends_training: bool = True,
     ) -> str:
-        """Stores a new version and makes it live; returns its name."""
+        """Stores a new version and makes it live; returns its name.
+
+        `ends_training`: it is what the training that began here was for.
+        """
         number = f"{int(self.versions[-1]) + 1 if self.versions else 1:04d}"
         with appearing(self.version(number)) as folder:
             save_trained(trained, folder, notes, optimiser)
         self.point_to(number)
-        (self.folder / _UNFINISHED).unlink(missing_ok=True)
+        if ends_training:
+            (self.folder / _UNFINISHED).unlink(missing_ok=True)
         return number
 
     def point_to(self, name: str) -> None:

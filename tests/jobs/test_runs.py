@@ -91,6 +91,8 @@ def test_begin_marks_a_run_unfinished_until_it_publishes(run, trained):
     assert run.live == "0001", "forecasts go on with the old one"
     assert not (run.folder / "training").exists()
     assert not (run.folder / "metrics.jsonl").exists()
+    assert run.publish(trained, {}, ends_training=False) == run.live == "0002"
+    assert not run.is_finished(), "another job's version is not what the training was for"
     run.publish(trained, {})
     assert run.is_finished()
 
