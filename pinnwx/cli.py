@@ -30,6 +30,7 @@ Data = Annotated[list[str], typer.Option("--data", help="Files, globs, folders o
 RunFolder = Annotated[Path, typer.Option("--run", help="Run folder of a training.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this JSON file.")]
 Details = Annotated[bool, typer.Option("--details", help="Scores by region, percentiles and variance as well.")]
+Minutes = Annotated[float | None, typer.Option(help="Wall-clock budget of the whole command.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is at the output.")]
 
 
@@ -81,7 +82,7 @@ def train(
     config: Annotated[Path, typer.Argument(help="TOML file; see experiments/template.toml.")],
     data: Data,
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
-    minutes: Annotated[float | None, typer.Option(help="Wall-clock budget of the whole command.")] = None,
+    minutes: Minutes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     force: Force = False,
 ) -> None:
@@ -202,7 +203,7 @@ def retrain(
     since: Annotated[
         str | None, typer.Option(help="From when analyses are fresh; by default, from where training ended.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Wall-clock budget of the whole command.")] = None,
+    minutes: Minutes = None,
     accept_suspicious: Annotated[
         bool, typer.Option("--accept-suspicious", help="Learn from a stuck field, a jump or a spike all the same.")
     ] = False,

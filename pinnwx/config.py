@@ -90,7 +90,7 @@ class DataSettings(_Settings):
 
 
 _LARGEST = 2**20  # bytes of a config file
-DAYS_OF_GATE = 3  # of which a bootstrap by days needs as many at least
+DAYS_OF_GATE = 3  # that bounds need at least: the MINIMUM_BLOCKS of verification.significance, a day each
 _WIND = re.compile(r"analysed:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
 
 

@@ -52,7 +52,8 @@ def explained(config: Config, archive: Archive) -> dict[str, float]:
 
     made = jnp.concatenate([increment(rows) for rows in windows.reshape(-1, BATCH, windows.shape[1])])
     happened = source.fields[windows[:, -1]] - source.fields[windows[:, -2]]
-    made, happened = (np.asarray(part, np.float64) - np.asarray(part, np.float64).mean(0) for part in (made, happened))
+    made, happened = (np.asarray(part, np.float64) for part in (made, happened))
+    made, happened = made - made.mean(0), happened - happened.mean(0)
     weights = archive.grid.area_weights
 
     def product(one: np.ndarray, other: np.ndarray) -> np.ndarray:

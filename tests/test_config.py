@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from synthetic import config, transport
 
 from pinnwx.config import (
+    DAYS_OF_GATE,
     ClimateSettings,
     ClosureSettings,
     Config,
@@ -27,6 +28,7 @@ from pinnwx.config import (
     parse_config,
 )
 from pinnwx.errors import ConfigError, MissingInputError, UsageError
+from pinnwx.verification.significance import MINIMUM_BLOCKS
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 TEMPLATE = EXPERIMENTS / "template.toml"
@@ -88,6 +90,10 @@ def test_template_shows_every_key_with_a_comment():
             if not any(other == subsection or other.startswith(f"{subsection}.") for other in SECTIONS):
                 assert keys.pop((section, field.alias or name)).startswith("#"), f"{section}.{name}"
     assert not keys
+
+
+def test_the_gate_holds_out_as_many_days_as_bounds_need():
+    assert DAYS_OF_GATE == MINIMUM_BLOCKS
 
 
 def test_template_shows_the_defaults_wherever_it_says_so():

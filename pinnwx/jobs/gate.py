@@ -47,8 +47,9 @@ class Verdict:
         """Raises:
         NotPromotedError: it did not pass, with the first objection.
         """
-        for first in self.objections[:1]:
-            more = f" (and {len(self.objections) - 1} more)" if len(self.objections) > 1 else ""
+        if self.objections:
+            first, *others = self.objections
+            more = f" (and {len(others)} more)" if others else ""
             raise NotPromotedError(f"{name} is not promoted: {first}{more}; {live} stays live")
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,19 +120,17 @@ def _of_a_long_forecast(candidate: Trained, incumbent: Trained, archive: Archive
     """A driven model is left out: nothing tells its edge that far ahead."""
     if candidate.model.is_driven:
         return ""
-    forecasts = [_long_forecast(one, archive, start) for one in (candidate, incumbent)]
-    if isinstance(forecasts[0], str):
-        return forecasts[0]
-    drifts = [None if isinstance(one, str) else _drift(one, archive) for one in forecasts]
-    assert drifts[0] is not None
-    for index, name in enumerate(archive.names):
-        allowed = DRIFT_ALLOWED * float(candidate.normalisation.std[index])
-        if drifts[1] is not None:
-            allowed = max(allowed, float(drifts[1][index]))  # the live model is no better
-        if drifts[0][index] > allowed:
-            return (
-                f"{name}: its area mean drifts by {drifts[0][index]:.3g} in {LONG_DAYS} days, more than {allowed:.3g}"
-            )
+    forecast = _long_forecast(candidate, archive, start)
+    if isinstance(forecast, str):
+        return forecast
+    drift, allowed = _drift(forecast, archive), DRIFT_ALLOWED * candidate.normalisation.std
+    if (drift > allowed).any():
+        of_the_live = _long_forecast(incumbent, archive, start)
+        if not isinstance(of_the_live, str):
+            allowed = np.maximum(allowed, _drift(of_the_live, archive))
+    for name, by, most in zip(archive.names, drift, allowed, strict=True):
+        if by > most:
+            return f"{name}: its area mean drifts by {by:.3g} in {LONG_DAYS} days, more than {most:.3g}"
     return ""
 
 

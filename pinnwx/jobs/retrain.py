@@ -109,7 +109,8 @@ def retrain(
     opened = Run.open(run)
     with opened.lock():
         live = opened.live
-        incumbent, successor = (_with_settings_of(opened, load_trained(opened.version(live))) for _ in range(2))
+        incumbent = _with_settings_of(opened, load_trained(opened.version(live)))
+        successor = dataclasses.replace(incumbent, model=nnx.clone(incumbent.model))
         ends = budget_ends(incumbent.config.retraining.minutes if minutes is None else minutes, begun)
         archive = matching_archive(incumbent, data)
         periods = split(incumbent, archive, since)
@@ -124,7 +125,7 @@ def retrain(
         text = json_module.dumps(found, indent=2) + "\n"
         with writing(opened.folder):
             (opened.folder / REPORTS).mkdir(exist_ok=True)
-            write_text(opened.folder / REPORTS / f"{format_time(periods.learn_to)[:13].replace(':', '')}.json", text)
+            write_text(opened.folder / REPORTS / f"{format_time(periods.learn_to)[:13]}.json", text)
         if json is not None:
             write_text(json, text)
         verdict.require_passed(f"the successor of {live}", live)

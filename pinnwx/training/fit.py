@@ -135,10 +135,10 @@ class Training:
         if settings.updates is not None:
             return plan_updates(settings.curriculum, settings.updates, together)
         assert self.deadline is not None
-        began, costs = time.monotonic(), [self._seconds_per_update(state, 0)]
+        began, costs = time.monotonic(), [self._seconds_of(0, state)]
         until = began + COMPILING_SHARE * (self.deadline - began)
         while len(costs) < len(self._stages) and time.monotonic() < until:
-            costs.append(self._seconds_per_update(state, len(costs)))
+            costs.append(self._seconds_of(len(costs), state))
         if len(costs) < len(self._stages):
             _log.info(
                 "note: too little time for rollouts of more than %d step(s)", settings.curriculum[len(costs) - 1].steps
@@ -146,15 +146,9 @@ class Training:
         self._pace = Pace(settings.curriculum[: len(costs)], self.deadline, costs, together)
         return self._pace.plan(time.monotonic())
 
-    def _seconds_per_update(self, state: TrainingState, stage: int) -> float:
-        """Compiles a stage and times one dispatch of it, on a copy of the state."""
-        state = jax.tree.map(jnp.copy, self._devices.on_all(state))
-        seconds = []
-        for windows in self._batches(stage, 0, 0):
-            start = time.monotonic()
-            state, _ = jax.block_until_ready(self._update(state, windows, self._source, 1000))
-            seconds.append(time.monotonic() - start)
-        return float(np.median(seconds[1:]))  # the first one compiled
+    def _seconds_of(self, stage: int, state: TrainingState) -> float:
+        """Compiles a stage; what one update of it takes."""
+        return seconds_per_update(self._update, self._devices.on_all(state), self._batches(stage, 0, 0), self._source)
 
     def _batches(self, stage: int, first: int, member: int) -> list[jax.Array]:
         """Windows for a member's updates of a stage, from its update `first` on."""
@@ -224,6 +218,18 @@ def _updates(states: Sequence[TrainingState]) -> int:
 
 def _skipped(states: Sequence[TrainingState]) -> int:
     return sum(int(state.skipped) for state in states)
+
+
+def seconds_per_update(
+    update: Callable[..., tuple[TrainingState, Any]], state: TrainingState, batches: Sequence[jax.Array], source: Source
+) -> float:
+    """What an update takes, the median over all batches but the first, which compiles; on a copy of the state."""
+    state, seconds = jax.tree.map(jnp.copy, state), []
+    for windows in batches:
+        start = time.monotonic()
+        state, _ = jax.block_until_ready(update(state, windows, source, 1000))
+        seconds.append(time.monotonic() - start)
+    return float(np.median(seconds[1:]))
 
 
 def device_archive(archive: Archive, step_hours: float) -> Source:

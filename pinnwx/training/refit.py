@@ -17,7 +17,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.model.committee import members_of
 from pinnwx.model.forecaster import Forecaster
 from pinnwx.training.devices import Devices
-from pinnwx.training.fit import Report, device_archive
+from pinnwx.training.fit import UPDATES_PER_REPORT, Report, device_archive, seconds_per_update
 from pinnwx.training.lessons import Lessons
 from pinnwx.training.update import TrainingState, initial_state, make_loss, make_update
 
@@ -102,10 +102,8 @@ def refit(
     devices, members = Devices(), members_of(model)
     devices.require_even_shares(settings.batch_size)
     source = devices.on_all(device_archive(archive, config.model.step_hours))
-    update, loss = (
-        make_update(members[0], archive.grid, scale, settings, devices),
-        make_loss(members[0], archive.grid, scale),
-    )
+    update = make_update(members[0], archive.grid, scale, settings, devices)
+    loss = make_loss(members[0], archive.grid, scale)
     states = [initial_state(member, settings) for member in members]
     if optimiser is not None:
         states = [state._replace(optimiser=left) for state, left in zip(states, optimiser, strict=True)]
@@ -117,15 +115,13 @@ def refit(
     def watched(averages: Sequence[Any]) -> float:
         return float(np.mean([loss(average, watch, source) for average in averages]))
 
-    def taught(state: TrainingState, member: int, total: int) -> tuple[TrainingState, Any]:
-        return update(state, devices.shared_out(batches(int(state.update), member)), source, total)
-
     best = _copied(states)
     history = [watched([state.average for state in states])]
     total = retraining.updates
     if total is None:
         assert deadline is not None
-        seconds, began = _seconds_per_update(taught, states[0]), time.monotonic()
+        first = [devices.shared_out(batches(number, 0)) for number in range(UPDATES_PER_REPORT)]
+        seconds, began = seconds_per_update(update, states[0], first, source), time.monotonic()
         watched([state.average for state in states])
         checks = CHECKS * (time.monotonic() - began)
         total = int((deadline - time.monotonic() - checks) / seconds)
@@ -135,8 +131,9 @@ def refit(
     while (done := int(states[0].update)) < each:
         progress = None
         for member in range(len(members)):
-            for _ in range(min(chunk, each - done)):
-                states[member], progress = taught(states[member], member, each)
+            for number in range(done, min(done + chunk, each)):
+                windows = devices.shared_out(batches(number, member))
+                states[member], progress = update(states[member], windows, source, each)
         history.append(watched([state.average for state in states]))
         if history[-1] < min(history[:-1]):
             best = _copied(states)
@@ -174,13 +171,3 @@ class _Batches:
 
 def _copied(states: Sequence[TrainingState]) -> list[TrainingState]:
     return [jax.tree.map(jnp.copy, state) for state in states]
-
-
-def _seconds_per_update(taught: Callable[..., tuple[TrainingState, Any]], state: TrainingState) -> float:
-    """Of a few updates on a copy of the state, the first of which compiles."""
-    (state,), seconds = _copied([state]), []
-    for _ in range(4):
-        start = time.monotonic()
-        state, _ = jax.block_until_ready(taught(state, 0, 1000))
-        seconds.append(time.monotonic() - start)
-    return float(np.median(seconds[1:]))

@@ -97,11 +97,16 @@ def test_physics_alone_forecasts_a_rossby_wave_and_the_better_the_closer_it_is_c
     assert error_of_wave(1, "midpoint") < errors[-1], "in one step nearer than in four"
 
 
-def error_of_wave(couplings: int, winds: str) -> float:
-    """RMS error of the wave after 12 h [m s-1]."""
+def barotropic(couplings: int, winds: str, **options):
+    """The barotropic vorticity equation, and nothing else."""
     physics = f'couplings = {couplings}\nwinds = "{winds}"\n'
     physics += transport("vo500", wind="analysed:500", form="flux", absolute=True)
-    model = forecaster(config(("u500", "v500"), physics=physics, closure="enabled = false"), WAVE)
+    return forecaster(config(("u500", "v500"), physics=physics, closure="enabled = false", **options), WAVE)
+
+
+def error_of_wave(couplings: int, winds: str) -> float:
+    """RMS error of the wave after 12 h [m s-1]."""
+    model = barotropic(couplings, winds)
     start, exact = (jnp.asarray(rossby_haurwitz_wave(hours), jnp.float32) for hours in (0, 12))
     made = rollout(model, start[None, None], step_features(2, 1))[-1, 0]
     return float(np.sqrt(integral((made - exact) ** 2, WAVE).mean()))
@@ -114,10 +119,7 @@ def test_the_wind_of_the_midpoint_is_second_order_in_the_coupling_interval():
     time = step_features(2, 1)
 
     def made(couplings: int, winds: str) -> np.ndarray:
-        physics = f'couplings = {couplings}\nwinds = "{winds}"\n'
-        physics += transport("vo500", wind="analysed:500", form="flux", absolute=True)
-        settings = config(("u500", "v500"), substeps=48, physics=physics, closure="enabled = false")
-        return np.asarray(rollout(forecaster(settings, WAVE), fields, time)[0])
+        return np.asarray(rollout(barotropic(couplings, winds, substeps=48), fields, time)[0])
 
     exact, couplings = made(48, "midpoint"), (1, 2, 4)
     errors = [np.abs(made(count, "midpoint") - exact).mean() for count in couplings]
