@@ -137,8 +137,10 @@ def compare(
 def forecast(
     run: RunFolder,
     data: Data,
-    out: Annotated[Path, typer.Option(help="Forecast file to write, NetCDF.")],
-    init: Annotated[str, typer.Option(help='Initial time, ISO 8601 UTC, or "latest".')] = "latest",
+    out: Annotated[str, typer.Option(help="NetCDF file to write, or a folder for a series of them, ending in /.")],
+    init: Annotated[
+        str, typer.Option(help='Initial time, ISO 8601 UTC, or "latest"; into a folder also a period FROM/TO.')
+    ] = "latest",
     hours: Annotated[float, typer.Option(help="Length of the forecast.")] = 120,
     members: Annotated[int | None, typer.Option(help="Make an ensemble of so many forecasts.")] = None,
     boundary: Annotated[
@@ -148,20 +150,59 @@ def forecast(
     accept_suspicious: Annotated[
         bool, typer.Option("--accept-suspicious", help="Start from a stuck field, a jump or a spike all the same.")
     ] = False,
+    plots: Annotated[bool, typer.Option("--plots", help="In a folder: draw maps of each forecast.")] = False,
+    score: Annotated[bool, typer.Option("--score", help="In a folder: score earlier forecasts.")] = False,
+    keep_days: Annotated[float | None, typer.Option(help="In a folder: remove forecasts this much older.")] = None,
     force: Force = False,
 ) -> None:
-    """Write one forecast file; done at once where it is there already."""
+    """Write one forecast file, or a series into a folder; done at once where it is there already."""
+    asked = {
+        "init": init, "hours": hours, "members": members, "boundary": boundary, "max_age": max_age,
+        "accept_suspicious": accept_suspicious, "force": force,
+    }  # fmt: skip
+    if out.endswith("/") or Path(out).is_dir():
+        from pinnwx.jobs.series import forecast_series
+        from pinnwx.terminal import series_lines
+
+        series = forecast_series(run, data, out, plots=plots, score=score, keep_days=keep_days, **asked)
+        series_lines(series)
+        series.require_all()
+        return
+    if plots or score or keep_days is not None or "/" in init:
+        raise UsageError(f"--plots, --score, --keep-days and periods need a folder, not the file {out}: --out FOLDER/")
     from pinnwx.jobs.forecast import forecast as job
 
-    dataset = job(
-        run, data, init=init, hours=hours, members=members, boundary=boundary, max_age=max_age,
-        accept_suspicious=accept_suspicious, out=out, force=force,
-    )  # fmt: skip
+    dataset = job(run, data, out=out, **asked)
     last = dataset["time"].values[-1].astype("datetime64[m]")
     many = "" if members is None else f" of {members} members"
     holds = ", ".join(map(str, dataset.data_vars))
     did = "Already in" if "source" in dataset.encoding else "Wrote"  # a file that was read knows its own name
     typer.echo(f"{did} {out}: {holds}, {dataset.sizes['time']} steps{many} to {last}Z.")
+
+
+@app.command()
+def fetch(
+    source: Annotated[str, typer.Argument(help="weatherbench2, arco-era5, or the URL or path of a zarr store.")],
+    fields: Annotated[str, typer.Option(help="Which fields, such as z500,t850,msl.")],
+    start: Annotated[str, typer.Option(help="First time, ISO 8601 UTC.")],
+    end: Annotated[str, typer.Option(help="Last time; a bare date includes its whole day.")],
+    out: Annotated[Path, typer.Option(help="Folder to write a file a month into.")],
+    static: Annotated[str, typer.Option(help="Fields that do not move, such as orography,lsm.")] = "",
+    grid: Annotated[str, typer.Option(help='Grid to average onto, such as 5.625deg, or "native".')] = "native",
+    region: Annotated[str | None, typer.Option(help="Box in degrees: north,west,south,east.")] = None,
+    every: Annotated[float, typer.Option(help="Hours between the times to take.")] = 6,
+    force: Force = False,
+) -> None:
+    """Bring analyses from a public store into a folder; goes on where it was cut off."""
+    from pinnwx.jobs.fetch import fetch as job
+    from pinnwx.terminal import counting_progress
+
+    with counting_progress("months") as report:
+        files = job(
+            source, out, fields=_names(fields), start=start, end=end, static=_names(static), grid=grid,
+            region=_numbers("--region", region), every_hours=every, force=force, report=report,
+        )  # fmt: skip
+    typer.echo(f"In {out}: {len(files)} file(s), {files[0].name} to {files[-1].name}.")
 
 
 @app.command()
@@ -192,7 +233,7 @@ def plot(
     """Draw a forecast, scores, or the course of a training."""
     from pinnwx.jobs.plot import plot as job
 
-    names = [name.strip() for name in variables.split(",")] if variables else None
+    names = _names(variables) if variables else None
     typer.echo(job(source, out, variables=names, leads=_numbers("--leads", leads), data=data, force=force))
 
 
@@ -224,6 +265,30 @@ def retrain(
     typer.echo(f"Model {done.version} is live in {run}, after {done.refitted.updates} updates.")
 
 
+@app.command()
+def status(
+    run: RunFolder,
+    forecasts: Annotated[Path | None, typer.Option(help="Folder of scored forecasts, to tell their skill.")] = None,
+    json: Json = None,
+    metrics: Annotated[Path | None, typer.Option(help="Write gauges to this file for Prometheus.")] = None,
+    force: Force = False,
+) -> None:
+    """When each job last went well, which model is live, and whether forecasts get worse."""
+    from pinnwx.jobs.status import status as job
+    from pinnwx.terminal import status_table
+
+    status_table(job(run, forecasts=forecasts, json=json, metrics=metrics, force=force))
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine offers, and what stands in the way of a job."""
+    from pinnwx.jobs.doctor import doctor as job
+    from pinnwx.terminal import doctor_lines
+
+    doctor_lines(job())
+
+
 models = typer.Typer(help="The versions of a run: which there are, and which is live.", no_args_is_help=True)
 app.add_typer(models, name="models")
 
@@ -235,6 +300,18 @@ def models_list(run: RunFolder) -> None:
     from pinnwx.terminal import version_table
 
     version_table(job(run))
+
+
+@models.command("show")
+def models_show(
+    run: RunFolder, name: Annotated[str | None, typer.Argument(help="Version; the live one, if not given.")] = None
+) -> None:
+    """What a version was made from and with, as JSON, after it was verified."""
+    import json
+
+    from pinnwx.jobs.models import show_model as job
+
+    typer.echo(json.dumps(job(run, name), indent=2))
 
 
 @models.command("promote")
@@ -264,6 +341,10 @@ def models_rollback(
     from pinnwx.jobs.models import rollback as job
 
     typer.echo(f"Model {job(run, to)} is live in {run}.")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _numbers(option: str, text: str | None) -> list[float] | None:

@@ -22,6 +22,10 @@ class DataError(PinnwxError):
     exit_code = 65
 
 
+class UnreadableError(DataError):
+    """Something that a library cannot decode, or that breaks off while it is read."""
+
+
 class GridError(DataError):
     """A grid that the operators are not defined on, or that differs from the model's."""
 

@@ -25,7 +25,9 @@ _REMEDY = "restore it from a copy or train again"
 
 
 def write_manifest(folder: Path, names: Iterable[str], notes: Mapping[str, Any]) -> None:
-    """Vouches for these files of a folder (paths relative to it), flushed to disk first; `notes` go in as they are.
+    """Vouches for these files of a folder (paths relative to it), flushed to disk first.
+
+    `notes` go in as they are, but for entries of the manifest's own: they may be those of another manifest.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -34,7 +36,8 @@ def write_manifest(folder: Path, names: Iterable[str], notes: Mapping[str, Any])
     for name in sorted(names):
         _flush(folder / name)
         hashes[name] = sha256(folder / name)
-    content = {"format": _FORMAT, "pinnwx": __version__, "files": hashes, **notes}
+    content = {"format": _FORMAT, "pinnwx": __version__, "files": hashes}
+    content |= {key: value for key, value in notes.items() if key not in (*content, _SEAL)}
     write_text(folder / MANIFEST, json.dumps({**content, _SEAL: _digest(content)}, indent=2) + "\n")
 
 

@@ -15,7 +15,10 @@ from pinnwx.variables import VARIABLES, Variable
 
 if TYPE_CHECKING:
     from pinnwx.data.report import CheckReport
+    from pinnwx.jobs.doctor import Finding
     from pinnwx.jobs.models import Version
+    from pinnwx.jobs.series import Series
+    from pinnwx.jobs.status import Status
     from pinnwx.training.fit import Report
     from pinnwx.verification.comparison import Comparison
     from pinnwx.verification.results import Scores
@@ -44,6 +47,19 @@ def training_progress() -> Iterator[Callable[[Report], None]]:
             )  # fmt: skip
 
         yield show
+
+
+@contextlib.contextmanager
+def counting_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar that counts, on a terminal; elsewhere a line each."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, total: console.print(f"{done} of {total} {what}", highlight=False)
+        return
+    columns = TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _every_tenth(console: Console) -> Callable[[Report], None]:
@@ -114,6 +130,66 @@ def version_table(versions: Sequence[Version]) -> None:
     for one in versions:
         if one.problem:
             console.print(f"{one.name}: {one.problem}", style="red", highlight=False, soft_wrap=True)
+
+
+def series_lines(series: Series) -> None:
+    """What became of each forecast of a series, and what else was done."""
+    console = Console(soft_wrap=True, highlight=False)
+    for one in series.attempts:
+        if one.refused is not None:
+            console.print(f"Refused  {escape(one.file.name)}: {escape(str(one.refused))}", style="red")
+        else:
+            console.print(f"{'Wrote  ' if one.made else 'Is there'} {escape(str(one.file))}")
+    if series.scored:
+        console.print(f"Scored {len(series.scored)} forecast(s) on the analyses since.")
+    if series.removed:
+        console.print(f"Removed {len(series.removed)} old file(s).")
+
+
+def status_table(status: Status) -> None:
+    """The live version, one row a verb, recent errors, and what somebody should look at."""
+    console = Console(soft_wrap=True, highlight=False)
+    trained = f", trained on data to {status.trained_to}" if status.trained_to else ""
+    console.print(f"{escape(status.run)}: version {status.version or 'none'} is live{trained}")
+    if not status.jobs:
+        console.print("No job has been recorded here yet.")
+    else:
+        rows = [
+            (
+                job.verb,
+                job.last_success or "never",
+                "-" if job.age_hours is None else f"{job.age_hours:,.1f} h",
+                job.last_outcome,
+                str(job.failures),
+            )
+            for job in status.jobs
+        ]
+        console.print(_table(("job", "last success", "age", "last outcome", "failures since"), rows))
+    if status.skill:
+        skill = [
+            (
+                one.variable,
+                f"{one.lead_hours:g} h",
+                f"{one.recent:.4g}",
+                str(one.recent_forecasts),
+                "-" if one.usual is None else f"{one.usual:.4g}",
+                str(one.earlier_forecasts),
+                "worse" if one.drifts else "",
+            )
+            for one in status.skill
+        ]
+        console.print(_table(("variable", "lead", "RMSE of late", "of", "usually", "of", ""), skill))
+    for warning in status.warnings:
+        console.print(f"warning: {escape(warning)}", style="yellow")
+
+
+def doctor_lines(findings: Sequence[Finding]) -> None:
+    """One line a finding, and what to do about it where something is wrong."""
+    console = Console(soft_wrap=True, highlight=False)
+    for one in findings:
+        console.print(f"[bold]{one.name:15s}[/]{escape(one.value)}")
+        if one.problem:
+            console.print(f"{'':15s}{escape(one.problem)}", style="yellow")
 
 
 def _comparison_row(entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -112,6 +112,8 @@ def table(name: str, study: Mapping[str, Any]) -> str:
         updates = f"{np.median([cost['updates'] for cost in costs]):,.0f}"
         whole = [cost["seconds"] for cost in costs if not cost["resumed"]]  # of the others nobody knows
         seconds = f"{np.median(whole):,.0f}" if whole else "-"
+        devices = {cost.get("device", "cpu") for cost in costs} - {"cpu"}
+        seconds += f" ({', '.join(sorted(devices))})" if devices else ""
         lines.append(f"| {run} | {len(found)} | " + " | ".join([*cells, updates, seconds]) + " |")
     return "\n".join(lines) + "\n"
 

@@ -162,7 +162,7 @@ def _score(trial: Trial, cost: dict[str, Any]) -> None:
     live = (trial.run / "live").read_text().split()[0]
     manifest = json.loads((trial.run / "versions" / live / "manifest.json").read_text())
     stored = json.loads(trial.scores.read_text())
-    kept = ("seed", "updates", "parameters", "trained_on", "versions")
+    kept = ("seed", "updates", "parameters", "trained_on", "device", "versions")
     stored["training"] = cost | {key: manifest[key] for key in kept}
     trial.scores.write_text(in_lines(stored, "scores"))
 

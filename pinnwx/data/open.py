@@ -13,6 +13,7 @@ import xarray as xr
 from pinnwx.data import quality
 from pinnwx.data.assemble import all_times, by_name, common_times, only_grid, read_field, read_static
 from pinnwx.data.calendar import period_mask
+from pinnwx.data.piece import Piece
 from pinnwx.data.readers import Paths
 from pinnwx.data.report import CheckReport, Findings, describe_times
 from pinnwx.data.survey import Survey, surveyed
@@ -82,24 +83,46 @@ def open_with_report(
     findings = Findings(strict=True)
     with surveyed(paths, variables, levels, findings) as survey:
         names = _wanted(survey, fields, static, variables, findings)
-        moving, fixed = by_name(survey.pieces, names)
-        source = only_grid([part for parts in (*moving.values(), *fixed.values()) for part in parts], findings)
-        target = source if grid == "native" else Grid.parse(grid) if isinstance(grid, str) else grid
-        if target != source:
-            findings.add("note", f"averaged conservatively from {source} onto {target}")
-        times = common_times(moving, findings)
-        times = times[period_mask(times, start, end)]
-        found = {name: read_field(parts, times, target, findings) for name, parts in moving.items()}
-        constants = {name: read_static(parts, target, findings) for name, parts in fixed.items()}
+        dataset = assembled(survey.pieces, names, grid, findings, variables=variables, start=start, end=end)
+    if survey.preliminary:
+        dataset.attrs["preliminary"] = "yes"
+    moving = tuple(name for name in names if "time" in dataset[name].dims)
+    fixed = tuple(name for name in names if name not in moving)
+    times = dataset["time"].values if moving else np.empty(0, "datetime64[ns]")
+    target = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
+    return dataset, _report(survey, moving, fixed, target, times, findings)
+
+
+def assembled(
+    pieces: Sequence[Piece],
+    names: Sequence[str],
+    grid: str | Grid,
+    findings: Findings,
+    *,
+    variables: Mapping[str, Variable] = VARIABLES,
+    start: str | None = None,
+    end: str | None = None,
+) -> xr.Dataset:
+    """The named fields of these pieces, read, checked and brought onto one grid, as `open_data` describes.
+
+    Raises:
+        DataError, GridError, UnavailableError: as `open_data`.
+    """
+    moving, fixed = by_name(pieces, names)
+    source = only_grid([part for parts in (*moving.values(), *fixed.values()) for part in parts], findings)
+    target = source if grid == "native" else Grid.parse(grid) if isinstance(grid, str) else grid
+    if target != source:
+        findings.add("note", f"averaged conservatively from {source} onto {target}")
+    times = common_times(moving, findings)
+    times = times[period_mask(times, start, end)]
+    found = {name: read_field(parts, times, target, findings) for name, parts in moving.items()}
+    constants = {name: read_static(parts, target, findings) for name, parts in fixed.items()}
     present = np.logical_and.reduce([np.ones(times.size, dtype=bool), *(filled for _, filled in found.values())])
     if moving and not present.any():
         period = f" from {start or 'the start'} to {end or 'the end'}" if start or end else ""
         raise UnavailableError(f"no time{period} has all of {', '.join(moving)}; `pinnwx check` lists what there is")
     cubes = {name: values if present.all() else values[present] for name, (values, _) in found.items()}
-    dataset = _dataset(cubes, constants, times[present], target, variables)
-    if survey.preliminary:
-        dataset.attrs["preliminary"] = "yes"
-    return dataset, _report(survey, tuple(moving), tuple(fixed), target, times[present], findings)
+    return _dataset(cubes, constants, times[present], target, variables)
 
 
 def check_data(

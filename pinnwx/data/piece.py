@@ -74,9 +74,10 @@ class Piece:
         with reading(self.raw):
             lazy = self.array.isel(dict(self.selection))
             if time is not None:
-                lazy = lazy.isel({time: block}).transpose(..., time, latitude, longitude)
+                # Read before it is turned: a store that is turned first is read point by point.
+                lazy = lazy.isel({time: block}).load().transpose(..., time, latitude, longitude)
             else:
-                lazy = lazy.transpose(..., latitude, longitude)
+                lazy = lazy.load().transpose(..., latitude, longitude)
             values = decode(lazy.to_numpy(), self.array.attrs)
             if "expver" in lazy.dims:
                 values = _first_present(values, lazy["expver"].values if "expver" in lazy.coords else None)

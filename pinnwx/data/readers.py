@@ -16,7 +16,7 @@ from typing import Any
 
 import xarray as xr
 
-from pinnwx.errors import DataError, MissingInputError, PinnwxError
+from pinnwx.errors import DataError, MissingInputError, PinnwxError, UnreadableError
 
 Paths = str | os.PathLike | Iterable[str | os.PathLike]
 
@@ -105,7 +105,9 @@ def reading(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # the libraries raise anything from OSError to struct.error on a damaged file
         reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        raise DataError(f"cannot read {what} ({reason}); the file is damaged or incomplete, fetch it again") from error
+        raise UnreadableError(
+            f"cannot read {what} ({reason}); the file is damaged or incomplete, fetch it again"
+        ) from error
 
 
 def open_raw(path: Path, format: str) -> list[xr.Dataset]:

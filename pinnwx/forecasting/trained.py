@@ -88,7 +88,8 @@ def _assemble(
 def save_trained(
     trained: Trained, folder: Path, notes: Mapping[str, Any], optimiser: Mapping[str, np.ndarray] | None = None
 ) -> None:
-    """Writes a version into a new or empty folder; `notes` (seed, data hash, plan ...) go into the manifest.
+    """Writes a version into a new or empty folder; `notes` (seed, data hash, plan ...) go into the manifest,
+    with the packages and the device of this process.
 
     `optimiser`: the state in which training left it, by name.
 
@@ -108,7 +109,7 @@ def save_trained(
         with replacing(folder / OPTIMISER) as temporary:
             save_file(dict(optimiser), temporary)
         parts += (OPTIMISER,)
-    write_manifest(folder, parts, {"versions": versions, **notes})
+    write_manifest(folder, parts, {**notes, "versions": versions, "device": jax.devices()[0].device_kind})
 
 
 def load_optimiser(folder: Path) -> dict[str, np.ndarray] | None:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from pinnwx.forecasting.driving import driving_archive
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.predictor import Predictor, whole_steps
 from pinnwx.forecasting.stability import require_stable
-from pinnwx.forecasting.trained import WEIGHTS, Trained
+from pinnwx.forecasting.trained import WEIGHTS, Trained, load_trained
 from pinnwx.jobs.evaluate import matching_archive
+from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.readiness import require_credible, require_timely
 from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
@@ -63,44 +65,132 @@ def forecast(
     """
     prepare()
     with contextlib.ExitStack() as held:
+        event = held.enter_context(recorded(run, "forecast"))
         there = None
         if out is not None:
+            event.details["file"] = str(out)
             check_writable(out, force=True)
             held.enter_context(output_lock(out))
-            there = None if force else _already_there(Path(out))
-        trained = Run.open(run).load()
-        step = trained.config.model.step_hours
-        leads = tuple(step * k for k in range(1, whole_steps("--hours", hours, step) + 1))
-        archive = matching_archive(trained, data)
-        driving = _driving(trained, boundary)
-        when = archive.times[-1] if init == "latest" else parse_time(init)
-        predictor = Predictor(trained, leads)
-        predictor.analyses(archive, np.array([when]))  # that they are there
-        maker = predictor if members is None else Ensemble(trained, leads, members)
-        require_timely(when, max_age)
-        accepted = require_credible(archive, when + maker.input_offsets[0], when, accept=accept_suspicious)
-        if driving is not None:
-            end = when + np.timedelta64(round(3600 * hours), "s")
-            accepted += require_credible(driving, when, end, accept=accept_suspicious)
-        origin = _origin(trained, archive, driving, maker, when)
+            there = None if force else already_there(Path(out))
+        job = Forecasting.open(run, data, hours=hours, members=members, boundary=boundary)
+        when = job.initial_time(init)
+        event.details |= {"version": job.version, "init": format_time(when)}
+        accepted = job.require_fit(when, max_age=max_age, accept_suspicious=accept_suspicious)
         if there is not None:
-            if there.attrs[REQUEST] != origin[REQUEST]:
+            if there.attrs[REQUEST] != job.origin(when)[REQUEST]:
                 raise OutputError(f"{out} exists, and is another forecast; give --force to replace it, or another name")
+            event.outcome = NOTHING_TO_DO
             return there
-        provenance = origin | ({"accepted": accepted} if accepted else {})
-        if archive.preliminary:
-            provenance["preliminary"] = "some of the analyses read may still be replaced by their producer"
-        dataset = forecast_dataset(
-            _fields(trained, maker, archive, driving, when), archive.names, trained.grid, when, leads,
-            provenance=provenance, variables=trained.config.variable_table(),
-        )  # fmt: skip
+        dataset = job.make(when, accepted)
         if out is not None:
             write_forecast(dataset, out, force=True)
     return dataset
 
 
-def _already_there(out: Path) -> xr.Dataset | None:
-    """The forecast that `out` holds, or None where there is no such file.
+@dataclass(frozen=True, eq=False)
+class Forecasting:
+    """What the forecasts of one live model from the same data share, read once: any analysis can be forecast from.
+
+    `driving` tells a driven model its edge; `maker` makes single forecasts or ensembles.
+    """
+
+    version: str
+    trained: Trained
+    archive: Archive
+    driving: Archive | None
+    maker: Predictor | Ensemble
+
+    @classmethod
+    def open(
+        cls,
+        run: str | Path,
+        data: Sequence[str | Path] | str | Path,
+        *,
+        hours: float,
+        members: int | None = None,
+        boundary: Sequence[str | Path] | str | Path | None = None,
+    ) -> Forecasting:
+        """Raises:
+        MissingInputError, CheckpointError, DataError, UsageError: as `forecast`.
+        """
+        opened = Run.open(run)
+        version = opened.live
+        trained = load_trained(opened.version(version))
+        step = trained.config.model.step_hours
+        leads = tuple(step * k for k in range(1, whole_steps("--hours", hours, step) + 1))
+        archive = matching_archive(trained, data)
+        maker = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
+        return cls(version, trained, archive, _driving(trained, boundary), maker)
+
+    def initial_time(self, init: str) -> np.datetime64:
+        """The time that a text names: ISO 8601, or "latest"."""
+        return self.archive.times[-1] if init == "latest" else parse_time(init)
+
+    def require_fit(self, when: np.datetime64, *, max_age: float | None, accept_suspicious: bool) -> list[str]:
+        """Refuses analyses that no forecast should start from; what was suspicious and accepted is returned.
+
+        Raises:
+            UnavailableError: one is missing or too old.
+            DataError: one is from the future or suspicious.
+        """
+        predictor = self.maker.predictor if isinstance(self.maker, Ensemble) else self.maker
+        predictor.analyses(self.archive, np.array([when]))  # that they are there
+        require_timely(when, max_age)
+        first = when + self.maker.input_offsets[0]
+        accepted = require_credible(self.archive, first, when, accept=accept_suspicious)
+        if self.driving is not None:
+            end = when + np.timedelta64(round(3600 * self.maker.lead_hours[-1]), "s")
+            accepted += require_credible(self.driving, when, end, accept=accept_suspicious)
+        return accepted
+
+    def origin(self, when: np.datetime64) -> dict[str, Any]:
+        """What a forecast is made from and with; under `REQUEST` the digest of it, the same for the same forecast."""
+        trained, maker = self.trained, self.maker
+        origin: dict[str, Any] = {
+            "model": trained.config.name,
+            "model_sha256": trained.manifest["files"][WEIGHTS],
+            "config": trained.config_text,
+            "versions": trained.manifest["versions"],
+        }
+        used_from = format_time(when + maker.input_offsets[0])
+        if isinstance(maker, Ensemble):
+            used_from = None  # members draw on all analyses before
+            origin |= {"members": maker.size, "disturbance": maker.disturbance}
+        origin["data_sha256"] = self.archive.select(used_from, format_time(when)).digest()
+        if self.driving is not None:
+            origin |= {"driven_edge": trained.config.model.driven_edge, "boundary_sha256": self.driving.digest()}
+        asked = [origin, trained.manifest["files"], format_time(when), maker.lead_hours]
+        return origin | {REQUEST: hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()}
+
+    def make(self, when: np.datetime64, accepted: Sequence[str] = ()) -> xr.Dataset:
+        """The forecast, as a CF dataset that says what it was made from and what was `accepted`.
+
+        Raises:
+            StabilityError: it is not finite.
+        """
+        provenance = self.origin(when) | ({"accepted": list(accepted)} if accepted else {})
+        if self.archive.preliminary:
+            provenance["preliminary"] = "some of the analyses read may still be replaced by their producer"
+        return forecast_dataset(
+            self._fields(when), self.archive.names, self.trained.grid, when, self.maker.lead_hours,
+            provenance=provenance, variables=self.trained.config.variable_table(),
+        )  # fmt: skip
+
+    def _fields(self, when: np.datetime64) -> Float32[np.ndarray, "*member lead field lat lon"]:
+        """The forecast, or the members of an ensemble, none of which blew up."""
+        trained, maker = self.trained, self.maker
+        if isinstance(maker, Ensemble):
+            fields = maker.from_archive(self.archive, when, self.driving)
+            for member in fields:
+                require_stable(member, maker.lead_hours, trained, when)
+            return fields
+        fields = maker.from_archive(self.archive, np.array([when]), self.driving)[0]
+        require_stable(fields, maker.lead_hours, trained, when, self.archive, self.driving)
+        return fields
+
+
+def already_there(out: Path) -> xr.Dataset | None:
+    """The forecast of this job that `out` holds, or None where there is no such file.
 
     Raises:
         OutputError: the file is something else.
@@ -115,41 +205,6 @@ def _already_there(out: Path) -> xr.Dataset | None:
     except DataError as error:
         why = f"({error})"
     raise OutputError(f"{out} exists {why}; give --force to replace it, or another name")
-
-
-def _fields(
-    trained: Trained, maker: Predictor | Ensemble, archive: Archive, driving: Archive | None, when: np.datetime64
-) -> Float32[np.ndarray, "*member lead field lat lon"]:
-    """The forecast, none of which blew up."""
-    if isinstance(maker, Ensemble):
-        fields = maker.from_archive(archive, when, driving)
-        for member in fields:
-            require_stable(member, maker.lead_hours, trained, when)
-        return fields
-    fields = maker.from_archive(archive, np.array([when]), driving)[0]
-    require_stable(fields, maker.lead_hours, trained, when, archive, driving)
-    return fields
-
-
-def _origin(
-    trained: Trained, archive: Archive, driving: Archive | None, maker: Predictor | Ensemble, when: np.datetime64
-) -> dict[str, Any]:
-    """What a forecast is made from and with; under `REQUEST` the digest of it, the same for the same forecast."""
-    origin: dict[str, Any] = {
-        "model": trained.config.name,
-        "model_sha256": trained.manifest["files"][WEIGHTS],
-        "config": trained.config_text,
-        "versions": trained.manifest["versions"],
-    }
-    used_from = format_time(when + maker.input_offsets[0])
-    if isinstance(maker, Ensemble):
-        used_from = None  # members draw on all analyses before
-        origin |= {"members": maker.size, "disturbance": maker.disturbance}
-    origin["data_sha256"] = archive.select(used_from, format_time(when)).digest()
-    if driving is not None:
-        origin |= {"driven_edge": trained.config.model.driven_edge, "boundary_sha256": driving.digest()}
-    asked = [origin, trained.manifest["files"], format_time(when), maker.lead_hours]
-    return origin | {REQUEST: hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()}
 
 
 def _driving(trained: Trained, boundary: Sequence[str | Path] | str | Path | None) -> Archive | None:

@@ -6,11 +6,13 @@ import json as json_module
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pinnwx.errors import CheckpointError, MissingInputError, PinnwxError, UsageError
 from pinnwx.files import check_writable, write_text
 from pinnwx.forecasting.trained import load_trained
 from pinnwx.jobs.evaluate import matching_archive
+from pinnwx.jobs.events import recorded
 from pinnwx.jobs.gate import Verdict, judge
 from pinnwx.jobs.runs import Run, is_version
 from pinnwx.manifest import read_manifest
@@ -51,6 +53,17 @@ def _described(run: Run, name: str, is_live: bool) -> Version:
     return Version(name, is_live, trained_on[-1], int(manifest.get("updates", 0)))
 
 
+def show_model(run: str | Path, name: str | None = None) -> dict[str, Any]:
+    """The manifest of a version, the live one if none is named, after everything it vouches for was verified.
+
+    Raises:
+        UsageError, MissingInputError, CheckpointError: as `promote`.
+    """
+    opened = Run.open(run)
+    name = opened.live if name is None else name
+    return {"version": name, **read_manifest(_existing(opened, name))}
+
+
 def promote(
     run: str | Path,
     name: str,
@@ -79,11 +92,12 @@ def promote(
         raise UsageError(
             "--start, --end, --leads and --json are of the gate, which needs --data; without it, leave them out"
         )
-    if json is not None:
-        check_writable(json, force=force)
     prepare()
     opened = Run.open(run)
-    with opened.lock():
+    with recorded(run, "promote") as event, opened.lock():
+        event.details["version"] = name
+        if json is not None:
+            check_writable(json, force=force)
         candidate = load_trained(_existing(opened, name))
         verdict = None
         if data is not None:
@@ -106,7 +120,7 @@ def rollback(run: str | Path, to: str | None = None) -> str:
     """
     prepare()
     opened = Run.open(run)
-    with opened.lock():
+    with recorded(run, "rollback") as event, opened.lock():
         live, _ = opened.pointer  # whatever became of that version
         candidates = [to] if to is not None else [name for name in reversed(opened.versions) if name < live]
         for name in candidates:
@@ -117,6 +131,7 @@ def rollback(run: str | Path, to: str | None = None) -> str:
                     raise
                 continue
             opened.point_to(name)
+            event.details["version"] = name
             return name
         raise MissingInputError(f"{run} has no version older than {live} that can be used")
 

@@ -20,6 +20,14 @@ _HOUR = np.timedelta64(1, "h")
 _CLOCKS_DIFFER_BY = 1.0  # hours
 
 
+def require_an_age(max_age: float | None) -> None:
+    """Raises:
+    UsageError: `max_age` is no positive number of hours.
+    """
+    if max_age is not None and not 0 < max_age < np.inf:
+        raise UsageError(f"--max-age {max_age:g}: the hours must be positive and finite")
+
+
 def require_timely(when: np.datetime64, max_age: float | None) -> None:
     """Refuses an analysis that is older than `max_age` hours, or of a time that has not come yet.
 
@@ -28,8 +36,7 @@ def require_timely(when: np.datetime64, max_age: float | None) -> None:
         DataError: it is dated more than an hour ahead of the clock.
         UsageError: `max_age` is no positive number.
     """
-    if max_age is not None and not 0 < max_age < np.inf:
-        raise UsageError(f"--max-age {max_age:g}: the hours must be positive and finite")
+    require_an_age(max_age)
     age = (now() - when.astype("datetime64[ns]")) / _HOUR
     if age < -_CLOCKS_DIFFER_BY:
         raise DataError(

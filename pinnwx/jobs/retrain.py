@@ -23,6 +23,7 @@ from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.files import check_writable, write_text, writing
 from pinnwx.forecasting.trained import CONFIG, Trained, load_optimiser, load_trained
 from pinnwx.jobs.evaluate import default_leads, matching_archive
+from pinnwx.jobs.events import recorded
 from pinnwx.jobs.gate import Verdict, judge
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.readiness import require_credible
@@ -104,10 +105,10 @@ def retrain(
     """
     prepare()
     begun = time.monotonic() if started is None else started
-    if json is not None:
-        check_writable(json, force=force)
     opened = Run.open(run)
-    with opened.lock():
+    with recorded(run, "retrain") as event, opened.lock():
+        if json is not None:
+            check_writable(json, force=force)
         live = opened.live
         incumbent = _with_settings_of(opened, load_trained(opened.version(live)))
         successor = dataclasses.replace(incumbent, model=nnx.clone(incumbent.model))
@@ -132,6 +133,7 @@ def retrain(
         with writing(opened.folder):
             optimiser = named_leaves(refitted.optimiser)
             name = opened.publish(successor, successor.manifest, optimiser, ends_training=False)
+        event.details["version"] = name
     return Retrained(name, verdict, refitted)
 
 

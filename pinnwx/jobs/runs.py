@@ -1,9 +1,9 @@
 """The run folder: where a training lives, which version of the model is live.
 
-    config.toml  metrics.jsonl  training/  versions/0001/ ...  live
+    config.toml  metrics.jsonl  training/  versions/0001/ ...  live  events.jsonl
 
-`live` names the version that forecasts use, and the SHA-256 of its manifest; it is replaced atomically. The folder may
-be copied and moved.
+`live` names the version that forecasts use, and the SHA-256 of its manifest; it is replaced atomically. `events.jsonl`
+is the log of what jobs did here (`pinnwx.jobs.events`). The folder may be copied and moved.
 """
 
 from __future__ import annotations

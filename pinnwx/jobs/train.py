@@ -18,6 +18,7 @@ from pinnwx.data.open import open_data
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.files import write_text, writing
 from pinnwx.forecasting.trained import CONFIG, Trained, untrained
+from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import members_of
@@ -64,12 +65,13 @@ def train(
     refuse_overlap(settings)
     text = Path(config).read_text(encoding="utf-8")
     run = Run.open(out) if resume else new_run(out, force=force)
-    with run.lock():
+    with recorded(out, "train") as event, run.lock():
         if resume:
             stored = run.folder / CONFIG
             if stored.is_file() and stored.read_text(encoding="utf-8") != text:
                 raise ConfigError(f"{config} differs from the config of {out}; resume with {stored}, or train afresh")
             if run.is_finished():
+                event.outcome = NOTHING_TO_DO
                 return run
             resume = not run.may_begin()
         archive = training_archive(settings, data)
@@ -78,6 +80,7 @@ def train(
             run.begin()
         write_text(run.folder / CONFIG, text)
         _train(run, trained, archive, deadline if settings.training.updates is None else None, resume, report)
+        event.details["version"] = run.live
     return run
 
 

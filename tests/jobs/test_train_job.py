@@ -48,7 +48,7 @@ def weights(run: Run | Path) -> dict[str, np.ndarray]:
 
 def test_the_run_folder_is_that_of_the_contract(finished, recipe, data):
     found = {path.name for path in finished.folder.iterdir() if not path.name.startswith(".")}
-    assert found == {"config.toml", "metrics.jsonl", "training", "versions", "live"}
+    assert found == {"config.toml", "metrics.jsonl", "training", "versions", "live", "events.jsonl"}
     assert {path.name for path in (finished.folder / "versions" / "0001").iterdir()} == {
         "weights.safetensors", "optimiser.safetensors", "normalisation.nc", "climatology.nc", "static.nc",
         "config.toml", "manifest.json",

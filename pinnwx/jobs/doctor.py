@@ -1,0 +1,115 @@
+"""What this machine offers, and what stands in the way of a job: packages, devices, speed, memory, disk, clock."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from pinnwx.data.calendar import format_time, now
+from pinnwx.errors import UsageError
+from pinnwx.runtime import compiler_options, keep_compiled_code, keep_freed_memory
+from pinnwx.version import __version__
+
+_PACKAGES = ("jax", "flax", "optax", "diffrax", "orbax-checkpoint", "numpy", "xarray", "netCDF4", "zarr")
+_EXTRAS = {"GRIB files": "cfgrib", "cloud stores": "gcsfs", "notebooks": "ipykernel"}
+_LEAST_MEMORY, _LEAST_DISK = 2 * 2**30, 2**30  # bytes: what training at 5.625 degrees takes, and a run with its cache
+_SLOW = 20.0  # GFLOP/s, below which ten minutes of training come to little
+_SIZE = 1024  # of the matrices multiplied
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `problem` says what is wrong and what to do, empty if nothing is."""
+
+    name: str
+    value: str
+    problem: str = ""
+
+
+def doctor() -> tuple[Finding, ...]:
+    """Looks at everything a job needs, in a few seconds; makes the folder of compiled code, if there is none."""
+    kept, cache = keep_freed_memory(), keep_compiled_code()
+    return (
+        Finding("pinnwx", f"{__version__}, Python {sys.version.split()[0]}"),
+        Finding("packages", ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)),
+        Finding("extras", _extras()),
+        _devices(),
+        _speed(),
+        _memory(),
+        Finding("allocator", "keeps freed memory" if kept else "as the system has it"),
+        _cache(cache),
+        _disk("working folder", Path.cwd()),
+        _clock(),
+    )
+
+
+def _extras() -> str:
+    return ", ".join(f"{what}: {'yes' if util.find_spec(name) else 'no'}" for what, name in _EXTRAS.items())
+
+
+def _devices() -> Finding:
+    import jax
+
+    kinds = [device.device_kind for device in jax.devices()]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    options = ", its older loops for training" if compiler_options() else ""
+    return Finding("devices", f"{len(kinds)} x {kinds[0]}, {cores} cores{options}")
+
+
+def _speed() -> Finding:
+    """The median of a few products of matrices."""
+    import jax
+    import jax.numpy as jnp
+
+    square, multiply = jnp.ones((_SIZE, _SIZE)), jax.jit(jnp.matmul)
+    seconds = []
+    for _ in range(9):
+        began = time.perf_counter()
+        multiply(square, square).block_until_ready()
+        seconds.append(time.perf_counter() - began)
+    speed = 2 * _SIZE**3 / sorted(seconds)[len(seconds) // 2] / 1e9
+    problem = "" if speed >= _SLOW else f"less than {_SLOW:g}: give trainings more minutes, or end what else runs"
+    return Finding("speed", f"{speed:,.0f} GFLOP/s in products of {_SIZE} x {_SIZE} matrices", problem)
+
+
+def _memory() -> Finding:
+    """What is free; Linux says so."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return Finding("memory", "not told by this system")
+    problem = "" if free >= _LEAST_MEMORY else f"training takes about {_LEAST_MEMORY / 2**30:g} GiB: end other programs"
+    return Finding("memory", f"{free / 2**30:.1f} GiB free", problem)
+
+
+def _cache(folder: Path | None) -> Finding:
+    if folder is None:
+        return Finding("compiled code", "not kept", "every job compiles anew: set PINNWX_CACHE to a writable folder")
+    if not os.access(folder, os.W_OK):
+        return Finding("compiled code", str(folder), "not writable: set PINNWX_CACHE to a folder that is")
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Finding("compiled code", f"{folder}, {size / 2**20:.0f} MiB")
+
+
+def _disk(name: str, folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    if not os.access(folder, os.W_OK):
+        return Finding(name, str(folder), "not writable: give --out elsewhere")
+    problem = "" if free >= _LEAST_DISK else f"less than {_LEAST_DISK / 2**30:g} GiB free: make room"
+    return Finding(name, f"{folder}, {free / 2**30:.1f} GiB free", problem)
+
+
+def _clock() -> Finding:
+    """Forecasts are refused when an analysis is dated ahead of the clock."""
+    try:
+        told = format_time(now())
+    except UsageError as error:
+        return Finding("clock", os.environ["PINNWX_NOW"], str(error))
+    pinned = bool(os.environ.get("PINNWX_NOW"))
+    return Finding("clock", told, "set by PINNWX_NOW, not the real time: unset it" if pinned else "")

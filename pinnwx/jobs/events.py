@@ -1,0 +1,97 @@
+"""What jobs did to a run, and what was refused and why: `events.jsonl` in its folder, a line a job."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pinnwx.data.calendar import format_time, now
+from pinnwx.errors import LockedError, NotPromotedError, PinnwxError, UnavailableError
+
+EVENTS = "events.jsonl"
+DONE, NOTHING_TO_DO, REFUSED, STOPPED, FAILED = "done", "nothing to do", "refused", "stopped", "failed"
+_OF_A_RUN = ("live", "versions", "training")
+_BY_A_SIGNAL = 128
+
+
+@dataclass
+class Event:
+    """One job. `details` are what the job says of itself: the version, the initial time, the file."""
+
+    verb: str
+    time: str
+    outcome: str = DONE
+    exit_code: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def went_well(self) -> bool:
+        return self.exit_code == 0
+
+    @property
+    def went_wrong(self) -> bool:
+        """Not so where another job was at work, the gate refused, or there was nothing fresh to learn from."""
+        expected = {0, LockedError.exit_code, NotPromotedError.exit_code}
+        if self.verb == "retrain":
+            expected.add(UnavailableError.exit_code)
+        return self.exit_code not in expected
+
+    def refuse(self, error: PinnwxError) -> None:
+        """Notes why the job was refused, or stopped."""
+        stopped = error.exit_code > _BY_A_SIGNAL
+        self.outcome, self.exit_code, self.reason = STOPPED if stopped else REFUSED, error.exit_code, str(error)
+
+
+@contextlib.contextmanager
+def recorded(run: str | Path, verb: str) -> Iterator[Event]:
+    """Adds a line to the log of the run when the block ends, well or not; the block may say more in the event.
+
+    What is no run has no log; and no job fails because the log cannot be written. A job that is killed leaves no line.
+    """
+    began, event = time.monotonic(), Event(verb, format_time(now()))
+    try:
+        yield event
+    except PinnwxError as error:
+        event.refuse(error)
+        raise
+    except KeyboardInterrupt:
+        event.outcome, event.exit_code = STOPPED, _BY_A_SIGNAL + 2
+        raise
+    except BaseException as error:
+        event.outcome, event.exit_code, event.reason = FAILED, 1, f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        event.seconds = round(time.monotonic() - began, 2)
+        _append(Path(run), event)
+
+
+def read_events(run: str | Path) -> list[Event]:
+    """The log of a run, oldest first; lines that are none (a write was cut off) are passed over."""
+    found = []
+    with contextlib.suppress(OSError):
+        for line in (Path(run) / EVENTS).read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError, TypeError):
+                found.append(Event(**json.loads(line)))
+    return found
+
+
+def _append(run: Path, event: Event) -> None:
+    if not any((run / name).exists() for name in _OF_A_RUN):
+        return
+    line = json.dumps({name: value for name, value in vars(event).items() if value != ""}, default=str) + "\n"
+    with contextlib.suppress(OSError):
+        log = os.open(run / EVENTS, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            size = os.fstat(log).st_size
+            cut_off = size > 0 and os.pread(log, 1, size - 1) != b"\n"
+            os.write(log, (cut_off * "\n" + line).encode())  # one write: lines of jobs that end at once do not mix
+        finally:
+            os.close(log)

@@ -1,0 +1,212 @@
+"""Analyses out of a public store, month by month: a file a month, each whole or not there, so it may be cut off."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import xarray as xr
+
+from pinnwx.data.calendar import format_time, period_bounds
+from pinnwx.data.open import assembled
+from pinnwx.data.piece import Piece
+from pinnwx.data.readers import check_chunks
+from pinnwx.data.remote import Region, every, inside, open_store, pieces_in
+from pinnwx.data.report import Findings
+from pinnwx.data.storage import write_netcdf
+from pinnwx.errors import DataError, OutputError, UnavailableError, UnreadableError, UsageError
+from pinnwx.files import check_writable, locked, writing
+from pinnwx.grid import Grid
+
+_log = logging.getLogger(__name__)
+ATTEMPTS = 6  # at a month, with a pause twice as long each time
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
+STATIC = "static.nc"
+Read = TypeVar("Read")
+
+
+def fetch(
+    source: str | Path,
+    out: str | Path,
+    *,
+    fields: Sequence[str],
+    start: str,
+    end: str,
+    static: Sequence[str] = (),
+    grid: str = "native",
+    region: Sequence[float] | None = None,
+    every_hours: float = 6.0,
+    force: bool = False,
+    report: Callable[[int, int], None] = lambda _done, _months: None,
+) -> tuple[Path, ...]:
+    """Writes the canonical fields of a store into `out`, a file a month; returns the files, those there already too.
+
+    Only the chunks that hold what is asked for are transferred. A month that is there with all its times and fields is
+    left alone, and one that lacks some gets them beside what it has; so a call that was cut off goes on where it stood,
+    and later ones add what is new. Where the connection drops, the month is tried again.
+
+    Args:
+        source: a name in `pinnwx.data.remote.STORES`, a URL, or a path, of a zarr store.
+        out: folder; made if there is none.
+        fields: canonical names, such as `z500`.
+        start, end: ISO 8601 bounds, both included.
+        static: names of fields that do not move, into `static.nc`.
+        grid: "native", or the grid to average onto conservatively.
+        region: north, west, south and east in degrees, or None for all.
+        every_hours: takes times at multiples of so many hours since midnight.
+        force: fetch anew what is there.
+        report: called after each month, with how many are done and how many there are.
+
+    Raises:
+        MissingInputError: there is no such store.
+        DataError: it lacks a field, or its values cannot be true.
+        UnavailableError: it has no time in the period, or the connection drops again and again.
+        OutputError: what is in the folder is on another grid, or cannot be written.
+        UsageError, GridError, LockedError: as their names say.
+    """
+    if not 0 < every_hours <= 24:
+        raise UsageError(f"--every {every_hours:g}: the hours must be positive and at most 24")
+    if region is not None and len(region) != 4:
+        raise UsageError("--region takes four numbers: north,west,south,east")
+    box = None if region is None else Region(*region)
+    first, last = period_bounds(start, end)
+    source, folder = str(source), Path(out)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".lock", str(folder)), _patiently(source, lambda: open_store(source)) as store:
+        check_writable(folder / STATIC, force=True)
+        if Path(source).exists():
+            check_chunks(
+                Path(source), {piece.raw for piece in _wanted(pieces_in(store, source), source, fields, static)}
+            )
+        pieces = [every(piece, every_hours) for piece in _wanted(pieces_in(store, source), source, fields, static)]
+        if box is not None:
+            pieces = [inside(piece, box) for piece in pieces]
+        times = np.unique(np.concatenate([piece.times for piece in pieces if piece.times is not None]))
+        times = times[(times >= first) & (times <= last) & (times <= _filled_until(store))]
+        if not len(times):
+            raise UnavailableError(f"{source} holds no time from {start} to {end}")
+        months = list(_months(times))
+        files = []
+        for number, (month, own) in enumerate(months):
+            files.append(_add(folder / f"{month}.nc", pieces, fields, grid, own, source, force))
+            report(number + 1, len(months))
+        if static:
+            files.append(_add(folder / STATIC, pieces, static, grid, None, source, force))
+    return tuple(files)
+
+
+def _wanted(pieces: Sequence[Piece], source: str, fields: Sequence[str], static: Sequence[str]) -> list[Piece]:
+    """Raises:
+    UsageError: no field is asked for, or one is asked for as what it is not.
+    DataError: one is not in the store; lists what is.
+    """
+    if not fields:
+        raise UsageError("no field to fetch; give for example --fields z500,msl")
+    names = {piece.name for piece in pieces}
+    missing = [name for name in (*fields, *static) if name not in names]
+    if missing:
+        raise DataError(f"{', '.join(missing)} not in {source}; found: {', '.join(sorted(names)) or 'nothing'}")
+    for piece in pieces:
+        if piece.name in fields and piece.times is None:
+            raise UsageError(f"{piece.name} does not move; ask for it with --static")
+        if piece.name in static and piece.times is not None:
+            raise UsageError(f"{piece.name} moves; ask for it with --fields")
+    return [piece for piece in pieces if piece.name in (*fields, *static)]
+
+
+def _filled_until(store: xr.Dataset) -> np.datetime64:
+    """The last time that holds values, where a store says so whose axis is laid out for years to come (ARCO-ERA5)."""
+    until = store.attrs.get("valid_time_stop")
+    return np.datetime64("2262-01-01", "ns") if until is None else period_bounds(None, str(until))[1]  # type: ignore[return-value]
+
+
+def _months(times: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    months = times.astype("datetime64[M]")
+    for month in np.unique(months):
+        yield str(month), times[months == month]
+
+
+def _add(
+    path: Path,
+    pieces: Sequence[Piece],
+    names: Sequence[str],
+    grid: str,
+    times: np.ndarray | None,
+    source: str,
+    force: bool,
+) -> Path:
+    """Brings what a file lacks of these fields and times; `times` is None for those that do not move.
+
+    Raises:
+        OutputError: it is there and is something else, or on another grid.
+    """
+    there = None if force else _there(path)
+    if there is not None:
+        of_it = Grid.from_coordinates(there["latitude"].values, there["longitude"].values)
+        target = pieces[0].grid if grid == "native" else Grid.parse(grid)
+        if of_it != target:
+            raise OutputError(
+                f"{path} is {of_it}, and {target} is asked for; give --force to replace it, or --out elsewhere"
+            )
+        if set(names) <= set(there.data_vars) and (times is None or np.isin(times, there["time"].values).all()):
+            return path
+    period = (None, None) if times is None else (format_time(times[0]), format_time(times[-1]))
+    found = _patiently(f"{path.stem} of {source}", lambda: _read(pieces, names, grid, *period))
+    write_netcdf(found if there is None else found.combine_first(there), path)
+    return path
+
+
+def _there(path: Path) -> xr.Dataset | None:
+    """What a file holds; None where there is no such file.
+
+    Raises:
+        OutputError: it is something else.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with xr.open_dataset(path) as there:
+            found = there.load()
+        if {"latitude", "longitude"} <= set(found.coords):
+            return found
+    except (OSError, ValueError, RuntimeError):  # what the library raises on a file that is none
+        pass
+    raise OutputError(f"{path} exists and holds no analyses; give --force to replace it, or --out elsewhere")
+
+
+def _read(
+    pieces: Sequence[Piece], names: Sequence[str], grid: str, start: str | None = None, end: str | None = None
+) -> xr.Dataset:
+    findings = Findings(strict=True)
+    dataset = assembled(pieces, names, grid, findings, start=start, end=end)
+    for problem in findings:
+        if problem.severity == "warning":
+            _log.warning("%s: %s", problem.severity, problem)
+    return dataset
+
+
+def _patiently(what: str, read: Callable[[], Read]) -> Read:
+    """Reads again after a pause where a connection dropped; what is wrong with the data is raised at once.
+
+    Raises:
+        UnavailableError: it dropped again and again.
+    """
+    pause = FIRST_PAUSE
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return read()
+        except UnreadableError as error:
+            _log.warning("warning: %s: %s; again in %g s", what, error, pause)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+    try:
+        return read()
+    except UnreadableError as error:
+        raise UnavailableError(
+            f"{what}: {ATTEMPTS} times in vain ({error}); what was fetched so far is kept, so start it again later"
+        ) from error

@@ -1,0 +1,309 @@
+"""Forecasts into a folder, one a file: what a schedule runs. Each is made once, late ones when their analysis has come.
+
+    NAME_20260204T0600Z.nc           a forecast
+    NAME_20260204T0600Z.png          its maps, on request
+    NAME_20260204T0600Z.scores.json  how it did, on request, as far as the analyses since reach
+    latest.nc                        a link to the newest
+
+Whatever else is in the folder is left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pinnwx.data.calendar import format_time, parse_time, period_bounds
+from pinnwx.errors import (
+    DataError,
+    LockedError,
+    MissingInputError,
+    OutputError,
+    PinnwxError,
+    StabilityError,
+    UnavailableError,
+    UsageError,
+)
+from pinnwx.files import check_writable, locked, output_lock, replacing, writing
+from pinnwx.forecasting.cf import REALIZATION, lead_hours, read_forecast, reference_time, write_forecast
+from pinnwx.forecasting.ensemble import Ensemble
+from pinnwx.jobs.events import NOTHING_TO_DO, recorded
+from pinnwx.jobs.forecast import Forecasting, already_there
+from pinnwx.jobs.readiness import require_an_age, require_timely
+from pinnwx.runtime import prepare
+from pinnwx.verification.pairing import initial_times_between
+from pinnwx.verification.results import Scores
+from pinnwx.verification.verify import verify_forecasts
+
+_log = logging.getLogger(__name__)
+LATEST = "latest.nc"
+SCORES = ".scores.json"
+_LENGTH = re.compile(r"P(?:(\d+)D)?(?:T(\d+)H)?")
+_STAMP, _STAMP_LENGTH = re.compile(r"\d{8}T\d{4}Z"), len("20260204T0600Z")
+_MOST_DAYS = 36_500  # a hundred years
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What became of one forecast: made now, there already, or `refused` and why."""
+
+    init: np.datetime64
+    file: Path
+    made: bool = False
+    refused: PinnwxError | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a call did: the forecasts it tried, those it scored, and the files it removed because they were old."""
+
+    attempts: tuple[Attempt, ...]
+    scored: tuple[Path, ...] = ()
+    removed: tuple[Path, ...] = ()
+
+    def require_all(self) -> None:
+        """Raises:
+        PinnwxError: a forecast was refused; the first reason, of the class it was refused with.
+        """
+        refused = [attempt for attempt in self.attempts if attempt.refused is not None]
+        if refused:
+            raise refused[0].refused  # type: ignore[misc]
+
+
+def forecast_series(
+    run: str | Path,
+    data: Sequence[str | Path] | str | Path,
+    folder: str | Path,
+    *,
+    init: str = "latest",
+    hours: float = 120,
+    members: int | None = None,
+    boundary: Sequence[str | Path] | str | Path | None = None,
+    max_age: float | None = None,
+    accept_suspicious: bool = False,
+    plots: bool = False,
+    score: bool = False,
+    keep_days: float | None = None,
+    force: bool = False,
+) -> Series:
+    """Forecasts from one or many analyses into a folder, as `pinnwx.jobs.forecast` makes them.
+
+    `init` is a time, "latest", or a period "FROM/TO" of which every analysis is taken. TO may be "latest", and FROM
+    then also a length before it ("P3D/latest", "PT36H/latest"); a bare date includes its whole day. What is there
+    already is left alone, whatever model made it, unless `force`; what cannot be made does not hold up the others, and
+    is in the result.
+
+    Args:
+        run, data, hours, members, boundary, max_age, accept_suspicious: as of `forecast`; `max_age` is of the newest
+            analysis, so that older ones of a period can still be caught up with.
+        folder: where the files go; made if there is none, held by one job at a time.
+        plots: maps of each forecast that is made, as a PNG beside it.
+        score: score what is in the folder, as far as analyses have arrived since and it was not scored yet.
+        keep_days: remove forecasts, and their maps, that began so many days or more before the newest; their scores
+            stay.
+        force: make anew what is there.
+
+    Raises:
+        LockedError: another job is at work in the folder.
+        UsageError: `keep_days` is no positive number, or the period is none.
+        UnavailableError: no analysis is in the period.
+        MissingInputError, CheckpointError, DataError, OutputError: nothing could be made.
+    """
+    prepare()
+    folder = Path(folder)
+    with recorded(run, "forecast") as event:
+        require_an_age(max_age)
+        if keep_days is not None and not 0 < keep_days <= _MOST_DAYS:
+            raise UsageError(f"--keep-days {keep_days:g}: the days must be positive and at most {_MOST_DAYS:,}")
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / ".lock", str(folder)):
+            check_writable(folder / LATEST, force=True)
+            job = Forecasting.open(run, data, hours=hours, members=members, boundary=boundary)
+            name, newest = job.trained.config.name, job.archive.times[-1]
+            event.details |= {"version": job.version, "folder": str(folder), "made": []}
+            attempts = []
+            try:
+                for when in _initial_times(job, init, keep_days):
+                    age = max_age if "/" not in init or when == newest else None
+                    file = folder / f"{name}_{_stamp(when)}.nc"
+                    attempts.append(_attempt(job, when, file, age, accept_suspicious, force))
+                    if attempts[-1].made:
+                        event.details["made"].append(format_time(when))
+                    if plots and file.is_file() and (attempts[-1].made or not file.with_suffix(".png").exists()):
+                        _plot(file)
+            finally:
+                _point_at_newest(folder, name)
+            scored = _score(folder, job) if score else []
+            removed = [] if keep_days is None else _remove_old(folder, name, keep_days)
+        refused = {format_time(one.init): str(one.refused) for one in attempts if one.refused is not None}
+        if refused:
+            event.details["refused"] = refused
+        if attempts[-1].refused is not None:  # the newest is what a schedule is for
+            event.refuse(attempts[-1].refused)
+        elif not event.details["made"]:
+            event.outcome = NOTHING_TO_DO
+    return Series(tuple(attempts), tuple(scored), tuple(removed))
+
+
+def forecasts_in(folder: Path, name: str) -> dict[np.datetime64, Path]:
+    """The files of a series by the model of that name, by their initial times, oldest first."""
+    return {when: path for path in sorted(folder.glob(f"{name}_*.nc")) if (when := time_of(path)) is not None}
+
+
+def time_of(path: Path) -> np.datetime64 | None:
+    """The initial time that the name of a file of a series tells; None for another file."""
+    match = _STAMP.fullmatch(path.name.partition(".")[0][-_STAMP_LENGTH:])
+    try:
+        return None if match is None else parse_time(match[0])
+    except UsageError:
+        return None
+
+
+def _stamp(when: np.datetime64) -> str:
+    return format_time(when).replace("-", "").replace(":", "")
+
+
+def _initial_times(job: Forecasting, init: str, keep_days: float | None) -> list[np.datetime64]:
+    """The one time, or those of a period at the cadence of the data, whether the analysis is there or lacks.
+
+    A forecast that would be removed again at once is left out, and so is what the data do not reach.
+    """
+    start, is_period, end = init.partition("/")
+    if not is_period:
+        return [job.initial_time(init)]
+    times = job.archive.times
+    length = _LENGTH.fullmatch(start)
+    if length and any(length.groups()) and end == "latest":
+        days, hours = (int(number or 0) for number in length.groups())
+        if days + hours / 24 > _MOST_DAYS:
+            raise UsageError(f"--init {init}: a length of more than {_MOST_DAYS:,} days")
+        start = format_time(times[-1] - np.timedelta64(24 * days + hours, "h"))
+    first, last = period_bounds(start, None if end == "latest" else end)
+    assert first is not None
+    found = times[times >= first] if len(times) == 1 else initial_times_between(job.archive, start, None)
+    found = found[(found >= times[0] - job.maker.input_offsets[0]) & (found <= (times[-1] if last is None else last))]
+    if keep_days is not None:
+        found = found[found > times[-1] - _days(keep_days)]
+    found = found[found <= times[-1]]
+    if not len(found):
+        raise UnavailableError(
+            f"--init {init}: nothing to forecast from; the data reach from {format_time(times[0])} to "
+            f"{format_time(times[-1])}" + ("" if keep_days is None else f", and --keep-days {keep_days:g} are kept")
+        )
+    return list(found)
+
+
+def _days(number: float) -> np.timedelta64:
+    return np.timedelta64(round(number * 86400), "s")
+
+
+def _attempt(
+    job: Forecasting, when: np.datetime64, file: Path, max_age: float | None, accept_suspicious: bool, force: bool
+) -> Attempt:
+    """Makes one forecast, if it is not there; what holds for this one alone is refused, anything else is raised."""
+    try:
+        require_timely(when, max_age)  # of one that is there too: nobody should take it for new
+        with output_lock(file):
+            try:
+                if not force and _is_there(job, when, file):
+                    return Attempt(when, file)
+            except OutputError as error:
+                return Attempt(when, file, refused=error)
+            accepted = job.require_fit(when, max_age=max_age, accept_suspicious=accept_suspicious)
+            dataset = job.make(when, accepted)
+            write_forecast(dataset, file, force=True)
+    except (DataError, UnavailableError, StabilityError, LockedError) as error:
+        _log.warning("no forecast from %s: %s", format_time(when), error)
+        return Attempt(when, file, refused=error)
+    return Attempt(when, file, made=True)
+
+
+def _is_there(job: Forecasting, when: np.datetime64, file: Path) -> bool:
+    """Whether a file holds this forecast, by whatever model.
+
+    Raises:
+        OutputError: it holds something else.
+    """
+    there = already_there(file)
+    if there is None:
+        return False
+    members = job.maker.size if isinstance(job.maker, Ensemble) else None
+    of_it = reference_time(there), lead_hours(there).tolist(), there.sizes.get(REALIZATION)
+    if of_it != (when, list(job.maker.lead_hours), members):
+        raise OutputError(f"{file} is there, of other leads or members; give --force to replace it, or another folder")
+    return True
+
+
+def _plot(file: Path) -> None:
+    from pinnwx.jobs.plot import plot  # matplotlib is slow to import
+
+    try:
+        plot(file, file.with_suffix(".png"), force=True)
+    except (DataError, UnavailableError, UsageError) as error:
+        _log.warning("no map of %s: %s", file.name, error)
+
+
+def _point_at_newest(folder: Path, name: str) -> None:
+    """The link `latest.nc`; a copy where the file system knows no links.
+
+    Raises:
+        OutputError: there is a file of that name that is no forecast of ours.
+    """
+    made = forecasts_in(folder, name)
+    if not made:
+        return
+    newest, link = made[max(made)], folder / LATEST
+    if link.is_symlink():
+        if link.readlink() == Path(newest.name):
+            return
+    else:
+        already_there(link)
+    with replacing(link) as temporary:
+        try:
+            temporary.symlink_to(newest.name)
+        except OSError:
+            shutil.copyfile(newest, temporary)
+
+
+def _score(folder: Path, job: Forecasting) -> list[Path]:
+    """Scores every forecast for which more analyses have come than it was scored on."""
+    name, told, written = job.trained.config.name, job.trained.config.model.driven_edge, []
+    archive, climatology = job.archive.inside(told), job.trained.climatology.inside(told)
+    for file in forecasts_in(folder, name).values():
+        path = file.with_suffix(SCORES)
+        try:
+            arrived = int(np.isin(read_forecast(file)["time"].values, archive.times).sum())
+            if arrived > _scored_leads(path):
+                verify_forecasts([file], archive, climatology, run=name).save(path)
+                written.append(path)
+        except (DataError, UnavailableError) as error:
+            _log.warning("not scored: %s: %s", file.name, error)
+    return written
+
+
+def _scored_leads(path: Path) -> int:
+    """On how many lead times a forecast was scored."""
+    try:
+        return len({entry["lead_hours"] for entry in Scores.load(path).scores if entry["n"]})
+    except (MissingInputError, DataError, KeyError):
+        return 0
+
+
+def _remove_old(folder: Path, name: str, keep_days: float) -> list[Path]:
+    """Removes forecasts and maps that are too old."""
+    made, gone = forecasts_in(folder, name), []
+    for when, file in made.items():
+        if when <= max(made) - _days(keep_days):
+            for path in (file, file.with_suffix(".png")):
+                if path.exists():
+                    with writing(folder):
+                        path.unlink()
+                    gone.append(path)
+    return gone

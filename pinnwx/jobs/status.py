@@ -1,0 +1,205 @@
+"""The health of a run: when each job last went well, which model is live, and how its forecasts did of late."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pinnwx.data.calendar import format_time, now, parse_time
+from pinnwx.errors import CheckpointError, DataError, MissingInputError
+from pinnwx.files import check_writable, write_text, writing
+from pinnwx.jobs.events import Event, read_events
+from pinnwx.jobs.runs import Run
+from pinnwx.jobs.series import SCORES, time_of
+from pinnwx.manifest import read_manifest
+from pinnwx.verification.results import Scores
+
+RECENT_DAYS = 7.0
+LEAST_HISTORY = 8  # forecasts before the recent ones, below which nothing is said of a drift
+USUAL_SHARE = 0.95  # of the earlier forecasts err less than what is called unusual
+_HOUR, _SECOND, _EPOCH = np.timedelta64(1, "h"), np.timedelta64(1, "s"), np.datetime64(0, "ns")
+_OF_SKILL = ("variable", "lead_hours")
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One verb: its last success and how long ago [h], what happened last, and how often it went wrong since."""
+
+    verb: str
+    last_success: str | None
+    age_hours: float | None
+    last_outcome: str
+    reason: str
+    failures: int
+
+
+@dataclass(frozen=True)
+class Skill:
+    """RMSE of the recent forecasts of a variable at a lead, and the median of the earlier ones [SI units].
+
+    `drifts` where the recent ones err more, on average, than all but a twentieth of the earlier ones did.
+    """
+
+    variable: str
+    lead_hours: float
+    recent: float
+    recent_forecasts: int
+    usual: float | None
+    earlier_forecasts: int
+    drifts: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything `pinnwx status` says; `warnings` are what somebody should look at."""
+
+    run: str
+    version: str | None
+    trained_to: str | None
+    jobs: tuple[JobStatus, ...]
+    skill: tuple[Skill, ...]
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+
+def status(
+    run: str | Path,
+    *,
+    forecasts: str | Path | None = None,
+    json: str | Path | None = None,
+    metrics: str | Path | None = None,
+    force: bool = False,
+) -> Status:
+    """Reads the log of a run and the scores in a folder of its forecasts (`forecast --out FOLDER/ --score`).
+
+    `json` keeps the result; `metrics` is a file in the text format of Prometheus, replaced at every call, for the
+    textfile collector of its node exporter.
+
+    Raises:
+        MissingInputError: no such run, or no such folder of forecasts.
+        OutputError: a file cannot be written.
+    """
+    opened = Run.open(run)
+    if json is not None:
+        check_writable(json, force=force)
+    if metrics is not None:
+        check_writable(metrics, force=True)
+    version, trained_to, name, warnings = None, None, "*", []
+    try:
+        version = opened.live
+        manifest = read_manifest(opened.version(version))
+        trained_to, name = manifest.get("trained_on", [None])[-1], manifest.get("name", name)
+    except CheckpointError as error:
+        warnings.append(str(error))
+    jobs = tuple(_jobs(read_events(opened.folder)))
+    warnings += [
+        f"{job.verb}: {job.failures} time(s) without success, last {job.last_outcome}: {job.reason}"
+        for job in jobs
+        if job.failures
+    ]
+    skill: tuple[Skill, ...] = ()
+    if forecasts is not None:
+        entries, unreadable = _scores_in(Path(forecasts), name)
+        skill = tuple(skill_of(entries))
+        warnings += unreadable + _of_silence(entries)
+    warnings += [
+        f"{one.variable} at {one.lead_hours:g} h: RMSE {one.recent:.4g} of late, usually {one.usual:.4g}"
+        for one in skill
+        if one.drifts
+    ]
+    found = Status(str(opened.folder), version, trained_to, jobs, skill, tuple(warnings))
+    if json is not None:
+        write_text(json, json_module.dumps(found.to_dict(), indent=2) + "\n")
+    if metrics is not None:
+        _write_metrics(found, Path(metrics))
+    return found
+
+
+def _jobs(events: Sequence[Event]) -> list[JobStatus]:
+    """One entry a verb, in the order in which they first ran."""
+    found = []
+    for verb in dict.fromkeys(event.verb for event in events):
+        own = [event for event in events if event.verb == verb]
+        well = [index for index, event in enumerate(own) if event.went_well]
+        last = own[well[-1]].time if well else None
+        age = None if last is None else round(float((now() - parse_time(last)) / _HOUR), 2)
+        failures = sum(event.went_wrong for event in (own[well[-1] + 1 :] if well else own))
+        found.append(JobStatus(verb, last, age, own[-1].outcome, own[-1].reason, failures))
+    return found
+
+
+def _scores_in(folder: Path, name: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """All score entries of the forecasts of a model, each with the time its forecast began; and what cannot be read."""
+    if not folder.is_dir():
+        raise MissingInputError(f"no folder of forecasts {folder}")
+    found, unreadable = [], []
+    for path in sorted(folder.glob(f"{name}_*{SCORES}")):
+        begun = time_of(path)
+        if begun is None:
+            continue
+        try:
+            found += [{**one, "begun": begun} for one in Scores.load(path).scores if one["n"]]
+        except (DataError, KeyError) as error:
+            unreadable.append(f"{path.name}: {error}; remove it, and it is scored again")
+    return found, unreadable
+
+
+def _of_silence(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """A warning where the newest forecast that was scored is old."""
+    if not entries:
+        return []
+    newest = max(entry["begun"] for entry in entries)
+    if (now() - newest) / _HOUR <= 2 * 24 * RECENT_DAYS:
+        return []
+    return [f"no forecast that began after {format_time(newest)} was scored"]
+
+
+def skill_of(entries: Sequence[dict[str, Any]]) -> list[Skill]:
+    """The forecasts of the last `RECENT_DAYS`, beside those before, of each variable and lead."""
+    found = []
+    for variable, lead in dict.fromkeys((entry["variable"], entry["lead_hours"]) for entry in entries):
+        own = [entry for entry in entries if (entry["variable"], entry["lead_hours"]) == (variable, lead)]
+        times, errors = np.array([one["begun"] for one in own]), np.array([one["rmse"] for one in own])
+        recent = times > times.max() - np.timedelta64(round(86400 * RECENT_DAYS), "s")
+        of_late, earlier = float(errors[recent].mean()), errors[~recent]
+        enough = len(earlier) >= LEAST_HISTORY
+        drifts = enough and of_late > float(np.quantile(earlier, USUAL_SHARE))
+        usual = float(np.median(earlier)) if len(earlier) else None
+        found.append(Skill(variable, lead, of_late, int(recent.sum()), usual, len(earlier), bool(drifts)))
+    return found
+
+
+def _write_metrics(found: Status, path: Path) -> None:
+    """What a monitor alerts on, as gauges."""
+    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+
+    registry = CollectorRegistry()
+
+    def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(f"pinnwx_{name}", text, ("run", *labels), registry=registry)
+
+    # Not an age, which would stand still where nobody writes this file any more.
+    success = gauge("job_last_success_timestamp_seconds", "When a job last went well.", ["verb"])
+    failures = gauge("job_failures", "Times a job went wrong since it last went well.", ["verb"])
+    for job in found.jobs:
+        failures.labels(found.run, job.verb).set(job.failures)
+        if job.last_success is not None:
+            success.labels(found.run, job.verb).set(float((parse_time(job.last_success) - _EPOCH) / _SECOND))
+    version = gauge("live_version", "Number of the version that forecasts are made with; 0 if there is none.")
+    version.labels(found.run).set(int(found.version or 0))
+    error = gauge("rmse", "Error of the newest week of forecasts that was scored, in SI units.", _OF_SKILL)
+    drift = gauge("drift", "1 if these forecasts err more than they used to.", _OF_SKILL)
+    for one in found.skill:
+        labels = found.run, one.variable, f"{one.lead_hours:g}"
+        error.labels(*labels).set(one.recent)
+        drift.labels(*labels).set(one.drifts)
+    with writing(path.parent):
+        write_to_textfile(str(path), registry)  # beside it first, by a name that collectors pass over

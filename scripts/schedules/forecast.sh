@@ -1,0 +1,17 @@
+#!/bin/sh
+# One turn of a schedule: the forecasts that can be made and are not there yet, the scores of earlier ones, the health.
+#
+# It may be started as often as one likes, and twice at once: what is made is not made again, and who comes second
+# leaves (exit 75). A late analysis is caught up with, for the last three days. Exit codes are those of `pinnwx --help`.
+set -u
+: "${PINNWX:=pinnwx}" "${RUN:?}" "${ANALYSES:?}" "${FORECASTS:?}" "${HOURS:=240}" "${MAX_AGE:=12}"
+
+$PINNWX forecast --run "$RUN" --data "$ANALYSES" --out "$FORECASTS/" --init P3D/latest --hours "$HOURS" \
+    --max-age "$MAX_AGE" --plots --score --keep-days 30
+code=$?
+$PINNWX status --run "$RUN" --forecasts "$FORECASTS" ${METRICS:+--metrics "$METRICS"}
+case $code in
+    0 | 75) ;;
+    *) [ -z "${ON_FAILURE:-}" ] || EXIT_CODE=$code sh -c "$ON_FAILURE" ;;
+esac
+exit $code
