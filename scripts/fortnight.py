@@ -50,10 +50,11 @@ name = "fortnight"
 seed = 1
 [data]
 fields = ["msl", "t850", "u850", "v850"]
+grid = "11.25deg"
 train = { start = "2009-12-01", end = "2010-01-17" }
 [model]
 input_times = 2
-climate = { margin = 0.1 }
+climate = { margin = 0.1, mean_days = 10 }
 [[model.physics.transport]]
 field = "t850"
 wind = "analysed:850"
@@ -177,7 +178,7 @@ def simulate(folder: Path, seed: int) -> Fortnight:
             _count(outcome, "retrain", [_start(environment, [*PINNWX, *map(str, words)])])
         if number == 10:
             bad = _bad_candidate(Run(outcome.run))
-            words = ["models", "promote", bad, "--run", outcome.run, "--data", feed.folder, "--start", "2010-01-22"]
+            words = ["models", "promote", bad, "--run", outcome.run, "--data", feed.folder, "--start", "2010-01-23"]
             words += ["--end", "2010-01-27", "--leads", "6,24"]
             _count(outcome, "promote", [_start(environment, [*PINNWX, *map(str, words)])])
         outcome.turns += 1
@@ -194,6 +195,7 @@ def _environment(outcome: Fortnight, now: np.datetime64) -> dict[str, str]:
         "METRICS": str(outcome.folder / "pinnwx.prom"),
         "HOURS": str(HOURS),
         "MAX_AGE": "36",
+        "OPTIONS": "--score",
     }
 
 

@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 LATEST = "latest.nc"
 SCORES = ".scores.json"
 _LENGTH = re.compile(r"P(?:(\d+)D)?(?:T(\d+)H)?")
-_STAMP, _STAMP_LENGTH = re.compile(r"\d{8}T\d{4}Z"), len("20260204T0600Z")
+_STAMP = re.compile(r"\d{8}T\d{4}Z")
 _MOST_DAYS = 36_500  # a hundred years
 
 
@@ -154,14 +154,14 @@ def forecast_series(
 
 def forecasts_in(folder: Path, name: str) -> dict[np.datetime64, Path]:
     """The files of a series by the model of that name, by their initial times, oldest first."""
-    return {when: path for path in sorted(folder.glob(f"{name}_*.nc")) if (when := time_of(path)) is not None}
+    return {when: path for path in sorted(folder.glob(f"{name}_*.nc")) if (when := time_of(path, name)) is not None}
 
 
-def time_of(path: Path) -> np.datetime64 | None:
-    """The initial time that the name of a file of a series tells; None for another file."""
-    match = _STAMP.fullmatch(path.name.partition(".")[0][-_STAMP_LENGTH:])
+def time_of(path: Path, name: str) -> np.datetime64 | None:
+    """The initial time that the name of a file of a series tells; None for another file, or of another model."""
+    stamp = path.name.partition(".")[0].removeprefix(f"{name}_")
     try:
-        return None if match is None else parse_time(match[0])
+        return parse_time(stamp) if _STAMP.fullmatch(stamp) else None
     except UsageError:
         return None
 
@@ -188,10 +188,10 @@ def _initial_times(job: Forecasting, init: str, keep_days: float | None) -> list
     first, last = period_bounds(start, None if end == "latest" else end)
     assert first is not None
     found = times[times >= first] if len(times) == 1 else initial_times_between(job.archive, start, None)
-    found = found[(found >= times[0] - job.maker.input_offsets[0]) & (found <= (times[-1] if last is None else last))]
+    last = times[-1] if last is None else min(last, times[-1])
+    found = found[(found >= times[0] - job.maker.input_offsets[0]) & (found <= last)]
     if keep_days is not None:
         found = found[found > times[-1] - _days(keep_days)]
-    found = found[found <= times[-1]]
     if not len(found):
         raise UnavailableError(
             f"--init {init}: nothing to forecast from; the data reach from {format_time(times[0])} to "

@@ -92,7 +92,7 @@ def status(
         check_writable(json, force=force)
     if metrics is not None:
         check_writable(metrics, force=True)
-    version, trained_to, name, warnings = None, None, "*", []
+    version, trained_to, name, warnings = None, None, "", []
     try:
         version = opened.live
         manifest = read_manifest(opened.version(version))
@@ -142,7 +142,7 @@ def _scores_in(folder: Path, name: str) -> tuple[list[dict[str, Any]], list[str]
         raise MissingInputError(f"no folder of forecasts {folder}")
     found, unreadable = [], []
     for path in sorted(folder.glob(f"{name}_*{SCORES}")):
-        begun = time_of(path)
+        begun = time_of(path, name)
         if begun is None:
             continue
         try:

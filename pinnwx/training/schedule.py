@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from pinnwx.config import Stage
 
-REVISION_SECONDS = 30.0  # after which a plan is made anew from what updates take now
+REVISION_SECONDS = 30.0  # after which a plan is made anew from what updates take now; a short budget has
+REVISIONS = 20  # times for it
 
 
 @dataclass(frozen=True)
@@ -84,18 +85,20 @@ class Pace:
     seconds_per_update: Sequence[float]
     multiple: int = 1
     _since: tuple[int, int, float] | None = field(default=None, init=False)  # stage, updates done, clock
+    _every: float = field(default=REVISION_SECONDS, init=False)
 
     def plan(self, now: float) -> Plan:
         """The plan at the outset."""
+        self._every = min(REVISION_SECONDS, (self.deadline - now) / REVISIONS)
         return plan_within(self.deadline - now, self.curriculum, self.seconds_per_update, self.multiple)
 
     def revised(self, plan: Plan, update: int, now: float) -> Plan:
-        """The plan from here on, after `update` updates: the same, or a new one every `REVISION_SECONDS`."""
+        """The plan from here on, after `update` updates: the same, or now and then a new one."""
         stage, so_far = plan.stage_at(update), plan.done_in_stage(update)
         if self._since is None or self._since[0] != stage:
             self._since = (stage, update, now)
         _, before, then = self._since
-        if now - then < REVISION_SECONDS or so_far % self.multiple:
+        if now - then < self._every or so_far % self.multiple:
             return plan
         self._since = (stage, update, now)
         slower = (now - then) / (update - before) / self.seconds_per_update[stage]

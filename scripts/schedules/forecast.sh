@@ -5,9 +5,10 @@
 # leaves (exit 75). A late analysis is caught up with, for the last three days. Exit codes are those of `pinnwx --help`.
 set -u
 : "${PINNWX:=pinnwx}" "${RUN:?}" "${ANALYSES:?}" "${FORECASTS:?}" "${HOURS:=240}" "${MAX_AGE:=12}"
+: "${OPTIONS:=--plots --score --keep-days 30}"
 
 $PINNWX forecast --run "$RUN" --data "$ANALYSES" --out "$FORECASTS/" --init P3D/latest --hours "$HOURS" \
-    --max-age "$MAX_AGE" --plots --score --keep-days 30
+    --max-age "$MAX_AGE" $OPTIONS
 code=$?
 $PINNWX status --run "$RUN" --forecasts "$FORECASTS" ${METRICS:+--metrics "$METRICS"}
 case $code in

@@ -17,7 +17,8 @@ TYPICAL = {"z": 54000.0, "t": 275.0, "q": 0.005, "u": 5.0, "v": 0.0, "vo": 0.0, 
 SPREAD = {"z": 1500.0, "t": 10.0, "q": 0.002, "u": 10.0, "v": 8.0, "vo": 3e-5, "msl": 900.0, "t2m": 10.0,
           "u10": 5.0, "v10": 5.0}  # fmt: skip
 LONG_NAMES = {"z": "geopotential", "t": "temperature", "q": "specific_humidity", "u": "u_component_of_wind",
-              "v": "v_component_of_wind", "msl": "mean_sea_level_pressure", "t2m": "2m_temperature"}  # fmt: skip
+              "v": "v_component_of_wind", "msl": "mean_sea_level_pressure", "t2m": "2m_temperature",
+              "u10": "10m_u_component_of_wind", "v10": "10m_v_component_of_wind"}  # fmt: skip
 
 
 def truth(names=("z500", "t850", "msl"), grid=GLOBE, steps=6, start="2020-02-27", step_hours=6, seed=0) -> xr.Dataset:

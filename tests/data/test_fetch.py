@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from layouts import GLOBE, assert_same, truth, weatherbench2
 
 import pinnwx
+from pinnwx.config import load_config
 from pinnwx.data.remote import Region, inside, open_store, pieces_in
 from pinnwx.errors import (
     DataError,
@@ -25,8 +26,10 @@ from pinnwx.errors import (
     UsageError,
 )
 from pinnwx.files import locked
+from pinnwx.grid import Grid
 from pinnwx.jobs import fetch as module
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 WANTED = truth(steps=16)  # from 2020-02-27 on, so into March
 PERIOD = {"fields": ["z500", "t850", "msl"], "start": "2020-02-27", "end": "2020-03-01"}
 
@@ -237,3 +240,33 @@ def test_stores_and_folders_that_are_none(store, tmp_path):
         pinnwx.fetch(store, tmp_path, **PERIOD)
     with locked(tmp_path / ".lock", "it"), pytest.raises(LockedError):
         pinnwx.fetch(store, tmp_path, **PERIOD)
+
+
+@pytest.mark.slow
+def test_the_weatherbench_experiment_on_a_tiny_store_of_its_layout(tmp_path):
+    """Its fields out of the store, trained on its years, scored on those of the table."""
+    config = (ROOT / "experiments" / "weatherbench_5p625.toml").read_text()
+    fields = load_config(ROOT / "experiments" / "weatherbench_5p625.toml").data.fields
+    parts = [
+        truth(fields, Grid.parse("5.625deg"), steps=24, start=start, seed=seed)
+        for seed, start in enumerate(("2006-03-01", "2017-03-01"))
+    ]
+    store = weatherbench2(xr.concat(parts, "time"), tmp_path)
+    data = tmp_path / "data"
+    for start, end in (("2006-01-01", "2006-12-31"), ("2017-01-01", "2018-12-31")):
+        pinnwx.fetch(store, data, fields=fields, static=["orography"], start=start, end=end)
+    tiny = {
+        'static = ["orography", "lsm"]': 'static = ["orography"]',
+        "width = 96": "width = 8",
+        "blocks = 4": "blocks = 1",
+        "minutes = 60": "updates = 8",
+        "{ steps = 4, share = 0.2 }, { steps = 12, share = 0.05 }": "",
+    }
+    for setting, instead in tiny.items():
+        assert setting in config
+        config = config.replace(setting, instead)
+    (tmp_path / "tiny.toml").write_text(config)
+    pinnwx.train(tmp_path / "tiny.toml", data, tmp_path / "run")
+    scores = pinnwx.evaluate(tmp_path / "run", data, start="2017-01-01", end="2018-12-25", leads=[6, 72])
+    assert {entry["variable"] for entry in scores.scores} == set(fields)
+    assert scores.entry("z500", 72)["n"] == 24 - 1 - 12

@@ -210,7 +210,8 @@ def test_old_ones_go_with_their_maps_and_leave_their_scores(run, tmp_path):
     out, data = tmp_path / "products", until(tmp_path, 44)
     wanted = {"plots": True, "score": True, "hours": 6}
     (out / "sub").mkdir(parents=True)
-    (out / "mine_20250101T0000Z.nc").write_text("another's")
+    for other in ("mine", "tiny_b"):
+        (out / f"{other}_20250101T0000Z.nc").write_text("another's")
     pinnwx.forecast_series(run, data, out, init="2026-01-10/2026-01-10", **wanted)
     series = pinnwx.forecast_series(run, data, out, keep_days=1.0, **wanted)
     assert {path.suffix for path in series.removed} == {".nc", ".png"}
@@ -218,10 +219,10 @@ def test_old_ones_go_with_their_maps_and_leave_their_scores(run, tmp_path):
         "latest.nc",
         "mine_20250101T0000Z.nc",
         "sub",
-        *(f"tiny_20260110T{hour:02d}00Z.scores.json" for hour in (0, 6, 12)),
-        "tiny_20260110T1800Z.scores.json",
+        *(f"tiny_20260110T{hour:02d}00Z.scores.json" for hour in (0, 6, 12, 18)),
         "tiny_20260111T1800Z.nc",
         "tiny_20260111T1800Z.png",
+        "tiny_b_20250101T0000Z.nc",
     ]
 
 
