@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,6 +59,7 @@ def open_store(source: str) -> xr.Dataset:
         UnreadableError: it did not answer.
     """
     url = STORES.get(source, source)
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
     options = {"storage_options": {"token": "anon"}} if url.startswith("gs://") else {}
     try:
         return xr.open_zarr(url, chunks=None, decode_cf=False, **options)  # type: ignore[arg-type]

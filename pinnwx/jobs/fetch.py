@@ -77,7 +77,7 @@ def fetch(
     source, folder = str(source), Path(out)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock", str(folder)), _patiently(source, lambda: open_store(source)) as store:
+    with locked(folder / ".lock", str(folder)), _patiently(source, lambda: open_store(source), 2) as store:
         check_writable(folder / STATIC, force=True)
         if Path(source).exists():
             check_chunks(
@@ -190,14 +190,14 @@ def _read(
     return dataset
 
 
-def _patiently(what: str, read: Callable[[], Read]) -> Read:
+def _patiently(what: str, read: Callable[[], Read], attempts: int = ATTEMPTS) -> Read:
     """Reads again after a pause where a connection dropped; what is wrong with the data is raised at once.
 
     Raises:
         UnavailableError: it dropped again and again.
     """
     pause = FIRST_PAUSE
-    for _ in range(ATTEMPTS - 1):
+    for _ in range(attempts - 1):
         try:
             return read()
         except UnreadableError as error:
@@ -208,5 +208,5 @@ def _patiently(what: str, read: Callable[[], Read]) -> Read:
         return read()
     except UnreadableError as error:
         raise UnavailableError(
-            f"{what}: {ATTEMPTS} times in vain ({error}); what was fetched so far is kept, so start it again later"
+            f"{what}: {attempts} times in vain ({error}); what was fetched so far is kept, so start it again later"
         ) from error

