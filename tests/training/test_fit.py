@@ -191,7 +191,7 @@ def test_a_machine_that_slows_down_still_ends_in_time(tmp_path, fake):
     timed = training(tmp_path, "minutes = 1", deadline=started + 2.0)
     timed.run()
     assert time.monotonic() - started < 3.5
-    assert timed.updates < timed.plan.total
+    assert timed.updates < 100, "the first plan was made for a thousand and more"
 
 
 def test_a_loss_that_stays_undefined_ends_training(tmp_path, fake):
