@@ -1,9 +1,10 @@
-"""How this process uses the machine: memory kept between training steps, compiled code kept between processes, and
-how that code is made."""
+"""How this process uses the machine: memory kept between training steps, compiled code kept between processes, how
+that code is made, and how fast the machine is."""
 
 import ctypes
 import os
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
@@ -75,3 +76,18 @@ def compiler_options() -> dict[str, bool]:
     except Exception:
         return {}
     return options
+
+
+def product_speed() -> float:
+    """GFLOP/s of this machine, now, in products of 1024 x 1024 matrices: shared cores swing by a factor of two."""
+    import jax
+    import jax.numpy as jnp
+
+    square = jnp.ones((1024, 1024))
+    multiply = jax.jit(lambda a, b: a @ b)
+    seconds = []
+    for _ in range(20):
+        began = time.monotonic()
+        multiply(square, square).block_until_ready()
+        seconds.append(time.monotonic() - began)
+    return 2 * 1024**3 / sorted(seconds)[len(seconds) // 2] / 1e9

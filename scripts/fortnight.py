@@ -32,7 +32,7 @@ from trial import PINNWX, ROOT
 import pinnwx
 from pinnwx.data.calendar import format_time
 from pinnwx.forecasting.cf import read_forecast
-from pinnwx.forecasting.trained import load_trained
+from pinnwx.forecasting.trained import WEIGHTS, load_trained
 from pinnwx.jobs.events import Event, read_events
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.series import forecasts_in
@@ -252,7 +252,7 @@ def problems_of(outcome: Fortnight) -> list[str]:
         by_model.setdefault(read_forecast(path).attrs["model_sha256"], []).append(path)  # checks its digest
     run = Run(outcome.run)
     for name in run.versions:
-        weights = load_trained(run.version(name)).manifest["files"]["weights.safetensors"]
+        weights = load_trained(run.version(name)).manifest["files"][WEIGHTS]
         found += _differences(outcome, name, by_model.pop(weights, []))
     found += [f"{path.name} is by no version of the run" for paths in by_model.values() for path in paths]
     return found

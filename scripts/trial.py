@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
+from pinnwx.runtime import product_speed
 from pinnwx.verification.results import in_lines
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -165,21 +166,6 @@ def _score(trial: Trial, cost: dict[str, Any]) -> None:
     kept = ("seed", "updates", "parameters", "trained_on", "device", "versions")
     stored["training"] = cost | {key: manifest[key] for key in kept}
     trial.scores.write_text(in_lines(stored, "scores"))
-
-
-def product_speed() -> float:
-    """GFLOP/s of this machine, now, in products of 1024 x 1024 matrices: shared cores swing by a factor of two."""
-    import jax
-    import jax.numpy as jnp
-
-    square = jnp.ones((1024, 1024))
-    multiply = jax.jit(lambda a, b: a @ b)
-    seconds = []
-    for _ in range(20):
-        began = time.monotonic()
-        multiply(square, square).block_until_ready()
-        seconds.append(time.monotonic() - began)
-    return 2 * 1024**3 / sorted(seconds)[len(seconds) // 2] / 1e9
 
 
 def splice(path: Path, marker: str, text: str) -> None:

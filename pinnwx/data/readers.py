@@ -104,10 +104,14 @@ def reading(what: str) -> Iterator[None]:
     except PinnwxError:
         raise
     except Exception as error:  # the libraries raise anything from OSError to struct.error on a damaged file
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise UnreadableError(
-            f"cannot read {what} ({reason}); the file is damaged or incomplete, fetch it again"
+            f"cannot read {what} ({first_line(error)}); the file is damaged or incomplete, fetch it again"
         ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in one line."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 def open_raw(path: Path, format: str) -> list[xr.Dataset]:

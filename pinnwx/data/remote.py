@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from pinnwx.data.piece import Piece
-from pinnwx.data.readers import reading
+from pinnwx.data.readers import first_line, reading
 from pinnwx.data.survey import DatasetReader
 from pinnwx.errors import GridError, MissingInputError, UnreadableError, UsageError
 from pinnwx.grid import Grid
@@ -68,9 +68,8 @@ def open_store(source: str) -> xr.Dataset:
     except FileNotFoundError as error:
         raise MissingInputError(f"no zarr store at {url}; stores with a name: {', '.join(STORES)}") from error
     except Exception as error:  # every file system has its own
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise UnreadableError(
-            f"{url} did not answer ({reason}); is it a zarr store, and is there a network?"
+            f"{url} did not answer ({first_line(error)}); is it a zarr store, and is there a network?"
         ) from error
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import time
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
 from pinnwx.data.calendar import format_time, now
 from pinnwx.errors import UsageError
-from pinnwx.runtime import compiler_options, keep_compiled_code, keep_freed_memory
+from pinnwx.runtime import compiler_options, keep_compiled_code, keep_freed_memory, product_speed
 from pinnwx.version import __version__
 
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "orbax-checkpoint", "numpy", "xarray", "netCDF4", "zarr")
 _EXTRAS = {"GRIB files": "cfgrib", "cloud stores": "gcsfs", "notebooks": "ipykernel"}
 _LEAST_MEMORY, _LEAST_DISK = 2 * 2**30, 2**30  # bytes: what training at 5.625 degrees takes, and a run with its cache
 _SLOW = 20.0  # GFLOP/s, below which ten minutes of training come to little
-_SIZE = 1024  # of the matrices multiplied
 
 
 @dataclass(frozen=True)
@@ -62,19 +60,9 @@ def _devices() -> Finding:
 
 
 def _speed() -> Finding:
-    """The median of a few products of matrices."""
-    import jax
-    import jax.numpy as jnp
-
-    square, multiply = jnp.ones((_SIZE, _SIZE)), jax.jit(jnp.matmul)
-    seconds = []
-    for _ in range(9):
-        began = time.perf_counter()
-        multiply(square, square).block_until_ready()
-        seconds.append(time.perf_counter() - began)
-    speed = 2 * _SIZE**3 / sorted(seconds)[len(seconds) // 2] / 1e9
+    speed = product_speed()
     problem = "" if speed >= _SLOW else f"less than {_SLOW:g}: give trainings more minutes, or end what else runs"
-    return Finding("speed", f"{speed:,.0f} GFLOP/s in products of {_SIZE} x {_SIZE} matrices", problem)
+    return Finding("speed", f"{speed:,.0f} GFLOP/s in products of 1024 x 1024 matrices", problem)
 
 
 def _memory() -> Finding:

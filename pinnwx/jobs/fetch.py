@@ -79,11 +79,10 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock", str(folder)), _patiently(source, lambda: open_store(source), 2) as store:
         check_writable(folder / STATIC, force=True)
+        wanted = _wanted(pieces_in(store, source), source, fields, static)
         if Path(source).exists():
-            check_chunks(
-                Path(source), {piece.raw for piece in _wanted(pieces_in(store, source), source, fields, static)}
-            )
-        pieces = [every(piece, every_hours) for piece in _wanted(pieces_in(store, source), source, fields, static)]
+            check_chunks(Path(source), {piece.raw for piece in wanted})
+        pieces = [every(piece, every_hours) for piece in wanted]
         if box is not None:
             pieces = [inside(piece, box) for piece in pieces]
         times = np.unique(np.concatenate([piece.times for piece in pieces if piece.times is not None]))
@@ -197,16 +196,16 @@ def _patiently(what: str, read: Callable[[], Read], attempts: int = ATTEMPTS) ->
         UnavailableError: it dropped again and again.
     """
     pause = FIRST_PAUSE
-    for _ in range(attempts - 1):
+    for attempt in range(1, attempts + 1):
         try:
             return read()
         except UnreadableError as error:
+            if attempt == attempts:
+                raise UnavailableError(
+                    f"{what}: {attempts} times in vain ({error}); what was fetched so far is kept, so start it again "
+                    "later"
+                ) from error
             _log.warning("warning: %s: %s; again in %g s", what, error, pause)
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-    try:
-        return read()
-    except UnreadableError as error:
-        raise UnavailableError(
-            f"{what}: {attempts} times in vain ({error}); what was fetched so far is kept, so start it again later"
-        ) from error
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+    raise AssertionError("no attempt")

@@ -13,9 +13,10 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -277,6 +278,8 @@ def _score(folder: Path, job: Forecasting) -> list[Path]:
     archive, climatology = job.archive.inside(told), job.trained.climatology.inside(told)
     for file in forecasts_in(folder, name).values():
         path = file.with_suffix(SCORES)
+        if _is_scored_to_its_end(file, path):
+            continue
         try:
             arrived = int(np.isin(read_forecast(file)["time"].values, archive.times).sum())
             if arrived > _scored_leads(path):
@@ -287,12 +290,23 @@ def _score(folder: Path, job: Forecasting) -> list[Path]:
     return written
 
 
+def _is_scored_to_its_end(file: Path, scores: Path) -> bool:
+    """Whether nothing is left to score, which spares reading the forecast; not so if it was made anew since."""
+    entries = _entries(scores)
+    return bool(entries) and all(entry["n"] for entry in entries) and scores.stat().st_mtime >= file.stat().st_mtime
+
+
 def _scored_leads(path: Path) -> int:
     """On how many lead times a forecast was scored."""
+    return len({entry["lead_hours"] for entry in _entries(path) if entry["n"]})
+
+
+def _entries(path: Path) -> Sequence[Mapping[str, Any]]:
+    """What stands in a scores file; nothing where there is none that can be read."""
     try:
-        return len({entry["lead_hours"] for entry in Scores.load(path).scores if entry["n"]})
+        return [{key: entry[key] for key in ("lead_hours", "n")} for entry in Scores.load(path).scores]
     except (MissingInputError, DataError, KeyError):
-        return 0
+        return []
 
 
 def _remove_old(folder: Path, name: str, keep_days: float) -> list[Path]:
