@@ -10,7 +10,6 @@ Parts:
     scaling     an operator step and a training step from 32 x 64 to 256 x 512
     models      compilation, training throughput, ten-day forecasts of one and of fifty members, per experiment
     memory      peak memory of a gradient against the length of the rollout, steps stored or computed anew
-    startup     the command line, and a forecast job of the ERA5 hybrid, compiled code not cached and cached
 
 What is compared is timed in turn within one run, several rounds; medians are quoted, with the least and the most.
 Nothing else may run beside it. Figures go to experiments/results/benchmark.json, the table to README.md.
@@ -21,10 +20,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +31,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from trial import DATA, EXPERIMENTS, PINNWX, RESULTS, ROOT, RUNS, scoring_of, splice
+from stopwatch import in_turn
+from trial import DATA, EXPERIMENTS, RESULTS, ROOT, scoring_of, splice
 
 from pinnwx.config import Config, load_config
 from pinnwx.data.archive import Archive
@@ -52,23 +50,8 @@ from pinnwx.training.fit import device_archive
 from pinnwx.training.update import initial_state, make_update
 
 STORED = RESULTS / "benchmark.json"
-PARTS = ("machine", "operators", "scaling", "models", "memory", "startup")
+PARTS = ("machine", "operators", "scaling", "models", "memory")
 MODELS = ("era5_hybrid", "era5_neural", "era5_climode", "gcm_hybrid")
-ROUNDS = 7
-Spread = dict[str, float]  # median, least and most seconds
-
-
-def in_turn(functions: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, Spread]:
-    """Seconds of each function, called one after another round by round, after a call that compiles."""
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        jax.block_until_ready(function())
-    for _ in range(rounds):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            jax.block_until_ready(function())
-            seconds[name].append(time.perf_counter() - start)
-    return {name: {"median": statistics.median(s), "least": min(s), "most": max(s)} for name, s in seconds.items()}
 
 
 def normal(*shape: int) -> jax.Array:
@@ -253,29 +236,6 @@ def peak_memory(steps: int, remember: bool) -> float:
     return float(peak) / 1024
 
 
-def startup() -> dict:
-    """Seconds of whole commands, in turn."""
-    run, archive = RUNS / "era5_hybrid", DATA / scoring_of("era5_hybrid").folder
-    found: dict = {}
-    with tempfile.TemporaryDirectory() as folder:
-
-        def command(*arguments: object) -> Callable[[], object]:
-            whole = [*PINNWX, *map(str, arguments)]
-            environment = os.environ | {"PINNWX_CACHE": f"{folder}/cache"}
-            return lambda: subprocess.run(whole, check=True, capture_output=True, env=environment)
-
-        commands = {"pinnwx --version": command("--version"), "pinnwx --help": command("--help")}
-        if run.is_dir():
-            options = ("--data", archive, "--init", "2026-02-09T00:00", "--hours", 240, "--out", f"{folder}/made.nc")
-            forecast = command("forecast", "--run", run, *options, "--force")
-            start = time.perf_counter()
-            forecast()
-            first = time.perf_counter() - start
-            found["pinnwx forecast, first"] = {"median": first, "least": first, "most": first}
-            commands["pinnwx forecast"] = forecast
-        return found | in_turn(commands, 5)
-
-
 def table(stored: Mapping) -> str:
     """What was measured, as Markdown."""
     lines: list[str] = []
@@ -326,8 +286,6 @@ def table(stored: Mapping) -> str:
         for label, row in (("steps stored", found["stored"]), ("steps computed anew", found["anew"])):
             lines += [f"| {label}, MiB | " + " | ".join(f"{peak:,.0f}" for peak in row.values()) + " |"]
         lines += ["", "Peak memory of a process that computes the gradient of a batch of 4, compiling included.\n"]
-    if found := stored.get("startup"):
-        lines += ["Whole commands, s: " + ", ".join(f"`{name}` {s['median']:.1f}" for name, s in found.items()) + "."]
     return "\n".join(lines) + "\n"
 
 
@@ -353,7 +311,6 @@ def main() -> None:
         "scaling": scaling,
         "models": lambda: models(given.models),
         "memory": memory,
-        "startup": startup,
     }
     for name in [] if given.tables else given.parts or PARTS:
         print(name)

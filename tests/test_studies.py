@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from pinnwx.config import Config
+from pinnwx.data.open import open_data
+from pinnwx.verification.results import Scores
 
 sys.path.append(str(Path(__file__).parent.parent / "scripts"))
 import ablations
+import rolling
 import trial
 
 TRIALS = [run for name, study in ablations.studies().items() for run in ablations.trials(name, study)]
@@ -86,3 +89,46 @@ def test_a_training_that_fails_lets_the_others_through(workers, tmp_path):
     with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
         workers(3, 0)
     assert (tmp_path / "1.txt").exists()
+
+
+def a_week(first_day: str, count: int, rmse: float) -> Scores:
+    day = np.datetime64(first_day)
+    daily = [[str(day + i), 4, rmse] for i in range(count)]
+    entry = {"variable": "msl", "lead_hours": 24, "n": 4 * count, "rmse": rmse, "persistence_rmse": 2.0, "daily": daily}
+    return Scores((entry,))
+
+
+def test_the_scores_of_weeks_are_one_by_their_number_of_forecasts():
+    entry = rolling.whole([a_week("2026-01-08", 7, 1.0), a_week("2026-01-15", 1, 5.0)]).entry("msl", 24)
+    assert entry["n"] == 32
+    assert entry["rmse"] == pytest.approx((7 * 1.0 + 1 * 5.0) / 8)
+    assert [day for day, *_ in entry["daily"]] == sorted(day for day, *_ in entry["daily"])
+
+
+def test_the_rolling_table_compares_what_was_retrained_with_both_others():
+    def week(day: str, promoted: bool) -> dict:
+        scores = {"frozen": 1.0, "retrained": 0.5, "from scratch": 0.4}
+        cost = {"wall_seconds": 10.0, "core_seconds": 20.0}
+        return {
+            "arrived_until": day,
+            "costs": {arm: cost | {"promoted": promoted} for arm in scores},
+            "scores": {arm: a_week(day, 7, rmse).to_dict() for arm, rmse in scores.items()},
+        }
+
+    text = rolling.table({"minutes": 5, "weeks": [week("2026-01-08", True), week("2026-01-15", False)]})
+    (row,) = (line for line in text.splitlines() if line.startswith("| msl 24 h"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:4] == ["0.500", "0.250", "0.200"]
+    assert cells[4].startswith("0.500 (")
+    assert cells[5].startswith("1.250 (")
+    assert "1 of 2" in text
+
+
+@pytest.mark.real_data
+def test_only_what_has_arrived_is_seen(real_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(rolling, "FOLDER", tmp_path)
+    monkeypatch.setattr(rolling, "ARCHIVE", real_data / "era5_global")
+    until = np.datetime64("2025-12-03")
+    seen = open_data(rolling.arrive(until), ("msl", "vo850"))
+    assert seen.sizes["time"] == 8
+    assert seen["time"].values.max() < until
