@@ -17,6 +17,7 @@ _HOMES = {
     "demo": "pinnwx.jobs.demo",
     "doctor": "pinnwx.jobs.doctor",
     "evaluate": "pinnwx.jobs.evaluate",
+    "explain": "pinnwx.jobs.explain",
     "fetch": "pinnwx.jobs.fetch",
     "forecast": "pinnwx.jobs.forecast",
     "forecast_series": "pinnwx.jobs.series",

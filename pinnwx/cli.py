@@ -206,6 +206,40 @@ def fetch(
 
 
 @app.command()
+def explain(
+    run: RunFolder,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="NetCDF file to write.")],
+    init: Annotated[str, typer.Option(help='Initial time, ISO 8601 UTC, or "latest".')] = "latest",
+    hours: Annotated[float, typer.Option(help="Length of the forecast.")] = 24,
+    target: Annotated[
+        str | None, typer.Option(help="Ask what a number comes from: FIELD@LAT,LON or FIELD@NORTH,WEST,SOUTH,EAST.")
+    ] = None,
+    boundary: Annotated[
+        list[str] | None, typer.Option(help="Forecast of a larger area, for a model with a driven edge.")
+    ] = None,
+    accept_suspicious: Annotated[
+        bool, typer.Option("--accept-suspicious", help="Start from a stuck field, a jump or a spike all the same.")
+    ] = False,
+    force: Force = False,
+) -> None:
+    """What each part of the model did to each field in each step of a forecast, or what a number in it comes from."""
+    from pinnwx.explaining.reading import shares
+    from pinnwx.jobs.explain import explain as job
+    from pinnwx.terminal import attribution_lines, budget_table
+
+    found = job(
+        run, data, init=init, hours=hours, target=target, boundary=boundary, accept_suspicious=accept_suspicious,
+        out=out, force=force,
+    )  # fmt: skip
+    if target is None:
+        budget_table(shares(found))
+    else:
+        attribution_lines(found)
+    typer.echo(f"Wrote {out}; pinnwx plot draws it.")
+
+
+@app.command()
 def verify(
     forecasts: Annotated[list[Path], typer.Argument(help="Forecast files.")],
     data: Data,
@@ -223,7 +257,7 @@ def verify(
 
 @app.command()
 def plot(
-    source: Annotated[Path, typer.Argument(help="A forecast (.nc), a scores file (.json) or a run folder.")],
+    source: Annotated[Path, typer.Argument(help="A forecast or its budget (.nc), scores (.json) or a run folder.")],
     out: Annotated[Path, typer.Option(help="PNG to write.")],
     variables: Annotated[str | None, typer.Option(help="Which variables, such as z500,msl.")] = None,
     leads: Annotated[str | None, typer.Option(help="Which lead times in hours, such as 24,72.")] = None,

@@ -11,10 +11,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pinnwx.variables import VARIABLES, Variable
+from pinnwx.constants import SECONDS_PER_HOUR
+from pinnwx.variables import VARIABLES, Variable, difference_units
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from pinnwx.data.report import CheckReport
+    from pinnwx.explaining.reading import Share
     from pinnwx.jobs.doctor import Finding
     from pinnwx.jobs.models import Version
     from pinnwx.jobs.series import Series
@@ -111,6 +115,38 @@ def comparison_table(comparison: Comparison) -> None:
     missing = {entry["bounds_missing"] for entry in comparison.ratios if entry["bounds_missing"]}
     for reason in sorted(missing):
         console.print(f"No bounds: {reason}.", style="dim")
+
+
+def budget_table(shares: Sequence[Share], variables: Mapping[str, Variable] = VARIABLES) -> None:
+    """What each part of a model did to each field over a forecast, one row per field and part."""
+    rows = []
+    for one in shares:
+        factor, units = difference_units(one.field, variables)
+        units = one.units if units == "SI" else units  # a variable of the user's own
+        size = f"{one.rms * factor * 6 * SECONDS_PER_HOUR:.3g} {units}"
+        rows.append((one.field, one.part.replace("_", " "), size, f"{100 * one.share:.1f} %"))
+    Console().print(_table(("field", "part", "rms in 6 h", "share of the change"), rows))
+
+
+def attribution_lines(dataset: xr.Dataset) -> None:
+    """What a number in a forecast comes from, by field and time of the analyses."""
+    told, console = dataset.attrs, Console()
+    units = told["target_units"]
+    whole = told["target_forecast"] - told["target_ordinary"]
+    console.print(
+        f"{told['target']}: {told['target_forecast']:.6g} {units}, {whole:+.3g} from what usual analyses give",
+        highlight=False,
+    )
+    rows = []
+    for name, values in dataset.data_vars.items():
+        field, _, kind = str(name).rpartition("_")
+        if kind == "attribution":
+            for age, made in zip(
+                dataset["forecast_period"].values, values.sum(("latitude", "longitude")).values, strict=True
+            ):
+                rows.append((field, f"{age:g} h", f"{made:+.3g} {units}"))
+    rows.append(("not attributed", "", f"{told['completeness_gap']:+.3g} {units}"))
+    console.print(_table(("field", "analysis", "of it"), rows))
 
 
 def version_table(versions: Sequence[Version]) -> None:

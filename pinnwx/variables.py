@@ -120,3 +120,12 @@ def describe(name: str, variables: Mapping[str, Variable] = VARIABLES) -> Variab
     if level is None:
         return entry
     return replace(entry, name=name, level=level, long_name=f"{entry.long_name} at {level} hPa")
+
+
+def difference_units(name: str, variables: Mapping[str, Variable] = VARIABLES) -> tuple[float, str]:
+    """Factor to display units and their name, of an error or a change: the offset of degC does not apply to those."""
+    try:
+        variable = describe(name, variables)
+    except DataError:  # a variable of the user's own, and the caller did not bring its table
+        return 1.0, "SI"
+    return variable.display_factor, "K" if variable.shown_units == "degC" else variable.shown_units

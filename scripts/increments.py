@@ -31,6 +31,7 @@ from pinnwx.training.fit import device_archive
 NAMES = ("era5_hybrid", "europe_hybrid", "gcm_hybrid")
 WINDS = ("start", "midpoint")
 ANALYSES, BATCH = 240, 16
+NO_TRANSPORT = ("network", "climate", "boundary")
 
 
 def with_winds(config: Config, winds: str) -> Config:
@@ -48,7 +49,8 @@ def explained(config: Config, archive: Archive) -> dict[str, float]:
 
     @jax.jit
     def increment(rows):
-        return model.parts(source.fields[rows[:, :-1]], source.time[rows[:, -2]])["transport"]
+        parts = model.parts(source.fields[rows[:, :-1]], source.time[rows[:, -2]])
+        return sum(part for name, part in parts.items() if name not in NO_TRANSPORT)
 
     made = jnp.concatenate([increment(rows) for rows in windows.reshape(-1, BATCH, windows.shape[1])])
     happened = source.fields[windows[:, -1]] - source.fields[windows[:, -2]]

@@ -7,7 +7,7 @@ import pytest
 
 import pinnwx
 
-VERBS = {"check", "demo", "evaluate", "forecast", "plot", "train", "verify"}
+VERBS = {"check", "demo", "evaluate", "explain", "forecast", "plot", "train", "verify"}
 HEAVY = ("jax", "flax", "numpy", "xarray", "matplotlib", "diffrax", "optax", "orbax")
 
 

@@ -73,7 +73,7 @@ def _largest_first(parts: Mapping[str, np.ndarray], place: tuple[int, ...]) -> s
     """What each part did at a place, the one that grew most first; NaN is what came of another's infinity."""
     changes = {name: float(part[place]) for name, part in parts.items() if part[place] != 0}
     order = sorted(changes, key=lambda name: (np.isnan(changes[name]), -abs(changes[name])))
-    return "in this step " + ", ".join(f"{name} changed it by {changes[name]:.3g}" for name in order)
+    return "in this step " + ", ".join(f"{name.replace('_', ' ')} changed it by {changes[name]:.3g}" for name in order)
 
 
 def parts_of_step(

@@ -31,8 +31,8 @@ from pinnwx.grid import Grid
 from pinnwx.manifest import read_manifest, write_manifest
 from pinnwx.model.build import build_forecaster
 from pinnwx.model.climate import Usual
-from pinnwx.model.forecaster import Forecaster
 from pinnwx.model.inputs import Inputs, Scales
+from pinnwx.model.interface import Forecaster
 from pinnwx.version import __version__
 
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"

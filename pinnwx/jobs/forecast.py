@@ -162,18 +162,22 @@ class Forecasting:
         asked = [origin, trained.manifest["files"], format_time(when), maker.lead_hours]
         return origin | {REQUEST: hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()}
 
+    def provenance(self, when: np.datetime64, accepted: Sequence[str] = ()) -> dict[str, Any]:
+        """`origin`, what was `accepted`, and whether analyses may still be replaced."""
+        found = self.origin(when) | ({"accepted": list(accepted)} if accepted else {})
+        if self.archive.preliminary:
+            found["preliminary"] = "some of the analyses read may still be replaced by their producer"
+        return found
+
     def make(self, when: np.datetime64, accepted: Sequence[str] = ()) -> xr.Dataset:
         """The forecast, as a CF dataset that says what it was made from and what was `accepted`.
 
         Raises:
             StabilityError: it is not finite.
         """
-        provenance = self.origin(when) | ({"accepted": list(accepted)} if accepted else {})
-        if self.archive.preliminary:
-            provenance["preliminary"] = "some of the analyses read may still be replaced by their producer"
         return forecast_dataset(
             self._fields(when), self.archive.names, self.trained.grid, when, self.maker.lead_hours,
-            provenance=provenance, variables=self.trained.config.variable_table(),
+            provenance=self.provenance(when, accepted), variables=self.trained.config.variable_table(),
         )  # fmt: skip
 
     def _fields(self, when: np.datetime64) -> Float32[np.ndarray, "*member lead field lat lon"]:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from pinnwx.data.open import open_data
 from pinnwx.errors import DataError, MissingInputError
+from pinnwx.explaining.reading import TARGET, budget_fields
 from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import read_forecast, reading_options
 from pinnwx.grid import Grid
+from pinnwx.reporting.attribution import plot_attribution
+from pinnwx.reporting.budget import plot_budget
 from pinnwx.reporting.curves import plot_scores, plot_training
 from pinnwx.reporting.maps import plot_forecast
 from pinnwx.verification.results import Scores
@@ -24,10 +27,10 @@ def plot(
     data: Sequence[str | Path] | str | Path | None = None,
     force: bool = False,
 ) -> Path:
-    """A PNG of a forecast file (maps), a scores file (error against lead time) or a run folder (its training).
+    """A PNG of a forecast (maps), its budget or attribution, scores (error against lead time) or a run (its training).
 
-    `variables` and `leads` choose what a forecast's maps show; with `data` the analysis and the difference from it are
-    drawn beside them.
+    `variables` and `leads` choose what a forecast's maps show; of a budget, the first of each. With `data` the analysis
+    and the difference from it are drawn beside a forecast.
 
     Raises:
         MissingInputError, DataError, OutputError.
@@ -42,6 +45,11 @@ def plot(
         return Path(plot_scores(Scores.load(source).to_dict(), out))
     if source.suffix == ".nc":
         dataset = read_forecast(source)
+        if TARGET in dataset.attrs:
+            return plot_attribution(dataset, out)
+        budgeted, field = budget_fields(dataset), next(iter(variables or ()), None)
+        if budgeted and (field is None or field in budgeted):
+            return plot_budget(dataset, out, field=field, lead=next(iter(leads or ()), None))
         return Path(plot_forecast(dataset, out, variables=variables, leads=leads, truth=_truth(dataset, data)))
     raise DataError(f"{source} is neither a forecast (.nc), nor scores (.json), nor a run folder")
 

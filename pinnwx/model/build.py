@@ -11,8 +11,9 @@ from pinnwx.config import ModelSettings
 from pinnwx.errors import ConfigError
 from pinnwx.model.climate import Climate, Usual
 from pinnwx.model.committee import Committee
-from pinnwx.model.forecaster import Forecaster, TransportForecaster
+from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.inputs import Inputs
+from pinnwx.model.interface import Forecaster
 from pinnwx.model.second_order import SecondOrderForecaster
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
-from pinnwx.model.forecaster import Analyses, Fields, Forecaster, Parts, Time
 from pinnwx.model.frames import Frame
+from pinnwx.model.interface import Analyses, Fields, Forecaster, Learned, Parts, Time
 
 
 class Committee(nnx.Module):
@@ -37,13 +38,24 @@ class Committee(nnx.Module):
     def parts(self, carry: Any, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Parts:
         return self._mean(lambda member: member.parts(carry, time, frame, driving))
 
+    def learned(self, carry: Any, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Learned:
+        return self._mean(lambda member: member.learned(carry, time, frame, driving))
+
     def _mean(self, of: Callable[[Forecaster], Any]) -> Any:
-        """Exact where the members agree, and positive where they all are."""
+        """Exact where the members agree, and positive where they all are.
 
-        def mean(first: jax.Array, *others: jax.Array) -> jax.Array:
-            return first + sum(other - first for other in others) / len(self.members)
+        The members differ in their weights alone: so what is asked of them is traced and compiled for one of them, and
+        they take turns in a loop.
+        """
+        graph, _, fixed = nnx.split(self.members[0], nnx.Param, ...)
+        weights = [nnx.state(member, nnx.Param) for member in self.members]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *weights)
+        made = jax.lax.map(lambda own: of(nnx.merge(graph, own, fixed)), stacked)
 
-        return jax.tree.map(mean, *(of(member) for member in self.members))
+        def mean(each: jax.Array) -> jax.Array:
+            return each[0] + jnp.sum(each[1:] - each[0], axis=0) / len(self.members)
+
+        return jax.tree.map(mean, made)
 
 
 def members_of(model: Forecaster) -> list[Forecaster]:

@@ -16,9 +16,9 @@ from outside (`model.edge`). Physics alone and network alone are the same model 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,42 +36,20 @@ from pinnwx.model.edge import DrivenEdge
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.frames import Frame, FramedNetwork, Frames
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
+from pinnwx.model.interface import Analyses, Fields, Learned, Parts, Time
 from pinnwx.model.velocity import on_faces, physical_winds
-from pinnwx.operators.polar import polar_filter
+from pinnwx.operators.polar import polar_filter, zonal_group_mean
 from pinnwx.physics.transport import SMALLEST_SPACING, TransportSolver
 
-Fields = Float[Array, "batch field lat lon"]
-Analyses = Float[Array, "batch input field lat lon"]
-Time = Float[Array, "batch 5"]
-Parts = Mapping[str, Fields]
 
+class Step(NamedTuple):
+    """One interval: the fields after it, the network's source, the gate of each field that transport changes, and the
+    winds that were held, (batch, field, lat, lon, 2); of the last two, nothing where there are no equations."""
 
-@runtime_checkable
-class Forecaster(Protocol):
-    """What rollout and training need of a model: how a forecast starts, advances, and is read."""
-
-    input_times: int  # analyses that a forecast starts from
-    frames: Frames  # views that the networks can take
-    is_driven: bool  # whether `advance` needs the driving fields
-
-    def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> Any:
-        """The carried state of a forecast that begins at the last of these analyses, one step apart."""
-        ...
-
-    def advance(self, carry: Any, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Any:
-        """The carried state one coupling interval later; `time` describes the middle of the interval.
-
-        `driving` holds the fields at its end of a forecast of a larger area; only the edge of it is read.
-        """
-        ...
-
-    def observe(self, carry: Any, time: Time, frame: Frame | None = None) -> Fields:
-        """The forecast fields of a carried state."""
-        ...
-
-    def parts(self, carry: Any, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Parts:
-        """What each part of the model adds to the fields in the interval that `advance` would go on by."""
-        ...
+    fields: Fields
+    source: Fields
+    gate: Array
+    winds: Array
 
 
 class TransportForecaster(nnx.Module):
@@ -130,7 +108,10 @@ class TransportForecaster(nnx.Module):
         ConfigError: a promise of the settings cannot be kept on this grid.
         """
         limit = self.solver.largest_diffusivity
+        conserved = {equation.field for equation in equations if equation.conserved}
         for equation in equations:
+            if equation.balance in conserved:
+                raise ConfigError(f"{equation.balance}: conserved = true excludes balance, which would change it too")
             if equation.conserved and not self.inputs.grid.is_global:
                 raise ConfigError(f"{equation.field}: conserved = true needs a global grid, for a box has open edges")
             if equation.diffusivity > limit:
@@ -178,17 +159,68 @@ class TransportForecaster(nnx.Module):
     ) -> Analyses:
         fields = carry[:, -1]
         for _ in range(self.couplings):
-            fields, _ = self._step(fields, self._features(fields, carry, time, driving), frame)
+            fields = self._step(fields, self._features(fields, carry, time, driving), frame).fields
         return jnp.concatenate([carry[:, 1:], self._held(fields, carry, time, driving)[:, None]], axis=1)
 
     def parts(self, carry: Analyses, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Parts:
-        fields, sources = carry[:, -1], jnp.zeros_like(carry[:, -1])
+        fields = carry[:, -1]
+        found: dict[str, Array] = {}
         for _ in range(self.couplings):
-            fields, source = self._step(fields, self._features(fields, carry, time, driving), frame)
-            sources += source
-        moved = fields - carry[:, -1] - sources if self.solver.equations else jnp.zeros_like(fields)
-        held = self._held(fields, carry, time, driving) - fields
-        return {"transport": moved, "network": sources, "climate and edge": held}
+            features = self._features(fields, carry, time, driving)
+            step = self._step(fields, features, frame)
+            for name, part in self._made(fields, features, step, frame).items():
+                found[name] = found.get(name, 0.0) + part
+            fields = step.fields
+        if self.climate is not None:
+            found["climate"] = self.climate(fields, carry[:, -1], time) - fields
+        held = self._held(fields, carry, time, driving)
+        if self.edge is not None and driving is not None:
+            found["boundary"] = held - fields - found.get("climate", 0.0)
+        return found
+
+    def learned(
+        self, carry: Analyses, time: Time, frame: Frame | None = None, driving: Fields | None = None
+    ) -> Learned:
+        fields, equations = carry[:, -1], self.solver.equations
+        features = self._features(fields, carry, time, driving)
+        found: dict[str, Array] = {}
+        if self.wind_network is not None:
+            winds = self._learned(self.wind_network(features, frame))
+            for place, index in enumerate(self.learned_wind):
+                for component, name in enumerate(("eastward", "northward")):
+                    found[f"{equations[index].field}_learned_{name}_wind"] = winds[:, place, ..., component]
+        if self.diffusive:
+            used = jnp.minimum(self.diffusivity(), self.solver.largest_diffusivity)
+            for equation, kappa in zip(equations, used, strict=True):
+                found[f"{equation.field}_diffusivity"] = jnp.broadcast_to(kappa, fields[:, 0].shape)
+        if equations:
+            gate, shape = self._step(fields, features, frame).gate, fields[:, 0].shape
+            for place, index in enumerate(self.carried.affected):
+                found[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate[..., place, :, :], shape)
+        return found
+
+    def _made(self, fields: Fields, features: Array, step: Step, frame: Frame | None) -> dict[str, Fields]:
+        """What each term made of the fields in an interval."""
+        if not self.solver.equations:
+            return {"network": step.source}
+        winds = {"physical_wind": step.winds}
+        if self.wind_network is not None:
+            learned = jnp.zeros_like(step.winds)
+            places = np.array(self.learned_wind)
+            learned = learned.at[..., places, :, :, :].set(self._learned(self.wind_network(features, frame)))
+            winds = {"physical_wind": step.winds - learned, "learned_wind": learned}
+        faces = {name: on_faces(wind, self.inputs.grid) for name, wind in winds.items()}
+        carried = self.carried.values(fields)
+        increments = self.solver.increments(carried, faces, self.diffusivity(), diffusive=self.diffusive)
+        found = {
+            name: self.carried.among_all(step.gate * self.carried.changes(part)) for name, part in increments.items()
+        }
+        if self.conserved:  # these are taken from the reduced grid, where groups of cells hold their mean
+            merged = jnp.zeros_like(fields)
+            rows = np.array([i for i, equation in enumerate(self.solver.equations) if equation.conserved])
+            means = zonal_group_mean(carried, self.inputs.grid, self.solver.groups)[:, rows]
+            found["polar_mean"] = merged.at[:, np.array(self.conserved)].set(means - carried[:, rows])
+        return found | ({"network": step.source} if self.closure is not None else {})
 
     def _held(self, fields: Fields, carry: Analyses, time: Time, driving: Fields | None) -> Fields:
         """The fields near the climate, and as they are told at the edge."""
@@ -210,13 +242,11 @@ class TransportForecaster(nnx.Module):
             seen.append(channels_last(to_come / self.inputs.increment_std[...]))
         return jnp.concatenate(seen, axis=-1)
 
-    def _step(
-        self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None
-    ) -> tuple[Fields, Fields]:
-        """The fields one interval later, and how much of it is the network's source."""
+    def _step(self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> Step:
+        """One interval."""
         if not self.solver.equations:
-            source = self._sources(features, frame)[0]
-            return fields + source, jnp.broadcast_to(source, fields.shape)
+            source, gate = self._sources(features, frame)
+            return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, jnp.zeros(()))
         affected = np.array(self.carried.affected)
         given = fields if self.differentiated else jax.lax.stop_gradient(fields)
         winds = self.winds(given, features, frame)
@@ -231,7 +261,7 @@ class TransportForecaster(nnx.Module):
             places = np.array(self.conserved)
             rows = np.array([i for i, equation in enumerate(self.solver.equations) if equation.conserved])
             result, source = result.at[:, places].set(after[:, rows]), source.at[:, places].set(0.0)
-        return result, source
+        return Step(result, source, gate, winds)
 
     def _transported(self, solver: TransportSolver, fields: Fields, winds: Array) -> tuple[Array, Array]:
         """The carried fields after and before the solver's interval, in winds that are held."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 from jaxtyping import Array, Float
 
-from pinnwx.model.forecaster import Forecaster
 from pinnwx.model.frames import Frame
+from pinnwx.model.interface import Forecaster
 
 
 def rollout(

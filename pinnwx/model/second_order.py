@@ -21,9 +21,9 @@ from pinnwx.config import ModelSettings
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.model.closure import framed_closure
 from pinnwx.model.features import channels_first, channels_last
-from pinnwx.model.forecaster import Analyses, Fields, Parts, Time
 from pinnwx.model.frames import Frame, Frames
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
+from pinnwx.model.interface import Analyses, Fields, Learned, Parts, Time
 from pinnwx.operators.advection import face_velocity, flux_divergence
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
 from pinnwx.operators.stability import limit_outflow
@@ -91,7 +91,18 @@ class SecondOrderForecaster(nnx.Module):
         after = self.advance(carry, time, frame, driving)
         moved = self._physical(after.fields) - self._physical(carry.fields)
         change = self.observe(after, time, frame) - self.observe(carry, time, frame)
-        return {"transport": moved, "network": change - moved}
+        return {"advection_by_learned_wind": moved, "network": change - moved}
+
+    def learned(
+        self,
+        carry: FieldsAndVelocity,
+        time: Time,  # noqa: ARG002
+        frame: Frame | None = None,  # noqa: ARG002
+        driving: Fields | None = None,  # noqa: ARG002
+    ) -> Learned:
+        winds = self._bounded(carry.velocity)
+        names = [f"{field}_learned_{way}_wind" for field in self.inputs.names for way in ("eastward", "northward")]
+        return {name: winds[:, place] for place, name in enumerate(names)}
 
     def _substep(self, carry: FieldsAndVelocity, time: Time, frame: Frame | None) -> FieldsAndVelocity:
         """The velocity by one Euler step (as published), then the fields in that velocity."""

@@ -9,9 +9,11 @@ diffusivity is held below the explicit limit. Where the winds are moderate, none
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -67,11 +69,17 @@ class TransportSolver:
 
     def environment(self, velocity: FaceVelocity, diffusivity: Float[Array, " field"]) -> Environment:
         """Winds and diffusivities made safe for the sub-step."""
+        return self._given(self._safe(velocity), diffusivity)
+
+    def _safe(self, velocity: FaceVelocity) -> FaceVelocity:
+        """The wind, closed within groups and slowed where it is too fast for the sub-step."""
         velocity = close_group_faces(velocity, self.grid, self.groups)
         limits = jnp.asarray(self.courant_limits, velocity.east.dtype)
-        velocity = limit_outflow(velocity, self.grid, self.substep, limits, self.groups)
+        return limit_outflow(velocity, self.grid, self.substep, limits, self.groups)
+
+    def _given(self, safe: FaceVelocity, diffusivity: Float[Array, " field"]) -> Environment:
         diffusivity = jnp.minimum(diffusivity, self.largest_diffusivity)
-        return environment(self.equations, self.grid, self.groups, velocity, diffusivity)
+        return environment(self.equations, self.grid, self.groups, safe, diffusivity)
 
     def __call__(
         self,
@@ -91,3 +99,44 @@ class TransportSolver:
         settings = self.settings
         after = integrate(tendency, before, self.interval, settings.substeps, settings.solver, given)
         return after, before
+
+    def increments(
+        self,
+        fields: Float[Array, "*batch field lat lon"],
+        winds: Mapping[str, FaceVelocity],
+        diffusivity: Float[Array, " field"],
+        *,
+        diffusive: bool,
+    ) -> Mapping[str, Float[Array, "*batch field lat lon"]]:
+        """What each named term adds over the interval: together the increment of a call with the sum of the winds.
+
+        Each term is integrated along with the fields, by the same stages, so nothing is left between them and the
+        increment but rounding. Advection is split among the `winds`, as `advection_by_<name>`: a flux is the wind times
+        the value that the whole wind brings to the face, hence linear in the wind where its direction is held. So the
+        share of each is the derivative of the tendency in its direction, and as the tendency is homogeneous of degree
+        one in the wind, the shares add up to it (Euler). Where the wind was slowed, each part of it is, by the same
+        factor.
+        """
+        winds = {name: close_group_faces(wind, self.grid, self.groups) for name, wind in winds.items()}
+        whole = jax.tree.map(lambda *parts: sum(parts[1:], parts[0]), *winds.values())
+        safe = self._safe(whole)
+        kept = [jnp.where(v != 0, s / jnp.where(v != 0, v, 1), 1) for s, v in zip(safe, whole, strict=True)]
+        parts = {name: FaceVelocity(wind.east * kept[0], wind.north * kept[1]) for name, wind in winds.items()}
+        given = self._given(safe, diffusivity)
+        found = dict(terms(self.equations, self.grid, self.groups, diffusive=diffusive))
+        advection = found.pop("advection")
+
+        def tendencies(state, _):
+            fields, _ = state
+
+            def carried(velocity):
+                return advection(fields, self._given(velocity, diffusivity))
+
+            made = {f"advection_by_{name}": jax.jvp(carried, (safe,), (part,))[1] for name, part in parts.items()}
+            made |= {name: term(fields, given) for name, term in found.items()}
+            return sum(made.values(), jnp.zeros_like(fields)), made
+
+        before = zonal_group_mean(fields, self.grid, self.groups)
+        names = [f"advection_by_{name}" for name in winds] + list(found)
+        start = before, {name: jnp.zeros_like(before) for name in names}
+        return integrate(tendencies, start, self.interval, self.settings.substeps, self.settings.solver)[1]

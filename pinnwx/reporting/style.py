@@ -15,6 +15,7 @@ from pinnwx.variables import Variable, describe
 
 # Okabe & Ito (2008), "Color universal design".
 MODEL_COLOUR, PERSISTENCE_COLOUR, CLIMATOLOGY_COLOUR = "#0072B2", "#D55E00", "#009E73"
+PART_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#999999")
 
 _DOTS_PER_INCH = 110
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -23,7 +24,7 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def pretty_units(units: str) -> str:
     """`"m2 s-2"` -> `"m² s⁻²"`, `"degC"` -> `"°C"`, `"1e-5 s-1"` -> `"10⁻⁵ s⁻¹"`."""
     units = re.sub(r"\b1e(-?\d+)", lambda match: "10" + match[1].translate(_SUPERSCRIPT), units)
-    units = re.sub(r"(?<=[A-Za-z])-?\d+", lambda match: match[0].translate(_SUPERSCRIPT), units)
+    units = re.sub(r"(?<=[A-Za-z)])-?\d+", lambda match: match[0].translate(_SUPERSCRIPT), units)
     return units.replace("degC", "°C")
 
 

@@ -22,7 +22,7 @@ from pinnwx.data.windows import window_indices
 from pinnwx.errors import CheckpointError, DataError, StabilityError
 from pinnwx.files import write_text
 from pinnwx.model.committee import members_of
-from pinnwx.model.forecaster import Forecaster
+from pinnwx.model.interface import Forecaster
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.devices import Devices
 from pinnwx.training.lessons import Lessons

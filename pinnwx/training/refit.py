@@ -15,7 +15,7 @@ from jaxtyping import Int32
 from pinnwx.config import Config
 from pinnwx.data.archive import Archive
 from pinnwx.model.committee import members_of
-from pinnwx.model.forecaster import Forecaster
+from pinnwx.model.interface import Forecaster
 from pinnwx.training.devices import Devices
 from pinnwx.training.fit import UPDATES_PER_REPORT, Report, device_archive, seconds_per_update
 from pinnwx.training.lessons import Lessons

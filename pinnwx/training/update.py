@@ -14,8 +14,8 @@ from jaxtyping import Array, Float, Int
 
 from pinnwx.config import TrainingSettings
 from pinnwx.grid import Grid
-from pinnwx.model.forecaster import Forecaster
 from pinnwx.model.frames import Frame
+from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.scores import weighted_square_error
 from pinnwx.runtime import compiler_options

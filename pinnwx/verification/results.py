@@ -10,7 +10,7 @@ from typing import Any
 
 from pinnwx.errors import DataError, MissingInputError
 from pinnwx.files import write_text
-from pinnwx.variables import VARIABLES, Variable, describe
+from pinnwx.variables import VARIABLES, Variable, difference_units
 from pinnwx.verification.details import PERCENTILES, REGIONS
 
 DETAIL_COLUMNS = ("variable", "lead", *REGIONS, *(f"{percent} %" for percent in PERCENTILES), "variance")
@@ -96,21 +96,12 @@ def in_lines(record: Mapping[str, Any], entries: str) -> str:
     return "{\n" + ",\n".join(f"{text(key)}: {value}" for key, value in values.items()) + "\n}\n"
 
 
-def _units(name: str, variables: Mapping[str, Variable]) -> tuple[float, str]:
-    """Factor to display units and their name, of an error: a difference, so the offset of degC does not apply."""
-    try:
-        variable = describe(name, variables)
-    except DataError:  # a variable of the user's own, and the caller did not bring its table
-        return 1.0, "SI"
-    return variable.display_factor, "K" if variable.shown_units == "degC" else variable.shown_units
-
-
 def _text(value: float | None, scale: float = 1.0) -> str:
     return "-" if value is None else f"{scale * value:.3g}"
 
 
 def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:
-    factor, units = _units(entry["variable"], variables)
+    factor, units = difference_units(entry["variable"], variables)
 
     def text(name: str, scale: float = 1.0) -> str:
         return _text(entry.get(name), scale)
@@ -123,7 +114,7 @@ def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[s
 
 
 def _detail_row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:
-    factor, units = _units(entry["variable"], variables)
+    factor, units = difference_units(entry["variable"], variables)
     found = entry["details"]
     regions = [_text(found["regions"].get(name), factor) for name in REGIONS]
     percentiles = [_text(found["percentiles"][str(percent)], factor) for percent in PERCENTILES]

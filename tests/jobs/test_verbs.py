@@ -17,8 +17,9 @@ from pinnwx.errors import (
     UnavailableError,
     UsageError,
 )
+from pinnwx.explaining.reading import shares
 from pinnwx.jobs.runs import new_run
-from pinnwx.terminal import score_table
+from pinnwx.terminal import attribution_lines, budget_table, score_table
 from pinnwx.verification.results import Scores
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -288,3 +289,30 @@ def test_pictures(run, data, forecast_file, tmp_path):
         pinnwx.plot(tmp_path / "notes.txt", tmp_path / "n.png")
     with pytest.raises(MissingInputError):
         pinnwx.plot(run, tmp_path / "n.png")  # nothing was ever trained in it
+
+
+def test_explain_writes_a_budget_that_plot_draws(run, data, tmp_path):
+    made = pinnwx.explain(run, data, init="2026-01-16T06:00", hours=12, out=tmp_path / "b.nc")
+    with xr.open_dataset(tmp_path / "b.nc") as stored:
+        assert set(stored.data_vars) == set(made.data_vars)
+        assert "request_sha256" not in stored.attrs, "it is no forecast that a job could take for its own"
+        assert stored.attrs["model_sha256"]
+    assert pinnwx.plot(tmp_path / "b.nc", tmp_path / "b.png").read_bytes().startswith(PNG)
+    assert pinnwx.plot(tmp_path / "b.nc", tmp_path / "t.png", variables=["t850"], leads=[6]).exists()
+    with pytest.raises(OutputError, match="exists"):
+        pinnwx.explain(run, data, init="2026-01-16T06:00", hours=12, out=tmp_path / "b.nc")
+    with pytest.raises(OutputError, match="exists, and is no forecast of this job"):
+        pinnwx.forecast(run, data, init="2026-01-16T06:00", hours=12, out=tmp_path / "b.nc")
+
+
+def test_explain_a_number_writes_where_it_comes_from(run, data, tmp_path, capsys):
+    options = {"init": "2026-01-16T06:00", "hours": 12, "target": "msl@34,11"}
+    made = pinnwx.explain(run, data, out=tmp_path / "a.nc", **options)
+    assert made.attrs["target"] == "msl at 34 N, 11 E after 12 h"
+    assert pinnwx.plot(tmp_path / "a.nc", tmp_path / "a.png").read_bytes().startswith(PNG)
+    attribution_lines(made)
+    said = capsys.readouterr().out
+    assert "msl at 34 N, 11 E after 12 h" in said
+    assert "not attributed" in said
+    budget_table(shares(pinnwx.explain(run, data, init="2026-01-16T06:00", hours=12)))
+    assert "network" in capsys.readouterr().out

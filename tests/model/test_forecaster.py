@@ -13,7 +13,8 @@ from synthetic import TRACER, config, forecaster, randomise, states, step_featur
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
-from pinnwx.model.forecaster import Forecaster, TransportForecaster
+from pinnwx.model.forecaster import TransportForecaster
+from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.second_order import SecondOrderForecaster
 

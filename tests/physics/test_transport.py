@@ -189,3 +189,37 @@ def test_gradients_of_fields_and_wind_are_finite():
     for speed in (0.0, 10.0, 1e4):
         wind = speed * jnp.asarray(smooth_noise(GLOBE, 2, seed=1), jnp.float32).reshape(2, 1, *GLOBE.shape)
         assert all(np.isfinite(leaf).all() for leaf in slopes(fields, *wind))
+
+
+@pytest.mark.parametrize(("grid", "solver_name"), [(GLOBE, "heun"), (POLES, "ssprk3"), (BOX, "euler")])
+def test_the_increments_of_the_terms_add_up_whatever_the_winds(grid, solver_name):
+    transport = solver(grid, solver=solver_name)
+    run = jitted(transport, diffusive=True)
+    split = jax.jit(
+        lambda q, physical, learned, kappa: transport.increments(
+            q, {"physical_wind": physical, "learned_wind": learned}, kappa, diffusive=True
+        )
+    )
+
+    @settings(max_examples=25, deadline=None)
+    @given(seed=SEEDS, speed=SPEEDS, other=SPEEDS)
+    def holds(seed, speed, other):
+        start = jnp.asarray(random_tracer(grid, 3, seed), jnp.float32)
+        physical, learned = random_wind(grid, 3, seed, speed), random_wind(grid, 3, seed + 1, other)
+        whole = FaceVelocity(physical.east + learned.east, physical.north + learned.north)
+        after, before = run(start, whole, jnp.full(3, 1e5))
+        parts = split(start, physical, learned, jnp.full(3, 1e5))
+        change = np.asarray(after - before)
+        size = sum(np.abs(np.asarray(part)).max() for part in (*parts.values(), before, after))
+        np.testing.assert_allclose(sum(np.asarray(part) for part in parts.values()), change, atol=2e-6 * size)
+
+    holds()
+
+
+def test_the_wind_that_does_not_blow_carries_nothing():
+    transport = solver(GLOBE)
+    start, wind = jnp.asarray(random_tracer(GLOBE, 3, 0), jnp.float32), random_wind(GLOBE, 3, 0, 20.0)
+    calm = FaceVelocity(*(jnp.zeros_like(part) for part in wind))
+    parts = transport.increments(start, {"physical_wind": wind, "learned_wind": calm}, jnp.zeros(3), diffusive=False)
+    assert not np.asarray(parts["advection_by_learned_wind"]).any()
+    assert np.asarray(parts["advection_by_physical_wind"]).any()

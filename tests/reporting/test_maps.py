@@ -8,7 +8,8 @@ import xarray as xr
 
 from pinnwx.errors import DataError, GridError, OutputError, UnavailableError, UsageError
 from pinnwx.grid import Grid
-from pinnwx.reporting.maps import _closed, _default_leads, coastline, forecast_figure, plot_forecast
+from pinnwx.reporting.maps import _default_leads, forecast_figure, plot_forecast
+from pinnwx.reporting.panel import _closed, coastline
 from pinnwx.reporting.style import pretty_units
 
 START = np.datetime64("2025-12-24T00", "ns")

@@ -1,0 +1,141 @@
+"""The budget of a forecast: what each named part of the model did to each field in each step.
+
+    (X(t + dt) - X(t)) / dt = advection_by_physical_wind + advection_by_learned_wind + planetary_vorticity + diffusion
+                              + network + climate + boundary + polar_mean + residual
+
+A model has those parts that its settings give it. The first four are terms of the equations (`physics.terms`),
+integrated along with the fields and weighed by the gate; where vorticity is carried, they hold what its change means
+for the wind and the geopotential (`model.carried`). `network` is its source, `climate` and `boundary` what holds a
+field near its climate and at its edge, `polar_mean` the mean over groups of narrow cells that a conserved field is
+taken from. The residual is what the sum misses of the change of the forecast: it is reported, and closes nothing.
+
+How to read it: what the network does through the gate of an equation stands under that equation. The share of a wind is
+that of one flux, whose value at a face comes from where the whole wind blows; so a wind against the stream gives back
+what it holds up, and is not what it would do alone. With winds of the midpoint, the physical wind has felt half a step
+of the learned one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from flax import nnx
+
+from pinnwx.constants import SECONDS_PER_HOUR
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import duration
+from pinnwx.explaining.reading import RESIDUAL, TENDENCY, TOTAL
+from pinnwx.forecasting.cf import forecast_dataset
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.stability import require_stable
+from pinnwx.forecasting.trained import Trained
+from pinnwx.variables import Variable, describe
+
+_UNITS = {"wind": "m s-1", "diffusivity": "m2 s-1", "gate": "1"}
+
+
+def budget(
+    trained: Trained,
+    archive: Archive,
+    when: np.datetime64,
+    hours: float,
+    *,
+    driving: Archive | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """The forecast from `when` up to `hours`, the tendencies of its fields by part, and what the networks learned.
+
+    Variables along (time, latitude, longitude), `time` being the end of a step and `time_bnds` both its ends:
+
+        <field>                     the forecast at the end of the step
+        <field>_tendency_<part>     mean over the step [units of the field per second]
+        <field>_tendency_total      of the forecast; the sum of the parts and of `<field>_tendency_residual`
+        <field>_gate, <field>_learned_eastward_wind, ..._northward_wind, <field>_diffusivity
+                                    of the equation of that field, where there is such, at the start of the step
+
+    Raises:
+        UsageError: the hours are no multiple of the model's step.
+        UnavailableError: the archive lacks an analysis that the forecast starts from.
+        StabilityError: the forecast blew up.
+    """
+    step = trained.config.model.step_hours
+    steps = Predictor(trained, [hours]).times(np.array([when])).shape[0]
+    leads = [step * number for number in range(1, steps + 1)]
+    predictor, starts = Predictor(trained, leads), np.array([when])
+    told = predictor.driving(archive if driving is None else driving, starts)
+    driven = None if told is None else jnp.asarray(np.moveaxis(told, 0, 1))
+    graph, state = nnx.split(trained.model)
+    analyses, times = jnp.asarray(predictor.analyses(archive, starts)), jnp.asarray(predictor.times(starts))
+    forecast, change, parts, learned = jax.tree.map(np.asarray, _explained(graph, state, analyses, times, driven))
+    require_stable(forecast[:, 0], leads, trained, when, archive, driving)
+    seconds = step * SECONDS_PER_HOUR
+    known = trained.config.variable_table()
+    variables: dict[str, Variable] = {}  # besides the fields themselves
+    values = list(np.moveaxis(forecast[:, 0], 1, 0))
+
+    def add(variable: Variable, made: np.ndarray) -> None:
+        variables[variable.name] = variable
+        values.append(made)
+
+    sums = sum(parts.values())
+    for place, name in enumerate(trained.names):
+        field = describe(name, known)
+        made = {part: values_of[:, 0, place] for part, values_of in parts.items()}
+        made |= {TOTAL: change[:, 0, place], RESIDUAL: (change - sums)[:, 0, place]}
+        for part, tendency in made.items():
+            add(_tendency(field, part), tendency / seconds)
+    for name, made in learned.items():
+        add(_learned(name), made[:, 0])
+    dataset = forecast_dataset(
+        np.stack(values, axis=1), [*trained.names, *variables], trained.grid, when, leads,
+        provenance={"title": "Budget of a forecast", **(provenance or {})}, variables={**known, **variables},
+    )  # fmt: skip
+    return _with_bounds(dataset, step)
+
+
+def _tendency(field: Variable, part: str) -> Variable:
+    long_name = f"{field.long_name}: tendency, {part.replace('_', ' ')}"
+    return _described(f"{field.name}{TENDENCY}{part}", long_name, f"{field.units} s-1", field.diverging)
+
+
+def _learned(name: str) -> Variable:
+    return _described(name, name.replace("_", " "), _UNITS[name.rpartition("_")[2]], "wind" in name)
+
+
+def _described(name: str, long_name: str, units: str, diverging: bool) -> Variable:
+    return Variable(name, "", long_name, units, -np.inf, np.inf, diverging=diverging)
+
+
+def _with_bounds(dataset: xr.Dataset, step_hours: float) -> xr.Dataset:
+    """With the two ends of each step, and tendencies marked as means between them."""
+    end = dataset["time"].values
+    bounds = np.stack([end - duration(np.array([step_hours])), end], axis=1)
+    dataset = dataset.assign_coords(time_bnds=(("time", "bnds"), bounds))
+    dataset["time"].attrs["bounds"] = "time_bnds"
+    for name, values in dataset.data_vars.items():
+        if TENDENCY in str(name):
+            values.attrs["cell_methods"] = "time: mean"
+    return dataset
+
+
+@partial(jax.jit, static_argnums=0)
+def _explained(graph, state, analyses, times, driven):
+    """Of every step: the fields after it, their change, what each part made, and what the networks learned."""
+    model = nnx.merge(graph, state)
+
+    def step(state, given):
+        (carry, before), (time, told) = state, given
+        parts, learned = dict(model.parts(carry, time, None, told)), model.learned(carry, time, None, told)
+        if "network" in parts:  # of a model whose network reads the fields too, by the hour: `second_order`
+            parts["network"] += model.observe(carry, time) - before
+        carry = model.advance(carry, time, None, told)
+        after = model.observe(carry, time)
+        return (carry, after), (after, after - before, parts, dict(learned))
+
+    return jax.lax.scan(step, (model.start(analyses, times[0]), analyses[:, -1]), (times, driven))[1]

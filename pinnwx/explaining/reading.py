@@ -1,0 +1,74 @@
+"""How to read what `explain` wrote: the parts of a budget, their shares, and means over the globe and round it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from pinnwx.grid import Grid
+
+TOTAL, RESIDUAL, TENDENCY = "total", "residual", "_tendency_"
+SENSITIVITY, ATTRIBUTION = "_sensitivity", "_attribution"
+TARGET = "target"  # the attribute that tells what number was asked for
+
+
+def budget_fields(dataset: xr.Dataset) -> list[str]:
+    """The fields whose budget a dataset holds."""
+    end = f"{TENDENCY}{TOTAL}"
+    return [str(name).removesuffix(end) for name in dataset.data_vars if str(name).endswith(end)]
+
+
+def parts_of(dataset: xr.Dataset, field: str) -> dict[str, xr.DataArray]:
+    """The tendencies of a field by part, total and residual last; empty where the dataset holds no budget of it."""
+    start = f"{field}{TENDENCY}"
+    return {str(name).removeprefix(start): dataset[name] for name in dataset.data_vars if str(name).startswith(start)}
+
+
+def area_mean(dataset: xr.Dataset) -> xr.Dataset:
+    """Means over the grid, weighted by the areas of its cells."""
+    return dataset.weighted(_area_weights(dataset)).mean(("latitude", "longitude"), keep_attrs=True)
+
+
+def zonal_mean(dataset: xr.Dataset) -> xr.Dataset:
+    """Means round each circle of latitude."""
+    return dataset.mean("longitude", keep_attrs=True)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a part did to a field over a whole forecast.
+
+    `rms` is the area-weighted root mean square of its tendency [units of the field per second], `share` its part in the
+    mean square of the total: mean(part * total) / mean(total^2). Shares add up to 1; one is negative where a part
+    works against the rest.
+    """
+
+    field: str
+    units: str
+    part: str
+    rms: float
+    share: float
+
+
+def shares(dataset: xr.Dataset) -> list[Share]:
+    """Each part of the budget of each field, total and residual last."""
+    weights, found = _area_weights(dataset), []
+
+    def mean(values: xr.DataArray) -> float:
+        return float(values.weighted(weights).mean())
+
+    for field in budget_fields(dataset):
+        parts = {name: values.astype(np.float64) for name, values in parts_of(dataset, field).items()}
+        whole = mean(parts[TOTAL] ** 2)
+        for name, part in parts.items():
+            share = mean(part * parts[TOTAL]) / whole if whole else 0.0
+            found.append(Share(field, dataset[field].attrs["units"], name, float(np.sqrt(mean(part**2))), share))
+    return found
+
+
+def _area_weights(dataset: xr.Dataset) -> xr.DataArray:
+    grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
+    place = {name: dataset[name] for name in ("latitude", "longitude")}
+    return xr.DataArray(np.broadcast_to(grid.area_weights, grid.shape), place, tuple(place))

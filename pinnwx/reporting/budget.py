@@ -1,0 +1,118 @@
+"""The budget of a forecast as a picture: a map of each part in one step, and all of them at one place through time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pinnwx.constants import SECONDS_PER_HOUR
+from pinnwx.errors import DataError, UsageError
+from pinnwx.explaining.reading import RESIDUAL, TOTAL, budget_fields, parts_of
+from pinnwx.grid import Grid
+from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for
+from pinnwx.reporting.style import PART_COLOURS, describe_or_guess, save, shown_units
+
+_COLUMNS = 2
+_MOST_TICKS = 16
+
+
+def plot_budget(
+    dataset: xr.Dataset,
+    path: str | Path,
+    *,
+    field: str | None = None,
+    lead: float | None = None,
+    place: tuple[float, float] | None = None,
+) -> Path:
+    """Writes `budget_figure` as a PNG and returns its path.
+
+    Raises:
+        OutputError: the place cannot be written.
+        DataError, UsageError: as `budget_figure`.
+    """
+    return save(budget_figure(dataset, field=field, lead=lead, place=place), path)
+
+
+def budget_figure(
+    dataset: xr.Dataset,
+    *,
+    field: str | None = None,
+    lead: float | None = None,
+    place: tuple[float, float] | None = None,
+    centre: float = 0.0,
+) -> Figure:
+    """Maps of the total tendency of a field and of each part of it, in one colour scale; below, the parts at one place,
+    stacked step by step: what is above the line and below it adds up to the black one, the total.
+
+    Args:
+        dataset: of `pinnwx.explain`.
+        field: the first that has a budget, if None.
+        lead: end of the step that the maps show [h]; the last, if None.
+        place: latitude and longitude [degrees]; where the total of that step is largest, if None.
+        centre: the longitude in the middle of a global map.
+
+    Raises:
+        DataError: there is no such budget.
+        UsageError: the lead is not in the forecast.
+    """
+    fields = budget_fields(dataset)
+    if not fields or field not in (None, *fields):
+        raise DataError(f"no budget of {field or 'any field'}; there is one of {', '.join(fields) or 'none'}")
+    field = field or fields[0]
+    hours = (dataset["time"].values - dataset["forecast_reference_time"].values) / np.timedelta64(1, "h")
+    step = len(hours) - 1 if lead is None else int(np.argmin(np.abs(hours - lead)))
+    if lead is not None and abs(hours[step] - lead) > 1e-6:
+        raise UsageError(f"no step ends at {lead:g} h; they end at {', '.join(f'{hour:g}' for hour in hours)} h")
+    variable = describe_or_guess(field, dataset[field].attrs)
+    scale = variable.display_factor * 6 * SECONDS_PER_HOUR
+    parts = {name: scale * values.values.astype(np.float64) for name, values in parts_of(dataset, field).items()}
+    total, residual = parts.pop(TOTAL), parts.pop(RESIDUAL)
+    units = f"{shown_units(variable, difference=True)} in 6 h"
+    grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
+
+    rows = -(-(1 + len(parts)) // _COLUMNS)
+    figure = empty_figure(grid, rows + 1, _COLUMNS)
+    axes = figure.add_gridspec(rows + 1, _COLUMNS)
+    levels = levels_for(total[step], diverging=True)
+    maps, drawn = [], []
+    for index, (name, values) in enumerate({"total": total, **parts}.items()):
+        panel = Panel(values[step], name.replace("_", " "), "RdBu_r", levels, False)
+        maps.append(figure.add_subplot(axes[index // _COLUMNS, index % _COLUMNS]))
+        drawn.append(draw_map(maps[-1], panel, grid, centre))
+    figure.colorbar(drawn[-1], ax=maps, fraction=0.04, pad=0.01, aspect=24).set_label(units)
+    row, column = _cell(grid, place) if place else np.unravel_index(np.abs(total[step]).argmax(), grid.shape)
+    here = {name: values[:, row, column] for name, values in parts.items()}
+    where = f"{grid.latitude[row]:g} N, {grid.longitude[column]:g} E"
+    stacked = figure.add_subplot(axes[rows, :])
+    _stack(stacked, hours, here, total[:, row, column])
+    stacked.set(xlabel="end of the step, hours from the analysis", ylabel=units)
+    stacked.set_title(f"at {where}; largest residual anywhere {np.abs(residual).max():.2g}", fontsize="medium")
+    title = f"{variable.long_name}: what changed it in the step to {clock(dataset['time'].values[step])}"
+    figure.suptitle(title, fontsize="large", fontweight="bold")
+    return figure
+
+
+def _cell(grid: Grid, place: tuple[float, float]) -> tuple[int, int]:
+    """Row and column of the cell nearest to a latitude and longitude."""
+    turned = (np.asarray(grid.longitude) - place[1] + 180) % 360 - 180
+    return int(np.abs(np.asarray(grid.latitude) - place[0]).argmin()), int(np.abs(turned).argmin())
+
+
+def _stack(axes: Axes, hours: np.ndarray, parts: dict[str, np.ndarray], total: np.ndarray) -> None:
+    """Bars of each step: what adds on top of zero, what takes away below, and the sum."""
+    width = 0.8 * (hours[1] - hours[0] if len(hours) > 1 else hours[0])
+    above, below = np.zeros_like(total), np.zeros_like(total)
+    for colour, (name, values) in zip(PART_COLOURS, parts.items(), strict=False):
+        base = np.where(values >= 0, above, below)
+        axes.bar(hours, values, width, bottom=base, color=colour, label=name.replace("_", " "))
+        above, below = above + np.maximum(values, 0), below + np.minimum(values, 0)
+    axes.plot(hours, total, "o-", color="black", markersize=3, linewidth=1, label="total")
+    axes.axhline(0, color="0.3", linewidth=0.6)
+    if len(hours) <= _MOST_TICKS:
+        axes.set_xticks(hours)
+    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.spines[["top", "right"]].set_visible(False)
