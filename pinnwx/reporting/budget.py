@@ -114,5 +114,5 @@ def _stack(axes: Axes, hours: np.ndarray, parts: dict[str, np.ndarray], total: n
     axes.axhline(0, color="0.3", linewidth=0.6)
     if len(hours) <= _MOST_TICKS:
         axes.set_xticks(hours)
-    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     axes.spines[["top", "right"]].set_visible(False)

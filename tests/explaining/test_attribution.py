@@ -52,7 +52,7 @@ def test_sensitivity_is_what_a_small_perturbation_does(made):
         direction = np.random.default_rng(seed).standard_normal(analyses.shape) * usual
         apart = [target_of(trained, (analyses + sign * size * direction).astype(np.float32)) for sign in (1, -1)]
         expected = (sensitivity * direction / usual).sum()
-        assert (apart[0] - apart[1]) / (2 * size) == pytest.approx(expected, abs=0.03 * largest)
+        assert (apart[0] - apart[1]) / (2 * size) == pytest.approx(expected, abs=0.03 * float(largest))
 
 
 def test_attribution_is_complete(made):

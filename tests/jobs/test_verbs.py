@@ -301,7 +301,7 @@ def test_explain_writes_a_budget_that_plot_draws(run, data, tmp_path):
     assert pinnwx.plot(tmp_path / "b.nc", tmp_path / "t.png", variables=["t850"], leads=[6]).exists()
     with pytest.raises(OutputError, match="exists"):
         pinnwx.explain(run, data, init="2026-01-16T06:00", hours=12, out=tmp_path / "b.nc")
-    with pytest.raises(OutputError, match="exists, and is no forecast of this job"):
+    with pytest.raises(OutputError, match="exists and is no forecast of this job"):
         pinnwx.forecast(run, data, init="2026-01-16T06:00", hours=12, out=tmp_path / "b.nc")
 
 
