@@ -1,6 +1,7 @@
 """How long whole jobs take, from the shell prompt to the finished file, and writes the table of it.
 
     python scripts/job_times.py              about twelve minutes
+    python scripts/job_times.py forecast     only jobs with this word in their name; the others keep their figures
     python scripts/job_times.py --tables     only write the table anew, from the figures stored
 
 The jobs are those of a schedule, on the run that `python scripts/results.py era5_hybrid` has left: a global forecast of
@@ -60,8 +61,8 @@ def retrain(folder: Path, cache: Path | None) -> None:
     command("retrain", "--run", copy, *options, cache=cache, codes=(0, NotPromotedError.exit_code))
 
 
-def measure() -> dict[str, Spread]:
-    """Seconds of each job."""
+def measure(word: str) -> dict[str, Spread]:
+    """Seconds of each job that has the word in its name."""
     with tempfile.TemporaryDirectory() as name:
         folder, cache = Path(name), Path(name) / "cache"
         jobs: dict[str, Callable[[], None]] = {
@@ -71,7 +72,7 @@ def measure() -> dict[str, Spread]:
             "`pinnwx retrain --minutes 1`, nothing compiled": lambda: retrain(folder, None),
             "`pinnwx retrain --minutes 1`": lambda: retrain(folder, cache),
         }
-        return in_turn(jobs, ROUNDS)
+        return in_turn({name: job for name, job in jobs.items() if word in name}, ROUNDS)
 
 
 def table(stored: Mapping[str, Spread]) -> str:
@@ -87,12 +88,15 @@ def table(stored: Mapping[str, Spread]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("word", nargs="?", default="", help="only jobs with this word in their name")
     parser.add_argument("--tables", action="store_true", help="only write the table anew")
-    if not parser.parse_args().tables:
+    given = parser.parse_args()
+    if not given.tables:
         if not RUN.is_dir():
             parser.error(f"no run folder {RUN}; python scripts/results.py {RUN.name} makes it")
         before = product_speed()
-        found = measure()
+        stored = json.loads(STORED.read_text()) if STORED.is_file() else {}
+        found = stored | measure(given.word)
         print(f"products of 1024 x 1024 matrices: {before:.0f} GFLOP/s before, {product_speed():.0f} after")
         STORED.write_text(json.dumps(found, indent=1) + "\n")
     splice(ROOT / "README.md", "jobs", table(json.loads(STORED.read_text())))
