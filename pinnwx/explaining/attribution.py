@@ -126,49 +126,43 @@ def attribution(
     if trained.model.is_driven:
         raise UsageError("the model is told its edge, which a target may come from too; take one without a driven edge")
     predictor, starts = Predictor(trained, [hours]), np.array([when])
-    analyses = predictor.analyses(archive, starts)
-    when_seen = when + predictor.input_offsets
-    ordinary = trained.climatology.at(when_seen)[None].astype(np.float32)
+    analyses, weights = predictor.analyses(archive, starts), target.weights(trained.grid)
     require_stable(predictor(analyses, starts)[0], [hours], trained, when, archive)
+    ordinary, place = trained.climatology.at(when + predictor.input_offsets)[None], trained.names.index(target.field)
+    # Taken away from the target, which is a small departure from it.
+    offset = float(np.float32((weights * ordinary[0, -1, place].astype(np.float64)).sum()))
     graph, state = nnx.split(_differentiable(trained.model))
-    times, weights = jnp.asarray(predictor.times(starts)), jnp.asarray(target.weights(trained.grid), jnp.float32)
-    ask = partial(_value_and_gradient, graph, trained.names.index(target.field), state, times, weights)
-    usual = ordinary[0, -1, trained.names.index(target.field)].astype(np.float64)
-    offset = float(
-        np.float32((target.weights(trained.grid) * usual).sum())
-    )  # taken away, for J is a small difference of such
+    times, counted = jnp.asarray(predictor.times(starts)), jnp.asarray(weights, jnp.float32)
 
-    value, sensitivity = ask(jnp.asarray(analyses), offset)
-    base, _ = ask(jnp.asarray(ordinary), offset)
-    nodes, shares = np.polynomial.legendre.leggauss(points)
-    mean = sum(
-        share
-        / 2
-        * np.asarray(ask(jnp.asarray(ordinary + (1 + node) / 2 * (analyses - ordinary)), offset)[1], np.float64)
-        for node, share in zip(nodes, shares, strict=True)
-    )
+    def ask(given: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = _value_and_gradient(graph, place, state, times, counted, jnp.asarray(given), offset)
+        return float(value), np.asarray(gradient)
+
+    (value, sensitivity), (base, _) = ask(analyses), ask(ordinary)
+    mean = np.zeros(analyses.shape)
+    for node, share in zip(*np.polynomial.legendre.leggauss(points), strict=True):
+        mean += share / 2 * ask(ordinary + (1 + node) / 2 * (analyses - ordinary))[1]
     made = mean * (analyses.astype(np.float64) - ordinary)
     if not (np.isfinite(made).all() and np.isfinite(sensitivity).all()):
         raise StabilityError(f"the adjoint of {hours:g} h is not finite; ask for a shorter forecast")
-    gap = float(value) - float(base) - made.sum()
     known = trained.config.variable_table()
     of = describe(target.field, known)
     variables: dict[str, Variable] = {}
     values = []
-    for kind, array in ((SENSITIVITY, np.asarray(sensitivity)), (ATTRIBUTION, made)):
-        for place, name in enumerate(trained.names):
+    for kind, array in ((SENSITIVITY, sensitivity), (ATTRIBUTION, made)):
+        for index, name in enumerate(trained.names):
             field = describe(name, known)
             units = of.units if kind == ATTRIBUTION else f"{of.units} ({field.units})-1"
             label = f"{field.long_name}: {kind.strip('_')} of the target"
             variables[f"{name}{kind}"] = Variable(f"{name}{kind}", "", label, units, -np.inf, np.inf, diverging=True)
-            values.append(array[0, :, place])
+            values.append(array[0, :, index])
     told = {
         "title": "What a forecast comes from",
         TARGET: f"{target} after {hours:g} h",
         "target_units": of.units,
-        "target_forecast": float(value) + offset,
-        "target_ordinary": float(base) + offset,
-        "completeness_gap": gap,
+        "target_forecast": value + offset,
+        "target_ordinary": base + offset,
+        "completeness_gap": value - base - made.sum(),
     }
     ages = (predictor.input_offsets / np.timedelta64(1, "h")).tolist()
     return forecast_dataset(

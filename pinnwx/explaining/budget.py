@@ -32,7 +32,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import duration
 from pinnwx.explaining.reading import RESIDUAL, TENDENCY, TOTAL
 from pinnwx.forecasting.cf import forecast_dataset
-from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.predictor import Predictor, whole_steps
 from pinnwx.forecasting.stability import require_stable
 from pinnwx.forecasting.trained import Trained
 from pinnwx.variables import Variable, describe
@@ -65,8 +65,7 @@ def budget(
         StabilityError: the forecast blew up.
     """
     step = trained.config.model.step_hours
-    steps = Predictor(trained, [hours]).times(np.array([when])).shape[0]
-    leads = [step * number for number in range(1, steps + 1)]
+    leads = [step * number for number in range(1, whole_steps("lead", hours, step) + 1)]
     predictor, starts = Predictor(trained, leads), np.array([when])
     told = predictor.driving(archive if driving is None else driving, starts)
     driven = None if told is None else jnp.asarray(np.moveaxis(told, 0, 1))

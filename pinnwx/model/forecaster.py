@@ -16,7 +16,7 @@ from outside (`model.edge`). Physics alone and network alone are the same model 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -71,6 +71,7 @@ class TransportForecaster(nnx.Module):
             half = each.model_copy(update={"substeps": -(-each.substeps // 2)})
             self.to_the_middle = TransportSolver(equations, inputs.grid, half, interval / 2)
         self.conserved = tuple(inputs.names.index(e.field) for e in equations if e.conserved)
+        self.conserved_rows = tuple(row for row, equation in enumerate(equations) if equation.conserved)
         self._require_possible(equations)
         self.differentiated = physics.differentiated
         self.diffusive = physics.learned_diffusivity or any(e.diffusivity > 0 for e in equations)
@@ -160,7 +161,9 @@ class TransportForecaster(nnx.Module):
         fields = carry[:, -1]
         for _ in range(self.couplings):
             fields = self._step(fields, self._features(fields, carry, time, driving), frame).fields
-        return jnp.concatenate([carry[:, 1:], self._held(fields, carry, time, driving)[:, None]], axis=1)
+        for _, corrected in self._corrected(fields, carry, time, driving):
+            fields = corrected
+        return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)
 
     def parts(self, carry: Analyses, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Parts:
         fields = carry[:, -1]
@@ -171,11 +174,9 @@ class TransportForecaster(nnx.Module):
             for name, part in self._made(fields, features, step, frame).items():
                 found[name] = found.get(name, 0.0) + part
             fields = step.fields
-        if self.climate is not None:
-            found["climate"] = self.climate(fields, carry[:, -1], time) - fields
-        held = self._held(fields, carry, time, driving)
-        if self.edge is not None and driving is not None:
-            found["boundary"] = held - fields - found.get("climate", 0.0)
+        for name, corrected in self._corrected(fields, carry, time, driving):
+            found[name] = corrected - fields
+            fields = corrected
         return found
 
     def learned(
@@ -217,18 +218,20 @@ class TransportForecaster(nnx.Module):
         }
         if self.conserved:  # these are taken from the reduced grid, where groups of cells hold their mean
             merged = jnp.zeros_like(fields)
-            rows = np.array([i for i, equation in enumerate(self.solver.equations) if equation.conserved])
+            rows = np.array(self.conserved_rows)
             means = zonal_group_mean(carried, self.inputs.grid, self.solver.groups)[:, rows]
             found["polar_mean"] = merged.at[:, np.array(self.conserved)].set(means - carried[:, rows])
         return found | ({"network": step.source} if self.closure is not None else {})
 
-    def _held(self, fields: Fields, carry: Analyses, time: Time, driving: Fields | None) -> Fields:
-        """The fields near the climate, and as they are told at the edge."""
+    def _corrected(
+        self, fields: Fields, carry: Analyses, time: Time, driving: Fields | None
+    ) -> Iterator[tuple[str, Fields]]:
+        """The fields near the climate, then as they are told at the edge; each with the name of what was done."""
         if self.climate is not None:
             fields = self.climate(fields, carry[:, -1], time)
+            yield "climate", fields
         if self.edge is not None and driving is not None:
-            fields = self.edge.imposed(fields, driving)
-        return fields
+            yield "boundary", self.edge.imposed(fields, driving)
 
     def _features(
         self, fields: Fields, carry: Analyses, time: Time, driving: Fields | None
@@ -259,7 +262,7 @@ class TransportForecaster(nnx.Module):
         source = jnp.broadcast_to(source, fields.shape)
         if self.conserved:  # exactly what transport made of them: no gate, no source, no rounding between
             places = np.array(self.conserved)
-            rows = np.array([i for i, equation in enumerate(self.solver.equations) if equation.conserved])
+            rows = np.array(self.conserved_rows)
             result, source = result.at[:, places].set(after[:, rows]), source.at[:, places].set(0.0)
         return Step(result, source, gate, winds)
 

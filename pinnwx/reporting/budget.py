@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import DataError, UsageError
-from pinnwx.explaining.reading import RESIDUAL, TOTAL, budget_fields, parts_of
+from pinnwx.explaining.reading import RESIDUAL, TENDENCY, TOTAL, budget_fields, parts_of
+from pinnwx.forecasting.cf import point
 from pinnwx.grid import Grid
 from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for
 from pinnwx.reporting.style import PART_COLOURS, describe_or_guess, save, shown_units
@@ -57,7 +58,7 @@ def budget_figure(
 
     Raises:
         DataError: there is no such budget.
-        UsageError: the lead is not in the forecast.
+        UsageError: the lead is not in the forecast, or the place not on its grid.
     """
     fields = budget_fields(dataset)
     if not fields or field not in (None, *fields):
@@ -84,22 +85,19 @@ def budget_figure(
         maps.append(figure.add_subplot(axes[index // _COLUMNS, index % _COLUMNS]))
         drawn.append(draw_map(maps[-1], panel, grid, centre))
     figure.colorbar(drawn[-1], ax=maps, fraction=0.04, pad=0.01, aspect=24).set_label(units)
-    row, column = _cell(grid, place) if place else np.unravel_index(np.abs(total[step]).argmax(), grid.shape)
-    here = {name: values[:, row, column] for name, values in parts.items()}
-    where = f"{grid.latitude[row]:g} N, {grid.longitude[column]:g} E"
+    if place is None:
+        row, column = np.unravel_index(np.abs(total[step]).argmax(), grid.shape)
+        place = grid.latitude[row], grid.longitude[column]
+    cell = point(dataset[[f"{field}{TENDENCY}{name}" for name in (*parts, TOTAL)]], *place)
+    here = {name: scale * values.values for name, values in parts_of(cell, field).items()}
+    where = f"{float(cell['latitude']):g} N, {float(cell['longitude']):g} E"
     stacked = figure.add_subplot(axes[rows, :])
-    _stack(stacked, hours, here, total[:, row, column])
+    _stack(stacked, hours, here, here.pop(TOTAL))
     stacked.set(xlabel="end of the step, hours from the analysis", ylabel=units)
     stacked.set_title(f"at {where}; largest residual anywhere {np.abs(residual).max():.2g}", fontsize="medium")
     title = f"{variable.long_name}: what changed it in the step to {clock(dataset['time'].values[step])}"
     figure.suptitle(title, fontsize="large", fontweight="bold")
     return figure
-
-
-def _cell(grid: Grid, place: tuple[float, float]) -> tuple[int, int]:
-    """Row and column of the cell nearest to a latitude and longitude."""
-    turned = (np.asarray(grid.longitude) - place[1] + 180) % 360 - 180
-    return int(np.abs(np.asarray(grid.latitude) - place[0]).argmin()), int(np.abs(turned).argmin())
 
 
 def _stack(axes: Axes, hours: np.ndarray, parts: dict[str, np.ndarray], total: np.ndarray) -> None:
