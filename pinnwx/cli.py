@@ -300,6 +300,65 @@ def retrain(
 
 
 @app.command()
+def compress(
+    run: RunFolder,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    prune: Annotated[bool, typer.Option("--prune", help="Remove the channels that matter least.")] = False,
+    keep: Annotated[float, typer.Option(help="Pruning: share of the channels that stay.")] = 0.5,
+    order: Annotated[
+        str, typer.Option(help="Pruning: what matters, by taylor, integrated, magnitude or random.")
+    ] = "taylor",
+    distill: Annotated[bool, typer.Option("--distill", help="Teach a smaller model what this one forecasts.")] = False,
+    size: Annotated[float, typer.Option(help="Distilling: share of the weights that the student has.")] = 0.25,
+    minutes: Minutes = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted distillation.")] = False,
+    force: Force = False,
+) -> None:
+    """Make the live model smaller, by pruning or by distillation, into a run folder of its own."""
+    from pinnwx.jobs.compress import compress as job
+    from pinnwx.terminal import compression_lines, training_progress
+
+    with training_progress() as report:
+        smaller = job(
+            run, data, out, keep=keep if prune else None, size=size if distill else None, order=order, minutes=minutes,
+            resume=resume, force=force, report=report, started=_STARTED,
+        )  # fmt: skip
+    compression_lines(smaller)
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="File to write, ending in .npz.")],
+    weights: Annotated[str, typer.Option(help="How weights are stored: float32, bfloat16 or int8.")] = "float32",
+    force: Force = False,
+) -> None:
+    """Write the live model as one file that jax runs without pinnwx; see scripts/run_exported.py."""
+    from pinnwx.jobs.export import export as job
+
+    made = job(run, out, weights=weights, force=force)
+    typer.echo(f"Wrote {made}: {made.stat().st_size / 2**20:.2f} MiB, weights as {weights}.")
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    start: Annotated[str | None, typer.Option(help="First initial time to score; data.validate, if not given.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
+    leads: Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")] = None,
+    force: Force = False,
+) -> None:
+    """One self-contained HTML page: what the model is, its scores, maps and budgets, and where it comes from."""
+    from pinnwx.jobs.report import report as job
+
+    made = job(run, data, out, start=start, end=end, leads=_numbers("--leads", leads), force=force)
+    typer.echo(f"Wrote {made}; open it in a browser.")
+
+
+@app.command()
 def status(
     run: RunFolder,
     forecasts: Annotated[Path | None, typer.Option(help="Folder of scored forecasts, to tell their skill.")] = None,

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tomli_w
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -180,7 +181,11 @@ class PhysicsSettings(_Settings):
 
 
 class ClosureSettings(_Settings):
-    """The network that learns what the equations leave out."""
+    """The network that learns what the equations leave out.
+
+    With `experts` above 1 each of its blocks is a mixture: every region is given on average `experts_per_region` of
+    them (`model.experts`).
+    """
 
     enabled: bool = True
     width: Annotated[int, Field(ge=1, le=4096)] = 96
@@ -188,8 +193,16 @@ class ClosureSettings(_Settings):
     coarsen: Literal[1, 2, 4] = 2
     mirror: bool = False
     gradients: bool = True
+    experts: Annotated[int, Field(ge=1, le=64)] = 1
+    experts_per_region: Annotated[int, Field(ge=1, le=64)] = 1
     learned_wind_width: Annotated[int, Field(ge=1, le=4096)] = 32
     maximum_learned_wind: PositiveFloat = 20.0
+
+    @model_validator(mode="after")
+    def _enough_experts(self) -> ClosureSettings:
+        if self.experts_per_region > self.experts:
+            raise ValueError(f"experts_per_region = {self.experts_per_region} of only {self.experts} experts")
+        return self
 
 
 class ClimateSettings(_Settings):
@@ -279,6 +292,25 @@ class RetrainingSettings(_Settings):
         return self
 
 
+class CompressionSettings(_Settings):
+    """How a trained model is made smaller (`pinnwx compress`).
+
+    Pruned: in `rounds` of scoring channels, removing the least and learning on, at a `learning_rate_share` of the rate
+    of training, from rollouts of `steps`. Distilled: the student is trained as its teacher was, but that a
+    `teacher_share` of each batch are `trajectories` that the teacher made, half of them from analyses with a
+    `disturbance` (`compression.distill`).
+    """
+
+    rounds: Annotated[int, Field(ge=1, le=16)] = 2
+    learning_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    steps: Annotated[int, Field(ge=1, le=1000)] = 4
+    updates: PositiveInt | None = None
+    teacher_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    trajectories: Annotated[int, Field(ge=1, le=100_000)] = 256
+    disturbance: Annotated[float, Field(ge=0, le=1)] = 0.3
+    minutes: PositiveFloat = 5.0
+
+
 class Config(_Settings):
     """Everything that a run is made from, besides the data themselves."""
 
@@ -290,6 +322,7 @@ class Config(_Settings):
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     retraining: RetrainingSettings = RetrainingSettings()
+    compression: CompressionSettings = CompressionSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
@@ -328,6 +361,10 @@ class Config(_Settings):
             raise ValueError("; ".join(problems))
         return self
 
+    def with_model(self, **changes: Any) -> Config:
+        """These settings with other ones of the model."""
+        return self.model_copy(update={"model": self.model.model_copy(update=changes)})
+
     def variable_table(self) -> dict[str, Variable]:
         """The built-in table and the user's own variables; the user's win."""
         own = {
@@ -364,6 +401,11 @@ def parse_config(text: str, source: str = "config") -> Config:
             message = problem["msg"].removeprefix("Value error, ")
             problems.append(f"{path}: {message}")
         raise ConfigError(f"{source}: " + "; ".join(problems)) from None
+
+
+def config_text(config: Config) -> str:
+    """Settings as a TOML text that `parse_config` reads back as they are; what was not given is left out."""
+    return tomli_w.dumps(config.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True))
 
 
 def load_config(path: str | Path) -> Config:

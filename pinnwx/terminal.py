@@ -11,8 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pinnwx.constants import SECONDS_PER_HOUR
-from pinnwx.variables import VARIABLES, Variable, difference_units
+from pinnwx.variables import VARIABLES, Variable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from pinnwx.explaining.reading import Share
     from pinnwx.jobs.doctor import Finding
     from pinnwx.jobs.models import Version
+    from pinnwx.jobs.runs import Run
     from pinnwx.jobs.series import Series
     from pinnwx.jobs.status import Status
     from pinnwx.training.fit import Report
@@ -83,6 +83,17 @@ def _every_tenth(console: Console) -> Callable[[Report], None]:
     return show
 
 
+def compression_lines(run: Run) -> None:
+    """How much smaller the live model of a run is than the one it was made from."""
+    manifest = run.load().manifest
+    before, now = manifest["compressed_from"]["parameters"], manifest["parameters"]
+    Console().print(
+        f"Model {run.live} is live in {run.folder}: {now:,} weights of {before:,} ({now / before:.0%}), "
+        f"after {manifest['updates']} updates.",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
 def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *, details: bool = False) -> None:
     """The scores, one row per variable and lead, and what was skipped; with `details`, where and how they err."""
     headings = ("variable", "lead", "n", "RMSE", "95 % bounds", "persist.", "climat.", "ratio", "ACC")
@@ -119,13 +130,9 @@ def comparison_table(comparison: Comparison) -> None:
 
 def budget_table(shares: Sequence[Share], variables: Mapping[str, Variable] = VARIABLES) -> None:
     """What each part of a model did to each field over a forecast, one row per field and part."""
-    rows = []
-    for one in shares:
-        factor, units = difference_units(one.field, variables)
-        units = one.units if units == "SI" else units  # a variable of the user's own
-        size = f"{one.rms * factor * 6 * SECONDS_PER_HOUR:.3g} {units}"
-        rows.append((one.field, one.part.replace("_", " "), size, f"{100 * one.share:.1f} %"))
-    Console().print(_table(("field", "part", "rms in 6 h", "share of the change"), rows))
+    from pinnwx.explaining.reading import COLUMNS, in_words
+
+    Console().print(_table(COLUMNS, in_words(shares, variables)))
 
 
 def attribution_lines(dataset: xr.Dataset) -> None:

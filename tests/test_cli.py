@@ -143,6 +143,12 @@ def test_every_verb_in_turn(pinnwx_command, sample, recipe, tmp_path):
         done(pinnwx_command("plot", source, "--out", tmp_path / f"{number}.png", *chosen))
         assert (tmp_path / f"{number}.png").read_bytes().startswith(PNG)
 
+    model, page = tmp_path / "model.npz", tmp_path / "report.html"
+    assert "MiB, weights as int8" in done(pinnwx_command("export", *run, "--out", model, "--weights", "int8"))
+    refused(pinnwx_command("export", *run, "--out", model), 73, "--force")
+    assert "open it in a browser" in done(pinnwx_command("report", *run, *data, *period, "--out", page))
+    assert page.read_text().startswith("<!doctype html>")
+
     refused(pinnwx_command("train", recipe, *data, "--out", tmp_path / "run"), 73, "--resume")
     done(pinnwx_command("train", recipe, *data, "--out", tmp_path / "run", "--resume"))  # it is already done
     late = pinnwx_command("forecast", *run, *data, "--init", "2011-01-01", "--out", tmp_path / "g.nc")
@@ -166,7 +172,10 @@ def test_demo(pinnwx_command, tmp_path, monkeypatch):
     refused(pinnwx_command("demo", "--out", tmp_path / "demo"), 73)
 
 
-@pytest.mark.parametrize("verb", ["", "demo", "check", "train", "evaluate", "compare", "forecast", "verify", "plot"])
+VERBS = ["demo", "check", "train", "evaluate", "compare", "compress", "export", "report", "forecast", "verify", "plot"]
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
 def test_help(pinnwx_command, verb):
     assert "Usage: " in done(pinnwx_command(*verb.split(), "--help"))
 

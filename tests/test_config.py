@@ -14,6 +14,7 @@ from pinnwx.config import (
     DAYS_OF_GATE,
     ClimateSettings,
     ClosureSettings,
+    CompressionSettings,
     Config,
     DataSettings,
     ModelSettings,
@@ -49,6 +50,7 @@ SECTIONS = {
     "model.climate": ClimateSettings,
     "training": TrainingSettings,
     "retraining": RetrainingSettings,
+    "compression": CompressionSettings,
 }
 
 
@@ -98,7 +100,7 @@ def test_the_gate_holds_out_as_many_days_as_bounds_need():
 
 def test_template_shows_the_defaults_wherever_it_says_so():
     tables = {"": load_config(TEMPLATE)}
-    tables |= {name: getattr(tables[""], name) for name in ("data", "model", "training", "retraining")}
+    tables |= {name: getattr(tables[""], name) for name in ("data", "model", "training", "retraining", "compression")}
     tables["variables.ozone"] = tables[""].variables["ozone"]
     tables["model.physics"], tables["model.closure"] = tables["model"].physics, tables["model"].closure
     tables["model.climate"] = tables["model"].climate

@@ -7,7 +7,7 @@ import pytest
 
 import pinnwx
 
-VERBS = {"check", "demo", "evaluate", "explain", "forecast", "plot", "train", "verify"}
+VERBS = {"check", "compress", "demo", "evaluate", "explain", "export", "forecast", "plot", "report", "train", "verify"}
 HEAVY = ("jax", "flax", "numpy", "xarray", "matplotlib", "diffrax", "optax", "orbax")
 
 

@@ -37,7 +37,7 @@ from pinnwx.forecasting.stability import require_stable
 from pinnwx.forecasting.trained import Trained
 from pinnwx.variables import Variable, describe
 
-_UNITS = {"wind": "m s-1", "diffusivity": "m2 s-1", "gate": "1"}
+_UNITS = {"wind": "m s-1", "diffusivity": "m2 s-1", "gate": "1", "use": "1"}
 
 
 def budget(
@@ -58,6 +58,7 @@ def budget(
         <field>_tendency_total      of the forecast; the sum of the parts and of `<field>_tendency_residual`
         <field>_gate, <field>_learned_eastward_wind, ..._northward_wind, <field>_diffusivity
                                     of the equation of that field, where there is such, at the start of the step
+        expert_<number>_use         in which share of the blocks of a mixture that expert is used there
 
     Raises:
         UsageError: the hours are no multiple of the model's step.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
+from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.grid import Grid
+from pinnwx.variables import VARIABLES, Variable, difference_units
 
 TOTAL, RESIDUAL, TENDENCY = "total", "residual", "_tendency_"
 SENSITIVITY, ATTRIBUTION = "_sensitivity", "_attribution"
+COLUMNS = ("field", "part", "rms in 6 h", "share of the change")
 TARGET = "target"  # the attribute that tells what number was asked for
 
 
@@ -66,6 +70,17 @@ def shares(dataset: xr.Dataset) -> list[Share]:
             share = mean(part * parts[TOTAL]) / whole if whole else 0.0
             found.append(Share(field, dataset[field].attrs["units"], name, float(np.sqrt(mean(part**2))), share))
     return found
+
+
+def in_words(shares: Sequence[Share], variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
+    """Rows of text under `COLUMNS`, in display units."""
+    rows = []
+    for one in shares:
+        factor, units = difference_units(one.field, variables)
+        units = one.units if units == "SI" else units  # a variable of the user's own
+        size = f"{one.rms * factor * 6 * SECONDS_PER_HOUR:.3g} {units}"
+        rows.append((one.field, one.part.replace("_", " "), size, f"{100 * one.share:.1f} %"))
+    return rows
 
 
 def _area_weights(dataset: xr.Dataset) -> xr.DataArray:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float32, Int
+from jaxtyping import Bool, Float32, Int, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
@@ -37,6 +37,31 @@ _SEASON = np.timedelta64(45, "D")  # on either side
 _YEAR = np.timedelta64(31_556_952, "s")
 _DAY = np.timedelta64(1, "D")
 _FEWEST = 8  # analyses to draw from: 28 differences
+
+
+def alike(times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Bool[np.ndarray, " time"]:
+    """Which times are of the same time of day and the same season."""
+    apart = (when - times).astype("timedelta64[s]")
+    season = apart % _YEAR
+    return (apart % _DAY == np.timedelta64(0)) & (np.minimum(season, _YEAR - season) <= _SEASON)
+
+
+def disturbed(
+    trained: Trained,
+    analyses: Float32[np.ndarray, "#sequence input field lat lon"],
+    difference: Float32[np.ndarray, "sequence input field lat lon"],
+) -> Float32[np.ndarray, "sequence input field lat lon"]:
+    """The analyses plus a difference, which fades towards an edge that is told; no humidity becomes negative, or more
+    negative than it was."""
+    told = trained.config.model.driven_edge
+    if told:
+        each = jnp.asarray(difference.reshape(-1, *difference.shape[-3:]))
+        at_the_edge = np.asarray(DrivenEdge(trained.grid, told).seen(each)).reshape(difference.shape)
+        difference = difference - at_the_edge
+    table = trained.config.variable_table()
+    moist = [describe(name, table).standard_name in _NEVER_NEGATIVE for name in trained.names]
+    floor = np.where(np.array(moist)[:, None, None], np.minimum(analyses, 0), -np.inf).astype(np.float32)
+    return np.maximum(analyses + difference, floor)
 
 
 class Ensemble:
@@ -105,23 +130,12 @@ class Ensemble:
         analyses = self.predictor.analyses(archive, np.array([initial_time]))
         drawn = self._drawn(archive, initial_time)
         difference = self.disturbance * (archive.fields[drawn[:, 0]] - archive.fields[drawn[:, 1]])
-        told = self.predictor.trained.config.model.driven_edge
-        if told:
-            each = jnp.asarray(difference.reshape(-1, *difference.shape[-3:]))
-            difference -= np.asarray(DrivenEdge(archive.grid, told).seen(each)).reshape(difference.shape)
-        # Humidity does not become negative; where an analysis has it so, no more than it is.
-        table = self.predictor.trained.config.variable_table()
-        moist = [describe(name, table).standard_name in _NEVER_NEGATIVE for name in archive.names]
-        floor = np.where(np.array(moist)[:, None, None], np.minimum(analyses, 0), -np.inf).astype(np.float32)
-        return np.maximum(analyses + difference, floor)
+        return disturbed(self.predictor.trained, analyses, difference)
 
     def _drawn(self, archive: Archive, initial_time: np.datetime64) -> Int[np.ndarray, "draw two input"]:
         """Rows of the archive: for each disturbance two different sequences of analyses."""
         rows = match_times(archive.times, archive.times[:, None] + self.predictor.input_offsets)
-        before: np.ndarray = (initial_time - archive.times).astype("timedelta64[s]")
-        season = before % _YEAR
-        alike = (before % _DAY == np.timedelta64(0)) & (np.minimum(season, _YEAR - season) <= _SEASON)
-        usable = rows[(rows >= 0).all(axis=1) & (before >= np.timedelta64(0)) & alike]
+        usable = rows[(rows >= 0).all(axis=1) & (archive.times <= initial_time) & alike(archive.times, initial_time)]
         count = len(usable)
         if count < _FEWEST:
             raise UnavailableError(

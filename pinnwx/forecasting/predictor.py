@@ -87,6 +87,11 @@ class Predictor:
         return self._step * np.arange(1 - self.trained.config.model.input_times, 1)
 
     @property
+    def lead_offsets(self) -> Shaped[np.ndarray, " lead"]:
+        """When each forecast is valid, as time from its initial time."""
+        return self._step * (self._wanted + 1)
+
+    @property
     def driving_offsets(self) -> Shaped[np.ndarray, " step"]:
         """When a driven model is told its edge, as time from the initial time; empty for others."""
         steps = self._wanted.max() + 1 if self.trained.model.is_driven else 0

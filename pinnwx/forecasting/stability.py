@@ -42,11 +42,7 @@ def require_stable(
         StabilityError: with the step, the field, the place, the value and the limit.
     """
     hours = np.asarray(lead_hours, np.float64)
-    valid = when.astype("datetime64[ns]") + duration(hours)
-    usual = trained.climatology.at(valid)
-    limit = _BEYOND * np.maximum(-trained.climatology.least, trained.climatology.most).max(axis=(-2, -1))[:, None, None]
-    with np.errstate(invalid="ignore", over="ignore"):
-        beyond = ~(np.abs(forecast - usual) <= limit)
+    usual, limit, beyond = _beyond(forecast, hours, trained, when)
     if not beyond.any():
         return
     # Of the first step, the worst place: a value that is not finite, or the largest excess.
@@ -67,6 +63,26 @@ def require_stable(
         f"{usually[place]:.4g} and up to {float(limit[field, 0, 0]):.3g} off is let pass{blame}. Nothing was written; "
         "shorten the forecast, check the analysis, or train with model.climate.margin set"
     )
+
+
+def is_stable(
+    forecast: Float32[np.ndarray, "lead field lat lon"],
+    lead_hours: Sequence[float],
+    trained: Trained,
+    when: np.datetime64,
+) -> bool:
+    """Whether `require_stable` would let it pass."""
+    return not _beyond(forecast, np.asarray(lead_hours, np.float64), trained, when)[-1].any()
+
+
+def _beyond(
+    forecast: np.ndarray, hours: np.ndarray, trained: Trained, when: np.datetime64
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is usual, how far from it is let pass, and where the forecast is farther."""
+    usual = trained.climatology.at(when.astype("datetime64[ns]") + duration(hours))
+    limit = _BEYOND * np.maximum(-trained.climatology.least, trained.climatology.most).max(axis=(-2, -1))[:, None, None]
+    with np.errstate(invalid="ignore", over="ignore"):
+        return usual, limit, ~(np.abs(forecast - usual) <= limit)
 
 
 def _largest_first(parts: Mapping[str, np.ndarray], place: tuple[int, ...]) -> str:

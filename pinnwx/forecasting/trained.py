@@ -8,7 +8,7 @@ may be among them; forecasts do not need it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,10 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
-from flax import nnx
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from pinnwx.config import Config, load_config
+from pinnwx.config import Config, config_text, load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.climatology import Climatology
 from pinnwx.data.normalisation import Normalisation
@@ -33,6 +32,7 @@ from pinnwx.model.build import build_forecaster
 from pinnwx.model.climate import Usual
 from pinnwx.model.inputs import Inputs, Scales
 from pinnwx.model.interface import Forecaster
+from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.version import __version__
 
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
@@ -69,6 +69,12 @@ def untrained(config: Config, config_text: str, archive: Archive) -> Trained:
     return Trained(config, config_text, archive.grid, model, normalisation, climatology, static, {})
 
 
+def resized(trained: Trained, config: Config) -> Trained:
+    """The scales and the climatology of `trained` with a model of other settings, its weights fresh."""
+    model = _assemble(config, trained.grid, trained.normalisation, trained.climatology, trained.static)
+    return replace(trained, config=config, config_text=config_text(config), model=model, manifest={})
+
+
 def _assemble(
     config: Config,
     grid: Grid,
@@ -98,7 +104,7 @@ def save_trained(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS) as temporary:
-        save_file(_named_weights(trained.model), temporary)
+        save_file(named_weights(trained.model), temporary)
     trained.normalisation.save(folder / NORMALISATION)
     trained.climatology.save(folder / CLIMATOLOGY)
     write_netcdf(_static_dataset(trained), folder / STATIC)
@@ -154,15 +160,6 @@ def _read_static(path: Path) -> tuple[Grid, dict[str, np.ndarray]]:
     return grid, {str(name): values.values for name, values in dataset.data_vars.items()}
 
 
-def _weight_name(path: tuple) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value")
-
-
-def _named_weights(model: Forecaster) -> dict[str, np.ndarray]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(nnx.state(model, nnx.Param))
-    return {_weight_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
-
-
 def _read_tensors(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
@@ -172,8 +169,7 @@ def _read_tensors(path: Path) -> dict[str, np.ndarray]:
 
 def _set_weights(model: Forecaster, path: Path) -> None:
     stored = _read_tensors(path)
-    leaves, structure = jax.tree_util.tree_flatten_with_path(nnx.state(model, nnx.Param))
-    expected = {_weight_name(key): (leaf.shape, np.dtype(leaf.dtype)) for key, leaf in leaves}
+    expected = {name: (leaf.shape, leaf.dtype) for name, leaf in named_weights(model).items()}
     found = {name: (values.shape, values.dtype) for name, values in stored.items()}
     if expected != found:
         odd = sorted(set(expected.items()) ^ set(found.items()), key=str)[0][0]
@@ -181,5 +177,4 @@ def _set_weights(model: Forecaster, path: Path) -> None:
     broken = sorted(name for name, values in stored.items() if not np.isfinite(values).all())
     if broken:
         raise CheckpointError(f"{path}: {broken[0]} is not finite; restore it from a copy or train again")
-    ordered = [jax.numpy.asarray(stored[_weight_name(key)]) for key, _ in leaves]
-    nnx.update(model, jax.tree_util.tree_unflatten(structure, ordered))
+    set_weights(model, stored)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 
@@ -27,20 +26,17 @@ from pinnwx.jobs.events import recorded
 from pinnwx.jobs.gate import Verdict, judge
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.readiness import require_credible
-from pinnwx.jobs.runs import Run
-from pinnwx.jobs.train import budget_ends, error_scale
+from pinnwx.jobs.runs import REPORTS, Run
+from pinnwx.jobs.train import budget_ends, error_scale, lineage
 from pinnwx.model.committee import members_of
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
-from pinnwx.training.refit import Material, Refitted, refit
+from pinnwx.training.refit import Material, Refitted, refit, set_aside
 from pinnwx.training.update import initial_state
 
 _log = logging.getLogger(__name__)
 LEARNING_SHARE = 0.6  # of the budget; the rest is for the gate
-WATCH_SHARE = 0.2  # of the fresh windows, the newest, which only tell which weights to take
-MOST_WATCHED = 16
-REPORTS = "reports"
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,20 +175,15 @@ def material(incumbent: Trained, archive: Archive, periods: Periods) -> Material
     windows = window_indices(archive.times, config.model.step_hours, inputs - 1 + config.retraining.steps)
     ends = archive.times[windows[:, -1]]
     windows, ends = windows[ends <= periods.learn_to], ends[ends <= periods.learn_to]
-    fresh = windows[ends > periods.since]
-    count = len(fresh)
-    watched = fresh[count - max(int(WATCH_SHARE * count), 1) :]
-    if count:
-        before_them = archive.times[watched[0, inputs - 1]]
-        fresh = fresh[archive.times[fresh[:, -1]] <= before_them]
+    newest = windows[ends > periods.since]
+    fresh, watched = set_aside(newest, archive.times, inputs)
     if not len(fresh):
         raise UnavailableError(
-            f"only {count} windows of {inputs + config.retraining.steps} analyses end after "
+            f"only {len(newest)} windows of {inputs + config.retraining.steps} analyses end after "
             f"{format_time(periods.since)} and by {format_time(periods.learn_to)}, too few to learn from and to watch; "
             "wait for newer analyses, or lower steps or hold_out_days of [retraining] in the run's config.toml"
         )
-    few = np.linspace(0, len(watched) - 1, min(MOST_WATCHED, len(watched))).round().astype(int)
-    return Material(fresh, windows[ends <= periods.since], watched[few])
+    return Material(fresh, windows[ends <= periods.since], watched)
 
 
 def _with_settings_of(run: Run, trained: Trained) -> Trained:
@@ -242,14 +233,10 @@ def _notes(
     learned = archive.select(None, format_time(periods.learn_to))
     before = incumbent.manifest.get("trained_on", [])[:1]
     return {
-        "name": incumbent.config.name,
-        "seed": incumbent.config.seed,
-        "data_sha256": learned.digest(),
+        **lineage(incumbent, learned),
         "trained_on": [min([*before, format_time(learned.times[0])]), format_time(periods.learn_to)],
         "learned_fresh_to": format_time(archive.times[lessons.fresh[:, -1]].max()),
-        "analyses": len(learned),
         "updates": refitted.updates,
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(refitted.parameters)),
         "source": "pinnwx retrain",
         "successor_of": live,
         "fresh_since": format_time(periods.since),

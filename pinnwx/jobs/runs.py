@@ -1,9 +1,9 @@
 """The run folder: where a training lives, which version of the model is live.
 
-    config.toml  metrics.jsonl  training/  versions/0001/ ...  live  events.jsonl
+    config.toml  metrics.jsonl  training/  versions/0001/ ...  live  events.jsonl  reports/
 
 `live` names the version that forecasts use, and the SHA-256 of its manifest; it is replaced atomically. `events.jsonl`
-is the log of what jobs did here (`pinnwx.jobs.events`). The folder may be copied and moved.
+is the log of what jobs did here (`pinnwx.jobs.events`), `reports/` what they found. The folder may be copied and moved.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pinnwx.files import appearing, locked, remove_orphans, sha256, write_text
 from pinnwx.forecasting.trained import Trained, load_trained, save_trained
 from pinnwx.manifest import MANIFEST
 
+REPORTS = "reports"  # folder of what the gate, or a compression, had to tell
 _UNFINISHED = "unfinished"
 _VERSION = re.compile(r"\d{4}")
 

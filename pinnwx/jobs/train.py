@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 
@@ -22,6 +22,7 @@ from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import members_of
+from pinnwx.model.weights import count_weights
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report, Training
 from pinnwx.training.optimiser import named_leaves
@@ -78,14 +79,32 @@ def train(
         trained = untrained(settings, text, archive)
         if not resume:
             run.begin()
-        write_text(run.folder / CONFIG, text)
-        _train(run, trained, archive, deadline if settings.training.updates is None else None, resume, report)
+        learn(run, trained, archive, deadline, resume=resume, report=report)
         event.details["version"] = run.live
     return run
 
 
-def _train(run: Run, trained: Trained, archive: Archive, deadline, resume: bool, report) -> None:
+def learn(
+    run: Run,
+    trained: Trained,
+    archive: Archive,
+    deadline: float,
+    *,
+    taught: Sequence[Archive] = (),
+    notes: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    report: Callable[[Report], None] = lambda _: None,
+) -> None:
+    """Trains an untrained model in its run folder, and publishes it there.
+
+    `deadline` counts where the settings do not fix the number of updates; `taught` are forecasts of a teacher to learn
+    from too (`compression.teacher_share`); `notes` go into the manifest.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came; a checkpoint is saved.
+    """
     settings = trained.config
+    write_text(run.folder / CONFIG, trained.config_text)
     with Interrupts() as interrupts:
         training = Training(
             trained.model,
@@ -93,7 +112,9 @@ def _train(run: Run, trained: Trained, archive: Archive, deadline, resume: bool,
             settings,
             error_scale(trained),
             run.folder,
-            deadline=deadline,
+            taught=taught,
+            taught_share=settings.compression.teacher_share,
+            deadline=deadline if settings.training.updates is None else None,
             report=report,
             stop=interrupts.arrived,
         )
@@ -105,19 +126,27 @@ def _train(run: Run, trained: Trained, archive: Archive, deadline, resume: bool,
         nnx.update(member, learned)
     plan = training.plan
     assert plan is not None
-    notes = {
-        "name": settings.name,
-        "seed": settings.seed,
+    made = {
+        **lineage(trained, archive),
+        "updates": training.updates,
+        "planned_updates": dict(zip(map(str, plan.steps), plan.updates, strict=True)),
+        "source": "pinnwx train",
+        **(notes or {}),
+    }
+    with writing(run.folder):
+        run.publish(trained, made, named_leaves(training.optimiser))
+
+
+def lineage(trained: Trained, archive: Archive) -> dict[str, Any]:
+    """What the manifest of a model says of it and of what it has learned from."""
+    return {
+        "name": trained.config.name,
+        "seed": trained.config.seed,
         "data_sha256": archive.digest(),
         "trained_on": [format_time(archive.times[0]), format_time(archive.times[-1])],
         "analyses": len(archive),
-        "updates": training.updates,
-        "planned_updates": dict(zip(map(str, plan.steps), plan.updates, strict=True)),
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(parameters)),
-        "source": "pinnwx train",
+        "parameters": count_weights(trained.model),
     }
-    with writing(run.folder):
-        run.publish(trained, notes, named_leaves(training.optimiser))
 
 
 def error_scale(trained: Trained) -> np.ndarray:

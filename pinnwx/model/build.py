@@ -33,6 +33,8 @@ def build_forecaster(inputs: Inputs, settings: ModelSettings, seed: int, usual: 
             )
         if settings.driven_edge:
             raise ConfigError('model.driven_edge is for model.kind = "transport"; remove it')
+        if settings.closure.experts > 1:
+            raise ConfigError('model.closure.experts is for model.kind = "transport"; remove it')
         if settings.climate.is_set:
             raise ConfigError('model.climate is for model.kind = "transport"; remove it')
         kind = SecondOrderForecaster

@@ -12,34 +12,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.model.convolution import SphereConv, fan_in_normal
+from pinnwx.model.experts import Experts, dense_pair, mixed
+from pinnwx.model.folding import coarse_grid, folded, unfolded
 from pinnwx.model.frames import FramedNetwork, Frames
-
-_EXPANSION = 2  # of the width, between the two dense layers of a block
-
-
-def coarse_grid(grid: Grid, factor: int) -> Grid:
-    """The grid whose cells are blocks of `factor` x `factor` cells.
-
-    Raises:
-        ConfigError: the grid does not divide into such blocks, or has rows on the poles.
-    """
-    rows, columns = grid.shape
-    if factor == 1:
-        return grid
-    if rows % factor or rows < 3 * factor or columns % (2 * factor) or grid.has_pole_rows:
-        raise ConfigError(
-            f"model.closure.coarsen = {factor} does not divide the {rows} x {columns} grid; use coarsen = 1"
-        )
-    latitude = np.asarray(grid.latitude).reshape(-1, factor).mean(axis=1)
-    longitude = np.asarray(grid.longitude).reshape(-1, factor).mean(axis=1)
-    return Grid(tuple(latitude.tolist()), tuple(longitude.tolist()))
 
 
 class ResidualBlock(nnx.Module):
@@ -52,17 +32,27 @@ class ResidualBlock(nnx.Module):
     def __init__(self, grid: Grid, width: int, *, rngs: nnx.Rngs):
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.look = SphereConv(grid, width, width, rngs=rngs)
-        self.widen = nnx.Linear(width, _EXPANSION * width, kernel_init=fan_in_normal, rngs=rngs)
-        self.narrow = nnx.Linear(_EXPANSION * width, width, kernel_init=_a_tenth, rngs=rngs)
+        self.widen, self.narrow = dense_pair(width, rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
         seen = jax.nn.relu(self.look(self.norm(features)))
-        return features + self.narrow(jax.nn.relu(self.widen(seen)))
+        return features + mixed(seen, self.widen, self.narrow)
 
 
-def _a_tenth(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
-    """Small first weights, so that a stack of blocks starts near the identity."""
-    return 0.1 * fan_in_normal(key, shape, dtype)
+class ExpertBlock(nnx.Module):
+    """A residual block of which each region is mixed by the experts that chose it (`model.experts`)."""
+
+    def __init__(self, grid: Grid, width: int, experts: int, per_region: int, *, rngs: nnx.Rngs):
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.look = SphereConv(grid, width, width, rngs=rngs)
+        self.experts = Experts(grid, width, experts, per_region, rngs=rngs)
+
+    def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
+        return features + self.experts(self.seen(features))
+
+    def seen(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
+        """What the experts are shown."""
+        return jax.nn.relu(self.look(self.norm(features)))
 
 
 class ClosureNetwork(nnx.Module):
@@ -80,6 +70,8 @@ class ClosureNetwork(nnx.Module):
         width: int,
         blocks: int,
         coarsen: int,
+        experts: int = 1,
+        experts_per_region: int = 1,
         rngs: nnx.Rngs,
     ):
         """`signs` has one entry an input channel: its factor across a pole, -1 for vector components."""
@@ -88,16 +80,45 @@ class ClosureNetwork(nnx.Module):
         self.encode = SphereConv(grid, len(signs), fine_width, signs=signs, rngs=rngs)
         linear = partial(nnx.Linear, kernel_init=fan_in_normal, rngs=rngs)
         self.fold = linear(fine_width * coarsen**2, width)
-        self.blocks = nnx.List([ResidualBlock(coarse, width, rngs=rngs) for _ in range(blocks)])
+        block = ResidualBlock
+        if experts > 1:
+            block = partial(ExpertBlock, experts=experts, per_region=experts_per_region)
+        self.blocks = nnx.List([block(coarse, width, rngs=rngs) for _ in range(blocks)])
         self.unfold = linear(width, fine_width * coarsen**2)
         self.decode = SphereConv(grid, fine_width, outputs, gain=0.0, rngs=rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
-        fine = jax.nn.relu(self.encode(features))
-        hidden = self.fold(_folded(fine, self.coarsen))
+        fine, hidden = self._begun(features)
         for block in self.blocks:
             hidden = block(hidden)
-        return self.decode(jax.nn.relu(fine + _unfolded(self.unfold(hidden), self.coarsen)))
+        return self.decode(jax.nn.relu(fine + unfolded(self.unfold(hidden), self.coarsen)))
+
+    @property
+    def has_experts(self) -> bool:
+        return isinstance(self.blocks[0], ExpertBlock)
+
+    def use_of_experts(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon expert"]:
+        """In which share of the blocks each expert of a network that has some is used, of features in a plain view."""
+        _, hidden = self._begun(features)
+        used = []
+        for block in self.blocks:
+            assert isinstance(block, ExpertBlock)
+            used.append(block.experts.use(block.seen(hidden)))
+            hidden = block(hidden)
+        share = jnp.mean(jnp.stack(used), axis=0)
+        return share.repeat(self.coarsen, axis=1).repeat(self.coarsen, axis=2)
+
+    def _begun(self, features: Array) -> tuple[Array, Array]:
+        """Fine and coarse features before the blocks."""
+        fine = jax.nn.relu(self.encode(features))
+        return fine, self.fold(folded(fine, self.coarsen))
+
+
+def closure_of(framed: FramedNetwork) -> ClosureNetwork:
+    """The network behind frames."""
+    network = framed.network
+    assert isinstance(network, ClosureNetwork)
+    return network
 
 
 def framed_closure(
@@ -115,17 +136,3 @@ def framed_closure(
     """
     network = ClosureNetwork(grid, len(output_signs), signs, **size)
     return FramedNetwork(network, frames, mirror_signs, output_signs)
-
-
-def _folded(fine: Float[Array, "batch lat lon channel"], factor: int) -> Float[Array, "batch lat2 lon2 channel2"]:
-    """`factor` x `factor` neighbouring cells laid out as channels of one coarse cell."""
-    batch, rows, columns, channels = fine.shape
-    blocks = fine.reshape(batch, rows // factor, factor, columns // factor, factor, channels)
-    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows // factor, columns // factor, -1)
-
-
-def _unfolded(coarse: Float[Array, "batch lat lon channel"], factor: int) -> Float[Array, "batch lat2 lon2 channel2"]:
-    """The inverse of `_folded`."""
-    batch, rows, columns, channels = coarse.shape
-    blocks = coarse.reshape(batch, rows, columns, factor, factor, channels // factor**2)
-    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * factor, columns * factor, -1)

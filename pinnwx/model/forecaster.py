@@ -31,7 +31,7 @@ from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.model.carried import Carried
 from pinnwx.model.climate import Climate
-from pinnwx.model.closure import framed_closure
+from pinnwx.model.closure import closure_of, framed_closure
 from pinnwx.model.edge import DrivenEdge
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.frames import Frame, FramedNetwork, Frames
@@ -44,12 +44,14 @@ from pinnwx.physics.transport import SMALLEST_SPACING, TransportSolver
 
 class Step(NamedTuple):
     """One interval: the fields after it, the network's source, the gate of each field that transport changes, and the
-    winds that were held, (batch, field, lat, lon, 2); of the last two, nothing where there are no equations."""
+    winds that were held, (batch, field, lat, lon, 2); of the last two, nothing where there are no equations. And what
+    the closure saw."""
 
     fields: Fields
     source: Fields
     gate: Array
     winds: Array
+    seen: Float[Array, "batch lat lon feature"]
 
 
 class TransportForecaster(nnx.Module):
@@ -102,7 +104,8 @@ class TransportForecaster(nnx.Module):
         signs += tuple(inputs.field_signs[i] for i in affected) + (-1.0,) * (2 * winds_seen)
         mirror_signs += tuple(inputs.mirror_signs[i] for i in affected) + (1.0, -1.0) * winds_seen
         odd = inputs.mirror_signs + (1.0,) * len(affected)  # sources, gates
-        return winds, network(signs, mirror_signs, odd, width=closure.width, blocks=closure.blocks)
+        experts = {"experts": closure.experts, "experts_per_region": closure.experts_per_region}
+        return winds, network(signs, mirror_signs, odd, width=closure.width, blocks=closure.blocks, **experts)
 
     def _require_possible(self, equations: Sequence[Transport]) -> None:
         """Raises:
@@ -194,10 +197,13 @@ class TransportForecaster(nnx.Module):
             used = jnp.minimum(self.diffusivity(), self.solver.largest_diffusivity)
             for equation, kappa in zip(equations, used, strict=True):
                 found[f"{equation.field}_diffusivity"] = jnp.broadcast_to(kappa, fields[:, 0].shape)
-        if equations:
-            gate, shape = self._step(fields, features, frame).gate, fields[:, 0].shape
-            for place, index in enumerate(self.carried.affected):
-                found[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate[..., place, :, :], shape)
+        step = self._step(fields, features, frame)
+        for place, index in enumerate(self.carried.affected if equations else ()):
+            gate = step.gate[..., place, :, :]
+            found[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate, fields[:, 0].shape)
+        if self.closure is not None and closure_of(self.closure).has_experts:
+            use = closure_of(self.closure).use_of_experts(step.seen)
+            found |= {f"expert_{number}_use": use[..., number] for number in range(use.shape[-1])}
         return found
 
     def _made(self, fields: Fields, features: Array, step: Step, frame: Frame | None) -> dict[str, Fields]:
@@ -249,7 +255,7 @@ class TransportForecaster(nnx.Module):
         """One interval."""
         if not self.solver.equations:
             source, gate = self._sources(features, frame)
-            return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, jnp.zeros(()))
+            return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, jnp.zeros(()), features)
         affected = np.array(self.carried.affected)
         given = fields if self.differentiated else jax.lax.stop_gradient(fields)
         winds = self.winds(given, features, frame)
@@ -257,14 +263,15 @@ class TransportForecaster(nnx.Module):
         change = self.carried.changes(after - before)
         scaled = channels_last(change * self.couplings / self.inputs.increment_std[...][affected])
         seen = [features, scaled, *(winds[:, index] / TYPICAL_WIND for index in self.shown_winds)]
-        source, gate = self._sources(jnp.concatenate(seen, axis=-1), frame)
+        seen = jnp.concatenate(seen, axis=-1)
+        source, gate = self._sources(seen, frame)
         result = fields + source + self.carried.among_all(gate * change)
         source = jnp.broadcast_to(source, fields.shape)
         if self.conserved:  # exactly what transport made of them: no gate, no source, no rounding between
             places = np.array(self.conserved)
             rows = np.array(self.conserved_rows)
             result, source = result.at[:, places].set(after[:, rows]), source.at[:, places].set(0.0)
-        return Step(result, source, gate, winds)
+        return Step(result, source, gate, winds, seen)
 
     def _transported(self, solver: TransportSolver, fields: Fields, winds: Array) -> tuple[Array, Array]:
         """The carried fields after and before the solver's interval, in winds that are held."""

@@ -25,7 +25,7 @@ from pinnwx.model.committee import members_of
 from pinnwx.model.interface import Forecaster
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.devices import Devices
-from pinnwx.training.lessons import Lessons
+from pinnwx.training.lessons import Mixture
 from pinnwx.training.schedule import Pace, Plan, plan_updates
 from pinnwx.training.update import Source, TrainingState, initial_state, make_update
 
@@ -52,6 +52,9 @@ class Report:
 class Training:
     """One training of one model; `run()` does it. The members of a committee take turns, and learn each for itself.
 
+    `taught` holds forecasts of a teacher, each an archive of its own that begins with the analyses it started from; of
+    a batch, `taught_share` are windows of those.
+
     `deadline` is a `time.monotonic()` value before which the updates must be done, or None when the config fixes
     their number. The plan to meet it follows the machine, faster or slower; updates past it are left out. `stop()`
     returning true ends training at the next dispatch, after a checkpoint.
@@ -62,6 +65,8 @@ class Training:
     config: Config
     scale: np.ndarray
     folder: Path
+    taught: Sequence[Archive] = ()
+    taught_share: float = 0.0
     deadline: float | None = None
     report: Callable[[Report], None] = lambda _: None
     stop: Callable[[], bool] = lambda: False
@@ -78,16 +83,16 @@ class Training:
             StabilityError: the loss stays non-finite.
         """
         settings = self.config.training
-        self._stages = [
-            Lessons(self._windows(stage.steps), (self.config.seed, number))
-            for number, stage in enumerate(settings.curriculum)
-        ]
+        self._stages = [self._lessons(number, stage.steps) for number, stage in enumerate(settings.curriculum)]
         self._devices = Devices()
         self._devices.require_even_shares(settings.batch_size)
-        self._source = self._devices.on_all(device_archive(self.archive, self.config.model.step_hours))
+        self._source = self._devices.on_all(device_archives([self.archive, *self.taught], self.config.model.step_hours))
         members = members_of(self.model)  # alike but for their weights, so one compiled update serves them all
         self._update = make_update(members[0], self.archive.grid, self.scale, settings, self._devices)
         self._notes = {"data": self.archive.digest(), "config": _digest(self.config)}
+        if self.taught:
+            digests = " ".join(forecast.digest() for forecast in self.taught)
+            self._notes["taught"] = hashlib.sha256(digests.encode()).hexdigest()
         self._seconds, self._pace = 0.0, None
         states = [initial_state(member, settings) for member in members]
         checkpoints = Checkpoints(self.folder / "training")
@@ -98,6 +103,11 @@ class Training:
                     raise DataError(
                         "the data differ from those this training began with; give the same --data, or --force to "
                         "start afresh"
+                    )
+                if notes.get("taught") != self._notes.get("taught"):
+                    raise CheckpointError(
+                        "the teacher, or what it forecasts on this machine, is not what this training began with; give "
+                        "--force to start afresh"
                     )
                 if notes["config"] != self._notes["config"]:
                     raise CheckpointError(
@@ -114,8 +124,9 @@ class Training:
         finally:
             checkpoints.close()
 
-    def _windows(self, steps: int) -> np.ndarray:
-        model = self.config.model
+    def _lessons(self, stage: int, steps: int) -> Mixture:
+        """What a stage of the curriculum learns from: windows of analyses, and of what a teacher made."""
+        model, training = self.config.model, self.config.training
         analyses = model.input_times + steps
         windows = window_indices(self.archive.times, model.step_hours, analyses - 1)
         if not len(windows):
@@ -123,7 +134,12 @@ class Training:
                 f"the training time holds no {analyses} analyses in a row {model.step_hours:g} h apart; "
                 f"its {len(self.archive.times)} analyses are {self.archive.step_hours:g} h apart"
             )
-        return windows
+        taught, place = [windows[:0]], len(self.archive)
+        for forecast in self.taught:
+            taught.append(window_indices(forecast.times, model.step_hours, analyses - 1) + np.int32(place))
+            place += len(forecast)
+        taught = np.concatenate(taught)
+        return Mixture.of(windows, taught, self.taught_share, training.batch_size, (self.config.seed, stage))
 
     def _make_plan(self, state: TrainingState, members: int) -> Plan:
         """The updates of all members together: the config's number, or what fits before the deadline by a warm-up.
@@ -152,9 +168,8 @@ class Training:
 
     def _batches(self, stage: int, first: int, member: int) -> list[jax.Array]:
         """Windows for a member's updates of a stage, from its update `first` on."""
-        size = self.config.training.batch_size
-        rows = self._stages[stage].rows(first * size, UPDATES_PER_REPORT * size, member)
-        return [self._devices.shared_out(batch) for batch in rows.reshape(UPDATES_PER_REPORT, size, -1)]
+        numbers = range(first, first + UPDATES_PER_REPORT)
+        return [self._devices.shared_out(self._stages[stage].batch(number, member)) for number in numbers]
 
     def _loop(self, states: list[TrainingState], checkpoints: Checkpoints) -> list[TrainingState]:
         plan, began, first = self.plan, time.monotonic(), _updates(states)
@@ -234,5 +249,11 @@ def seconds_per_update(
 
 def device_archive(archive: Archive, step_hours: float) -> Source:
     """The archive on the device, each time with the features of the middle of the step that begins there."""
-    middle = archive.times + np.timedelta64(round(step_hours * 1800), "s")
-    return Source(jnp.asarray(archive.fields), jnp.asarray(time_features(middle)))
+    return device_archives([archive], step_hours)
+
+
+def device_archives(archives: Sequence[Archive], step_hours: float) -> Source:
+    """As `device_archive`, of several archives end to end."""
+    middles = [archive.times + np.timedelta64(round(step_hours * 1800), "s") for archive in archives]
+    fields = archives[0].fields if len(archives) == 1 else np.concatenate([archive.fields for archive in archives])
+    return Source(jnp.asarray(fields), jnp.asarray(time_features(np.concatenate(middles))))

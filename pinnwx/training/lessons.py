@@ -1,4 +1,4 @@
-"""Which windows of an archive an update learns from, and in which order."""
+"""Which windows an update learns from, and in which order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int32
+
+Windows = Int32[np.ndarray, "_window times"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +19,7 @@ class Lessons:
         seed: what the orders depend on; the same seed gives the same sequence.
     """
 
-    windows: Int32[np.ndarray, "window times"]
+    windows: Windows
     seed: tuple[int, ...]
 
     def rows(self, first: int, count: int, member: int = 0) -> Int32[np.ndarray, "count times"]:
@@ -29,3 +31,25 @@ class Lessons:
             for number in set(passes.tolist())
         }
         return self.windows[[order[number][place] for number, place in zip(passes, places, strict=True)]]
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Batches that have so many windows of each kind.
+
+    Attributes:
+        parts: the kinds, each with its count in a batch.
+    """
+
+    parts: tuple[tuple[Lessons, int], ...]
+
+    @classmethod
+    def of(cls, main: Windows, other: Windows, share: float, size: int, seed: tuple[int, ...]) -> Mixture:
+        """Batches of `size` windows: a `share` of `other` ones, where there are any, but at least one of `main`."""
+        few = min(round(share * size), size - 1) if len(other) else 0
+        parts = ((Lessons(main, seed), size - few), (Lessons(other, (*seed, 1)), few))
+        return cls(tuple((lessons, count) for lessons, count in parts if count))
+
+    def batch(self, number: int, member: int = 0) -> Int32[np.ndarray, "size times"]:
+        """Batch `number` of a member of a committee."""
+        return np.concatenate([lessons.rows(number * count, count, member) for lessons, count in self.parts])

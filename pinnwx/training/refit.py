@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Shaped
 
 from pinnwx.config import Config
 from pinnwx.data.archive import Archive
@@ -18,15 +18,15 @@ from pinnwx.model.committee import members_of
 from pinnwx.model.interface import Forecaster
 from pinnwx.training.devices import Devices
 from pinnwx.training.fit import UPDATES_PER_REPORT, Report, device_archive, seconds_per_update
-from pinnwx.training.lessons import Lessons
+from pinnwx.training.lessons import Mixture, Windows
 from pinnwx.training.update import TrainingState, initial_state, make_loss, make_update
 
 CHECKS = 10  # times that the watch is looked at in a refit that is not stopped
 PATIENCE = 3  # checks without a smaller error after which it is, but not before half of the way: a learning rate that
 # rises again first makes errors larger
 WARMUP_SHARE = 0.1  # of the updates in which the learning rate rises
-
-Windows = Int32[np.ndarray, "_window times"]
+WATCH_SHARE = 0.2  # of the windows, the newest, which only tell which weights to take
+MOST_WATCHED = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,19 @@ class Material:
     fresh: Windows
     replay: Windows
     watch: Windows
+
+
+def set_aside(windows: Windows, times: Shaped[np.ndarray, " time"], inputs: int) -> tuple[Windows, Windows]:
+    """The windows to learn from, and the newest to watch: none of the former ends after a forecast of those begins.
+
+    `windows` are in order of time, and hold `inputs` analyses before their forecast.
+    """
+    if not len(windows):
+        return windows, windows
+    watched = windows[len(windows) - max(int(WATCH_SHARE * len(windows)), 1) :]
+    learned = windows[times[windows[:, -1]] <= times[watched[0, inputs - 1]]]
+    few = np.linspace(0, len(watched) - 1, min(MOST_WATCHED, len(watched))).round().astype(int)
+    return learned, watched[few]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +121,8 @@ def refit(
     if optimiser is not None:
         states = [state._replace(optimiser=left) for state, left in zip(states, optimiser, strict=True)]
     states = _copied(devices.on_all(states))  # an update gives its state away, and these may share the model's memory
-    batches = _Batches(material, settings.batch_size, retraining.replay, config.seed)
+    seed, size = (config.seed,), settings.batch_size
+    lessons = Mixture.of(material.fresh, material.replay, retraining.replay, size, seed)
 
     watch = devices.on_all(jnp.asarray(material.watch))
 
@@ -120,7 +134,7 @@ def refit(
     total = retraining.updates
     if total is None:
         assert deadline is not None
-        first = [devices.shared_out(batches(number, 0)) for number in range(UPDATES_PER_REPORT)]
+        first = [devices.shared_out(lessons.batch(number)) for number in range(UPDATES_PER_REPORT)]
         seconds, began = seconds_per_update(update, states[0], first, source), time.monotonic()
         watched([state.average for state in states])
         checks = CHECKS * (time.monotonic() - began)
@@ -132,7 +146,7 @@ def refit(
         progress = None
         for member in range(len(members)):
             for number in range(done, min(done + chunk, each)):
-                windows = devices.shared_out(batches(number, member))
+                windows = devices.shared_out(lessons.batch(number, member))
                 states[member], progress = update(states[member], windows, source, each)
         history.append(watched([state.average for state in states]))
         if history[-1] < min(history[:-1]):
@@ -147,26 +161,6 @@ def refit(
             break
     updates = sum(int(state.update) for state in states)
     return Refitted([one.average for one in best], [one.optimiser for one in best], updates, tuple(history))
-
-
-@dataclass(frozen=True, eq=False)
-class _Batches:
-    """The batch of each update: so many fresh windows, the others older."""
-
-    material: Material
-    size: int
-    replay: float
-    seed: int
-
-    def __call__(self, number: int, member: int) -> Windows:
-        old = min(round(self.replay * self.size), self.size - 1) if len(self.material.replay) else 0
-        parts = ((self.material.fresh, self.size - old), (self.material.replay, old))
-        rows = [
-            Lessons(windows, (self.seed, place)).rows(number * count, count, member)
-            for place, (windows, count) in enumerate(parts)
-            if count
-        ]
-        return np.concatenate(rows)
 
 
 def _copied(states: Sequence[TrainingState]) -> list[TrainingState]:

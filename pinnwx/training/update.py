@@ -85,13 +85,24 @@ def make_loss(
     model: Forecaster, grid: Grid, scale: np.ndarray
 ) -> Callable[[Any, Int[Array, "batch times"], Source], Float[Array, ""]]:
     """The jitted `loss(parameters, windows, source)`: `rollout_loss` of what the model with these weights forecasts."""
+    return jax.jit(_loss_of(model, grid, scale), compiler_options=compiler_options())
+
+
+def make_gradient(
+    model: Forecaster, grid: Grid, scale: np.ndarray
+) -> Callable[[Any, Int[Array, "batch times"], Source], tuple[Float[Array, ""], Any]]:
+    """As `make_loss`, and its gradient by the parameters."""
+    return jax.jit(jax.value_and_grad(_loss_of(model, grid, scale)), compiler_options=compiler_options())
+
+
+def _loss_of(model: Forecaster, grid: Grid, scale: np.ndarray) -> Callable[..., Float[Array, ""]]:
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     area, unit = jnp.asarray(grid.area_weights, jnp.float32), jnp.asarray(scale, jnp.float32)
 
     def loss(parameters, windows, source):
         return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area)
 
-    return jax.jit(loss, compiler_options=compiler_options())
+    return loss
 
 
 def make_update(

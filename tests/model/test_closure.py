@@ -9,7 +9,8 @@ from synthetic import randomise
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
-from pinnwx.model.closure import ClosureNetwork, coarse_grid
+from pinnwx.model.closure import ClosureNetwork
+from pinnwx.model.folding import coarse_grid
 
 BOX = Grid.from_coordinates(np.arange(30.0, 50.0, 2.5), np.arange(-10.0, 20.0, 2.5))
 

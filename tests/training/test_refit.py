@@ -12,7 +12,7 @@ from synthetic import config_text, tiny_trained, wave_archive
 from pinnwx.data.windows import window_indices
 from pinnwx.model.committee import members_of
 from pinnwx.training import refit as module
-from pinnwx.training.lessons import Lessons
+from pinnwx.training.lessons import Lessons, Mixture
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
 from pinnwx.training.refit import CHECKS, PATIENCE, Material, refit
 
@@ -46,13 +46,13 @@ def test_every_window_once_before_any_again():
 
 @pytest.mark.parametrize(("replay", "old"), [(0.0, 0), (0.5, 4), (0.3, 2), (0.99, 7)])
 def test_a_batch_holds_its_share_of_older_windows(replay, old):
-    batches = module._Batches(MATERIAL, 8, replay, seed=0)
+    mixture = Mixture.of(MATERIAL.fresh, MATERIAL.replay, replay, 8, (0,))
     for number in range(20):
-        ends = batches(number, 0)[:, -1]
+        ends = mixture.batch(number)[:, -1]
         assert (ends <= MATERIAL.replay[-1, -1]).sum() == old
         assert len(ends) == 8
-    alone = module._Batches(Material(MATERIAL.fresh, WINDOWS[:0], MATERIAL.watch), 8, replay, seed=0)
-    assert np.isin(alone(0, 0)[:, 0], MATERIAL.fresh[:, 0]).all(), "nothing older, so all are fresh"
+    alone = Mixture.of(MATERIAL.fresh, WINDOWS[:0], replay, 8, (0,))
+    assert np.isin(alone.batch(0)[:, 0], MATERIAL.fresh[:, 0]).all(), "nothing older, so all are fresh"
 
 
 def test_it_learns_and_repeats_to_the_last_bit():

@@ -1,0 +1,156 @@
+"""Channels of a closure network: which numbers make one, which use it, and how to take some away.
+
+A channel is one entry of a layer's output. Layers that are added to each other share their channels, and so these are
+in one group: the fine features and what is unfolded onto them, `fine`; everything that the residual blocks read and
+add to, `stream`. Each block has two more: what its convolution sees, `look`, and what its dense layers make of it,
+`hidden` (one for each expert of a mixture).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from pinnwx.errors import UsageError
+from pinnwx.model.closure import ClosureNetwork, ExpertBlock, ResidualBlock, closure_of
+from pinnwx.model.forecaster import TransportForecaster
+from pinnwx.model.interface import Forecaster
+
+Weights = Mapping[str, Array | np.ndarray]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where the channels of a group lie in an array: along `axis`, `copies` times over (one for each folded cell)."""
+
+    array: str
+    axis: int
+    copies: int = 1
+
+    def taken(self, values: Array | np.ndarray, kept: Int[np.ndarray, " kept"], size: int) -> Array:
+        """The array with these of its `size` channels only."""
+        places = np.concatenate([size * copy + kept for copy in range(self.copies)])
+        return jnp.take(values, places, axis=self.axis)
+
+    def by_channel(self, values: Array | np.ndarray, size: int) -> Float[Array, " channel"]:
+        """The sum of the array over all but its channels."""
+        other = tuple(axis for axis in range(values.ndim) if axis != self.axis % values.ndim)
+        return jnp.sum(values, axis=other).reshape(self.copies, size).sum(axis=0)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels of the same layer, or of layers that are added.
+
+    Attributes:
+        name: of the group.
+        size: how many channels it has.
+        writers: what makes a channel: weights into it, its bias.
+        readers: weights of the linear layers that take it in. A channel times m, seen by all of them, is the same as
+            these weights times m.
+        scales: what else belongs to a channel: the scale and bias of its normalisation.
+    """
+
+    name: str
+    size: int
+    writers: tuple[Slot, ...]
+    readers: tuple[Slot, ...]
+    scales: tuple[Slot, ...] = ()
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """All places that a channel is taken from."""
+        return (*self.writers, *self.readers, *self.scales)
+
+
+def groups_of(model: Forecaster) -> list[Group]:
+    """The channels of all networks of a forecaster that is no committee.
+
+    Raises:
+        UsageError: it has none to prune.
+    """
+    if not isinstance(model, TransportForecaster):
+        raise UsageError('only models of kind = "transport" can be pruned')
+    networks = {"closure": model.closure, "wind_network": model.wind_network}
+    found = [
+        group
+        for name, framed in networks.items()
+        if framed is not None
+        for group in channels_of(closure_of(framed), f"{name}/network")
+    ]
+    if not found:
+        raise UsageError("the model has no network (model.closure.enabled = false): there is nothing to prune")
+    return found
+
+
+def channels_of(network: ClosureNetwork, prefix: str) -> list[Group]:
+    """The channels of a network whose weights' names begin with `prefix`."""
+
+    def written(layer: str, axis: int, copies: int = 1) -> tuple[Slot, ...]:
+        """Along the last axis of the kernel, and the bias."""
+        return Slot(f"{prefix}/{layer}/kernel", axis, copies), Slot(f"{prefix}/{layer}/bias", 0, copies)
+
+    def read(layer: str, axis: int, copies: int = 1) -> Slot:
+        return Slot(f"{prefix}/{layer}/kernel", axis, copies)
+
+    cells = network.coarsen**2
+    fine, width = network.fold.in_features // cells, network.unfold.in_features
+    stream_writers, stream_readers, norms = [*written("fold", 1)], [read("unfold", 0)], []
+    of_blocks = []
+    for number, block in enumerate(network.blocks):
+        here = f"blocks/{number}"
+        stream_readers.append(read(f"{here}/look", 2))
+        norms += [Slot(f"{prefix}/{here}/norm/{part}", 0) for part in ("scale", "bias")]
+        look_readers = [read(f"{here}/experts/route", 0)] if isinstance(block, ExpertBlock) else []
+        for label, widen, narrow, hidden in _dense_layers(block):
+            stream_writers += written(f"{here}/{narrow}", 1)
+            look_readers.append(read(f"{here}/{widen}", 0))
+            own = written(f"{here}/{widen}", 1), (read(f"{here}/{narrow}", 0),)
+            of_blocks.append(Group(f"{prefix}/{here}/hidden{label}", hidden, *own))
+        seen = block.look.bias[...].shape[0]
+        of_blocks.append(Group(f"{prefix}/{here}/look", seen, written(f"{here}/look", 3), tuple(look_readers)))
+    fine_writers = (*written("encode", 3), *written("unfold", 1, cells))
+    return [
+        Group(f"{prefix}/fine", fine, fine_writers, (read("fold", 0, cells), read("decode", 2))),
+        Group(f"{prefix}/stream", width, tuple(stream_writers), tuple(stream_readers), tuple(norms)),
+        *of_blocks,
+    ]
+
+
+def _dense_layers(block: ResidualBlock | ExpertBlock) -> list[tuple[str, str, str, int]]:
+    """Of each pair of dense layers of a block: its label, the names of both layers, the channels between them."""
+    if not isinstance(block, ExpertBlock):
+        return [("", "widen", "narrow", block.widen.out_features)]
+    return [
+        (f"/{number}", f"experts/widen/{number}", f"experts/narrow/{number}", widen.out_features)
+        for number, widen in enumerate(block.experts.widen)
+    ]
+
+
+def gate_gradients(groups: Sequence[Group], weights: Weights, gradient: Weights) -> dict[str, Float[Array, " channel"]]:
+    """dL/dm of every channel, where m = 1 is a factor on what its readers are given of it, from dL/dw of the weights:
+
+        dL/dm_c = sum over the weights w that read c of  w dL/dw,
+
+    for a reader is linear in m_c w.
+    """
+    found = {}
+    for group in groups:
+        parts = [slot.by_channel(weights[slot.array] * gradient[slot.array], group.size) for slot in group.readers]
+        found[group.name] = jnp.sum(jnp.stack(parts), axis=0)
+    return found
+
+
+def without(
+    weights: Weights, groups: Sequence[Group], kept: Mapping[str, Int[np.ndarray, " kept"]]
+) -> dict[str, Array]:
+    """The weights of the network that has only the `kept` channels of each group, by name."""
+    found = {name: jnp.asarray(values) for name, values in weights.items()}
+    for group in groups:
+        for slot in group.slots:
+            found[slot.array] = slot.taken(found[slot.array], kept[group.name], group.size)
+    return found

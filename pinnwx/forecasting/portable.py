@@ -1,0 +1,122 @@
+"""A model as one file that jax can run without pinnwx: a program, and the numbers that it runs with.
+
+The file is a NumPy archive (.npz) of plain arrays, nothing pickled:
+
+    program     one step as StableHLO, serialized by `jax.export` (which needs the package flatbuffers to read or write
+                it); it takes `numbers`, `analyses` and `time`
+    about       a JSON text as bytes: fields, units, grid, step, what it was made from, which format this is
+    0000, ...   the numbers, in the order that the program takes them: weights first, then scales and maps
+
+`analyses` is (input, field, lat, lon), the fields one step apart, in SI units, latitude ascending; `time` the five
+numbers of `data.calendar.time_features` of the middle of the step; the result the fields after it, (field, lat, lon).
+Weights may be stored coarser than they are used: as bfloat16 (kept as uint16), or as int8 with a scale for each output
+of a layer, w = scale q, |q| <= 127; the program makes float32 numbers of them, and computes in those. Scales, biases
+and maps stay float32.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float32
+
+from pinnwx.errors import UsageError
+from pinnwx.files import replacing
+from pinnwx.forecasting.trained import Trained
+from pinnwx.model.features import TIME_FEATURES
+from pinnwx.variables import describe
+from pinnwx.version import __version__
+
+PRECISIONS = ("float32", "bfloat16", "int8")
+FORMAT = 1
+PLATFORMS = ("cpu", "cuda")
+_MOST = 127  # of an int8
+_LAYERS = (2, 4)  # axes of the weights of dense layers and convolutions
+
+
+def export_model(trained: Trained, path: str | Path, precision: str, notes: Mapping[str, Any]) -> None:
+    """Writes the artefact; `notes` go into what it says about itself.
+
+    Raises:
+        UsageError: the precision is unknown, or the model needs more than its analyses at each step.
+        OutputError: the file cannot be written.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f'weights "{precision}" are none of {", ".join(PRECISIONS)}')
+    if trained.config.model.kind != "transport" or trained.model.is_driven:
+        raise UsageError('only a model of kind = "transport" without a driven edge can be exported')
+    graph, weights, fixed = nnx.split(trained.model, nnx.Param, ...)
+    leaves, structure = jax.tree.flatten(weights)
+    rest, rest_structure = jax.tree.flatten(fixed)
+    stored = [encoded(np.asarray(leaf), precision) for leaf in leaves]
+
+    def step(numbers: Sequence[Sequence[Array]], analyses: Array, time: Array) -> Array:
+        decoded = [_decoded(parts, precision) for parts in numbers[: len(leaves)]]
+        others = [part for parts in numbers[len(leaves) :] for part in parts]
+        model = nnx.merge(graph, structure.unflatten(decoded), rest_structure.unflatten(others))
+        carry = model.start(analyses[None], time[None])
+        return model.observe(model.advance(carry, time[None]), time[None])[0]
+
+    numbers = [*stored, *([np.asarray(leaf)] for leaf in rest)]
+    shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), numbers)
+    config, grid = trained.config, trained.grid
+    analyses = jax.ShapeDtypeStruct((config.model.input_times, len(trained.names), *grid.shape), jnp.float32)
+    time = jax.ShapeDtypeStruct((TIME_FEATURES,), jnp.float32)
+    program = jax.export.export(jax.jit(step), platforms=PLATFORMS)(shapes, analyses, time)
+    table = config.variable_table()
+    about = {
+        "format": FORMAT,
+        "name": config.name,
+        "description": config.description,
+        "fields": list(trained.names),
+        "units": [describe(name, table).units for name in trained.names],
+        "latitude": list(grid.latitude),
+        "longitude": list(grid.longitude),
+        "step_hours": config.model.step_hours,
+        "input_times": config.model.input_times,
+        "weights": precision,
+        "parts": [len(parts) for parts in numbers],
+        "pinnwx": __version__,
+        "jax": jax.__version__,
+        "calling_convention": program.calling_convention_version,
+        **notes,
+    }
+    arrays: dict[str, Any] = {
+        "program": np.frombuffer(program.serialize(), np.uint8),
+        "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+    }
+    arrays |= {f"{place:04d}": array for place, array in enumerate(array for parts in numbers for array in parts)}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def encoded(weights: Float32[np.ndarray, "*shape"], precision: str) -> list[np.ndarray]:
+    """An array of weights as it is stored; what is no layer stays as it is."""
+    if precision == "float32" or weights.ndim not in _LAYERS:
+        return [weights]
+    if precision == "bfloat16":
+        return [np.asarray(jnp.asarray(weights, jnp.bfloat16)).view(np.uint16)]
+    largest = np.abs(weights).max(axis=tuple(range(weights.ndim - 1)))
+    scale = np.where(largest > 0, largest / _MOST, 1.0).astype(np.float32)
+    return [np.round(weights / scale).astype(np.int8), scale]
+
+
+def as_stored(weights: Float32[np.ndarray, "*shape"], precision: str) -> Float32[np.ndarray, "*shape"]:
+    """The weights that an artefact of this precision computes with."""
+    return np.asarray(_decoded([jnp.asarray(part) for part in encoded(weights, precision)], precision))
+
+
+def _decoded(parts: Sequence[Array], precision: str) -> Array:
+    if len(parts) == 2:
+        return parts[0].astype(jnp.float32) * parts[1]
+    if precision == "bfloat16" and parts[0].dtype == jnp.uint16:
+        return jax.lax.bitcast_convert_type(parts[0], jnp.bfloat16).astype(jnp.float32)
+    return parts[0]

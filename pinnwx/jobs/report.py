@@ -1,0 +1,183 @@
+"""The report of a model: one HTML page with all that one should know before trusting it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import format_time, parse_time
+from pinnwx.errors import StabilityError, UsageError
+from pinnwx.explaining.budget import budget
+from pinnwx.explaining.reading import COLUMNS as BUDGET_COLUMNS
+from pinnwx.explaining.reading import budget_fields, in_words, shares
+from pinnwx.files import check_writable, write_text
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained import WEIGHTS, Trained
+from pinnwx.jobs.evaluate import default_leads, matching_archive, score_on
+from pinnwx.jobs.runs import Run
+from pinnwx.model.weights import count_weights
+from pinnwx.reporting.budget import budget_figure
+from pinnwx.reporting.curves import read_metrics, scores_figure, training_figure
+from pinnwx.reporting.maps import forecast_figure
+from pinnwx.reporting.page import Picture, Section, Table, page
+from pinnwx.runtime import prepare
+from pinnwx.variables import describe
+from pinnwx.verification.results import COLUMNS, Scores
+
+FORECAST_HOURS = 72.0
+MAPS = 3  # fields whose maps are shown, the first
+BUDGETS = 2
+
+
+def report(
+    run: str | Path,
+    data: Sequence[str | Path] | str | Path,
+    out: str | Path,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    leads: Sequence[float] | None = None,
+    force: bool = False,
+) -> Path:
+    """Writes a page about the live model of a run, and returns its path.
+
+    It has a model card, scores of forecasts from `start` to `end` (the config's `data.validate`, if not given) beside
+    persistence and climatology, the forecast from the first of them beside the analyses, its budget, the course of the
+    training, and provenance. Nothing on it is fetched from elsewhere.
+
+    Raises:
+        UsageError: no period is given, and the config has none.
+        UnavailableError: the data hold no analysis to start from.
+        StabilityError: a forecast is not finite.
+        MissingInputError, CheckpointError, DataError, OutputError.
+    """
+    prepare()
+    check_writable(out, force=force)
+    opened = Run.open(run)
+    version, trained = opened.live, opened.load()
+    period = trained.config.data.validate_
+    if period is not None:
+        start, end = start or period.start, end or period.end
+    if start is None or end is None:
+        raise UsageError("the config has no data.validate period; give --start and --end of what to score")
+    archive = matching_archive(trained, data)
+    predictor = Predictor(trained, leads or default_leads(trained))
+    scores = score_on(predictor, archive, start, end, predictor.needed_offsets)
+    sections = [
+        _card(trained, version, scores),
+        _scores(trained, scores, start, end),
+        *_forecast(trained, archive, scores),
+        *_training(opened),
+        _provenance(trained),
+    ]
+    config = trained.config
+    summary = config.description or f"A forecast model of {', '.join(trained.names)}."
+    write_text(out, page(f"{config.name}, version {version}", summary, sections))
+    return Path(out)
+
+
+def _card(trained: Trained, version: str, scores: Scores) -> Section:
+    config, table, manifest = trained.config, trained.config.variable_table(), trained.manifest
+    model, closure = config.model, config.model.closure
+    equations = [
+        f"{one.field} by the wind {one.wind}" + (" and a learned one" if one.learned_wind else "")
+        for one in model.physics.transport
+    ]
+    network = f"{closure.blocks} blocks of {closure.width} channels" if closure.enabled else "none"
+    if closure.experts > 1:
+        network += f", {closure.experts} experts each"
+    facts = {
+        "Forecasts": "; ".join(f"{name}: {describe(name, table).long_name.lower()}" for name in trained.names),
+        "Grid": str(trained.grid),
+        "Step": f"{model.step_hours:g} h, from {model.input_times} analyses",
+        "Equations": "; ".join(equations) or "none",
+        "Network": network,
+        "Members": str(model.members),
+        "Trained numbers": f"{count_weights(trained.model):,}",
+        "Trained on": " to ".join(manifest.get("trained_on", ("unknown",))),
+        "Updates": f"{manifest.get('updates', 0):,}",
+        "Version": version,
+    }
+    made_from = manifest.get("compressed_from")
+    if made_from:
+        facts["Made from"] = (
+            f"{made_from['name']}, version {made_from['version']}, of {made_from['parameters']:,} numbers"
+        )
+    worst = [
+        f"{entry['variable']} at {entry['lead_hours']:g} h"
+        for entry in scores.scores
+        if entry.get("climatology_rmse") and entry["rmse"] > entry["climatology_rmse"]
+    ]
+    limits = (
+        "It errs more than climatology in " + ", ".join(worst) + "." if worst else
+        "At every lead scored below it errs less than climatology."
+    )  # fmt: skip
+    return Section("Model card", [limits, "It knows nothing that its fields on this grid do not show."], facts)
+
+
+def _scores(trained: Trained, scores: Scores, start: str, end: str) -> Section:
+    said = f"Forecasts from every analysis from {start} to {end}. RMSE with bounds of 95 %, days drawn in blocks."
+    learned = trained.manifest.get("trained_on")
+    scored = scores.settings["first_initial_time"], scores.settings["last_valid_time"]
+    if learned and scored[0] <= learned[-1] and scored[-1] >= learned[0]:
+        said += " CAUTION: the model was trained on a part of this time."
+    picture = Picture(scores_figure(scores.to_dict()), "Error against lead time, beside persistence and climatology")
+    table = Table(COLUMNS, scores.table(trained.config.variable_table()))
+    return Section("Scores", [said], table=table, pictures=[picture])
+
+
+def _forecast(trained: Trained, archive: Archive, scores: Scores) -> list[Section]:
+    """The first forecast of the period as far as there are analyses of it: maps, and its budget."""
+    step = trained.config.model.step_hours
+    first = parse_time(scores.settings["first_initial_time"])
+    reach = (archive.times[-1] - first) / np.timedelta64(1, "h")
+    hours = max(min(FORECAST_HOURS, reach) // step, 1) * step
+    try:
+        made = budget(trained, archive, first, hours)
+    except StabilityError as error:
+        return [Section("Forecast", [f"The first forecast of the period fails: {error}."])]
+    analyses = _analyses(trained, archive)
+    told = f"The forecast from {format_time(first)}, the analyses, and the difference"
+    if not np.isin(made["time"].values, archive.times).all():  # a gap
+        analyses, told = None, f"The forecast from {format_time(first)}"
+    maps = forecast_figure(made, variables=trained.names[:MAPS], truth=analyses)
+    shown = budget_fields(made)[:BUDGETS]
+    pictures = [Picture(budget_figure(made, field=name), f"What changed {name}, by part") for name in shown]
+    table = Table(BUDGET_COLUMNS, in_words(shares(made), trained.config.variable_table()))
+    said = "What each part of the model did to each field in that forecast."
+    return [
+        Section("Forecast", pictures=[Picture(maps, told)]),
+        Section("Budget", [said], table=table, pictures=pictures),
+    ]
+
+
+def _analyses(trained: Trained, archive: Archive) -> xr.Dataset:
+    places = {"time": archive.times, "latitude": list(archive.grid.latitude), "longitude": list(archive.grid.longitude)}
+    fields = {name: (tuple(places), archive.fields[:, place]) for place, name in enumerate(trained.names)}
+    return xr.Dataset(fields, coords=places)
+
+
+def _training(run: Run) -> list[Section]:
+    path = run.folder / "metrics.jsonl"
+    if not path.is_file():
+        return []
+    return [
+        Section("Training", pictures=[Picture(training_figure(read_metrics(path)), "The loss as training went on")])
+    ]
+
+
+def _provenance(trained: Trained) -> Section:
+    manifest = trained.manifest
+    facts = {
+        "Weights (SHA-256)": manifest["files"][WEIGHTS],
+        "Training data (SHA-256)": manifest.get("data_sha256", "unknown"),
+        "Made by": str(manifest.get("source", "unknown")),
+        "Seed": str(manifest.get("seed", "unknown")),
+        "Device": str(manifest.get("device", "unknown")),
+        "Versions": ", ".join(f"{name} {version}" for name, version in manifest.get("versions", {}).items()),
+    }
+    return Section("Provenance", facts=facts, listing=trained.config_text)

@@ -1,0 +1,42 @@
+"""The weights of a model by name, such as `closure/network/blocks/0/look/kernel`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+
+def named(weights: Any) -> dict[str, jax.Array]:
+    """The arrays of an nnx state of `Param`s, or of anything of its structure, by name."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(weights)
+    return {_name(path): leaf for path, leaf in leaves}
+
+
+def like(weights: Any, arrays: Mapping[str, Any]) -> Any:
+    """The inverse of `named`, in the structure of `weights`."""
+    leaves, structure = jax.tree_util.tree_flatten_with_path(weights)
+    return jax.tree_util.tree_unflatten(structure, [jnp.asarray(arrays[_name(path)]) for path, _ in leaves])
+
+
+def named_weights(model: Any) -> dict[str, np.ndarray]:
+    """A copy of all trained weights of a model, by name."""
+    return {name: np.array(leaf, order="C") for name, leaf in named(nnx.state(model, nnx.Param)).items()}
+
+
+def set_weights(model: Any, arrays: Mapping[str, Any]) -> None:
+    """Gives a model weights of the names and shapes that it has."""
+    nnx.update(model, like(nnx.state(model, nnx.Param), arrays))
+
+
+def count_weights(model: Any) -> int:
+    """How many numbers are trained."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+
+
+def _name(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value")

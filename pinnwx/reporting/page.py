@@ -1,0 +1,63 @@
+"""A page for a browser, in one file: text, tables and pictures, with nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+
+from jinja2 import Environment
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pinnwx.reporting.style import DOTS_PER_INCH
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, and what it shows for those who do not see it."""
+
+    figure: Figure
+    shows: str
+
+    @property
+    def source(self) -> str:
+        """The PNG as a data URI."""
+        FigureCanvasAgg(self.figure)
+        held = io.BytesIO()
+        self.figure.savefig(held, format="png", dpi=DOTS_PER_INCH)
+        return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page, in this order: paragraphs, facts, table, pictures, a text as it is."""
+
+    title: str
+    paragraphs: Sequence[str] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    table: Table | None = None
+    pictures: Sequence[Picture] = ()
+    listing: str = ""
+
+    @property
+    def anchor(self) -> str:
+        return self.title.lower().replace(" ", "-")
+
+
+def page(title: str, summary: str, sections: Sequence[Section]) -> str:
+    """The HTML; all text is escaped."""
+    template = resources.files("pinnwx.reporting").joinpath("page.html").read_text(encoding="utf-8")
+    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template).render(
+        title=title, summary=summary, sections=sections
+    )  # fmt: skip

@@ -1,0 +1,341 @@
+"""How small the ERA5 hybrid becomes: pruned, distilled, as a mixture of experts, and in eight bits.
+
+    python scripts/compression.py                       all that is not stored yet, one after another
+    python scripts/compression.py prune --seeds 1       only this part, of this seed (its teacher is trained first)
+    python scripts/compression.py --tables              only write tables and pictures anew
+
+Parts:
+    prune       every order of importance at every size, from the same teacher, with the same number of updates after;
+                and a network as narrow as the main one, trained from scratch for as long as teacher and pruning took
+    distill     a student and its twin that sees only the weather, in turn, in as many minutes
+    experts     a mixture, a dense network of as much computing and one of as many weights, in turn
+    export      the main pruned model in float32, bfloat16 and int8: sizes, and what rounding costs
+    times       ten days of teacher, pruned and student, called in turn
+
+Settings: experiments/ablations/compression.toml. Scores go to experiments/results/compression/, tables to
+experiments/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+from ablations import change
+from flax import nnx
+from matplotlib.figure import Figure
+from stopwatch import in_turn
+from trial import DATA, EXPERIMENTS, PINNWX, RESULTS, RUNS, scoring_of, splice, train_in_turn
+
+from pinnwx.files import write_text
+from pinnwx.forecasting.portable import PRECISIONS, as_stored, export_model
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained import WEIGHTS, Trained
+from pinnwx.jobs.evaluate import matching_archive, score_on
+from pinnwx.jobs.runs import Run
+from pinnwx.model.weights import named_weights, set_weights
+from pinnwx.reporting.style import PART_COLOURS, save
+from pinnwx.runtime import prepare
+from pinnwx.verification.comparison import compare_scores
+from pinnwx.verification.results import Scores, in_lines
+
+STUDY = tomllib.loads((EXPERIMENTS / "ablations" / "compression.toml").read_text())
+STORED, FOLDER = RESULTS / "compression", RUNS / "compression"
+SCORING = scoring_of(STUDY["base"])
+ARCHIVE = DATA / SCORING.folder
+LEADS = (6, 24, 72)
+VARIABLES = ("msl", "vo850")
+HEADLINE = ("msl", 24)
+PARTS = ("prune", "distill", "experts", "export", "times")
+TEN_DAYS = 240.0
+
+
+def stored(name: str, seed: int) -> Path:
+    return STORED / f"{name.replace(' ', '_')}.{seed}.json"
+
+
+def folder(name: str, seed: int) -> Path:
+    return FOLDER / f"{name.replace(' ', '_')}.{seed}"
+
+
+def config(name: str, seed: int, changes: dict[str, Any]) -> Path:
+    """The base experiment with these changes, as a file."""
+    settings = tomllib.loads((EXPERIMENTS / f"{STUDY['base']}.toml").read_text())
+    for path, value in {**STUDY["changes"], **changes}.items():
+        change(settings, path, copy.deepcopy(value))
+    settings |= {"seed": seed, "name": f"compression_{name.replace(' ', '_').replace('.', '')}_{seed}"}
+    path = folder(name, seed).with_suffix(f".{seed}.toml")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, tomli_w.dumps(settings))
+    return path
+
+
+def train_words(name: str, seed: int, changes: dict[str, Any], minutes: float) -> list[str]:
+    words = ["train", config(name, seed, changes), "--data", ARCHIVE, "--out", folder(name, seed)]
+    return [*map(str, words), "--minutes", str(minutes), "--force"]
+
+
+def compress_words(name: str, seed: int, *options: object) -> list[str]:
+    words = ["compress", "--run", folder("teacher", seed), "--data", ARCHIVE, "--out", folder(name, seed), *options]
+    return [*map(str, words), "--force"]
+
+
+def rivals(names: Sequence[str], seed: int, verbs: Sequence[list[str]]) -> None:
+    """Runs verbs in turn, none sharing compiled code with another, and scores what they made."""
+    with ExitStack() as held:
+        caches = [{"PINNWX_CACHE": held.enter_context(tempfile.TemporaryDirectory())} for _ in verbs]
+        seconds = train_in_turn(verbs, caches)
+    for name, took in zip(names, seconds, strict=True):
+        score(name, seed, took)
+
+
+def score(name: str, seed: int, seconds: float, trained: Trained | None = None, **more: Any) -> None:
+    """Scores a run, or a model made of it, and stores that with what it cost."""
+    run = Run.open(folder(name, seed)) if trained is None else None
+    if run is not None:
+        trained = run.load()
+        notes = {key: trained.manifest.get(key) for key in ("updates", "parameters", "versions", "device")}
+        notes["bytes"] = (run.version(run.live) / WEIGHTS).stat().st_size
+        more = {**notes, **more}
+    predictor = Predictor(trained, LEADS)
+    archive = matching_archive(trained, ARCHIVE)
+    found = score_on(predictor, archive, SCORING.start, SCORING.end, predictor.needed_offsets).to_dict()
+    found["made"] = {"seconds": seconds, **more}
+    STORED.mkdir(parents=True, exist_ok=True)
+    write_text(stored(name, seed), in_lines(found, "scores"))
+    ratio = next(e for e in found["scores"] if (e["variable"], e["lead_hours"]) == HEADLINE)["persistence_ratio"]
+    print(f"{name} seed {seed}: {ratio:.4f} of persistence, {seconds:.0f} s", flush=True)
+
+
+def teacher(seed: int) -> None:
+    """The model that the others are made from."""
+    if not stored("teacher", seed).is_file() or not folder("teacher", seed).is_dir():
+        rivals(["teacher"], seed, [train_words("teacher", seed, {}, STUDY["minutes"])])
+
+
+def pruned_names() -> Iterator[tuple[str, str, float]]:
+    for keep in STUDY["prune"]["keeps"]:
+        for order in STUDY["prune"]["orders"]:
+            yield f"{order} {keep}", order, keep
+
+
+def prune(seed: int) -> None:
+    for name, order, keep in pruned_names():
+        if not stored(name, seed).is_file() or not folder(name, seed).is_dir():
+            began = time.monotonic()
+            words = compress_words(name, seed, "--prune", "--keep", keep, "--order", order)
+            subprocess.run([*PINNWX, *words], check=True, stdout=subprocess.DEVNULL)
+            score(name, seed, time.monotonic() - began)
+    if not stored("narrow", seed).is_file():
+        made = json.loads(stored(STUDY["prune"]["main"], seed).read_text())["made"]
+        width = Run.open(folder(STUDY["prune"]["main"], seed)).load().config.model.closure.width
+        minutes = STUDY["minutes"] + made["seconds"] / 60
+        rivals(["narrow"], seed, [train_words("narrow", seed, {"model.closure.width": width}, minutes)])
+
+
+def distill(seed: int) -> None:
+    if stored("student", seed).is_file() and stored("twin", seed).is_file():
+        return
+    size, minutes = STUDY["distill"]["size"], STUDY["distill"]["minutes"]
+    alike = {"model.members": max(int(size * Run.open(folder("teacher", seed)).load().config.model.members), 1)}
+    student = compress_words("student", seed, "--distill", "--size", size, "--minutes", minutes)
+    rivals(["student", "twin"], seed, [student, train_words("twin", seed, alike, minutes)])
+
+
+def experts(seed: int) -> None:
+    study = STUDY["experts"]
+    if all(stored(f"experts {name}", seed).is_file() for name in study["runs"]):
+        return
+    names = [f"experts {name}" for name in study["runs"]]
+    verbs = [
+        train_words(name, seed, {**study["common"], **changes}, study["minutes"])
+        for name, changes in zip(names, study["runs"].values(), strict=True)
+    ]
+    rivals(names, seed, verbs)
+
+
+def export(seed: int) -> None:
+    """The main pruned model with the weights that each precision stores."""
+    trained = Run.open(folder(STUDY["prune"]["main"], seed)).load()
+    for precision in PRECISIONS:
+        model = nnx.clone(trained.model)
+        weights = {name: as_stored(values, precision) for name, values in named_weights(model).items()}
+        set_weights(model, weights)
+        with tempfile.TemporaryDirectory() as place:
+            file = Path(place) / "model.npz"
+            export_model(trained, file, precision, {})
+            size = file.stat().st_size
+        score(f"export {precision}", seed, 0.0, dataclasses.replace(trained, model=model), bytes=size)
+
+
+def times(seed: int) -> None:
+    """Seconds of ten days."""
+    names = ["teacher", *(name for name, order, _ in pruned_names() if order == "taylor"), "student"]
+    functions = {}
+    for name in names:
+        trained = Run.open(folder(name, seed)).load()
+        predictor, archive = Predictor(trained, [TEN_DAYS]), matching_archive(trained, ARCHIVE)
+        when = archive.times[[100]]
+        functions[name] = lambda predictor=predictor, archive=archive, when=when: predictor.from_archive(archive, when)
+    write_text(STORED / f"times.{seed}.json", json.dumps(in_turn(functions, rounds=15), indent=1) + "\n")
+
+
+def scores(name: str) -> dict[int, Scores]:
+    """By seed, of those stored."""
+    return {seed: Scores.load(stored(name, seed)) for seed in STUDY["seeds"] if stored(name, seed).is_file()}
+
+
+def made(name: str, key: str) -> float:
+    return statistics.median(json.loads(stored(name, seed).read_text())["made"][key] for seed in scores(name))
+
+
+def ratios(name: str, other: str, variable: str, lead: int) -> list[float]:
+    """RMSE over that of another model of the same seed."""
+    found, against = scores(name), scores(other)
+    return [found[s].entry(variable, lead)["rmse"] / against[s].entry(variable, lead)["rmse"]
+            for s in found if s in against]  # fmt: skip
+
+
+def spread(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{np.mean(values):.3f} ({min(values):.3f}-{max(values):.3f})"
+
+
+def paired(name: str, other: str) -> str:
+    """The headline ratio of the first seed with its bounds."""
+    found, against = scores(name), scores(other)
+    seed = min(set(found) & set(against), default=None)
+    if seed is None:
+        return "-"
+    both = [Scores((one[seed].entry(*HEADLINE),), settings=one[seed].settings) for one in (found, against)]
+    ratio = compare_scores(*both).ratios[0]
+    return f"{ratio['ratio']:.3f} ({ratio['ratio_low']:.3f}-{ratio['ratio_high']:.3f})"
+
+
+def rows(names: Sequence[tuple[str, str]], other: str) -> list[str]:
+    """A row a model: what it weighs, and its errors over another's, mean and spread over seeds."""
+    lines = head("", "seeds", "weights", "KiB", "s", *TITLES, "paired")
+    for label, name in names:
+        if not scores(name):
+            continue
+        cells = [spread(ratios(name, other, *shown)) for shown in SHOWN]
+        facts = [f"{len(scores(name))}", f"{made(name, 'parameters'):,.0f}", f"{made(name, 'bytes') / 1024:,.0f}"]
+        facts.append(f"{made(name, 'seconds'):,.0f}")
+        lines.append(f"| {label} | " + " | ".join([*facts, *cells, paired(name, other)]) + " |")
+    return lines
+
+
+SHOWN = [(variable, lead) for variable in VARIABLES for lead in LEADS]
+TITLES = [f"{variable} {lead} h" for variable, lead in SHOWN]
+
+
+def head(*titles: str) -> list[str]:
+    return ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
+
+
+def table() -> str:
+    """All of it, as text for a README."""
+    if not scores("teacher"):
+        return "Not run yet.\n"
+    of_persistence = [
+        np.mean([one.entry(*shown)["persistence_ratio"] for one in scores("teacher").values()]) for shown in SHOWN
+    ]
+    told = ", ".join(f"{title} {value:.3f}" for title, value in zip(TITLES, of_persistence, strict=True))
+    main, lines = STUDY["prune"]["main"], []
+    lines.append(
+        "RMSE over that of another model of the same seed, mean of the seeds (least-most); last, the ratio of "
+        f"{HEADLINE[0]} at {HEADLINE[1]} h of the first seed with its 95 % bounds, paired by day. Seconds are of "
+        f"making it. The teachers over persistence: {told}.\n"
+    )
+    pruned = [(f"{order}, {keep:.0%} of the channels", name) for name, order, keep in pruned_names()]
+    lines += ["**Pruned**, over the teacher.\n"]
+    lines += rows([("teacher", "teacher"), *pruned, (f"as narrow as {main}, from scratch", "narrow")], "teacher")
+    lines += ["\n**Distilled**, over the teacher.\n"]
+    lines += rows([("student", "student"), ("its twin, untaught", "twin")], "teacher")
+    beside = [spread(ratios("student", "twin", *shown)) for shown in SHOWN]
+    lines += ["\nThe student over its twin:\n", *head(*TITLES), "| " + " | ".join(beside) + " |"]
+    lines += ["\n**A mixture of experts**, over the dense network of as much computing.\n"]
+    lines += rows([(name, f"experts {name}") for name in STUDY["experts"]["runs"]], "experts dense")
+    lines += [f"\n**Exported**: {main} with weights as they are stored, over itself in float32.\n"]
+    lines += head("weights", "KiB of the artefact", *TITLES)
+    for precision in PRECISIONS:
+        if scores(name := f"export {precision}"):
+            cells = [spread(ratios(name, "export float32", *shown)) for shown in SHOWN]
+            lines.append(f"| {precision} | {made(name, 'bytes') / 1024:,.0f} | " + " | ".join(cells) + " |")
+    lines += speeds()
+    return "\n".join([*lines, "\n![Error against size](results/compression.png)\n"])
+
+
+def speeds() -> list[str]:
+    """Seconds of ten days of the first seed's models."""
+    path = STORED / f"times.{STUDY['seeds'][0]}.json"
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text())
+    whole = found["teacher"]["median"]
+    lines = ["\n**Ten days**, called in turn.\n", *head("model", "seconds: median (least-most)", "times faster")]
+    for name, took in found.items():
+        seconds = f"{took['median']:.3f} ({took['least']:.3f}-{took['most']:.3f})"
+        lines.append(f"| {name} | {seconds} | {whole / took['median']:.2f} |")
+    return lines
+
+
+def curves() -> Figure:
+    """Error, time and size of the pruned models by order."""
+    figure = Figure(figsize=(9.5, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(VARIABLES), sharex=True)
+    for axes, variable in zip(panels, VARIABLES, strict=True):
+        for colour, order in zip(PART_COLOURS[::2], STUDY["prune"]["orders"], strict=False):
+            names = ["teacher", *(name for name, of, _ in pruned_names() if of == order and scores(name))]
+            weights = [made(name, "parameters") for name in names]
+            values = [ratios(name, "teacher", variable, HEADLINE[1]) for name in names]
+            means, low, high = (np.array([of(one) for one in values]) for of in (np.mean, min, max))
+            look = {"color": colour, "label": order, "markersize": 4, "capsize": 3}
+            axes.errorbar(weights, means, [means - low, high - means], fmt="o-", **look)
+        for label, name, marker in (("student", "student", "*"), ("narrow, from scratch", "narrow", "s")):
+            if scores(name):
+                value = np.mean(ratios(name, "teacher", variable, HEADLINE[1]))
+                axes.plot(made(name, "parameters"), value, marker, color="black", label=label, linestyle="none")
+        axes.set_title(f"{variable}, {HEADLINE[1]} h", fontsize="medium")
+        axes.set(xlabel="trained numbers", ylabel="RMSE over the teacher's", xscale="log")
+        axes.grid(color="0.85", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].legend(frameon=False, fontsize="small")
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument("--seeds", type=int, nargs="+", default=STUDY["seeds"])
+    parser.add_argument("--tables", action="store_true", help="only write tables and pictures anew")
+    given = parser.parse_args()
+    prepare()
+    for seed in () if given.tables else given.seeds:
+        for part in given.parts or PARTS:
+            if part != "experts":
+                teacher(seed)
+            {"prune": prune, "distill": distill, "experts": experts, "export": export, "times": times}[part](seed)
+    if scores("teacher"):
+        save(curves(), RESULTS / "compression.png")
+    splice(EXPERIMENTS / "README.md", "compression", table())
+
+
+if __name__ == "__main__":
+    main()

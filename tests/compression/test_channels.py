@@ -1,0 +1,128 @@
+"""Channels: what is taken away is gone from every array, and what nobody reads can go without a trace."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from synthetic import config, forecaster, randomise, transport
+
+from pinnwx.compression.channels import channels_of, gate_gradients, groups_of, without
+from pinnwx.errors import UsageError
+from pinnwx.grid import Grid
+from pinnwx.model.closure import ClosureNetwork
+from pinnwx.model.weights import like, named, named_weights, set_weights
+
+GRID = Grid.parse("22.5deg")
+PREFIX = "net"
+KINDS = {"plain": {}, "folded": {"coarsen": 2}, "experts": {"experts": 2}}
+
+
+class Holder(nnx.Module):
+    def __init__(self, network):
+        self.net = network
+
+
+def network_of(seed: int = 0, coarsen: int = 1, **options) -> Holder:
+    size = {"width": 8, "blocks": 2, "coarsen": coarsen, **options}
+    holder = Holder(ClosureNetwork(GRID, 3, (1.0, 1.0, -1.0), **size, rngs=nnx.Rngs(0)))
+    randomise(holder, seed, 0.3)
+    return holder
+
+
+def features():
+    return jax.random.normal(jax.random.key(1), (2, *GRID.shape, 3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_number_of_a_network_belongs_to_its_groups(kind):
+    holder = network_of(**KINDS[kind])
+    groups = channels_of(holder.net, PREFIX)
+    for group in groups:
+        for slot in group.slots:
+            assert named_weights(holder)[slot.array].shape[slot.axis] == group.size * slot.copies, (group.name, slot)
+    axes = {(slot.array, slot.axis) for group in groups for slot in group.slots}
+    for name, values in named_weights(holder).items():
+        fixed = {"net/encode/kernel": {2}, "net/decode/kernel": {3}, "net/decode/bias": {0}}.get(name, set())
+        if "route" in name:  # its outputs are experts
+            fixed = {values.ndim - 1}
+        whole = set(range(values.ndim)) - ({0, 1} if values.ndim == 4 else set()) - fixed
+        assert whole == {axis for array, axis in axes if array == name}, name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_nobody_reads_goes_without_a_trace(kind):
+    generator = np.random.default_rng(0)
+    for place, group in enumerate(channels_of(network_of(**KINDS[kind]).net, PREFIX)):
+        holder = network_of(place, **KINDS[kind])
+        weights, dead = named_weights(holder), np.sort(generator.permutation(group.size)[: group.size // 2])
+        kept = np.setdiff1d(np.arange(group.size), dead)
+        if group.name.endswith("stream"):  # those that go are copies, so that the mean and variance stay
+            kept, dead = np.arange(group.size // 2), np.arange(group.size // 2, group.size)
+            for slot in (*group.writers, *group.scales):
+                values = np.moveaxis(weights[slot.array], slot.axis, 0)
+                values[dead] = values[kept]
+        for slot in group.readers:
+            values = np.moveaxis(weights[slot.array], slot.axis, 0)
+            for copy in range(slot.copies):
+                values[dead + copy * group.size] = 0
+        set_weights(holder, weights)
+        expected = np.asarray(holder.net(features()))
+        smaller = without(weights, [group], {group.name: kept})
+        assert sum(values.size for values in smaller.values()) < sum(values.size for values in weights.values())
+        set_weights(holder, smaller)
+        np.testing.assert_allclose(holder.net(features()), expected, rtol=2e-4, atol=2e-4, err_msg=group.name)
+        assert np.abs(expected).max() > 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_of_gates_are_those_of_factors_on_what_is_read(kind):
+    holder = network_of(**KINDS[kind])
+    graph, parameters = nnx.split(holder)
+    weights, groups = named(parameters), channels_of(holder.net, PREFIX)
+
+    def loss(weights):
+        return jnp.square(nnx.merge(graph, like(parameters, weights)).net(features())).mean()
+
+    found = gate_gradients(groups, weights, jax.grad(loss)(weights))
+    for group in groups:
+
+        def of_gates(gates, group=group):
+            gated = dict(weights)
+            for slot in group.readers:
+                shape = [1] * gated[slot.array].ndim
+                shape[slot.axis] = group.size * slot.copies
+                gated[slot.array] = gated[slot.array] * jnp.tile(gates, slot.copies).reshape(shape)
+            return loss(gated)
+
+        expected = jax.grad(of_gates)(jnp.ones(group.size))
+        np.testing.assert_allclose(found[group.name], expected, rtol=1e-3, atol=1e-6, err_msg=group.name)
+        assert np.abs(expected).max() > 0
+
+
+def test_a_fine_channel_gated_where_it_is_made_is_gated_where_it_is_read():
+    """A factor on all readers is a factor on the channel itself: here by scaling what is written, before a relu."""
+    holder = network_of()
+    group = channels_of(holder.net, PREFIX)[0]
+    weights = named_weights(holder)
+    for slot in group.writers:
+        np.moveaxis(weights[slot.array], slot.axis, 0)[:4] *= 0.5
+    set_weights(holder, weights)
+    made = np.asarray(holder.net(features()))
+    holder = network_of()
+    weights = named_weights(holder)
+    for slot in group.readers:
+        np.moveaxis(weights[slot.array], slot.axis, 0)[:4] *= 0.5
+    set_weights(holder, weights)
+    np.testing.assert_allclose(holder.net(features()), made, rtol=1e-4, atol=1e-5)
+
+
+def test_all_networks_of_a_forecaster_and_none_of_others():
+    carried = transport("t850", learned_wind=True)
+    model = forecaster(config(physics=carried, closure="width = 16\nblocks = 1\nlearned_wind_width = 8"))
+    names = {group.name for group in groups_of(model)}
+    assert {"closure/network/fine", "closure/network/stream", "wind_network/network/blocks/0/look"} <= names
+    with pytest.raises(UsageError, match="has no network"):
+        groups_of(forecaster(config(physics=carried.replace("learned_wind = true", ""), closure="enabled = false")))
+    with pytest.raises(UsageError, match='kind = "transport"'):
+        groups_of(forecaster(config(model='kind = "second_order"')))

@@ -1,0 +1,111 @@
+"""Mixtures of experts: each takes its number of regions, does what it should there, and learns."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from synthetic import config, forecaster, randomise, states, step_features
+
+from pinnwx.errors import ConfigError
+from pinnwx.grid import Grid
+from pinnwx.model.experts import REGION, Experts, mixed
+from pinnwx.model.rollout import rollout
+
+GRID = Grid.parse("22.5deg")  # 8 x 16 cells, 32 regions
+WIDTH = 6
+
+
+def experts(count: int, per_region: int = 1, seed: int = 0) -> Experts:
+    model = Experts(GRID, WIDTH, count, per_region, rngs=nnx.Rngs(0))
+    randomise(model, seed, 0.5)
+    return model
+
+
+def features(batch: int = 2, seed: int = 0):
+    return jax.random.normal(jax.random.key(seed), (batch, *GRID.shape, WIDTH))
+
+
+def softmax(values):
+    raised = np.exp(values - values.max(-1, keepdims=True))
+    return raised / raised.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize(("count", "per_region"), [(2, 1), (4, 1), (4, 2), (8, 3)])
+def test_as_written_out_region_by_region(count, per_region):
+    model, seen = experts(count, per_region), features()
+    made, expected = np.asarray(model(seen)), np.zeros(seen.shape)
+    rows, columns = GRID.shape[0] // REGION, GRID.shape[1] // REGION
+    places = [(slice(i * REGION, i * REGION + REGION), slice(j * REGION, j * REGION + REGION))
+              for i in range(rows) for j in range(columns)]  # fmt: skip
+    for sample in range(len(seen)):
+        means = np.stack([np.asarray(seen[sample][place]).mean((0, 1)) for place in places])
+        scores = softmax(means @ np.asarray(model.route.kernel[...]) + np.asarray(model.route.bias[...]))
+        for expert in range(count):
+            for region in np.argsort(-scores[:, expert])[: len(places) * per_region // count]:
+                place = (sample, *places[region])
+                own = np.asarray(mixed(seen[place], model.widen[expert], model.narrow[expert]))
+                expected[place] += count / per_region * scores[region, expert] * own
+    np.testing.assert_allclose(made, expected, rtol=1e-4, atol=1e-4)
+    assert np.abs(expected).max() > 1
+
+
+@pytest.mark.parametrize(("count", "per_region"), [(4, 1), (4, 4), (8, 2)])
+def test_the_load_is_balanced_whatever_the_weights(count, per_region):
+    for seed in range(3):
+        use = np.asarray(experts(count, per_region, seed).use(features(seed=seed)))
+        assert set(np.unique(use)) <= {0.0, 1.0}
+        share = use.mean((1, 2))
+        np.testing.assert_allclose(share, per_region / count, rtol=1e-6)
+    assert (use.reshape(2, 4, REGION, 8, REGION, -1).std((2, 4)) == 0).all(), "whole regions"
+
+
+def test_alike_experts_that_take_everything_are_one_pair_of_layers():
+    model, seen = experts(4, 4), features()
+    first = nnx.state(nnx.List([model.widen[0], model.narrow[0]]), nnx.Param)
+    for widen, narrow in zip(model.widen, model.narrow, strict=True):
+        nnx.update(nnx.List([widen, narrow]), first)
+    model.route.kernel[...] = jnp.zeros_like(model.route.kernel[...])
+    model.route.bias[...] = jnp.zeros_like(model.route.bias[...])
+    np.testing.assert_allclose(model(seen), mixed(seen, model.widen[0], model.narrow[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_sample_does_not_depend_on_its_batch():
+    model, seen = experts(4), features(3)
+    np.testing.assert_allclose(model(seen)[1:2], model(seen[1:2]), rtol=1e-5, atol=1e-5)
+
+
+def test_router_and_every_expert_learn():
+    model = experts(4)
+    graph, weights = nnx.split(model)
+    gradient = jax.grad(lambda weights: jnp.square(nnx.merge(graph, weights)(features())).mean())(weights)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
+        assert np.abs(leaf).max() > 0, path
+
+
+def test_a_forecaster_with_experts_turns_with_the_globe():
+    settings = config(closure="width = 16\nblocks = 2\ncoarsen = 1\nexperts = 4\nmirror = true")
+    model = forecaster(settings)
+    randomise(model, 0, 0.1)
+    analyses, time = states(settings.data.fields, GRID)[:, None], step_features(2, 2)
+    forecast = rollout(model, jnp.asarray(analyses), time)
+    assert np.isfinite(forecast).all()
+    network = model.closure.network
+    seen = jax.random.normal(jax.random.key(1), (1, *GRID.shape, len(network.encode.signs)))
+    turned = jnp.roll(network(seen), REGION, axis=2)
+    np.testing.assert_allclose(network(jnp.roll(seen, REGION, axis=2)), turned, rtol=1e-4, atol=1e-4)
+    use = network.use_of_experts(seen)
+    assert use.shape == (1, *GRID.shape, 4)
+    np.testing.assert_allclose(use.mean((1, 2)), 0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("closure", "told"),
+    [
+        ("experts = 3", r"model.closure.experts = 3 .* the 8 x 16 cells"),
+        ("experts = 2\nexperts_per_region = 3", "experts_per_region = 3 of only 2 experts"),
+    ],
+)
+def test_what_does_not_divide_is_refused(closure, told):
+    with pytest.raises(ConfigError, match=told):
+        forecaster(config(closure=f"width = 16\nblocks = 1\ncoarsen = 1\n{closure}"))
