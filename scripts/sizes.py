@@ -1,8 +1,8 @@
 """How small the ERA5 hybrid becomes: pruned, distilled, as a mixture of experts, and in eight bits.
 
-    python scripts/compression.py                       all that is not stored yet, one after another
-    python scripts/compression.py prune --seeds 1       only this part, of this seed (its teacher is trained first)
-    python scripts/compression.py --tables              only write tables and pictures anew
+    python scripts/sizes.py                       all that is not stored yet, one after another
+    python scripts/sizes.py prune --seeds 1       only this part, of this seed (its teacher is trained first)
+    python scripts/sizes.py --tables              only write tables and pictures anew
 
 Parts:
     prune       every order of importance at every size, from the same teacher, with the same number of updates after;
