@@ -30,6 +30,11 @@ Data = Annotated[list[str], typer.Option("--data", help="Files, globs, folders o
 RunFolder = Annotated[Path, typer.Option("--run", help="Run folder of a training.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this JSON file.")]
 Details = Annotated[bool, typer.Option("--details", help="Scores by region, percentiles and variance as well.")]
+Leads = Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")]
+Boundary = Annotated[list[str] | None, typer.Option(help="Forecast of a larger area, for a model with a driven edge.")]
+Accept = Annotated[
+    bool, typer.Option("--accept-suspicious", help="Start from a stuck field, a jump or a spike all the same.")
+]
 Minutes = Annotated[float | None, typer.Option(help="Wall-clock budget of the whole command.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is at the output.")]
 
@@ -101,7 +106,7 @@ def evaluate(
     data: Data,
     start: Annotated[str, typer.Option(help="First initial time, ISO 8601 UTC.")],
     end: Annotated[str, typer.Option(help="Last initial time; a bare date includes its whole day.")],
-    leads: Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")] = None,
+    leads: Leads = None,
     details: Details = False,
     json: Json = None,
     force: Force = False,
@@ -121,7 +126,7 @@ def compare(
     data: Annotated[list[str] | None, typer.Option("--data", help="Analyses to evaluate run folders on.")] = None,
     start: Annotated[str | None, typer.Option(help="First initial time, ISO 8601 UTC.")] = None,
     end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
-    leads: Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")] = None,
+    leads: Leads = None,
     json: Json = None,
     force: Force = False,
 ) -> None:
@@ -143,13 +148,9 @@ def forecast(
     ] = "latest",
     hours: Annotated[float, typer.Option(help="Length of the forecast.")] = 120,
     members: Annotated[int | None, typer.Option(help="Make an ensemble of so many forecasts.")] = None,
-    boundary: Annotated[
-        list[str] | None, typer.Option(help="Forecast of a larger area, for a model with a driven edge.")
-    ] = None,
+    boundary: Boundary = None,
     max_age: Annotated[float | None, typer.Option(help="Hours from which an analysis is too old (exit 69).")] = None,
-    accept_suspicious: Annotated[
-        bool, typer.Option("--accept-suspicious", help="Start from a stuck field, a jump or a spike all the same.")
-    ] = False,
+    accept_suspicious: Accept = False,
     plots: Annotated[bool, typer.Option("--plots", help="In a folder: draw maps of each forecast.")] = False,
     score: Annotated[bool, typer.Option("--score", help="In a folder: score earlier forecasts.")] = False,
     keep_days: Annotated[float | None, typer.Option(help="In a folder: remove forecasts this much older.")] = None,
@@ -215,12 +216,8 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="Ask what a number comes from: FIELD@LAT,LON or FIELD@NORTH,WEST,SOUTH,EAST.")
     ] = None,
-    boundary: Annotated[
-        list[str] | None, typer.Option(help="Forecast of a larger area, for a model with a driven edge.")
-    ] = None,
-    accept_suspicious: Annotated[
-        bool, typer.Option("--accept-suspicious", help="Start from a stuck field, a jump or a spike all the same.")
-    ] = False,
+    boundary: Boundary = None,
+    accept_suspicious: Accept = False,
     force: Force = False,
 ) -> None:
     """What each part of the model did to each field in each step of a forecast, or what a number in it comes from."""
@@ -348,7 +345,7 @@ def report(
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
     start: Annotated[str | None, typer.Option(help="First initial time to score; data.validate, if not given.")] = None,
     end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
-    leads: Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")] = None,
+    leads: Leads = None,
     force: Force = False,
 ) -> None:
     """One self-contained HTML page: what the model is, its scores, maps and budgets, and where it comes from."""
@@ -414,7 +411,7 @@ def models_promote(
     data: Annotated[list[str] | None, typer.Option("--data", help="Analyses to judge it on first.")] = None,
     start: Annotated[str | None, typer.Option(help="First initial time, ISO 8601 UTC.")] = None,
     end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
-    leads: Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")] = None,
+    leads: Leads = None,
     json: Json = None,
     force: Force = False,
 ) -> None:

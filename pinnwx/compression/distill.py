@@ -14,7 +14,6 @@ forecasts.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -62,14 +61,11 @@ def student_of(teacher: Trained, size: float) -> Trained:
     return student(width)
 
 
-def trajectories(
-    teacher: Trained, archive: Archive, progress: Callable[[int, int], None] = lambda *_: None
-) -> list[Archive]:
+def trajectories(teacher: Trained, archive: Archive) -> list[Archive]:
     """Forecasts of the teacher, each with the analyses that it started from before it.
 
     As many as `compression.trajectories`, half of them from analyses as they are, as long as the longest rollout of
-    training, and the same for the same archive; such as blew up are left out. `progress` is told how many are made, and
-    of how many.
+    training, and the same for the same archive; such as blew up are left out.
 
     Raises:
         UnavailableError: the archive has no sequence of analyses to start from, or none to disturb it with.
@@ -102,7 +98,6 @@ def trajectories(
             fields = np.concatenate([analyses[place], forecasts[place]])
             times = np.concatenate([archive.times[rows[chosen[place]]], starts[place] + after])
             made.append(replace(archive, times=times, fields=fields))
-        progress(int(chosen[-1]) + 1, len(rows))
     if len(made) < _FEWEST * len(rows):
         raise StabilityError(
             f"{len(rows) - len(made)} of {len(rows)} forecasts of the teacher blew up; lower disturbance of "

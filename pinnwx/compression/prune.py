@@ -15,7 +15,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from pinnwx.compression.channels import groups_of, without
 from pinnwx.compression.importance import Importance, importance
@@ -24,7 +23,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained import Trained, resized
-from pinnwx.model.committee import members_of
+from pinnwx.model.committee import give_weights, members_of
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.training.fit import Report, device_archive
 from pinnwx.training.lessons import Lessons
@@ -97,8 +96,7 @@ def prune(
         pruned, scores = narrowed(pruned, archive, scale, config, order, material.fresh.max())
         learning = _learning_on(config)
         refitted = refit(pruned.model, archive, learning, scale, material, deadline=until, report=report, stop=stop)
-        for member, learned in zip(members_of(pruned.model), refitted.parameters, strict=True):
-            nnx.update(member, learned)
+        give_weights(pruned.model, refitted.parameters)
         rounds.append(Round(config.model.closure.width, scores, refitted.updates))
         optimiser = refitted.optimiser
         if stop():

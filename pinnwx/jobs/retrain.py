@@ -28,7 +28,7 @@ from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.readiness import require_credible
 from pinnwx.jobs.runs import REPORTS, Run
 from pinnwx.jobs.train import budget_ends, error_scale, lineage
-from pinnwx.model.committee import members_of
+from pinnwx.model.committee import give_weights, members_of
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
@@ -211,8 +211,7 @@ def _learn(successor: Trained, archive: Archive, lessons: Material, stored, ends
         )  # fmt: skip
         if interrupts.arrived():
             interrupts.raise_for("nothing was changed; start it again")
-    for member, learned in zip(members, refitted.parameters, strict=True):
-        nnx.update(member, learned)
+    give_weights(successor.model, refitted.parameters)
     return refitted
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flax import nnx
 
 from pinnwx.config import Config, load_config
 from pinnwx.data.archive import Archive
@@ -21,7 +20,7 @@ from pinnwx.forecasting.trained import CONFIG, Trained, untrained
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.runs import Run, new_run
-from pinnwx.model.committee import members_of
+from pinnwx.model.committee import give_weights
 from pinnwx.model.weights import count_weights
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report, Training
@@ -122,8 +121,7 @@ def learn(
             parameters = training.run(resume=resume)
         if interrupts.arrived():
             interrupts.raise_for(f"go on with --resume --out {run.folder}")
-    for member, learned in zip(members_of(trained.model), parameters, strict=True):
-        nnx.update(member, learned)
+    give_weights(trained.model, parameters)
     plan = training.plan
     assert plan is not None
     made = {

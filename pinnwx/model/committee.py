@@ -61,3 +61,9 @@ class Committee(nnx.Module):
 def members_of(model: Forecaster) -> list[Forecaster]:
     """The forecasters to train: the members of a committee, or the model itself."""
     return list(model.members) if isinstance(model, Committee) else [model]
+
+
+def give_weights(model: Forecaster, parameters: Sequence[Any]) -> None:
+    """Gives each of `members_of(model)` its own of these nnx states of `Param`s."""
+    for member, learned in zip(members_of(model), parameters, strict=True):
+        nnx.update(member, learned)
