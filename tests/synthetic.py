@@ -173,3 +173,17 @@ def tiny_trained(text: str | None = None, archive: Archive | None = None):
     trained = untrained(parse_config(text), text, archive or wave_archive(60))
     randomise(trained.model, 0, 0.1)
     return trained
+
+
+def silence(weights, group, kept, dead) -> None:
+    """Makes the `dead` channels of a group (`compression.channels`) unread, in place.
+
+    Of channels that are normalised together they become copies of as many `kept` ones: mean and variance stay.
+    """
+    for slot in (*group.writers, *group.scales) if group.scales else ():
+        values = np.moveaxis(weights[slot.array], slot.axis, 0)
+        values[dead] = values[kept]
+    for slot in group.readers:
+        values = np.moveaxis(weights[slot.array], slot.axis, 0)
+        for copy in range(slot.copies):
+            values[dead + copy * group.size] = 0

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic import config_text, tiny_trained, transport, wave_archive
+from synthetic import config_text, silence, tiny_trained, transport, wave_archive
 
 from pinnwx.compression.channels import groups_of
 from pinnwx.compression.prune import narrowed, prune, rounds_of
@@ -73,13 +73,7 @@ def _kill_half(member, generator) -> None:
         kept, dead = shuffled[: group.size // 2], shuffled[group.size // 2 :]
         if group.size == 16:  # as few as the smaller network has too
             continue
-        for slot in (*group.writers, *group.scales) if group.scales else ():
-            values = np.moveaxis(weights[slot.array], slot.axis, 0)
-            values[dead] = values[kept]
-        for slot in group.readers:
-            values = np.moveaxis(weights[slot.array], slot.axis, 0)
-            for copy in range(slot.copies):
-                values[dead + copy * group.size] = 0
+        silence(weights, group, kept, dead)
     set_weights(member, weights)
 
 
