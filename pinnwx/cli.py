@@ -309,6 +309,9 @@ def compress(
     distill: Annotated[bool, typer.Option("--distill", help="Teach a smaller model what this one forecasts.")] = False,
     size: Annotated[float, typer.Option(help="Distilling: share of the weights that the student has.")] = 0.25,
     minutes: Minutes = None,
+    updates: Annotated[
+        int | None, typer.Option(help="So many updates, instead of as many as the minutes allow.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted distillation.")] = False,
     force: Force = False,
 ) -> None:
@@ -319,7 +322,7 @@ def compress(
     with training_progress() as report:
         smaller = job(
             run, data, out, keep=keep if prune else None, size=size if distill else None, order=order, minutes=minutes,
-            resume=resume, force=force, report=report, started=_STARTED,
+            updates=updates, resume=resume, force=force, report=report, started=_STARTED,
         )  # fmt: skip
     compression_lines(smaller)
 

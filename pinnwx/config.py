@@ -90,6 +90,7 @@ class DataSettings(_Settings):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+_Channels = Annotated[int, Field(ge=1, le=4096)]
 _LARGEST = 2**20  # bytes of a config file
 DAYS_OF_GATE = 3  # that bounds need at least: the MINIMUM_BLOCKS of verification.significance, a day each
 _WIND = re.compile(r"analysed:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
@@ -184,18 +185,21 @@ class ClosureSettings(_Settings):
     """The network that learns what the equations leave out.
 
     With `experts` above 1 each of its blocks is a mixture: every region is given on average `experts_per_region` of
-    them (`model.experts`).
+    them (`model.experts`). `fine_width` and `block_widths` say what follows from `width` if they are None
+    (`model.closure.ClosureNetwork`).
     """
 
     enabled: bool = True
-    width: Annotated[int, Field(ge=1, le=4096)] = 96
+    width: _Channels = 96
     blocks: Annotated[int, Field(ge=1, le=64)] = 4
+    fine_width: _Channels | None = None
+    block_widths: tuple[tuple[_Channels, _Channels], ...] | None = None
     coarsen: Literal[1, 2, 4] = 2
     mirror: bool = False
     gradients: bool = True
     experts: Annotated[int, Field(ge=1, le=64)] = 1
     experts_per_region: Annotated[int, Field(ge=1, le=64)] = 1
-    learned_wind_width: Annotated[int, Field(ge=1, le=4096)] = 32
+    learned_wind_width: _Channels = 32
     maximum_learned_wind: PositiveFloat = 20.0
 
     @model_validator(mode="after")
@@ -203,6 +207,25 @@ class ClosureSettings(_Settings):
         if self.experts_per_region > self.experts:
             raise ValueError(f"experts_per_region = {self.experts_per_region} of only {self.experts} experts")
         return self
+
+    @model_validator(mode="after")
+    def _widths_for_each_block(self) -> ClosureSettings:
+        if self.block_widths is not None and len(self.block_widths) != self.blocks:
+            raise ValueError(f"block_widths has {len(self.block_widths)} pairs for {self.blocks} blocks")
+        return self
+
+    def narrower(self, width: int) -> ClosureSettings:
+        """Of this width, all other widths in proportion."""
+
+        def scaled(other: int) -> int:
+            return max(round(other * width / self.width), 1)
+
+        changes: dict[str, Any] = {"width": width, "learned_wind_width": scaled(self.learned_wind_width)}
+        if self.fine_width is not None:
+            changes["fine_width"] = scaled(self.fine_width)
+        if self.block_widths is not None:
+            changes["block_widths"] = tuple((scaled(seen), scaled(hidden)) for seen, hidden in self.block_widths)
+        return self.model_copy(update=changes)
 
 
 class ClimateSettings(_Settings):
@@ -295,16 +318,14 @@ class RetrainingSettings(_Settings):
 class CompressionSettings(_Settings):
     """How a trained model is made smaller (`pinnwx compress`).
 
-    Pruned: in `rounds` of scoring channels, removing the least and learning on, at a `learning_rate_share` of the rate
-    of training, from rollouts of `steps`. Distilled: the student is trained as its teacher was, but that a
-    `teacher_share` of each batch are `trajectories` that the teacher made, half of them from analyses with a
-    `disturbance` (`compression.distill`).
+    Pruned: in `rounds` of scoring channels, removing the least and learning on; the `widths` of layers shrink by the
+    "gain" of their channels or "even"ly (`compression.widths`). Distilled: the student is trained as
+    its teacher was, but that a `teacher_share` of each batch are `trajectories` that the teacher made, half of them
+    from analyses with a `disturbance` (`compression.distill`).
     """
 
     rounds: Annotated[int, Field(ge=1, le=16)] = 2
-    learning_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    steps: Annotated[int, Field(ge=1, le=1000)] = 4
-    updates: PositiveInt | None = None
+    widths: Literal["even", "gain"] = "even"
     teacher_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     trajectories: Annotated[int, Field(ge=1, le=100_000)] = 256
     disturbance: Annotated[float, Field(ge=0, le=1)] = 0.3

@@ -6,12 +6,15 @@
 
 Parts:
     prune       every order of importance at every size, from the same teacher, with the same number of updates after;
-                and a network as narrow as the main one, trained from scratch for as long as teacher and pruning took
+                and a network of the same widths as the main one, trained from scratch for as long as teacher and
+                pruning took
     distill     a student and its twin that sees only the weather, in turn, in as many minutes
-    experts     a mixture, a dense network of as much computing and one of as many weights, in turn
+    experts     a mixture, a dense network of as much computing and one of as many weights, in turn; and a map of where
+                each expert works
     export      the main pruned model in float32, bfloat16 and int8: sizes, and what rounding costs
     times       ten days of teacher, pruned and student, called in turn
 
+The first seed is trained by the clock; the others make as many updates as it did, so they can be trained anywhere.
 Settings: experiments/ablations/compression.toml. Scores go to experiments/results/compression/, tables to
 experiments/README.md.
 """
@@ -44,9 +47,12 @@ from pinnwx.files import write_text
 from pinnwx.forecasting.portable import PRECISIONS, as_stored, export_model
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import WEIGHTS, Trained
+from pinnwx.grid import Grid
 from pinnwx.jobs.evaluate import matching_archive, score_on
+from pinnwx.jobs.explain import explain
 from pinnwx.jobs.runs import Run
 from pinnwx.model.weights import named_weights, set_weights
+from pinnwx.reporting.panel import Panel, draw_map, empty_figure
 from pinnwx.reporting.style import PART_COLOURS, save
 from pinnwx.runtime import prepare
 from pinnwx.verification.comparison import compare_scores
@@ -71,8 +77,19 @@ def folder(name: str, seed: int) -> Path:
     return FOLDER / f"{name.replace(' ', '_')}.{seed}"
 
 
+def by_clock(seed: int) -> bool:
+    return seed == STUDY["seeds"][0]
+
+
+def updates_of(name: str) -> int:
+    """That the first seed's model made in its minutes."""
+    return json.loads(stored(name, STUDY["seeds"][0]).read_text())["made"]["updates"]
+
+
 def config(name: str, seed: int, changes: dict[str, Any]) -> Path:
-    """The base experiment with these changes, as a file."""
+    """The base experiment with these changes, as a file; but for the first seed, with as many updates as that made."""
+    if not by_clock(seed):
+        changes = {**changes, "training.updates": updates_of(name)}
     settings = tomllib.loads((EXPERIMENTS / f"{STUDY['base']}.toml").read_text())
     for path, value in {**STUDY["changes"], **changes}.items():
         change(settings, path, copy.deepcopy(value))
@@ -85,7 +102,8 @@ def config(name: str, seed: int, changes: dict[str, Any]) -> Path:
 
 def train_words(name: str, seed: int, changes: dict[str, Any], minutes: float) -> list[str]:
     words = ["train", config(name, seed, changes), "--data", ARCHIVE, "--out", folder(name, seed)]
-    return [*map(str, words), "--minutes", str(minutes), "--force"]
+    budget = ["--minutes", str(minutes)] if by_clock(seed) else []
+    return [*map(str, words), *budget, "--force"]
 
 
 def compress_words(name: str, seed: int, *options: object) -> list[str]:
@@ -133,17 +151,20 @@ def pruned_names() -> Iterator[tuple[str, str, float]]:
 
 
 def prune(seed: int) -> None:
+    updates = STUDY["prune"]["updates"]
     for name, order, keep in pruned_names():
         if not stored(name, seed).is_file() or not folder(name, seed).is_dir():
             began = time.monotonic()
-            words = compress_words(name, seed, "--prune", "--keep", keep, "--order", order)
+            words = compress_words(name, seed, "--prune", "--keep", keep, "--order", order, "--updates", updates)
             subprocess.run([*PINNWX, *words], check=True, stdout=subprocess.DEVNULL)
             score(name, seed, time.monotonic() - began)
     if not stored("narrow", seed).is_file():
         made = json.loads(stored(STUDY["prune"]["main"], seed).read_text())["made"]
-        width = Run.open(folder(STUDY["prune"]["main"], seed)).load().config.model.closure.width
+        closure = Run.open(folder(STUDY["prune"]["main"], seed)).load().config.model.closure
+        widths = closure.model_dump(include={"width", "fine_width", "block_widths"})
+        alike = {f"model.closure.{name}": value for name, value in widths.items()}
         minutes = STUDY["minutes"] + made["seconds"] / 60
-        rivals(["narrow"], seed, [train_words("narrow", seed, {"model.closure.width": width}, minutes)])
+        rivals(["narrow"], seed, [train_words("narrow", seed, alike, minutes)])
 
 
 def distill(seed: int) -> None:
@@ -151,7 +172,8 @@ def distill(seed: int) -> None:
         return
     size, minutes = STUDY["distill"]["size"], STUDY["distill"]["minutes"]
     alike = {"model.members": max(int(size * Run.open(folder("teacher", seed)).load().config.model.members), 1)}
-    student = compress_words("student", seed, "--distill", "--size", size, "--minutes", minutes)
+    budget = ("--minutes", minutes) if by_clock(seed) else ("--updates", updates_of("student"))
+    student = compress_words("student", seed, "--distill", "--size", size, *budget)
     rivals(["student", "twin"], seed, [student, train_words("twin", seed, alike, minutes)])
 
 
@@ -165,6 +187,27 @@ def experts(seed: int) -> None:
         for name, changes in zip(names, study["runs"].values(), strict=True)
     ]
     rivals(names, seed, verbs)
+    if by_clock(seed):
+        save(expert_maps(folder("experts mixture", seed)), RESULTS / "experts.png")
+
+
+def expert_maps(run: Path) -> Figure:
+    """In which share of the blocks and of the validation days each expert works, and where."""
+    days = np.arange(np.datetime64(SCORING.start), np.datetime64(SCORING.end) + 1)
+    made = [explain(run, ARCHIVE, init=f"{day}T00:00", hours=24) for day in days]
+    grid = Grid.from_coordinates(made[0]["latitude"].values, made[0]["longitude"].values)
+    names = sorted(name for name in made[0] if str(name).startswith("expert_"))
+    figure, drawn = empty_figure(grid, -(-len(names) // 2), 2), None
+    axes = figure.subplots(-(-len(names) // 2), 2, squeeze=False).ravel()
+    for place, name in zip(axes, names, strict=False):
+        share = np.mean([one[name].values for one in made], axis=(0, 1))
+        title = (
+            f"{str(name).removesuffix('_use').replace('_', ' ')}: {100 * share.min():.0f} to {100 * share.max():.0f} %"
+        )
+        drawn = draw_map(place, Panel(100 * share, title, "viridis", np.linspace(0, 100, 11), False), grid, 0.0)
+    figure.colorbar(drawn, ax=list(axes), fraction=0.04, pad=0.01, aspect=24).set_label("% of blocks and steps")
+    figure.suptitle("Where each expert works", fontsize="large", fontweight="bold")
+    return figure
 
 
 def export(seed: int) -> None:
@@ -183,7 +226,7 @@ def export(seed: int) -> None:
 
 def times(seed: int) -> None:
     """Seconds of ten days."""
-    names = ["teacher", *(name for name, order, _ in pruned_names() if order == "taylor"), "student"]
+    names = ["teacher", *(name for name, _, _ in pruned_names()), "student"]
     functions = {}
     for name in names:
         trained = Run.open(folder(name, seed)).load()
@@ -200,6 +243,11 @@ def scores(name: str) -> dict[int, Scores]:
 
 def made(name: str, key: str) -> float:
     return statistics.median(json.loads(stored(name, seed).read_text())["made"][key] for seed in scores(name))
+
+
+def seconds_of(name: str) -> float:
+    """Of making the first seed's, which alone was made by the clock."""
+    return json.loads(stored(name, STUDY["seeds"][0]).read_text())["made"]["seconds"]
 
 
 def ratios(name: str, other: str, variable: str, lead: int) -> list[float]:
@@ -236,7 +284,7 @@ def rows(names: Sequence[tuple[str, str]], other: str) -> list[str]:
             continue
         cells = [spread(ratios(name, other, *shown)) for shown in SHOWN]
         facts = [f"{len(scores(name))}", f"{made(name, 'parameters'):,.0f}", f"{made(name, 'bytes') / 1024:,.0f}"]
-        facts.append(f"{made(name, 'seconds'):,.0f}")
+        facts.append(f"{seconds_of(name):,.0f}" if stored(name, STUDY["seeds"][0]).is_file() else "-")
         lines.append(f"| {label} | " + " | ".join([*facts, *cells, paired(name, other)]) + " |")
     return lines
 
@@ -260,26 +308,29 @@ def table() -> str:
     main, lines = STUDY["prune"]["main"], []
     lines.append(
         "RMSE over that of another model of the same seed, mean of the seeds (least-most); last, the ratio of "
-        f"{HEADLINE[0]} at {HEADLINE[1]} h of the first seed with its 95 % bounds, paired by day. Seconds are of "
-        f"making it. The teachers over persistence: {told}.\n"
+        f"{HEADLINE[0]} at {HEADLINE[1]} h of the first seed with its 95 % bounds, paired by day. Seconds are "
+        f"of making the first seed's. The teachers over persistence: {told}.\n"
     )
     pruned = [(f"{order}, {keep:.0%} of the channels", name) for name, order, keep in pruned_names()]
     lines += ["**Pruned**, over the teacher.\n"]
-    lines += rows([("teacher", "teacher"), *pruned, (f"as narrow as {main}, from scratch", "narrow")], "teacher")
+    lines += rows([("teacher", "teacher"), *pruned, (f"of the widths of {main}, from scratch", "narrow")], "teacher")
     lines += ["\n**Distilled**, over the teacher.\n"]
     lines += rows([("student", "student"), ("its twin, untaught", "twin")], "teacher")
     beside = [spread(ratios("student", "twin", *shown)) for shown in SHOWN]
     lines += ["\nThe student over its twin:\n", *head(*TITLES), "| " + " | ".join(beside) + " |"]
     lines += ["\n**A mixture of experts**, over the dense network of as much computing.\n"]
     lines += rows([(name, f"experts {name}") for name in STUDY["experts"]["runs"]], "experts dense")
-    lines += [f"\n**Exported**: {main} with weights as they are stored, over itself in float32.\n"]
-    lines += head("weights", "KiB of the artefact", *TITLES)
+    if scores("export float32"):
+        lines += [f"\n**Exported**: {main} with weights as they are stored, over itself in float32.\n"]
+        lines += head("weights", "KiB of the artefact", *TITLES)
     for precision in PRECISIONS:
         if scores(name := f"export {precision}"):
             cells = [spread(ratios(name, "export float32", *shown)) for shown in SHOWN]
             lines.append(f"| {precision} | {made(name, 'bytes') / 1024:,.0f} | " + " | ".join(cells) + " |")
     lines += speeds()
-    return "\n".join([*lines, "\n![Error against size](results/compression.png)\n"])
+    pictures = {"compression.png": "Error against size", "experts.png": "Where each expert works"}
+    there = [f"![{words}](results/{name})" for name, words in pictures.items() if (RESULTS / name).is_file()]
+    return "\n".join([*lines, "", *there, ""])
 
 
 def speeds() -> list[str]:
@@ -297,26 +348,33 @@ def speeds() -> list[str]:
 
 
 def curves() -> Figure:
-    """Error, time and size of the pruned models by order."""
-    figure = Figure(figsize=(9.5, 3.6), layout="constrained")
-    panels = figure.subplots(1, len(VARIABLES), sharex=True)
-    for axes, variable in zip(panels, VARIABLES, strict=True):
-        for colour, order in zip(PART_COLOURS[::2], STUDY["prune"]["orders"], strict=False):
-            names = ["teacher", *(name for name, of, _ in pruned_names() if of == order and scores(name))]
-            weights = [made(name, "parameters") for name in names]
-            values = [ratios(name, "teacher", variable, HEADLINE[1]) for name in names]
-            means, low, high = (np.array([of(one) for one in values]) for of in (np.mean, min, max))
-            look = {"color": colour, "label": order, "markersize": 4, "capsize": 3}
-            axes.errorbar(weights, means, [means - low, high - means], fmt="o-", **look)
-        for label, name, marker in (("student", "student", "*"), ("narrow, from scratch", "narrow", "s")):
-            if scores(name):
-                value = np.mean(ratios(name, "teacher", variable, HEADLINE[1]))
-                axes.plot(made(name, "parameters"), value, marker, color="black", label=label, linestyle="none")
-        axes.set_title(f"{variable}, {HEADLINE[1]} h", fontsize="medium")
-        axes.set(xlabel="trained numbers", ylabel="RMSE over the teacher's", xscale="log")
-        axes.grid(color="0.85", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(frameon=False, fontsize="small")
+    """Error of the pruned models by order, against their size and against the time of a forecast."""
+    figure = Figure(figsize=(9.5, 6.6), layout="constrained")
+    panels = figure.subplots(2, len(VARIABLES), sharex="row", sharey="col")
+    path = STORED / f"times.{STUDY['seeds'][0]}.json"
+    times = json.loads(path.read_text()) if path.is_file() else {}
+    measures = (
+        ("trained numbers", lambda name: made(name, "parameters") if scores(name) else None),
+        ("seconds of ten days", lambda name: times[name]["median"] if name in times and scores(name) else None),
+    )
+    for row, (what, measure) in zip(panels, measures, strict=True):
+        for axes, variable in zip(row, VARIABLES, strict=True):
+            for colour, order in zip(PART_COLOURS[::2], STUDY["prune"]["orders"], strict=False):
+                names = ["teacher", *(name for name, of, _ in pruned_names() if of == order)]
+                names = [name for name in names if measure(name) is not None]
+                values = [ratios(name, "teacher", variable, HEADLINE[1]) for name in names]
+                means, low, high = (np.array([of(one) for one in values]) for of in (np.mean, min, max))
+                look = {"color": colour, "label": order, "markersize": 4, "capsize": 3}
+                axes.errorbar([measure(name) for name in names], means, [means - low, high - means], fmt="o-", **look)
+            for label, name, marker in (("student", "student", "*"), ("from scratch", "narrow", "s")):
+                if (x := measure(name)) is not None:
+                    value = np.mean(ratios(name, "teacher", variable, HEADLINE[1]))
+                    axes.plot(x, value, marker, color="black", label=label, linestyle="none")
+            axes.set_title(f"{variable}, {HEADLINE[1]} h", fontsize="medium")
+            axes.set(xlabel=what, ylabel="RMSE over the teacher's")
+            axes.grid(color="0.85", linewidth=0.6)
+            axes.spines[["top", "right"]].set_visible(False)
+    panels[0, 0].legend(frameon=False, fontsize="small")
     return figure
 
 
@@ -332,7 +390,7 @@ def main() -> None:
             if part != "experts":
                 teacher(seed)
             {"prune": prune, "distill": distill, "experts": experts, "export": export, "times": times}[part](seed)
-    if scores("teacher"):
+    if scores(STUDY["prune"]["main"]):
         save(curves(), RESULTS / "compression.png")
     splice(EXPERIMENTS / "README.md", "compression", table())
 

@@ -9,7 +9,7 @@ add to, `stream`. Each block has two more: what its convolution sees, `look`, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,16 +20,20 @@ from pinnwx.model.closure import ClosureNetwork, ExpertBlock, ResidualBlock, clo
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 
+CLOSURE = "closure/network"  # how the names of a forecaster's weights in its closure begin
+
 Weights = Mapping[str, Array | np.ndarray]
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where the channels of a group lie in an array: along `axis`, `copies` times over (one for each folded cell)."""
+    """Where the channels of a group lie in an array: along `axis`, `copies` times over (one for each folded cell). What
+    reads them through a normalisation names it in `norm`."""
 
     array: str
     axis: int
     copies: int = 1
+    norm: str = ""
 
     def taken(self, values: Array | np.ndarray, kept: Int[np.ndarray, " kept"], size: int) -> Array:
         """The array with these of its `size` channels only."""
@@ -42,12 +46,31 @@ class Slot:
         return jnp.sum(values, axis=other).reshape(self.copies, size).sum(axis=0)
 
 
+@dataclass(frozen=True, eq=False)
+class Substitute:
+    """What stands for all channels of a group, when only some stay: channels = kept @ `of_kept` + `constant`."""
+
+    of_kept: Float[np.ndarray, "kept channel"]
+    constant: Float[np.ndarray, " channel"]
+
+    def read_by(self, kernel: Array, slot: Slot) -> tuple[Array, Float[Array, " output"]]:
+        """The kernel that makes of the kept channels what `kernel` made of all, and what its bias gains."""
+        by_channel = jnp.moveaxis(kernel, slot.axis, 0)
+        rest = by_channel.shape[1:]
+        by_channel = by_channel.reshape(slot.copies, len(self.constant), *rest)
+        made = jnp.einsum("kc,nc...->nk...", jnp.asarray(self.of_kept, kernel.dtype), by_channel)
+        more = jnp.einsum("c,nc...->n...", jnp.asarray(self.constant, kernel.dtype), by_channel)
+        made = jnp.moveaxis(made.reshape(-1, *rest), 0, slot.axis)
+        return made, more.reshape(-1, kernel.shape[-1]).sum(axis=0)
+
+
 @dataclass(frozen=True)
 class Group:
     """Channels of the same layer, or of layers that are added.
 
     Attributes:
         name: of the group.
+        layer: what it is in the settings; groups of one layer (those of the experts of a block) have one size.
         size: how many channels it has.
         writers: what makes a channel: weights into it, its bias.
         readers: weights of the linear layers that take it in. A channel times m, seen by all of them, is the same as
@@ -56,6 +79,7 @@ class Group:
     """
 
     name: str
+    layer: str
     size: int
     writers: tuple[Slot, ...]
     readers: tuple[Slot, ...]
@@ -68,23 +92,16 @@ class Group:
 
 
 def groups_of(model: Forecaster) -> list[Group]:
-    """The channels of all networks of a forecaster that is no committee.
+    """The channels of the closure network of a forecaster that is no committee.
 
     Raises:
         UsageError: it has none to prune.
     """
     if not isinstance(model, TransportForecaster):
         raise UsageError('only models of kind = "transport" can be pruned')
-    networks = {"closure": model.closure, "wind_network": model.wind_network}
-    found = [
-        group
-        for name, framed in networks.items()
-        if framed is not None
-        for group in channels_of(closure_of(framed), f"{name}/network")
-    ]
-    if not found:
+    if model.closure is None:
         raise UsageError("the model has no network (model.closure.enabled = false): there is nothing to prune")
-    return found
+    return channels_of(closure_of(model.closure), CLOSURE)
 
 
 def channels_of(network: ClosureNetwork, prefix: str) -> list[Group]:
@@ -103,20 +120,24 @@ def channels_of(network: ClosureNetwork, prefix: str) -> list[Group]:
     of_blocks = []
     for number, block in enumerate(network.blocks):
         here = f"blocks/{number}"
-        stream_readers.append(read(f"{here}/look", 2))
+        stream_readers.append(replace(read(f"{here}/look", 2), norm=f"{prefix}/{here}/norm"))
         norms += [Slot(f"{prefix}/{here}/norm/{part}", 0) for part in ("scale", "bias")]
         look_readers = [read(f"{here}/experts/route", 0)] if isinstance(block, ExpertBlock) else []
         for label, widen, narrow, hidden in _dense_layers(block):
             stream_writers += written(f"{here}/{narrow}", 1)
             look_readers.append(read(f"{here}/{widen}", 0))
             own = written(f"{here}/{widen}", 1), (read(f"{here}/{narrow}", 0),)
-            of_blocks.append(Group(f"{prefix}/{here}/hidden{label}", hidden, *own))
+            layer = f"{prefix}/{here}/hidden"
+            of_blocks.append(Group(layer + label, layer, hidden, *own))
         seen = block.look.bias[...].shape[0]
-        of_blocks.append(Group(f"{prefix}/{here}/look", seen, written(f"{here}/look", 3), tuple(look_readers)))
+        layer, own = f"{prefix}/{here}/look", (written(f"{here}/look", 3), tuple(look_readers))
+        of_blocks.append(Group(layer, layer, seen, *own))
     fine_writers = (*written("encode", 3), *written("unfold", 1, cells))
     return [
-        Group(f"{prefix}/fine", fine, fine_writers, (read("fold", 0, cells), read("decode", 2))),
-        Group(f"{prefix}/stream", width, tuple(stream_writers), tuple(stream_readers), tuple(norms)),
+        Group(f"{prefix}/fine", f"{prefix}/fine", fine, fine_writers, (read("fold", 0, cells), read("decode", 2))),
+        Group(
+            f"{prefix}/stream", f"{prefix}/stream", width, tuple(stream_writers), tuple(stream_readers), tuple(norms)
+        ),
         *of_blocks,
     ]
 
@@ -146,11 +167,24 @@ def gate_gradients(groups: Sequence[Group], weights: Weights, gradient: Weights)
 
 
 def without(
-    weights: Weights, groups: Sequence[Group], kept: Mapping[str, Int[np.ndarray, " kept"]]
+    weights: Weights,
+    groups: Sequence[Group],
+    kept: Mapping[str, Int[np.ndarray, " kept"]],
+    substitutes: Mapping[Slot, Substitute] | None = None,
 ) -> dict[str, Array]:
-    """The weights of the network that has only the `kept` channels of each group, by name."""
+    """The weights of the network that has only the `kept` channels of each group, by name.
+
+    What read a channel that goes does without it, or has of those that stay what its `substitutes` say.
+    """
     found = {name: jnp.asarray(values) for name, values in weights.items()}
     for group in groups:
-        for slot in group.slots:
+        for slot in (*group.writers, *group.scales):
             found[slot.array] = slot.taken(found[slot.array], kept[group.name], group.size)
+        for slot in group.readers:
+            if substitutes is None:
+                found[slot.array] = slot.taken(found[slot.array], kept[group.name], group.size)
+            else:
+                bias = slot.array.removesuffix("kernel") + "bias"
+                found[slot.array], more = substitutes[slot].read_by(found[slot.array], slot)
+                found[bias] = found[bias] + more
     return found

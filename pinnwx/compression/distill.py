@@ -33,26 +33,26 @@ _PLAIN = 0.5  # of the trajectories, that start from analyses as they are
 _FEWEST = 0.5  # of the trajectories, that must be good
 
 
-def student_of(teacher: Trained, size: float) -> Trained:
+def student_of(teacher: Trained, size: float, updates: int | None = None) -> Trained:
     """An untrained model of the teacher's settings with at most `size` of its weights.
 
     A committee first loses members, for one network can learn what several say; then the networks become narrower.
+    It is to make so many `updates`, or as many as its time allows.
 
     Raises:
         UsageError: the size is no share, or no network is that small.
     """
     if not 0 < size < 1:
         raise UsageError(f"--size {size:g}: the student's share of its teacher's weights lies between 0 and 1")
-    config, most = teacher.config, size * count_weights(teacher.model)
+    most = size * count_weights(teacher.model)
+    training = teacher.config.training.model_copy(update={"updates": updates})
+    config = teacher.config.model_copy(update={"training": training})
     if not config.model.closure.enabled:
         raise UsageError("the model has no network (model.closure.enabled = false): there is nothing to distil")
     members = max(int(size * config.model.members), 1)
 
     def student(width: int) -> Trained:
-        closure = config.model.closure
-        winds = max(round(closure.learned_wind_width * width / closure.width), 1)
-        sizes = {"width": width} if width == closure.width else {"width": width, "learned_wind_width": winds}
-        return resized(teacher, config.with_model(members=members, closure=closure.model_copy(update=sizes)))
+        return resized(teacher, config.with_model(members=members, closure=config.model.closure.narrower(width)))
 
     widths = range(1, config.model.closure.width + 1)
     width = bisect_right(widths, most, key=lambda width: count_weights(student(width).model))

@@ -79,7 +79,9 @@ def in_words(shares: Sequence[Share], variables: Mapping[str, Variable] = VARIAB
         factor, units = difference_units(one.field, variables)
         units = one.units if units == "SI" else units  # a variable of the user's own
         size = f"{one.rms * factor * 6 * SECONDS_PER_HOUR:.3g} {units}"
-        rows.append((one.field, one.part.replace("_", " "), size, f"{100 * one.share:.1f} %"))
+        rows.append(
+            (one.field, one.part.replace("_", " "), size, f"{round(100 * one.share, 1) + 0.0:.1f} %")
+        )  # no -0.0
     return rows
 
 

@@ -13,23 +13,23 @@ import numpy as np
 
 from pinnwx.compression.distill import student_of, trajectories
 from pinnwx.compression.importance import ORDERS
-from pinnwx.compression.prune import Pruned, prune, rounds_of
-from pinnwx.config import Config
+from pinnwx.compression.prune import Round, prune, require_prunable
+from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.errors import CheckpointError, UsageError
 from pinnwx.files import write_text, writing
-from pinnwx.forecasting.trained import CONFIG, WEIGHTS, Trained
+from pinnwx.forecasting.trained import CONFIG, WEIGHTS, Trained, resized
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.runs import REPORTS, Run, new_run
-from pinnwx.jobs.train import budget_ends, error_scale, learn, lineage
+from pinnwx.jobs.train import budget_ends, error_scale, learn
 from pinnwx.model.weights import count_weights
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report
-from pinnwx.training.optimiser import named_leaves
 
 _log = logging.getLogger(__name__)
+REPORT = f"{REPORTS}/compression.json"
 
 
 def compress(
@@ -41,6 +41,7 @@ def compress(
     size: float | None = None,
     order: str = "taylor",
     minutes: float | None = None,
+    updates: int | None = None,
     resume: bool = False,
     force: bool = False,
     report: Callable[[Report], None] = lambda _: None,
@@ -48,9 +49,10 @@ def compress(
 ) -> Run:
     """Makes a smaller model of the live one of `run` in a new run folder, which it returns; `run` is left as it is.
 
-    With `keep` it is pruned (`compression.prune`): this share of its width stays. With `size` it is
-    distilled (`compression.distill`): a new model of this share of the weights is trained on the weather and on the
-    live model's forecasts. Both learn from the time that the live model was trained on, and no later one.
+    With `keep` it is pruned (`compression.prune`): this share of its channels stays, and learns on as it was trained.
+    With `size` it is distilled (`compression.distill`): a new model of this share of the weights is trained on the
+    weather and on the live model's forecasts. Both learn from the time that the live model was trained on, and no later
+    one.
 
     The settings are those of `[compression]` in the model's config.
 
@@ -58,40 +60,48 @@ def compress(
         run: the run folder.
         data: files, globs, folders or zarr stores that hold the training time.
         out: the run folder to make.
-        keep: the share of `model.closure.width` to keep, between 0 and 1.
+        keep: the share of channels to keep, between 0 and 1.
         size: the share of weights of the student, between 0 and 1.
         order: which channels stay: those that matter most by "taylor", "integrated", "magnitude" or "random".
-        minutes: wall-clock budget of the whole call; `compression.minutes` if None. Ignored where the settings fix the
-            number of updates (`compression.updates`, and `training.updates` of a student).
-        resume: go on with an interrupted distillation in `out`.
+        minutes: wall-clock budget of the whole call; `compression.minutes` if None.
+        updates: how many to make, in all rounds or of all members together, instead of as many as the minutes allow.
+        resume: go on with an interrupted compression in `out`.
         force: start afresh in an existing run folder, keeping its versions.
         report: called as it learns, for a progress bar.
         started: `time.monotonic()` at which the budget began; now, if None.
 
     Raises:
-        UsageError: not one of `keep` and `size` is given, or it is no share.
+        UsageError: not one of `keep` and `size` is given, or it is no share; `updates` is below 1, or given with
+            `minutes`.
         StabilityError: the loss, or a forecast to learn from, is not finite.
         UnavailableError: the data hold too little of the training time.
         MissingInputError, CheckpointError, DataError, OutputError, LockedError: as their names say.
-        Interrupted: SIGINT or SIGTERM came. A distillation can be resumed; pruning leaves nothing.
+        Interrupted: SIGINT or SIGTERM came; while it learns, a checkpoint is saved and `resume` goes on from it.
     """
     prepare()
     begun = time.monotonic() if started is None else started
     if (keep is None) == (size is None):
         raise UsageError("give one of keep (--prune --keep SHARE) and size (--distill --size SHARE)")
-    if resume and size is None:
-        raise UsageError("--resume is for --distill; pruning is short, start it again")
     if order not in ORDERS:
         raise UsageError(f'--order "{order}" is none of {", ".join(ORDERS)}')
+    if updates is not None and minutes is not None:
+        raise UsageError("give one of --minutes and --updates: a budget of time, or of updates")
+    if updates is not None and updates < 1:
+        raise UsageError(f"--updates {updates}: at least 1 is needed")
     source = Run.open(run)
     if source.folder.resolve() == Path(out).resolve():
         raise UsageError(f"{out} is the run to compress; give the smaller model a folder of its own")
     live = source.live
     trained = source.load()
     deadline = budget_ends(trained.config.compression.minutes if minutes is None else minutes, begun)
-    student = None if size is None else student_of(trained, size)
-    rounds = [] if keep is None else rounds_of(trained.config, keep)
+    if keep is not None:
+        require_prunable(trained, keep)
+    student = None if size is None else student_of(trained, size, updates)
     archive = training_time(trained, data)
+    settings = trained.config.compression
+    asked = {"distilled": {"size": size, "trajectories": settings.trajectories}}
+    if student is None:
+        asked = {"pruned": {"keep": keep, "order": order, "rounds": settings.rounds}}
     notes = {
         "source": "pinnwx compress",
         "compressed_from": {
@@ -100,18 +110,30 @@ def compress(
             "weights_sha256": trained.manifest["files"][WEIGHTS],
             "parameters": count_weights(trained.model),
         },
+        **asked,
     }
     smaller = Run.open(out) if resume else new_run(out, force=force)
     with recorded(out, "compress") as event, smaller.lock():
-        if student is None:
-            notes["pruned"] = {"keep": keep, "order": order}
-            _prune(smaller, trained, archive, rounds, order, deadline, notes, report)
-        else:
-            notes["distilled"] = {"size": size, "trajectories": trained.config.compression.trajectories}
-            if resume and _is_there(smaller, student, notes):
+        goes_on = resume and not smaller.may_begin()
+        if goes_on:
+            student = _begun(smaller, trained, notes, updates)
+            if smaller.is_finished():
                 event.outcome = NOTHING_TO_DO
-            else:
-                _distill(smaller, student, trained, archive, deadline, notes, resume, report)
+                return smaller
+        else:
+            rounds: list[Round] = []
+            if student is None:
+                assert keep is not None
+                student, rounds = _pruned(trained, archive, keep, order, updates, deadline, report)
+            with writing(smaller.folder):
+                smaller.begin()
+                (smaller.folder / REPORTS).mkdir(exist_ok=True)
+                write_text(
+                    smaller.folder / REPORT,
+                    json.dumps(notes | {"budget": updates, "rounds": _told(rounds)}, indent=1) + "\n",
+                )
+        taught = [] if size is None else _taught(trained, archive)
+        learn(smaller, student, archive, deadline, taught=taught, notes=notes, resume=goes_on, report=report)
         event.details["version"] = smaller.live
     return smaller
 
@@ -127,80 +149,64 @@ def training_time(trained: Trained, data: Sequence[str | Path] | str | Path) -> 
     return matching_archive(trained, data).select(start, end)
 
 
-def _prune(
-    run: Run,
+def _begun(run: Run, trained: Trained, notes: Mapping[str, Any], updates: int | None) -> Trained:
+    """The untrained model of the compression that began in the run.
+
+    Raises:
+        CheckpointError: what began there was another one.
+    """
+    asked, config = run.folder / REPORT, run.folder / CONFIG
+    if asked.is_file() and config.is_file():
+        stored = json.loads(asked.read_text(encoding="utf-8"))
+        student = resized(trained, parse_config(config.read_text(encoding="utf-8"), str(config)))
+        same = stored.get("budget") == updates
+        if same and all(stored.get(key) == value for key, value in notes.items()):
+            return student
+    raise CheckpointError(f"{run.folder} is not of this compression; resume with what it began with, or --force")
+
+
+def _pruned(
     trained: Trained,
     archive: Archive,
-    rounds: Sequence[Config],
+    keep: float,
     order: str,
+    updates: int | None,
     deadline: float,
-    notes: Mapping[str, Any],
     report: Callable[[Report], None],
-) -> None:
-    until = deadline if trained.config.compression.updates is None else None
-    scale = error_scale(trained)
+) -> tuple[Trained, list[Round]]:
+    """The model without the channels that go, which has to learn on still.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came.
+    """
     with Interrupts() as interrupts:
-        pruned = prune(
-            trained, archive, scale, rounds, order, deadline=until, report=report, stop=interrupts.arrived
+        found = prune(
+            trained, archive, error_scale(trained), keep, order, updates=updates,
+            deadline=deadline if updates is None else None, report=report, stop=interrupts.arrived,
         )  # fmt: skip
         if interrupts.arrived():
             interrupts.raise_for("nothing was made; start it again")
-    made = {**lineage(pruned.trained, archive), "updates": sum(one.updates for one in pruned.rounds), **notes}
-    with writing(run.folder):
-        run.begin()
-        write_text(run.folder / CONFIG, pruned.trained.config_text)
-        (run.folder / REPORTS).mkdir(exist_ok=True)
-        write_text(run.folder / REPORTS / "pruning.json", json.dumps(_told(pruned), indent=1) + "\n")
-        run.publish(pruned.trained, made, named_leaves(pruned.optimiser))
+    return found
 
 
-def _told(pruned: Pruned) -> list[dict[str, Any]]:
+def _taught(teacher: Trained, archive: Archive) -> list[Archive]:
+    began = time.monotonic()
+    taught = trajectories(teacher, archive)
+    _log.info("note: the teacher made %d forecasts in %.0f s", len(taught), time.monotonic() - began)
+    return taught
+
+
+def _told(rounds: Sequence[Round]) -> list[dict[str, Any]]:
     """What the rounds did, to be kept: of each group of channels their scores, the highest first."""
     return [
         {
-            "width": one.width,
+            "widths": one.widths,
             "updates": one.updates,
             "importance": [{name: _ranked(scores) for name, scores in own.items()} for own in one.importance],
         }
-        for one in pruned.rounds
+        for one in rounds
     ]
 
 
 def _ranked(scores: np.ndarray) -> list[float]:
     return [float(f"{score:.4g}") for score in np.sort(scores)[::-1]]
-
-
-def _is_there(run: Run, student: Trained, notes: Mapping[str, Any]) -> bool:
-    """Whether this very distillation has finished in the run.
-
-    Raises:
-        CheckpointError: the run is of something else.
-    """
-    path = run.folder / CONFIG
-    same = path.is_file() and path.read_text(encoding="utf-8") == student.config_text
-    finished = run.is_finished()
-    if finished and same:
-        manifest = run.load().manifest
-        same = all(manifest.get(key) == value for key, value in notes.items())
-    if not same and (finished or path.is_file()):
-        raise CheckpointError(f"{run.folder} is not of this distillation; resume with what it began with, or --force")
-    return finished
-
-
-def _distill(
-    run: Run,
-    student: Trained,
-    teacher: Trained,
-    archive: Archive,
-    deadline: float,
-    notes: Mapping[str, Any],
-    resume: bool,
-    report: Callable[[Report], None],
-) -> None:
-    began = time.monotonic()
-    taught = trajectories(teacher, archive)
-    _log.info("note: the teacher made %d forecasts in %.0f s", len(taught), time.monotonic() - began)
-    resume = resume and not run.may_begin()
-    if not resume:
-        run.begin()
-    learn(run, student, archive, deadline, taught=taught, notes=notes, resume=resume, report=report)

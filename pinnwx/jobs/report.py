@@ -88,6 +88,8 @@ def _card(trained: Trained, version: str, scores: Scores) -> Section:
         for one in model.physics.transport
     ]
     network = f"{closure.blocks} blocks of {closure.width} channels" if closure.enabled else "none"
+    if closure.block_widths:
+        network += ", inside " + ", ".join(f"{seen} and {hidden}" for seen, hidden in closure.block_widths)
     if closure.experts > 1:
         network += f", {closure.experts} experts each"
     facts = {

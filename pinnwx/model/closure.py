@@ -21,6 +21,8 @@ from pinnwx.model.experts import Experts, dense_pair, mixed
 from pinnwx.model.folding import coarse_grid, folded, unfolded
 from pinnwx.model.frames import FramedNetwork, Frames
 
+EXPANSION = 2  # of the width, between the two dense layers of a block
+
 
 class ResidualBlock(nnx.Module):
     """x + mix(conv(normalised x)): neighbours are seen once, then each cell is mixed by two dense layers.
@@ -29,10 +31,10 @@ class ResidualBlock(nnx.Module):
     less operations, and those of the dense layers run faster on a CPU: at equal time it learned more.
     """
 
-    def __init__(self, grid: Grid, width: int, *, rngs: nnx.Rngs):
+    def __init__(self, grid: Grid, width: int, seen: int, hidden: int, *, rngs: nnx.Rngs):
         self.norm = nnx.LayerNorm(width, rngs=rngs)
-        self.look = SphereConv(grid, width, width, rngs=rngs)
-        self.widen, self.narrow = dense_pair(width, rngs)
+        self.look = SphereConv(grid, width, seen, rngs=rngs)
+        self.widen, self.narrow = dense_pair(seen, hidden, width, rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
         seen = jax.nn.relu(self.look(self.norm(features)))
@@ -42,10 +44,12 @@ class ResidualBlock(nnx.Module):
 class ExpertBlock(nnx.Module):
     """A residual block of which each region is mixed by the experts that chose it (`model.experts`)."""
 
-    def __init__(self, grid: Grid, width: int, experts: int, per_region: int, *, rngs: nnx.Rngs):
+    def __init__(
+        self, grid: Grid, width: int, seen: int, hidden: int, *, experts: int, per_region: int, rngs: nnx.Rngs
+    ):
         self.norm = nnx.LayerNorm(width, rngs=rngs)
-        self.look = SphereConv(grid, width, width, rngs=rngs)
-        self.experts = Experts(grid, width, experts, per_region, rngs=rngs)
+        self.look = SphereConv(grid, width, seen, rngs=rngs)
+        self.experts = Experts(grid, seen, hidden, width, experts, per_region, rngs=rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
         return features + self.experts(self.seen(features))
@@ -70,20 +74,37 @@ class ClosureNetwork(nnx.Module):
         width: int,
         blocks: int,
         coarsen: int,
+        fine_width: int | None = None,
+        block_widths: Sequence[tuple[int, int]] | None = None,
         experts: int = 1,
         experts_per_region: int = 1,
         rngs: nnx.Rngs,
     ):
-        """`signs` has one entry an input channel: its factor across a pole, -1 for vector components."""
+        """
+        Args:
+            grid: of what it is given.
+            outputs: how many channels it makes.
+            signs: of each input channel its factor across a pole, -1 for vector components.
+            width: channels that the blocks read and add to.
+            blocks: how many.
+            coarsen: cells of the fine grid, each way, in one of the blocks'.
+            fine_width: channels on the fine grid; half of `width`, but at least 16, if None.
+            block_widths: of each block, the channels that its convolution makes, and those between its dense layers;
+                `width` and twice that, if None.
+            experts: pairs of dense layers of a block.
+            experts_per_region: how many of them a region is given on average.
+            rngs: of the first weights.
+        """
         coarse = coarse_grid(grid, coarsen)
-        self.coarsen, fine_width = coarsen, max(width // 2, 16)
+        self.coarsen, fine_width = coarsen, fine_width or max(width // 2, 16)
         self.encode = SphereConv(grid, len(signs), fine_width, signs=signs, rngs=rngs)
         linear = partial(nnx.Linear, kernel_init=fan_in_normal, rngs=rngs)
         self.fold = linear(fine_width * coarsen**2, width)
         block = ResidualBlock
         if experts > 1:
             block = partial(ExpertBlock, experts=experts, per_region=experts_per_region)
-        self.blocks = nnx.List([block(coarse, width, rngs=rngs) for _ in range(blocks)])
+        widths = block_widths or [(width, EXPANSION * width)] * blocks
+        self.blocks = nnx.List([block(coarse, width, seen, hidden, rngs=rngs) for seen, hidden in widths])
         self.unfold = linear(width, fine_width * coarsen**2)
         self.decode = SphereConv(grid, fine_width, outputs, gain=0.0, rngs=rngs)
 

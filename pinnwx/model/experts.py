@@ -31,14 +31,13 @@ from pinnwx.model.convolution import fan_in_normal
 from pinnwx.model.folding import folded, unfolded
 
 REGION = 2  # cells of the network's own grid, each way
-_EXPANSION = 2  # of the width, between two dense layers
 
 
-def dense_pair(width: int, rngs: nnx.Rngs) -> tuple[nnx.Linear, nnx.Linear]:
+def dense_pair(inputs: int, hidden: int, outputs: int, rngs: nnx.Rngs) -> tuple[nnx.Linear, nnx.Linear]:
     """Two layers that mix the channels of a cell; what they add starts small, so that a stack of them starts near the
     identity."""
-    widen = nnx.Linear(width, _EXPANSION * width, kernel_init=fan_in_normal, rngs=rngs)
-    return widen, nnx.Linear(_EXPANSION * width, width, kernel_init=_a_tenth, rngs=rngs)
+    widen = nnx.Linear(inputs, hidden, kernel_init=fan_in_normal, rngs=rngs)
+    return widen, nnx.Linear(hidden, outputs, kernel_init=_a_tenth, rngs=rngs)
 
 
 def mixed(
@@ -55,7 +54,9 @@ def _a_tenth(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Arra
 class Experts(nnx.Module):
     """`count` pairs of dense layers, and the router."""
 
-    def __init__(self, grid: Grid, width: int, count: int, per_region: int, *, rngs: nnx.Rngs):
+    def __init__(
+        self, grid: Grid, inputs: int, hidden: int, outputs: int, count: int, per_region: int, *, rngs: nnx.Rngs
+    ):
         """
         Raises:
             ConfigError: the grid does not divide into regions, or the regions not among the experts.
@@ -68,8 +69,8 @@ class Experts(nnx.Module):
                 f"of the network do not divide into regions of {REGION} x {REGION} cells, as many for each expert; "
                 "use another number"
             )
-        self.route = nnx.Linear(width, count, kernel_init=fan_in_normal, rngs=rngs)
-        pairs = [dense_pair(width, rngs) for _ in range(count)]
+        self.route = nnx.Linear(inputs, count, kernel_init=fan_in_normal, rngs=rngs)
+        pairs = [dense_pair(inputs, hidden, outputs, rngs) for _ in range(count)]
         self.widen, self.narrow = (nnx.List(layers) for layers in zip(*pairs, strict=True))
         self.taken, self.share = regions * per_region // count, per_region / count
 

@@ -104,8 +104,8 @@ class TransportForecaster(nnx.Module):
         signs += tuple(inputs.field_signs[i] for i in affected) + (-1.0,) * (2 * winds_seen)
         mirror_signs += tuple(inputs.mirror_signs[i] for i in affected) + (1.0, -1.0) * winds_seen
         odd = inputs.mirror_signs + (1.0,) * len(affected)  # sources, gates
-        experts = {"experts": closure.experts, "experts_per_region": closure.experts_per_region}
-        return winds, network(signs, mirror_signs, odd, width=closure.width, blocks=closure.blocks, **experts)
+        parts = ("width", "blocks", "fine_width", "block_widths", "experts", "experts_per_region")
+        return winds, network(signs, mirror_signs, odd, **{name: getattr(closure, name) for name in parts})
 
     def _require_possible(self, equations: Sequence[Transport]) -> None:
         """Raises:

@@ -16,7 +16,7 @@ from pinnwx.training.fit import Training
 
 ARCHIVE = wave_archive(60)
 CURRICULUM = "curriculum = [{ steps = 1, share = 0.7 }, { steps = 3, share = 0.3 }]"
-SETTINGS = f"batch_size = 8\nupdates = 16\n{CURRICULUM}\n[compression]\ntrajectories = 24"
+SETTINGS = f"batch_size = 8\n{CURRICULUM}\n[compression]\ntrajectories = 24"
 
 
 def teacher_of(model="members = 4\ninput_times = 2", training=SETTINGS):
@@ -93,7 +93,7 @@ def learned(teacher, student, taught, folder):
 def test_half_of_every_batch_is_the_teachers(tmp_path):
     teacher = teacher_of()
     taught = trajectories(teacher, ARCHIVE)
-    training, _ = learned(teacher, student_of(teacher, 0.25), taught, tmp_path / "run")
+    training, _ = learned(teacher, student_of(teacher, 0.25, 16), taught, tmp_path / "run")
     for stage in training._stages:
         for number in range(5):
             rows = stage.batch(number)
@@ -105,10 +105,10 @@ def test_half_of_every_batch_is_the_teachers(tmp_path):
 
 
 def test_a_student_comes_nearer_to_its_teacher_than_one_that_saw_only_the_weather(tmp_path):
-    teacher = teacher_of(training=SETTINGS.replace("updates = 16", "updates = 160\nlearning_rate = 3e-3"))
+    teacher = teacher_of(training=SETTINGS.replace("batch_size = 8", "batch_size = 8\nlearning_rate = 3e-3"))
     taught, forecasts = trajectories(teacher, ARCHIVE), []
     for name, lessons in (("taught", taught), ("alone", [])):
-        student = student_of(teacher, 0.25)
+        student = student_of(teacher, 0.25, 160)
         _, (weights,) = learned(teacher, student, lessons, tmp_path / name)
         nnx.update(student.model, weights)
         forecasts.append(Predictor(student, [6]).from_archive(ARCHIVE, ARCHIVE.times[[10, 30, 50]]))

@@ -2,12 +2,10 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,6 @@ import pytest
 from synthetic import config_text, times, wave_dataset
 
 import pinnwx
-from pinnwx.config import parse_config
 from pinnwx.errors import CheckpointError, OutputError, UnavailableError, UsageError
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.train import train
@@ -26,8 +23,6 @@ RECIPE = config_text(
     training="""batch_size = 8
 updates = 16
 [compression]
-updates = 16
-steps = 2
 trajectories = 16""",
 )
 PERIOD = {"start": "2026-01-16", "end": "2026-01-18", "leads": [6]}
@@ -50,16 +45,24 @@ def notes_of(run: Run) -> dict:
 
 def test_a_pruned_run_is_a_run_like_any_other(run, data, tmp_path):
     before = contents(run)
-    made = pinnwx.compress(run, data, tmp_path / "small", keep=0.5)
+    made = pinnwx.compress(run, data, tmp_path / "small", keep=0.5, updates=16)
     assert contents(run) == before
     notes = notes_of(made)
-    assert notes["pruned"] == {"keep": 0.5, "order": "taylor"}
+    assert notes["pruned"] == {"keep": 0.5, "order": "taylor", "rounds": 2}
     assert notes["compressed_from"]["parameters"] == notes_of(Run(run))["parameters"] > notes["parameters"]
     assert notes["trained_on"] == ["2026-01-01T00:00Z", "2026-01-15T18:00Z"], "and no later time"
-    assert "width = 16" in (made.folder / "config.toml").read_text()
-    told = json.loads((made.folder / "reports" / "pruning.json").read_text())
-    assert [one["width"] for one in told] == [23, 16]
-    assert len(told[0]["importance"]) == 2, "of each member"
+    closure = made.load().config.model.closure
+    told = json.loads((made.folder / "reports" / "compression.json").read_text())
+    assert told["pruned"] == notes["pruned"]
+    widths = {layer.removeprefix("closure/network/"): width for layer, width in told["rounds"][-1]["widths"].items()}
+    assert widths == {
+        "fine": closure.fine_width,
+        "stream": closure.width,
+        "blocks/0/look": closure.block_widths[0][0],
+        "blocks/0/hidden": closure.block_widths[0][1],
+    }
+    assert sum(widths.values()) <= 0.5 * (16 + 32 + 32 + 64)
+    assert len(told["rounds"][0]["importance"]) == 2, "of each member"
     assert pinnwx.evaluate(made.folder, data, **PERIOD).entry("msl", 6)["n"] > 0
     assert len(pinnwx.compare(run, made.folder, data, **PERIOD).ratios) == 2
     assert [event["verb"] for event in map(json.loads, (made.folder / "events.jsonl").read_text().splitlines())] == [
@@ -68,30 +71,30 @@ def test_a_pruned_run_is_a_run_like_any_other(run, data, tmp_path):
 
 
 def test_a_pruned_run_is_retrained_and_pruned_again(run, data, tmp_path):
-    made = pinnwx.compress(run, data, tmp_path / "small", keep=0.5, order="magnitude")
-    again = pinnwx.compress(made.folder, data, tmp_path / "smaller", keep=0.5)
+    made = pinnwx.compress(run, data, tmp_path / "small", keep=0.5, order="magnitude", updates=16)
+    again = pinnwx.compress(made.folder, data, tmp_path / "smaller", keep=0.5, order="magnitude", updates=16)
     assert notes_of(again)["parameters"] < notes_of(made)["parameters"]
-    assert again.load().config.model.closure.width == 8
+    assert [one.load().config.model.closure.width for one in (made, again)] == [16, 8]
 
 
 def test_a_student_is_a_run_like_any_other(run, data, tmp_path):
     before = contents(run)
-    made = pinnwx.compress(run, data, tmp_path / "student", size=0.5)
+    made = pinnwx.compress(run, data, tmp_path / "student", size=0.5, updates=16)
     assert contents(run) == before
     notes = notes_of(made)
     assert notes["distilled"] == {"size": 0.5, "trajectories": 16}
     assert (made.load().config.model.members, notes["updates"]) == (1, 16)
     assert notes["data_sha256"] == notes_of(Run(run))["data_sha256"], "the weather it learned from"
     assert pinnwx.evaluate(made.folder, data, **PERIOD).entry("msl", 6)["n"] > 0
-    again = pinnwx.compress(run, data, tmp_path / "again", size=0.5)
+    again = pinnwx.compress(run, data, tmp_path / "again", size=0.5, updates=16)
     weights = [one.version("0001") / "weights.safetensors" for one in (made, again)]
     assert weights[0].read_bytes() == weights[1].read_bytes(), "the same to the last bit"
     metrics = (made.folder / "metrics.jsonl").read_text()
-    with pytest.raises(CheckpointError, match="not of this distillation"):
-        pinnwx.compress(run, data, tmp_path / "student", size=0.4, resume=True)
-    with pytest.raises(CheckpointError, match="not of this distillation"):
-        pinnwx.compress(made.folder, data, run, size=0.5, resume=True)
-    resumed = pinnwx.compress(run, data, tmp_path / "student", size=0.5, resume=True)
+    with pytest.raises(CheckpointError, match="not of this compression"):
+        pinnwx.compress(run, data, tmp_path / "student", size=0.4, updates=16, resume=True)
+    with pytest.raises(CheckpointError, match="not of this compression"):
+        pinnwx.compress(made.folder, data, run, size=0.5, updates=16, resume=True)
+    resumed = pinnwx.compress(run, data, tmp_path / "student", size=0.5, updates=16, resume=True)
     assert resumed.versions == ("0001",)
     assert (made.folder / "metrics.jsonl").read_text() == metrics
 
@@ -102,17 +105,13 @@ def verb(run, data, out, *options) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_killed_distillation_is_resumed_to_the_same_bits(run, data, tmp_path):
-    longer = tmp_path / "run"
-    shutil.copytree(run, longer)
-    teacher = Run(longer)
-    config = teacher.version("0001") / "config.toml"
-    text = config.read_text().replace("updates = 16", "updates = 4000", 1)
-    trained = teacher.load()
-    teacher.publish(replace(trained, config=parse_config(text), config_text=text), trained.manifest)
-    whole = pinnwx.compress(longer, data, tmp_path / "whole", size=0.5)
+@pytest.mark.parametrize("way", [{"size": 0.5}, {"keep": 0.5}], ids=["distilled", "pruned"])
+def test_a_killed_compression_is_resumed_to_the_same_bits(way, run, data, tmp_path):
+    whole = pinnwx.compress(run, data, tmp_path / "whole", updates=4000, **way)
     cut = tmp_path / "cut"
-    process = subprocess.Popen(verb(longer, data, cut, "--distill", "--size", 0.5), stderr=subprocess.DEVNULL)
+    options = ("--distill", "--size", 0.5) if "size" in way else ("--prune", "--keep", 0.5)
+    words = verb(run, data, cut, *options, "--updates", 4000)
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     began = time.monotonic()
     while not (cut / "metrics.jsonl").is_file() or not (cut / "metrics.jsonl").read_text():
         assert process.poll() is None
@@ -120,9 +119,7 @@ def test_a_killed_distillation_is_resumed_to_the_same_bits(run, data, tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(120) == 128 + signal.SIGTERM
-    done = subprocess.run(
-        verb(longer, data, cut, "--distill", "--size", 0.5, "--resume"), capture_output=True, text=True
-    )
+    done = subprocess.run([*words, "--resume"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "is live" in done.stdout
     weights = [folder / "versions" / "0001" / "weights.safetensors" for folder in (whole.folder, cut)]
@@ -130,7 +127,7 @@ def test_a_killed_distillation_is_resumed_to_the_same_bits(run, data, tmp_path):
 
 
 @pytest.mark.slow
-def test_pruning_that_is_stopped_leaves_nothing(run, data, tmp_path):
+def test_pruning_that_is_stopped_before_it_learns_leaves_nothing(run, data, tmp_path):
     out = tmp_path / "small"
     process = subprocess.Popen(
         verb(run, data, out, "--prune"), stderr=subprocess.PIPE, text=True, env=os.environ | {"PINNWX_CACHE": ""}
@@ -144,7 +141,7 @@ def test_pruning_that_is_stopped_leaves_nothing(run, data, tmp_path):
     assert process.returncode == 128 + signal.SIGTERM
     assert "start it again" in told
     assert not (out / "versions").exists()
-    assert pinnwx.compress(run, data, out, keep=0.5).live == "0001"
+    assert pinnwx.compress(run, data, out, keep=0.5, updates=16).live == "0001"
 
 
 @pytest.mark.parametrize(
@@ -155,8 +152,9 @@ def test_pruning_that_is_stopped_leaves_nothing(run, data, tmp_path):
         ({"keep": 2.0}, "--keep 2"),
         ({"size": -1.0}, "--size -1"),
         ({"keep": 0.5, "order": "alphabet"}, '--order "alphabet" is none of taylor, integrated, magnitude, random'),
-        ({"keep": 0.5, "resume": True}, "--resume is for --distill"),
         ({"keep": 0.5, "minutes": 0.0}, "--minutes 0"),
+        ({"keep": 0.5, "minutes": 1.0, "updates": 16}, "one of --minutes and --updates"),
+        ({"size": 0.5, "updates": 0}, "--updates 0: at least 1"),
     ],
 )
 def test_what_is_no_compression_is_refused_and_leaves_nothing(options, told, run, data, tmp_path):

@@ -85,5 +85,6 @@ def test_the_written_gradient_is_that_of_the_convolution():
             return jax.value_and_grad(lambda *both: jnp.sum(weight * jnp.sin(operator(*both))), argnums=(0, 1))
 
         found, expected = (jax.jit(gradients(operator))(features, kernel) for operator in (convolve, plain))
+        np.testing.assert_allclose(convolve(features, kernel), plain(features, kernel), rtol=1e-10, atol=1e-12)
     for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)

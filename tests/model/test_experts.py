@@ -17,7 +17,7 @@ WIDTH = 6
 
 
 def experts(count: int, per_region: int = 1, seed: int = 0) -> Experts:
-    model = Experts(GRID, WIDTH, count, per_region, rngs=nnx.Rngs(0))
+    model = Experts(GRID, WIDTH, 2 * WIDTH, WIDTH, count, per_region, rngs=nnx.Rngs(0))
     randomise(model, seed, 0.5)
     return model
 

@@ -1,0 +1,78 @@
+"""How many channels each layer keeps when a share of all of them stays.
+
+"even": every layer keeps the same share. That makes the fastest network, for a narrow layer between wide ones takes
+hardly less time.
+
+"gain": the channels stay that give most for the weights that they take, all layers together,
+
+    gain of a channel = score / weights that are read or written by it.
+
+So a layer that matters little becomes narrow, and one that everything passes through stays as it is: the smallest error
+for the size. It needs scores that say what the loss owes to a channel, whatever its layer (`taylor`, `integrated`);
+others do not compare across layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pinnwx.compression.channels import Group, Weights
+from pinnwx.compression.importance import Importance
+from pinnwx.errors import UsageError
+
+COMPARABLE = ("taylor", "integrated")  # orders whose scores do
+TOGETHER = 4  # channels that stay or go together: vector units take so many at a time
+
+
+def widths(
+    shared: str, groups: Sequence[Group], scores: Sequence[Importance], weights: Weights, keep: float
+) -> dict[str, int]:
+    """Of each layer, how many of its channels stay.
+
+    Args:
+        shared: by "gain" or "even".
+        groups: of one member; all members are alike.
+        scores: of each member.
+        weights: of one member; only their shapes count.
+        keep: the share of all channels that stays.
+
+    Raises:
+        UsageError: all would stay.
+    """
+    sizes = {group.layer: group.size for group in groups}
+    kept = by_gain(groups, scores, weights, keep) if shared == "gain" else _evenly(sizes, keep)
+    if kept == sizes:
+        raise UsageError(f"--keep {keep:g} leaves all {sum(group.size for group in groups)} channels; keep less")
+    return kept
+
+
+def _evenly(sizes: dict[str, int], keep: float) -> dict[str, int]:
+    return {layer: max(round(keep * size), 1) for layer, size in sizes.items()}
+
+
+def by_gain(groups: Sequence[Group], scores: Sequence[Importance], weights: Weights, keep: float) -> dict[str, int]:
+    """The widths of the module's equation. The groups of a layer, and the members, keep as many; what the k-th of a
+    layer gains is the mean of what their k-th gain."""
+    layers: dict[str, list[Group]] = {}
+    for group in groups:
+        layers.setdefault(group.layer, []).append(group)
+    steps = []  # gain of the next few channels of a layer, and how many they are
+    for layer, own in layers.items():
+        ranked = np.mean([np.sort(score[group.name])[::-1] for score in scores for group in own], axis=0)
+        gains = ranked / np.mean([_weights_of_a_channel(group, weights) for group in own])
+        for first in range(0, len(gains), TOGETHER):
+            few = gains[first : first + TOGETHER]
+            steps.append((np.inf if first == 0 else few.mean(), layer, len(few), len(own)))
+    kept, left = dict.fromkeys(layers, 0), keep * sum(group.size for group in groups)
+    for _, layer, count, copies in sorted(steps, key=lambda step: -step[0]):
+        if kept[layer] and count * copies > left:
+            break
+        kept[layer] += count
+        left -= count * copies
+    return kept
+
+
+def _weights_of_a_channel(group: Group, weights: Weights) -> float:
+    return sum(np.size(weights[slot.array]) for slot in group.slots) / group.size
