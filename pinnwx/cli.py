@@ -312,7 +312,7 @@ def compress(
     updates: Annotated[
         int | None, typer.Option(help="So many updates, instead of as many as the minutes allow.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted distillation.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted compression.")] = False,
     force: Force = False,
 ) -> None:
     """Make the live model smaller, by pruning or by distillation, into a run folder of its own."""

@@ -89,7 +89,7 @@ def compression_lines(run: Run) -> None:
     before, now = manifest["compressed_from"]["parameters"], manifest["parameters"]
     Console().print(
         f"Model {run.live} is live in {run.folder}: {now:,} weights of {before:,} ({now / before:.0%}), "
-        f"after {manifest['updates']} updates.",
+        f"after {manifest['updates'] + manifest['updates_between_rounds']} updates.",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
 

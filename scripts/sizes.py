@@ -26,9 +26,7 @@ import copy
 import dataclasses
 import json
 import statistics
-import subprocess
 import tempfile
-import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -41,7 +39,7 @@ from ablations import change
 from flax import nnx
 from matplotlib.figure import Figure
 from stopwatch import in_turn
-from trial import DATA, EXPERIMENTS, PINNWX, RESULTS, RUNS, scoring_of, splice, train_in_turn
+from trial import DATA, EXPERIMENTS, RESULTS, RUNS, scoring_of, splice, train_in_turn
 
 from pinnwx.files import write_text
 from pinnwx.forecasting.portable import PRECISIONS, as_stored, export_model
@@ -141,6 +139,9 @@ def score(name: str, seed: int, seconds: float, trained: Trained | None = None, 
 def teacher(seed: int) -> None:
     """The model that the others are made from."""
     if not stored("teacher", seed).is_file() or not folder("teacher", seed).is_dir():
+        for path in STORED.glob(f"*.{seed}.json"):  # what was made of another teacher
+            if not path.name.startswith("experts"):
+                path.unlink()
         rivals(["teacher"], seed, [train_words("teacher", seed, {}, STUDY["minutes"])])
 
 
@@ -154,11 +155,11 @@ def prune(seed: int) -> None:
     updates = STUDY["prune"]["updates"]
     for name, order, keep in pruned_names():
         if not stored(name, seed).is_file() or not folder(name, seed).is_dir():
-            began = time.monotonic()
             words = compress_words(name, seed, "--prune", "--keep", keep, "--order", order, "--updates", updates)
-            subprocess.run([*PINNWX, *words], check=True, stdout=subprocess.DEVNULL)
-            score(name, seed, time.monotonic() - began)
-    if not stored("narrow", seed).is_file():
+            rivals([name], seed, [words])
+    if not by_clock(seed) and not stored("narrow", STUDY["seeds"][0]).is_file():
+        print(f"narrow seed {seed}: waits for that of seed {STUDY['seeds'][0]}, whose updates it makes", flush=True)
+    elif not stored("narrow", seed).is_file():
         made = json.loads(stored(STUDY["prune"]["main"], seed).read_text())["made"]
         closure = Run.open(folder(STUDY["prune"]["main"], seed)).load().config.model.closure
         widths = closure.model_dump(include={"width", "fine_width", "block_widths"})
@@ -168,7 +169,7 @@ def prune(seed: int) -> None:
 
 
 def distill(seed: int) -> None:
-    if stored("student", seed).is_file() and stored("twin", seed).is_file():
+    if all(stored(name, seed).is_file() for name in ("student", "twin")) and folder("student", seed).is_dir():
         return
     size, minutes = STUDY["distill"]["size"], STUDY["distill"]["minutes"]
     alike = {"model.members": max(int(size * Run.open(folder("teacher", seed)).load().config.model.members), 1)}
@@ -212,6 +213,8 @@ def expert_maps(run: Path) -> Figure:
 
 def export(seed: int) -> None:
     """The main pruned model with the weights that each precision stores."""
+    if all(stored(f"export {precision}", seed).is_file() for precision in PRECISIONS):
+        return
     trained = Run.open(folder(STUDY["prune"]["main"], seed)).load()
     for precision in PRECISIONS:
         model = nnx.clone(trained.model)
@@ -225,7 +228,9 @@ def export(seed: int) -> None:
 
 
 def times(seed: int) -> None:
-    """Seconds of ten days."""
+    """Seconds of ten days, of the first seed's models."""
+    if not by_clock(seed) or (STORED / f"times.{seed}.json").is_file():
+        return
     names = ["teacher", *(name for name, _, _ in pruned_names()), "student"]
     functions = {}
     for name in names:

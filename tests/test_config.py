@@ -252,6 +252,7 @@ def test_variables_of_the_users_own():
         ("[training]\ncurriculum = [{ steps = 0, share = 1 }]", "training.curriculum.0.steps"),
         ("[training]\nfield_weights = { z500 = 2.0 }", 'training.field_weights: "z500" is not in data.fields'),
         ("[model.closure]\ncoarsen = 3", "model.closure.coarsen: Input should be 1, 2 or 4"),
+        ("[model.closure]\nblocks = 2\nblock_widths = [[8, 16]]", "block_widths has 1 pairs for 2 blocks"),
         ("[model.physics]\ncourant_limit = 1.5", "model.physics.courant_limit: Input should be less than or equal"),
         ('[model]\nkind = "magic"', "model.kind: Input should be 'transport' or 'second_order'"),
         (
@@ -383,3 +384,12 @@ def test_any_toml_gives_a_config_or_a_config_error(raw, with_smallest):
         return
     assert isinstance(config, BaseModel)
     assert config.data.fields
+
+
+def test_a_narrower_network_is_narrower_everywhere():
+    closure = ClosureSettings(
+        width=64, blocks=2, fine_width=32, block_widths=((16, 48), (3, 8)), learned_wind_width=32
+    ).narrower(16)
+    assert (closure.width, closure.fine_width, closure.learned_wind_width) == (16, 8, 8)
+    assert closure.block_widths == ((4, 12), (1, 2))
+    assert ClosureSettings(width=64).narrower(16).block_widths is None

@@ -55,13 +55,12 @@ class Substitute:
 
     def read_by(self, kernel: Array, slot: Slot) -> tuple[Array, Float[Array, " output"]]:
         """The kernel that makes of the kept channels what `kernel` made of all, and what its bias gains."""
-        by_channel = jnp.moveaxis(kernel, slot.axis, 0)
+        by_channel = np.moveaxis(np.asarray(kernel, np.float64), slot.axis, 0)
         rest = by_channel.shape[1:]
         by_channel = by_channel.reshape(slot.copies, len(self.constant), *rest)
-        made = jnp.einsum("kc,nc...->nk...", jnp.asarray(self.of_kept, kernel.dtype), by_channel)
-        more = jnp.einsum("c,nc...->n...", jnp.asarray(self.constant, kernel.dtype), by_channel)
-        made = jnp.moveaxis(made.reshape(-1, *rest), 0, slot.axis)
-        return made, more.reshape(-1, kernel.shape[-1]).sum(axis=0)
+        made = np.einsum("kc,nc...->nk...", self.of_kept, by_channel).reshape(-1, *rest)
+        more = np.einsum("c,nc...->n...", self.constant, by_channel).reshape(-1, kernel.shape[-1]).sum(axis=0)
+        return jnp.asarray(np.moveaxis(made, 0, slot.axis), kernel.dtype), jnp.asarray(more, kernel.dtype)
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def groups_of(model: Forecaster) -> list[Group]:
     if not isinstance(model, TransportForecaster):
         raise UsageError('only models of kind = "transport" can be pruned')
     if model.closure is None:
-        raise UsageError("the model has no network (model.closure.enabled = false): there is nothing to prune")
+        raise UsageError("the model has no closure network (model.closure.enabled = false): there is nothing to prune")
     return channels_of(closure_of(model.closure), CLOSURE)
 
 

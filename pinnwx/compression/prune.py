@@ -3,8 +3,7 @@
 What comes out is a model of the same architecture with narrower layers (`compression.widths`): of each group of
 channels (`compression.channels`) those that matter most. So arrays really shrink, nothing is masked, and the run is
 read, retrained and exported like any other. The members of a committee are scored each for itself, and keep equal
-widths. Whole runs of training follow the cuts, at the full learning rate: with half of it, errors stayed twice as far
-above the unpruned model's.
+widths. The network of a learned wind is small, and stays.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ import numpy as np
 
 from pinnwx.compression.channels import CLOSURE, groups_of, without
 from pinnwx.compression.importance import Importance, importance
-from pinnwx.compression.substitution import readings, substitutes
-from pinnwx.compression.widths import COMPARABLE, widths
-from pinnwx.config import ClosureSettings
+from pinnwx.compression.substitution import listener, substitutes
+from pinnwx.compression.widths import COMPARABLE, evenly, widths
+from pinnwx.config import ClosureSettings, Config
 from pinnwx.config import config_text as text_of
 from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
-from pinnwx.errors import UsageError
+from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained import Trained, resized
 from pinnwx.model.committee import give_weights, members_of
 from pinnwx.model.weights import named_weights, set_weights
@@ -37,7 +36,8 @@ from pinnwx.training.update import make_gradient
 
 BATCHES = 32  # of windows of one step, that channels are scored on
 SEEN = 32  # windows of one step, on which it is seen what channels have in common
-BETWEEN = 0.15  # of the updates, or of the time, that each round but the last learns on for
+BETWEEN = 0.15  # of the updates, or of the time, that each round but the last learns on for,
+MOST_BETWEEN = 0.5  # and all of those together at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def prune(
 ) -> tuple[Trained, list[Round]]:
     """A smaller model, which has to learn on still, and how it came about; `trained` is left as it is.
 
-    Each of `compression.rounds` keeps the same share of the channels there are, and `keep` stays of all.
+    Each of `compression.rounds` keeps about the same share of the channels there are, and `keep` stays of all.
 
     Args:
         trained: the model.
@@ -84,32 +84,61 @@ def prune(
 
     Raises:
         UsageError: the model has nothing to prune, `keep` is no share, or nothing would go.
+        UnavailableError: the training time is too short to learn from.
     """
-    require_prunable(trained, keep)
+    whole = require_prunable(trained, keep)
+    _require_lessons(trained, archive)
     count, began, pruned, rounds = trained.config.compression.rounds, time.monotonic(), trained, []
+    between = min(BETWEEN, MOST_BETWEEN / max(count - 1, 1))
     for number in range(count):
-        pruned, scores, kept = narrowed(pruned, archive, scale, order, keep ** (1 / count))
+        pruned, scores, kept = narrowed(pruned, archive, scale, order, keep ** ((number + 1) / count), whole)
         made = 0
         if number + 1 < count and not stop():
-            few = None if updates is None else max(round(BETWEEN * updates), 1)
-            until = None if deadline is None else time.monotonic() + BETWEEN * (deadline - began)
+            few = None if updates is None else max(round(between * updates), 1)
+            until = None
+            if deadline is not None:
+                until = min(time.monotonic() + between * (deadline - began), deadline)
             made = _mend(pruned, archive, scale, few, until, report, stop)
         rounds.append(Round(kept, scores, made))
         if stop():
             break
+    if rounds[-1].widths == whole:
+        raise _keeps_all(keep, whole)
     left = None if updates is None else max(updates - sum(one.updates for one in rounds), 1)
     training = trained.config.training.model_copy(update={"updates": left})
     config = pruned.config.model_copy(update={"training": training})
     return replace(pruned, config=config, config_text=text_of(config)), rounds
 
 
-def require_prunable(trained: Trained, keep: float) -> None:
-    """Raises:
-    UsageError: the model has nothing to prune, or `keep` is no share.
+def require_prunable(trained: Trained, keep: float) -> dict[str, int]:
+    """How many channels each layer of the model has.
+
+    Raises:
+        UsageError: there is nothing to prune, or `keep` is no share, or so large that nothing would go.
     """
     if not 0 < keep < 1:
         raise UsageError(f"--keep {keep:g}: the share of channels that stay lies between 0 and 1")
-    groups_of(members_of(trained.model)[0])
+    whole = {group.layer: group.size for group in groups_of(members_of(trained.model)[0])}
+    if evenly(whole, keep) == whole:
+        raise _keeps_all(keep, whole)
+    return whole
+
+
+def _keeps_all(keep: float, whole: Mapping[str, int]) -> UsageError:
+    return UsageError(f"--keep {keep:g} leaves all channels of all {len(whole)} layers; keep less")
+
+
+def _require_lessons(trained: Trained, archive: Archive) -> None:
+    """Raises:
+    UnavailableError: the archive has no window as long as the longest rollout of training.
+    """
+    model, longest = trained.config.model, max(stage.steps for stage in trained.config.training.curriculum)
+    analyses = model.input_times + longest
+    if not len(window_indices(archive.times, model.step_hours, analyses - 1)):
+        raise UnavailableError(
+            f"the training time holds no {analyses} analyses in a row {model.step_hours:g} h apart, to learn on from; "
+            "give --data that hold more of it"
+        )
 
 
 def _mend(
@@ -134,13 +163,10 @@ def _mend(
 
 
 def narrowed(
-    trained: Trained, archive: Archive, scale: np.ndarray, order: str, keep: float
+    trained: Trained, archive: Archive, scale: np.ndarray, order: str, keep: float, whole: Mapping[str, int]
 ) -> tuple[Trained, tuple[Importance, ...], dict[str, int]]:
-    """The model with a share `keep` of the channels of `trained`, those that matter most; the scores of all; and how
-    many each layer kept.
-
-    Raises:
-        UsageError: nothing would go.
+    """The model with the channels of `trained` that matter most, a share `keep` of those that there were at first,
+    `whole` in each layer; the scores of all; and how many each layer kept.
     """
     config, members, scores = trained.config, members_of(trained.model), []
     groups = groups_of(members[0])
@@ -156,20 +182,23 @@ def narrowed(
         batches = [jnp.asarray(lessons.rows(place * size, size, number)) for place in range(BATCHES)]
         generator = np.random.default_rng((config.seed, number, config.model.closure.width))
         scores.append(importance(order, member, groups, gradient, batches, generator))
-    shared = config.compression.widths if order in COMPARABLE else "even"
-    kept = widths(shared, groups, scores, named_weights(members[0]), keep)
+    kept = widths(shared_by(config, order), groups, scores, named_weights(members[0]), keep, whole)
     found = resized(trained, config.with_model(closure=_of_widths(config.model.closure, kept)))
-    inputs = config.model.input_times
-    seen = jnp.asarray(lessons.rows(0, SEEN, len(members)))
-    fields, time = source.fields[seen], source.time[seen[:, inputs - 1]]
+    hear = listener(members[0], groups)
+    seen = [jnp.asarray(lessons.rows(place * size, size, len(members))) for place in range(-(-SEEN // size))]
     for own, member, narrow in zip(scores, members, members_of(found.model), strict=True):
         chosen = {
             group.name: np.sort(np.argsort(-own[group.name], kind="stable")[: kept[group.layer]]) for group in groups
         }
         weights = named_weights(member)
-        given = readings(member, groups, fields[:, :inputs], time, fields[:, inputs])
+        given = hear(member, source, seen)
         set_weights(narrow, without(weights, groups, chosen, substitutes(groups, chosen, given, weights)))
     return found, tuple(scores), kept
+
+
+def shared_by(config: Config, order: str) -> str:
+    """How layers share what may stay, by this order."""
+    return config.compression.widths if order in COMPARABLE else "even"
 
 
 def _of_widths(closure: ClosureSettings, kept: Mapping[str, int]) -> ClosureSettings:

@@ -14,7 +14,8 @@ same in every cell.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,35 +25,71 @@ from jaxtyping import Array, Float, Int
 from pinnwx.compression.channels import CLOSURE, Group, Slot, Substitute, Weights
 from pinnwx.model.closure import closure_of
 from pinnwx.model.forecaster import TransportForecaster
-from pinnwx.model.interface import Analyses, Fields, Forecaster, Time
+from pinnwx.model.interface import Forecaster
+from pinnwx.runtime import compiler_options
+from pinnwx.training.update import Source
 
-RIDGE = 1e-4  # of the mean variance of the kept channels; what makes the least squares well posed
-_VARIANCE = 1e-6  # that a normalisation adds; that of nnx.LayerNorm
+RIDGE = 1e-6  # of the mean variance of the kept channels; what makes the least squares well posed
+MOST = 2**16  # cells of a reader that are looked at
+VARIANCE = 1e-6  # that nnx.LayerNorm adds
 
 
-def readings(
-    member: Forecaster, groups: Sequence[Group], analyses: Analyses, time: Time, driving: Fields
-) -> dict[Slot, Float[np.ndarray, "cell channel"]]:
-    """What the readers of all groups are given in one step of the forecaster, in every cell of every member of a batch,
-    both views of a mirrored network. `driving` is what a driven model is told."""
-    model, seen = nnx.clone(member), dict[str, list[Array]]()
+class Given(NamedTuple):
+    """What a reader is given of a group in some cells, and the channels of the group themselves; the same but where
+    the reader sees them through a normalisation."""
+
+    read: Float[np.ndarray, "cell channel"]
+    plain: Float[np.ndarray, "cell channel"]
+
+
+def listener(
+    like: Forecaster, groups: Sequence[Group]
+) -> Callable[[Forecaster, Source, Sequence[Int[Array, "batch times"]]], dict[Slot, Given]]:
+    """What tells, of any forecaster alike, what the readers of all groups are given in one step, in batches of windows
+    of analyses (and of the one after, which drives a driven model), both views of a mirrored network; compiled once."""
+    model, heard = nnx.clone(like), dict[str, list[Array]]()
     assert isinstance(model, TransportForecaster)
     assert model.closure is not None
     network, slots = closure_of(model.closure), [slot for group in groups for slot in group.readers]
-    for name in {slot.array for slot in slots}:
-        path = name.removeprefix(f"{CLOSURE}/").removesuffix("/kernel").split("/")
-        _listen(network, path, seen.setdefault(name, []).append)
+    for name in {name for slot in slots for name in (slot.array.removesuffix("/kernel"), slot.norm) if name}:
+        _listen(network, name.removeprefix(f"{CLOSURE}/").split("/"), heard.setdefault(name, []).append)
+    graph, _, fixed = nnx.split(model, nnx.Param, ...)
 
-    @jax.jit
-    def given(analyses: Analyses, time: Time, driving: Fields) -> dict[str, list[Array]]:
-        model.advance(model.start(analyses, time), time, driving=driving if model.is_driven else None)
-        return dict(seen)
+    @partial(jax.jit, compiler_options=compiler_options())
+    def step(parameters: Any, windows: Array, source: Source) -> dict[str, list[Array]]:
+        member, inputs = nnx.merge(graph, parameters, fixed), like.input_times
+        fields, time = source.fields[windows], source.time[windows[:, inputs - 1]]
+        told = fields[:, inputs] if member.is_driven else None
+        member.advance(member.start(fields[:, :inputs], time), time, driving=told)
+        found = {name: list(values) for name, values in heard.items()}
+        for values in heard.values():
+            values.clear()
+        return found
 
-    found = jax.device_get(given(analyses, time, driving))
-    return {
-        slot: np.concatenate([each.reshape(-1, each.shape[-1] // slot.copies) for each in found[slot.array]])
-        for slot in slots
-    }
+    def hear(member: Forecaster, source: Source, batches: Sequence[Array]) -> dict[Slot, Given]:
+        parameters = nnx.state(member, nnx.Param)
+        parts: dict[str, list[np.ndarray]] = {}
+        for windows in batches:
+            for name, values in step(parameters, windows, source).items():
+                parts.setdefault(name, []).extend(_some(each, len(values) * len(batches)) for each in values)
+        whole = {name: np.concatenate(values) for name, values in parts.items()}
+
+        def of(name: str, slot: Slot) -> np.ndarray:
+            values = whole[name]
+            return values.reshape(-1, values.shape[-1] // slot.copies)
+
+        return {
+            slot: Given(of(name := slot.array.removesuffix("/kernel"), slot), of(slot.norm or name, slot))
+            for slot in slots
+        }
+
+    return hear
+
+
+def _some(values: Array, parts: int) -> np.ndarray:
+    """Cells of one of so many arrays, evenly and no more than `MOST` of all together."""
+    cells = np.asarray(values).reshape(-1, values.shape[-1])
+    return cells[:: -(-len(cells) * parts // MOST) | 1]  # odd, so that it is no whole number of columns
 
 
 def _listen(network: Any, path: Sequence[str], hear: Callable[[Array], None]) -> None:
@@ -72,26 +109,25 @@ def _listen(network: Any, path: Sequence[str], hear: Callable[[Array], None]) ->
 def substitutes(
     groups: Sequence[Group],
     kept: Mapping[str, Int[np.ndarray, " kept"]],
-    given: Mapping[Slot, Float[np.ndarray, "cell channel"]],
+    given: Mapping[Slot, Given],
     weights: Weights,
 ) -> dict[Slot, Substitute]:
     """Of each reader: how the channels that stay stand for all."""
     return {
-        slot: _fitted(given[slot], _after(slot, given[slot], kept[group.name], weights), kept[group.name])
+        slot: _fitted(given[slot].read, _after(slot, given[slot].plain[:, stay], stay, weights), stay)
         for group in groups
+        for stay in (kept[group.name],)
         for slot in group.readers
     }
 
 
-def _after(slot: Slot, given: np.ndarray, kept: np.ndarray, weights: Weights) -> np.ndarray:
+def _after(slot: Slot, values: np.ndarray, kept: np.ndarray, weights: Weights) -> np.ndarray:
     """What a reader will be given of the kept channels: the same, or normalised among fewer."""
-    values = given[:, kept]
     if not slot.norm:
         return values
     scale, bias = (np.asarray(weights[f"{slot.norm}/{part}"])[kept] for part in ("scale", "bias"))
-    plain = (values - bias) / np.where(np.abs(scale) < 1e-6, 1.0, scale)
-    plain = plain - plain.mean(axis=1, keepdims=True)
-    return scale * plain / np.sqrt(plain.var(axis=1, keepdims=True) + _VARIANCE) + bias
+    apart = values - values.mean(axis=1, keepdims=True)
+    return scale * apart / np.sqrt(np.square(apart).mean(axis=1, keepdims=True) + VARIANCE) + bias
 
 
 def _fitted(
@@ -105,7 +141,7 @@ def _fitted(
     mean, mean_kept = left.mean(axis=0), values.mean(axis=0, dtype=np.float64)
     known = values - mean_kept
     square = known.T @ known
-    damping = RIDGE * max(float(np.trace(square)) / len(square), np.finfo(np.float64).tiny)
+    damping = RIDGE * max(float(np.trace(square)) / len(square), float(np.finfo(np.float32).tiny))
     of_kept = np.linalg.solve(square + damping * np.eye(len(square)), known.T @ (left - mean))
     constant = mean - mean_kept @ of_kept
     of_kept[np.arange(len(kept)), kept] += 1.0

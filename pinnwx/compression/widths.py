@@ -14,20 +14,24 @@ others do not compare across layers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from pinnwx.compression.channels import Group, Weights
 from pinnwx.compression.importance import Importance
-from pinnwx.errors import UsageError
 
 COMPARABLE = ("taylor", "integrated")  # orders whose scores do
 TOGETHER = 4  # channels that stay or go together: vector units take so many at a time
 
 
 def widths(
-    shared: str, groups: Sequence[Group], scores: Sequence[Importance], weights: Weights, keep: float
+    shared: str,
+    groups: Sequence[Group],
+    scores: Sequence[Importance],
+    weights: Weights,
+    keep: float,
+    whole: Mapping[str, int],
 ) -> dict[str, int]:
     """Of each layer, how many of its channels stay.
 
@@ -36,25 +40,23 @@ def widths(
         groups: of one member; all members are alike.
         scores: of each member.
         weights: of one member; only their shapes count.
-        keep: the share of all channels that stays.
-
-    Raises:
-        UsageError: all would stay.
+        keep: the share that stays of the channels that there were at first.
+        whole: how many those were, by layer.
     """
-    sizes = {group.layer: group.size for group in groups}
-    kept = by_gain(groups, scores, weights, keep) if shared == "gain" else _evenly(sizes, keep)
-    if kept == sizes:
-        raise UsageError(f"--keep {keep:g} leaves all {sum(group.size for group in groups)} channels; keep less")
-    return kept
+    if shared == "gain":
+        return by_gain(groups, scores, weights, keep * sum(whole[group.layer] for group in groups))
+    wanted = evenly(whole, keep)
+    return {group.layer: min(wanted[group.layer], group.size) for group in groups}
 
 
-def _evenly(sizes: dict[str, int], keep: float) -> dict[str, int]:
-    return {layer: max(round(keep * size), 1) for layer, size in sizes.items()}
+def evenly(whole: Mapping[str, int], keep: float) -> dict[str, int]:
+    """The same share of every layer."""
+    return {layer: max(round(keep * size), 1) for layer, size in whole.items()}
 
 
-def by_gain(groups: Sequence[Group], scores: Sequence[Importance], weights: Weights, keep: float) -> dict[str, int]:
-    """The widths of the module's equation. The groups of a layer, and the members, keep as many; what the k-th of a
-    layer gains is the mean of what their k-th gain."""
+def by_gain(groups: Sequence[Group], scores: Sequence[Importance], weights: Weights, most: float) -> dict[str, int]:
+    """The widths of the module's equation, of at most so many channels together (but a few of every layer). The groups
+    of a layer, and the members, keep as many; what the k-th of a layer gains is the mean of what their k-th gain."""
     layers: dict[str, list[Group]] = {}
     for group in groups:
         layers.setdefault(group.layer, []).append(group)
@@ -65,12 +67,11 @@ def by_gain(groups: Sequence[Group], scores: Sequence[Importance], weights: Weig
         for first in range(0, len(gains), TOGETHER):
             few = gains[first : first + TOGETHER]
             steps.append((np.inf if first == 0 else few.mean(), layer, len(few), len(own)))
-    kept, left = dict.fromkeys(layers, 0), keep * sum(group.size for group in groups)
+    kept, left = dict.fromkeys(layers, 0), most
     for _, layer, count, copies in sorted(steps, key=lambda step: -step[0]):
-        if kept[layer] and count * copies > left:
-            break
-        kept[layer] += count
-        left -= count * copies
+        if kept[layer] == 0 or count * copies <= left:
+            kept[layer] += count
+            left -= count * copies
     return kept
 
 

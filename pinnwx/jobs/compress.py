@@ -13,7 +13,7 @@ import numpy as np
 
 from pinnwx.compression.distill import student_of, trajectories
 from pinnwx.compression.importance import ORDERS
-from pinnwx.compression.prune import Round, prune, require_prunable
+from pinnwx.compression.prune import Round, prune, require_prunable, shared_by
 from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.errors import CheckpointError, UsageError
@@ -101,7 +101,8 @@ def compress(
     settings = trained.config.compression
     asked = {"distilled": {"size": size, "trajectories": settings.trajectories}}
     if student is None:
-        asked = {"pruned": {"keep": keep, "order": order, "rounds": settings.rounds}}
+        shared = shared_by(trained.config, order)
+        asked = {"pruned": {"keep": keep, "order": order, "rounds": settings.rounds, "widths": shared}}
     notes = {
         "source": "pinnwx compress",
         "compressed_from": {
@@ -133,6 +134,7 @@ def compress(
                     json.dumps(notes | {"budget": updates, "rounds": _told(rounds)}, indent=1) + "\n",
                 )
         taught = [] if size is None else _taught(trained, archive)
+        notes["updates_between_rounds"] = sum(one["updates"] for one in _report(smaller)["rounds"])
         learn(smaller, student, archive, deadline, taught=taught, notes=notes, resume=goes_on, report=report)
         event.details["version"] = smaller.live
     return smaller
@@ -155,14 +157,30 @@ def _begun(run: Run, trained: Trained, notes: Mapping[str, Any], updates: int | 
     Raises:
         CheckpointError: what began there was another one.
     """
-    asked, config = run.folder / REPORT, run.folder / CONFIG
-    if asked.is_file() and config.is_file():
-        stored = json.loads(asked.read_text(encoding="utf-8"))
-        student = resized(trained, parse_config(config.read_text(encoding="utf-8"), str(config)))
-        same = stored.get("budget") == updates
-        if same and all(stored.get(key) == value for key, value in notes.items()):
-            return student
-    raise CheckpointError(f"{run.folder} is not of this compression; resume with what it began with, or --force")
+    stored, config = _report(run), run.folder / CONFIG
+    asked = {**notes, "budget": updates}
+    other = [key for key, value in asked.items() if stored.get(key) != value]
+    if other or not config.is_file():
+        raise CheckpointError(
+            f"{run.folder} is not of this compression ({', '.join(other) or CONFIG} differs); resume with what it "
+            "began with, or --force"
+        )
+    return resized(trained, parse_config(config.read_text(encoding="utf-8"), str(config)))
+
+
+def _report(run: Run) -> dict[str, Any]:
+    """What was written when the compression in the run began; nothing where none did.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    path = run.folder / REPORT
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise CheckpointError(f"{path} is damaged; start afresh with --force") from None
 
 
 def _pruned(

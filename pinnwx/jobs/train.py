@@ -94,7 +94,7 @@ def learn(
     resume: bool = False,
     report: Callable[[Report], None] = lambda _: None,
 ) -> None:
-    """Trains an untrained model in its run folder, and publishes it there.
+    """Trains a model in its run folder, from the weights that it has, and publishes it there.
 
     `deadline` counts where the settings do not fix the number of updates; `taught` are forecasts of a teacher to learn
     from too (`compression.teacher_share`); `notes` go into the manifest.

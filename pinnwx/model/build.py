@@ -35,6 +35,8 @@ def build_forecaster(inputs: Inputs, settings: ModelSettings, seed: int, usual: 
             raise ConfigError('model.driven_edge is for model.kind = "transport"; remove it')
         if settings.closure.experts > 1:
             raise ConfigError('model.closure.experts is for model.kind = "transport"; remove it')
+        if settings.closure.fine_width or settings.closure.block_widths:
+            raise ConfigError('model.closure.fine_width and block_widths are for model.kind = "transport"; remove them')
         if settings.climate.is_set:
             raise ConfigError('model.climate is for model.kind = "transport"; remove it')
         kind = SecondOrderForecaster

@@ -98,7 +98,7 @@ class Pace:
         if self._since is None or self._since[0] != stage:
             self._since = (stage, update, now)
         _, before, then = self._since
-        if now - then < self._every or so_far % self.multiple:
+        if update == before or now - then < self._every or so_far % self.multiple:
             return plan
         self._since = (stage, update, now)
         slower = (now - then) / (update - before) / self.seconds_per_update[stage]

@@ -114,7 +114,7 @@ def test_the_closure_of_a_forecaster_and_of_no_other():
     model = forecaster(config(physics=carried, closure="width = 16\nblocks = 1\nlearned_wind_width = 8"))
     names = {group.name.removeprefix("closure/network/") for group in groups_of(model)}
     assert names == {"fine", "stream", "blocks/0/look", "blocks/0/hidden"}, "not the network of the learned wind"
-    with pytest.raises(UsageError, match="has no network"):
+    with pytest.raises(UsageError, match="has no closure network"):
         groups_of(forecaster(config(physics=carried.replace("learned_wind = true", ""), closure="enabled = false")))
     with pytest.raises(UsageError, match='kind = "transport"'):
         groups_of(forecaster(config(model='kind = "second_order"')))

@@ -1,5 +1,7 @@
 """Pruning: arrays shrink, what does nothing goes without a trace, and a pruned model is a model like any other."""
 
+import time
+
 import numpy as np
 import pytest
 from synthetic import config_text, silence, tiny_trained, transport, wave_archive
@@ -8,7 +10,7 @@ from pinnwx.compression.channels import groups_of
 from pinnwx.compression.prune import narrowed, prune
 from pinnwx.config import config_text as text_of
 from pinnwx.config import parse_config
-from pinnwx.errors import UsageError
+from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import load_trained, save_trained
 from pinnwx.model.committee import members_of
@@ -29,6 +31,10 @@ def scale_of(trained):
 
 def forecast(trained):
     return Predictor(trained, [6, 24]).from_archive(ARCHIVE, ARCHIVE.times[[10, 20]])
+
+
+def layers(trained):
+    return {group.layer: group.size for group in groups_of(members_of(trained.model)[0])}
 
 
 def channels(trained):
@@ -57,14 +63,14 @@ def test_half_that_does_nothing_goes_without_a_trace():
     for place, member in enumerate(members_of(trained.model)):
         _kill_half(member, np.random.default_rng(place))
     expected = forecast(trained)
-    found, scores, kept = narrowed(trained, ARCHIVE, scale_of(trained), "taylor", 0.5)
+    found, scores, kept = narrowed(trained, ARCHIVE, scale_of(trained), "taylor", 0.5, layers(trained))
     made = forecast(found)
     spread = ARCHIVE.fields.std((0, 2, 3))[:, None, None]
     assert sum(kept.values()) == 0.5 * channels(trained)
     for own in scores:
         assert all((own[layer] > 0).sum() <= width for layer, width in kept.items()), "nothing that matters went"
     assert np.abs((made - expected) / spread).max() < 1e-3
-    other, _, _ = narrowed(trained, ARCHIVE, scale_of(trained), "random", 0.5)
+    other, _, _ = narrowed(trained, ARCHIVE, scale_of(trained), "random", 0.5, layers(trained))
     assert np.abs((forecast(other) - expected) / spread).max() > 0.01, "chance does not find them"
 
 
@@ -77,7 +83,7 @@ def _kill_half(member, generator) -> None:
     set_weights(member, weights)
 
 
-def test_what_is_between_the_rounds_mends_what_the_first_broke():
+def test_it_learns_between_the_rounds():
     trained = trained_of()
     truth = ARCHIVE.fields[[14, 24]][:, None]
 
@@ -88,14 +94,43 @@ def test_what_is_between_the_rounds_mends_what_the_first_broke():
     assert error(2000) < 0.9 * error(1)
 
 
+@pytest.mark.parametrize("rounds", [1, 3, 16])
+def test_many_rounds_keep_what_was_asked_and_leave_time_to_learn(rounds):
+    trained = trained_of(training=f"batch_size = 8\n[compression]\nrounds = {rounds}")
+    pruned, found = prune(trained, ARCHIVE, scale_of(trained), 0.5, "magnitude", updates=640)
+    assert layers(pruned) == {layer: size // 2 for layer, size in layers(trained).items()}
+    assert len(found) == rounds
+    assert pruned.config.training.updates == 640 - sum(one.updates for one in found) > 200
+
+
+def test_a_deadline_holds_for_all_rounds():
+    trained, began = trained_of(), time.monotonic()
+    _, found = prune(trained, ARCHIVE, scale_of(trained), 0.5, "magnitude", deadline=began + 1.0)
+    assert [one.updates for one in found][1] == 0
+    pruned, found = prune(trained, ARCHIVE, scale_of(trained), 0.5, "magnitude", deadline=began + 60.0)
+    assert found[0].updates > 0
+    assert pruned.config.training.updates is None
+
+
 @pytest.mark.parametrize(
     ("keep", "told"),
-    [(0.0, "--keep 0"), (1.0, "--keep 1"), (1.5, "--keep 1.5"), (0.999, "leaves all 144 channels; keep less")],
+    [
+        (0.0, "--keep 0"),
+        (1.0, "--keep 1"),
+        (1.5, "--keep 1.5"),
+        (0.999, "--keep 0.999 leaves all channels of all 4 layers; keep less"),
+    ],
 )
 def test_a_share_that_is_none_is_refused(keep, told):
     trained = trained_of()
     with pytest.raises(UsageError, match=told):
         prune(trained, ARCHIVE, scale_of(trained), keep, "random", updates=8)
+
+
+def test_too_short_a_training_time_is_refused():
+    trained = trained_of(training="batch_size = 8\ncurriculum = [{ steps = 60, share = 1.0 }]")
+    with pytest.raises(UnavailableError, match="no 61 analyses in a row 6 h apart"):
+        prune(trained, ARCHIVE, scale_of(trained), 0.5, "taylor", updates=8)
 
 
 def test_a_model_without_a_network_is_refused():

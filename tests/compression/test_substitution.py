@@ -3,61 +3,74 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from synthetic import config, forecaster, randomise
+from flax import nnx
+from synthetic import config, forecaster, randomise, transport
 
-from pinnwx.compression.channels import groups_of, without
-from pinnwx.compression.substitution import readings, substitutes
+from pinnwx.compression.channels import Slot, groups_of, without
+from pinnwx.compression.substitution import MOST, _after, _some, listener, substitutes
 from pinnwx.model.weights import named_weights, set_weights
+from pinnwx.training.update import Source
 
-KINDS = {"plain": "", "mirrored": "mirror = true", "experts": "experts = 2"}
+COUPLED = "couplings = 2\n" + transport("t850")
+KINDS = {
+    "plain": {"closure": "coarsen = 2"},
+    "fine": {"closure": "coarsen = 1"},
+    "mirrored": {"closure": "coarsen = 2\nmirror = true"},
+    "experts": {"closure": "coarsen = 2\nexperts = 2"},
+}
+WINDOWS = [jnp.asarray([[0, 1], [2, 3], [4, 5]], jnp.int32), jnp.asarray([[6, 7], [8, 9], [10, 11]], jnp.int32)]
 
 
 def model_of(kind, seed=0):
-    closure = f"width = 16\nblocks = 2\ncoarsen = 2\nfine_width = 16\n{KINDS[kind]}"
-    model = forecaster(config(closure=closure))
+    options = dict(KINDS[kind])
+    options["closure"] = "width = 16\nblocks = 2\nfine_width = 16\n" + options["closure"]
+    model = forecaster(config(**options))
     randomise(model, seed, 0.3)
     return model
 
 
-def some_input(model, batch=6):
+def source_of(model):
+    """Twelve states of any kind."""
     generator = np.random.default_rng(3)
-    spread = np.asarray(model.inputs.increment_std[...])
-    fields = jnp.asarray(generator.normal(size=(batch, model.input_times, len(spread), *model.inputs.grid.shape)))
-    mean = jnp.asarray(np.zeros_like(spread))
-    return (mean + 5 * spread * fields).astype(jnp.float32), jnp.zeros((batch, 5))
+    spread = 5 * np.asarray(model.inputs.increment_std[...])
+    fields = spread * generator.normal(size=(12, len(spread), *model.inputs.grid.shape))
+    return Source(jnp.asarray(fields, jnp.float32), jnp.zeros((12, 5)))
 
 
-def stepped(model, analyses, time):
+def stepped(model, source):
+    """What it makes of each state."""
+    analyses, time = source.fields[:, None], source.time
     return np.asarray(model.observe(model.advance(model.start(analyses, time), time), time))
+
+
+def doubled(weights, group, kept, gone) -> None:
+    """Makes channels twins of others, twice as large, in place: so is what comes after a relu."""
+    for slot in group.writers:
+        values = np.moveaxis(weights[slot.array], slot.axis, 0)
+        for copy in range(slot.copies):
+            values[gone + copy * group.size] = 2.0 * values[kept + copy * group.size]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_channels_that_others_tell_exactly_go_without_a_trace(kind):
-    """Of every group in turn, half of the channels are made sums of the others, as their readers see them."""
     model = model_of(kind)
-    analyses, time = some_input(model)
-    groups = groups_of(model)
+    source, groups = source_of(model), groups_of(model)
     for group in groups:
-        if group.name.endswith(("stream", "fine")):
-            continue  # what reads them sees them through a normalisation, or added to others
+        if group.scales:
+            continue  # read through a normalisation, to which a twin is not the same as its double
         weights = {name: np.array(values) for name, values in named_weights(model).items()}
         kept, gone = np.arange(group.size // 2), np.arange(group.size // 2, group.size)
-        for slot in group.writers:  # a twin of another channel, twice as large: so is what comes after a relu
-            values = np.moveaxis(weights[slot.array], slot.axis, 0)
-            values[gone] = 2.0 * values[kept]
-        twin = model_of(kind)
+        doubled(weights, group, kept, gone)
+        twin, chosen = model_of(kind), {group.name: kept}
         set_weights(twin, weights)
-        expected = stepped(twin, analyses, time)
-        given = readings(twin, [group], analyses, time, analyses[:, -1])
-        chosen = {group.name: kept}
-        made = without(weights, [group], chosen, substitutes([group], chosen, given, weights))
-        blind = without(weights, [group], chosen)
+        expected = stepped(twin, source)
+        given = listener(twin, [group])(twin, source, WINDOWS)
         left = []
-        for some in (made, blind):
+        for found in (substitutes([group], chosen, given, weights), None):
             smaller = model_of(kind)
-            set_weights(smaller, some)
-            left.append(np.abs(stepped(smaller, analyses, time) - expected).max())
-        unit = np.abs(expected - np.asarray(analyses[:, -1])).max()
+            set_weights(smaller, without(weights, [group], chosen, found))
+            left.append(np.abs(stepped(smaller, source) - expected).max())
+        unit = np.abs(expected - np.asarray(source.fields)).max()
         assert left[0] < 2e-3 * unit, group.name
         assert left[1] > 20 * left[0], group.name
 
@@ -65,27 +78,57 @@ def test_channels_that_others_tell_exactly_go_without_a_trace(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_substitutes_come_nearer_than_doing_without(kind):
     model = model_of(kind)
-    analyses, time = some_input(model, 12)
-    groups, weights = groups_of(model), named_weights(model)
+    source, groups, weights = source_of(model), groups_of(model), named_weights(model)
     generator = np.random.default_rng(0)
     chosen = {group.name: np.sort(generator.permutation(group.size)[: 3 * group.size // 4]) for group in groups}
-    given = readings(model, groups, analyses[:6], time[:6], analyses[:6, -1])
-    expected, errors = stepped(model, analyses[6:], time[6:]), []
+    given = listener(model, groups)(model, source, WINDOWS[:1])
+    expected, errors = stepped(model, source), []
     for found in (substitutes(groups, chosen, given, weights), None):
         smaller = model_of(kind)
         set_weights(smaller, without(weights, groups, chosen, found))
-        errors.append(np.square(stepped(smaller, analyses[6:], time[6:]) - expected).mean())
+        errors.append(np.square(stepped(smaller, source) - expected).mean())
     assert errors[0] < errors[1]
 
 
-def test_readings_are_what_layers_are_given():
-    model = model_of("plain")
-    analyses, time = some_input(model)
-    given = readings(model, groups_of(model), analyses, time, analyses[:, -1])
-    shapes = {slot.array.removeprefix("closure/network/"): values.shape for slot, values in given.items()}
-    rows, columns = model.inputs.grid.shape
+def test_one_listener_hears_all_that_are_alike():
+    one, other = model_of("plain"), model_of("plain", seed=1)
+    source, groups = source_of(one), groups_of(one)
+    hear = listener(one, groups)
+    of_one, of_other, again = (hear(model, source, WINDOWS) for model in (one, other, one))
+    shapes = {slot.array.removeprefix("closure/network/"): found.read.shape for slot, found in of_one.items()}
+    rows, columns = one.inputs.grid.shape
     fine, coarse = 6 * rows * columns, 6 * rows * columns // 4
     assert shapes["decode/kernel"] == (fine, 16)
     assert shapes["fold/kernel"] == (fine, 16), "each of the folded cells"
     assert shapes["blocks/1/narrow/kernel"] == (coarse, 32)
-    assert all((values >= 0).all() for slot, values in given.items() if "narrow" in slot.array), "after a relu"
+    for slot, found in of_one.items():
+        np.testing.assert_array_equal(found.read, again[slot].read)
+        assert np.abs(found.read - of_other[slot].read).max() > 0
+        assert (found.read >= 0).all() or "narrow" not in slot.array, "after a relu"
+        assert (found.read is found.plain) == (not slot.norm) or not slot.norm
+
+
+def test_several_couplings_are_heard_one_by_one():
+    model = forecaster(config(closure="width = 16\nblocks = 1\ncoarsen = 2", physics=COUPLED))
+    given = listener(model, groups_of(model))(model, source_of(model), WINDOWS)
+    (read,) = (found.read for slot, found in given.items() if slot.array.endswith("narrow/kernel"))
+    rows, columns = model.inputs.grid.shape
+    assert read.shape == (2 * 6 * rows * columns // 4, 32)
+
+
+def test_what_is_normalised_among_fewer_is_what_the_smaller_layer_makes():
+    generator = np.random.default_rng(0)
+    values = generator.normal(1.0, 2.0, (50, 24)).astype(np.float32)
+    kept = np.sort(generator.permutation(24)[:10])
+    weights = {"norm/scale": generator.normal(size=24), "norm/bias": generator.normal(size=24)}
+    layer = nnx.LayerNorm(10, rngs=nnx.Rngs(0))
+    layer.scale[...], layer.bias[...] = (jnp.asarray(weights[f"norm/{part}"][kept]) for part in ("scale", "bias"))
+    found = _after(Slot("look/kernel", 2, norm="norm"), values[:, kept], kept, weights)
+    np.testing.assert_allclose(found, layer(jnp.asarray(values[:, kept])), rtol=1e-5, atol=1e-5)
+
+
+def test_no_more_cells_are_looked_at_than_are_worth_it():
+    values = jnp.zeros((8, 100, 200, 3))
+    assert _some(values, 1).shape[0] <= MOST
+    assert 4 * _some(values, 4).shape[0] <= MOST + 4
+    assert _some(values[:1, :10], 1).shape == (2000, 3), "few are all taken"

@@ -1,13 +1,11 @@
 """Widths: those channels stay that give most for the weights they take, layers share what may stay."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pinnwx.compression.channels import Group, Slot
 from pinnwx.compression.widths import TOGETHER, widths
-from pinnwx.errors import UsageError
 
 
 def layer(name: str, size: int, weights_each: int) -> tuple[Group, dict[str, np.ndarray]]:
@@ -20,7 +18,7 @@ def kept(sizes, scores, keep, shared="gain"):
         group, own = layer(name, size, each)
         groups.append(group)
         weights |= own
-    return widths(shared, groups, [scores], weights, keep)
+    return widths(shared, groups, [scores], weights, keep, {name: size for name, (size, _) in sizes.items()})
 
 
 def test_layers_keep_what_gives_most_for_its_weights():
@@ -43,7 +41,7 @@ def test_groups_of_a_layer_stay_alike():
     weights = {f"kernel/{n}": np.zeros((16, 16)) for n in range(3)}
     generator = np.random.default_rng(0)
     scores = [{group.name: generator.random(16) for group in groups} for _ in range(2)]
-    found = widths("gain", groups, scores, weights, 0.5)
+    found = widths("gain", groups, scores, weights, 0.5, {"hidden": 16, "stream": 16})
     assert set(found) == {"hidden", "stream"}
     assert 3 * found["hidden"] + found["stream"] <= 32
 
@@ -63,6 +61,8 @@ def test_never_more_stays_than_was_asked_for(layers, keep, seed):
     assert all(0 < found[name] <= size for name, (size, _) in sizes.items())
 
 
-def test_all_that_stays_is_refused():
-    with pytest.raises(UsageError, match="leaves all 64 channels"):
-        kept({"one": (32, 1), "two": (32, 1)}, {"one": np.ones(32), "two": np.ones(32)}, 0.999, "even")
+def test_shares_are_of_what_there_was_at_first():
+    group, weights = layer("one", 23, 1)
+    scores = {"one": np.arange(23.0)}
+    for shared in ("even", "gain"):
+        assert widths(shared, [group], [scores], weights, 0.5, {"one": 32}) == {"one": 16}

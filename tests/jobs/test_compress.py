@@ -48,8 +48,9 @@ def test_a_pruned_run_is_a_run_like_any_other(run, data, tmp_path):
     made = pinnwx.compress(run, data, tmp_path / "small", keep=0.5, updates=16)
     assert contents(run) == before
     notes = notes_of(made)
-    assert notes["pruned"] == {"keep": 0.5, "order": "taylor", "rounds": 2}
+    assert notes["pruned"] == {"keep": 0.5, "order": "taylor", "rounds": 2, "widths": "even"}
     assert notes["compressed_from"]["parameters"] == notes_of(Run(run))["parameters"] > notes["parameters"]
+    assert notes["updates_between_rounds"] + notes["updates"] == 16
     assert notes["trained_on"] == ["2026-01-01T00:00Z", "2026-01-15T18:00Z"], "and no later time"
     closure = made.load().config.model.closure
     told = json.loads((made.folder / "reports" / "compression.json").read_text())
@@ -90,8 +91,10 @@ def test_a_student_is_a_run_like_any_other(run, data, tmp_path):
     weights = [one.version("0001") / "weights.safetensors" for one in (made, again)]
     assert weights[0].read_bytes() == weights[1].read_bytes(), "the same to the last bit"
     metrics = (made.folder / "metrics.jsonl").read_text()
-    with pytest.raises(CheckpointError, match="not of this compression"):
+    with pytest.raises(CheckpointError, match=r"not of this compression \(distilled differs\)"):
         pinnwx.compress(run, data, tmp_path / "student", size=0.4, updates=16, resume=True)
+    with pytest.raises(CheckpointError, match=r"\(budget differs\)"):
+        pinnwx.compress(run, data, tmp_path / "student", size=0.5, updates=17, resume=True)
     with pytest.raises(CheckpointError, match="not of this compression"):
         pinnwx.compress(made.folder, data, run, size=0.5, updates=16, resume=True)
     resumed = pinnwx.compress(run, data, tmp_path / "student", size=0.5, updates=16, resume=True)
@@ -107,10 +110,10 @@ def verb(run, data, out, *options) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [{"size": 0.5}, {"keep": 0.5}], ids=["distilled", "pruned"])
 def test_a_killed_compression_is_resumed_to_the_same_bits(way, run, data, tmp_path):
-    whole = pinnwx.compress(run, data, tmp_path / "whole", updates=4000, **way)
+    whole = pinnwx.compress(run, data, tmp_path / "whole", updates=1600, **way)
     cut = tmp_path / "cut"
     options = ("--distill", "--size", 0.5) if "size" in way else ("--prune", "--keep", 0.5)
-    words = verb(run, data, cut, *options, "--updates", 4000)
+    words = verb(run, data, cut, *options, "--updates", 1600)
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     began = time.monotonic()
     while not (cut / "metrics.jsonl").is_file() or not (cut / "metrics.jsonl").read_text():
@@ -150,6 +153,7 @@ def test_pruning_that_is_stopped_before_it_learns_leaves_nothing(run, data, tmp_
         ({}, "give one of keep"),
         ({"keep": 0.5, "size": 0.5}, "give one of keep"),
         ({"keep": 2.0}, "--keep 2"),
+        ({"keep": 0.999}, "--keep 0.999 leaves all"),
         ({"size": -1.0}, "--size -1"),
         ({"keep": 0.5, "order": "alphabet"}, '--order "alphabet" is none of taylor, integrated, magnitude, random'),
         ({"keep": 0.5, "minutes": 0.0}, "--minutes 0"),
