@@ -386,6 +386,10 @@ class Config(_Settings):
         """These settings with other ones of the model."""
         return self.model_copy(update={"model": self.model.model_copy(update=changes)})
 
+    def with_training(self, **changes: Any) -> Config:
+        """These settings with other ones of the training."""
+        return self.model_copy(update={"training": self.training.model_copy(update=changes)})
+
     def variable_table(self) -> dict[str, Variable]:
         """The built-in table and the user's own variables; the user's win."""
         own = {

@@ -45,8 +45,7 @@ def student_of(teacher: Trained, size: float, updates: int | None = None) -> Tra
     if not 0 < size < 1:
         raise UsageError(f"--size {size:g}: the student's share of its teacher's weights lies between 0 and 1")
     most = size * count_weights(teacher.model)
-    training = teacher.config.training.model_copy(update={"updates": updates})
-    config = teacher.config.model_copy(update={"training": training})
+    config = teacher.config.with_training(updates=updates)
     if not config.model.closure.enabled:
         raise UsageError("the model has no network (model.closure.enabled = false): there is nothing to distil")
     members = max(int(size * config.model.members), 1)

@@ -105,8 +105,7 @@ def prune(
     if rounds[-1].widths == whole:
         raise _keeps_all(keep, whole)
     left = None if updates is None else max(updates - sum(one.updates for one in rounds), 1)
-    training = trained.config.training.model_copy(update={"updates": left})
-    config = pruned.config.model_copy(update={"training": training})
+    config = pruned.config.with_training(updates=left)
     return replace(pruned, config=config, config_text=text_of(config)), rounds
 
 
@@ -152,8 +151,7 @@ def _mend(
 ) -> int:
     """Lets it learn on from short forecasts; returns the updates made."""
     first = pruned.config.training.curriculum[0].model_copy(update={"share": 1.0})
-    short = pruned.config.training.model_copy(update={"curriculum": (first,), "updates": updates})
-    config = pruned.config.model_copy(update={"training": short})
+    config = pruned.config.with_training(curriculum=(first,), updates=updates)
     with tempfile.TemporaryDirectory() as folder:
         training = Training(
             pruned.model, archive, config, scale, Path(folder), deadline=deadline, report=report, stop=stop

@@ -14,7 +14,7 @@ import numpy as np
 from pinnwx.compression.distill import student_of, trajectories
 from pinnwx.compression.importance import ORDERS
 from pinnwx.compression.prune import Round, prune, require_prunable, shared_by
-from pinnwx.config import parse_config
+from pinnwx.config import load_config
 from pinnwx.data.archive import Archive
 from pinnwx.errors import CheckpointError, UsageError
 from pinnwx.files import write_text, writing
@@ -165,7 +165,7 @@ def _begun(run: Run, trained: Trained, notes: Mapping[str, Any], updates: int | 
             f"{run.folder} is not of this compression ({', '.join(other) or CONFIG} differs); resume with what it "
             "began with, or --force"
         )
-    return resized(trained, parse_config(config.read_text(encoding="utf-8"), str(config)))
+    return resized(trained, load_config(config))
 
 
 def _report(run: Run) -> dict[str, Any]:
