@@ -5,16 +5,17 @@
     python scripts/sizes.py --tables              only write tables and pictures anew
 
 Parts:
-    prune       every order of importance at every size, from the same teacher, with the same number of updates after;
-                and a network of the same widths as the main one, trained from scratch for as long as teacher and
-                pruning took
+    prune       every order of importance at every size, from the same teacher, with the same number of updates; half of
+                the channels in as many minutes as the teacher had, by attribution and by chance; and a network of
+                those widths trained from scratch for as long as teacher and pruning took together
     distill     a student and its twin that sees only the weather, in turn, in as many minutes
-    experts     a mixture, a dense network of as much computing and one of as many weights, in turn; and a map of where
-                each expert works
-    export      the main pruned model in float32, bfloat16 and int8: sizes, and what rounding costs
+    experts     a mixture, a dense network of as much computing and one of as many weights, in turn; a map of where each
+                expert works; and what else was tried, with as many updates as the dense network made
+    export      the model pruned in minutes, in float32, bfloat16 and int8: sizes, and what rounding costs
     times       ten days of teacher, pruned and student, called in turn
 
-The first seed is trained by the clock; the others make as many updates as it did, so they can be trained anywhere.
+The first seed is trained by the clock; the others make as many updates as it did, so they can be trained anywhere. A
+seed's teacher is trained where anything is to be made of it and its run folder is not there.
 Settings: experiments/ablations/compression.toml. Scores go to experiments/results/compression/, tables to
 experiments/README.md.
 """
@@ -41,6 +42,8 @@ from matplotlib.figure import Figure
 from stopwatch import in_turn
 from trial import DATA, EXPERIMENTS, RESULTS, RUNS, scoring_of, splice, train_in_turn
 
+from pinnwx.compression.prune import BETWEEN
+from pinnwx.config import load_config
 from pinnwx.files import write_text
 from pinnwx.forecasting.portable import PRECISIONS, as_stored, export_model
 from pinnwx.forecasting.predictor import Predictor
@@ -63,6 +66,7 @@ ARCHIVE = DATA / SCORING.folder
 LEADS = (6, 24, 72)
 VARIABLES = ("msl", "vo850")
 HEADLINE = ("msl", 24)
+PRUNED, BY_CHANCE = "pruned", "pruned by chance"  # in minutes
 PARTS = ("prune", "distill", "experts", "export", "times")
 TEN_DAYS = 240.0
 
@@ -84,24 +88,21 @@ def updates_of(name: str) -> int:
     return json.loads(stored(name, STUDY["seeds"][0]).read_text())["made"]["updates"]
 
 
-def config(name: str, seed: int, changes: dict[str, Any]) -> Path:
-    """The base experiment with these changes, as a file; but for the first seed, with as many updates as that made."""
-    if not by_clock(seed):
-        changes = {**changes, "training.updates": updates_of(name)}
+def train_words(name: str, seed: int, changes: dict[str, Any], minutes: float, like: str = "") -> list[str]:
+    """Trains the base experiment with these changes: for minutes, or for as many updates as the first seed's, or as
+    the first seed of a model that it is to be `like`."""
+    timed = by_clock(seed) and not like
+    if not timed:
+        changes = {**changes, "training.updates": updates_of(like or name)}
     settings = tomllib.loads((EXPERIMENTS / f"{STUDY['base']}.toml").read_text())
-    for path, value in {**STUDY["changes"], **changes}.items():
+    for path, value in changes.items():
         change(settings, path, copy.deepcopy(value))
     settings |= {"seed": seed, "name": f"compression_{name.replace(' ', '_').replace('.', '')}_{seed}"}
-    path = folder(name, seed).with_suffix(f".{seed}.toml")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, tomli_w.dumps(settings))
-    return path
-
-
-def train_words(name: str, seed: int, changes: dict[str, Any], minutes: float) -> list[str]:
-    words = ["train", config(name, seed, changes), "--data", ARCHIVE, "--out", folder(name, seed)]
-    budget = ["--minutes", str(minutes)] if by_clock(seed) else []
-    return [*map(str, words), *budget, "--force"]
+    config = folder(name, seed).with_suffix(f".{seed}.toml")
+    config.parent.mkdir(parents=True, exist_ok=True)
+    write_text(config, tomli_w.dumps(settings))
+    words = ["train", config, "--data", ARCHIVE, "--out", folder(name, seed), "--force"]
+    return [*map(str, words), *(["--minutes", str(minutes)] if timed else [])]
 
 
 def compress_words(name: str, seed: int, *options: object) -> list[str]:
@@ -123,7 +124,8 @@ def score(name: str, seed: int, seconds: float, trained: Trained | None = None, 
     run = Run.open(folder(name, seed)) if trained is None else None
     if run is not None:
         trained = run.load()
-        notes = {key: trained.manifest.get(key) for key in ("updates", "parameters", "versions", "device")}
+        keys = ("updates", "updates_between_rounds", "parameters", "versions", "device")
+        notes = {key: trained.manifest.get(key) for key in keys}
         notes["bytes"] = (run.version(run.live) / WEIGHTS).stat().st_size
         more = {**notes, **more}
     predictor = Predictor(trained, LEADS)
@@ -152,25 +154,40 @@ def pruned_names() -> Iterator[tuple[str, str, float]]:
 
 
 def prune(seed: int) -> None:
-    updates = STUDY["prune"]["updates"]
+    study, first = STUDY["prune"], STUDY["seeds"][0]
     for name, order, keep in pruned_names():
-        if not stored(name, seed).is_file() or not folder(name, seed).is_dir():
-            words = compress_words(name, seed, "--prune", "--keep", keep, "--order", order, "--updates", updates)
-            rivals([name], seed, [words])
-    if not by_clock(seed) and not stored("narrow", STUDY["seeds"][0]).is_file():
-        print(f"narrow seed {seed}: waits for that of seed {STUDY['seeds'][0]}, whose updates it makes", flush=True)
+        prune_once(name, seed, order, keep, "--updates", study["updates"])
+    for name, order in ((PRUNED, study["order"]), (BY_CHANCE, "random")):
+        budget = ("--minutes", study["minutes"]) if by_clock(seed) else ("--updates", pruning_updates())
+        prune_once(name, seed, order, study["keep"], *budget)
+    if not by_clock(seed) and not stored("narrow", first).is_file():
+        print(f"narrow seed {seed}: waits for that of seed {first}, whose updates it makes", flush=True)
     elif not stored("narrow", seed).is_file():
-        made = json.loads(stored(STUDY["prune"]["main"], seed).read_text())["made"]
-        closure = Run.open(folder(STUDY["prune"]["main"], seed)).load().config.model.closure
-        widths = closure.model_dump(include={"width", "fine_width", "block_widths"})
-        alike = {f"model.closure.{name}": value for name, value in widths.items()}
-        minutes = STUDY["minutes"] + made["seconds"] / 60
-        rivals(["narrow"], seed, [train_words("narrow", seed, alike, minutes)])
+        rivals(["narrow"], seed, [narrow_words(seed)])
+
+
+def prune_once(name: str, seed: int, order: str, keep: float, *budget: object) -> None:
+    if not stored(name, seed).is_file():
+        rivals([name], seed, [compress_words(name, seed, "--prune", "--keep", keep, "--order", order, *budget)])
+
+
+def pruning_updates() -> int:
+    """Of a pruning that makes as many updates after its rounds as the first seed's, which had minutes. Between them,
+    where updates cost least, that made more: rounds have a share of the time where there is no number of updates."""
+    rounds = load_config(EXPERIMENTS / f"{STUDY['base']}.toml").compression.rounds
+    return round(updates_of(PRUNED) / (1 - (rounds - 1) * BETWEEN))
+
+
+def narrow_words(seed: int) -> list[str]:
+    """Trains a network of the widths of the pruned one, for as long as that and its teacher took."""
+    made = json.loads(stored(PRUNED, seed).read_text())["made"]
+    closure = Run.open(folder(PRUNED, seed)).load().config.model.closure
+    widths = closure.model_dump(include={"width", "fine_width", "block_widths"})
+    alike = {f"model.closure.{name}": value for name, value in widths.items()}
+    return train_words("narrow", seed, alike, STUDY["minutes"] + made["seconds"] / 60)
 
 
 def distill(seed: int) -> None:
-    if all(stored(name, seed).is_file() for name in ("student", "twin")) and folder("student", seed).is_dir():
-        return
     size, minutes = STUDY["distill"]["size"], STUDY["distill"]["minutes"]
     alike = {"model.members": max(int(size * Run.open(folder("teacher", seed)).load().config.model.members), 1)}
     budget = ("--minutes", minutes) if by_clock(seed) else ("--updates", updates_of("student"))
@@ -180,16 +197,18 @@ def distill(seed: int) -> None:
 
 def experts(seed: int) -> None:
     study = STUDY["experts"]
-    if all(stored(f"experts {name}", seed).is_file() for name in study["runs"]):
-        return
+
+    def words(name: str, changes: dict[str, Any], like: str = "") -> list[str]:
+        return train_words(name, seed, {**study["common"], **changes}, study["minutes"], like)
+
     names = [f"experts {name}" for name in study["runs"]]
-    verbs = [
-        train_words(name, seed, {**study["common"], **changes}, study["minutes"])
-        for name, changes in zip(names, study["runs"].values(), strict=True)
-    ]
-    rivals(names, seed, verbs)
-    if by_clock(seed):
-        save(expert_maps(folder("experts mixture", seed)), RESULTS / "experts.png")
+    if not all(stored(name, seed).is_file() for name in names):
+        rivals(names, seed, [words(*run) for run in zip(names, study["runs"].values(), strict=True)])
+        if by_clock(seed):
+            save(expert_maps(folder("experts mixture", seed)), RESULTS / "experts.png")
+    for tried, changes in study["alike"].items():
+        if not stored(name := f"experts alike {tried}", seed).is_file():
+            rivals([name], seed, [words(name, changes, "experts dense")])
 
 
 def expert_maps(run: Path) -> Figure:
@@ -212,10 +231,8 @@ def expert_maps(run: Path) -> Figure:
 
 
 def export(seed: int) -> None:
-    """The main pruned model with the weights that each precision stores."""
-    if all(stored(f"export {precision}", seed).is_file() for precision in PRECISIONS):
-        return
-    trained = Run.open(folder(STUDY["prune"]["main"], seed)).load()
+    """The pruned model with the weights that each precision stores."""
+    trained = Run.open(folder(PRUNED, seed)).load()
     for precision in PRECISIONS:
         model = nnx.clone(trained.model)
         weights = {name: as_stored(values, precision) for name, values in named_weights(model).items()}
@@ -229,16 +246,27 @@ def export(seed: int) -> None:
 
 def times(seed: int) -> None:
     """Seconds of ten days, of the first seed's models."""
-    if not by_clock(seed) or (STORED / f"times.{seed}.json").is_file():
-        return
-    names = ["teacher", *(name for name, _, _ in pruned_names()), "student"]
+    names = ["teacher", PRUNED, *(name for name, _, _ in pruned_names()), "student"]
     functions = {}
     for name in names:
         trained = Run.open(folder(name, seed)).load()
         predictor, archive = Predictor(trained, [TEN_DAYS]), matching_archive(trained, ARCHIVE)
         when = archive.times[[100]]
         functions[name] = lambda predictor=predictor, archive=archive, when=when: predictor.from_archive(archive, when)
-    write_text(STORED / f"times.{seed}.json", json.dumps(in_turn(functions, rounds=15), indent=1) + "\n")
+    write_text(stored("times", seed), json.dumps(in_turn(functions, rounds=15), indent=1) + "\n")
+
+
+def missing(part: str, seed: int) -> bool:
+    """Whether any of its results is not stored."""
+    runs = STUDY["experts"]
+    names = {
+        "prune": [*(name for name, _, _ in pruned_names()), PRUNED, BY_CHANCE, "narrow"],
+        "distill": ["student", "twin"],
+        "experts": [f"experts {name}" for name in (*runs["runs"], *(f"alike {name}" for name in runs["alike"]))],
+        "export": [f"export {precision}" for precision in PRECISIONS],
+        "times": ["times"] if by_clock(seed) else [],
+    }[part]
+    return not all(stored(name, seed).is_file() for name in names)
 
 
 def scores(name: str) -> dict[int, Scores]:
@@ -250,9 +278,11 @@ def made(name: str, key: str) -> float:
     return statistics.median(json.loads(stored(name, seed).read_text())["made"][key] for seed in scores(name))
 
 
-def seconds_of(name: str) -> float:
-    """Of making the first seed's, which alone was made by the clock."""
-    return json.loads(stored(name, STUDY["seeds"][0]).read_text())["made"]["seconds"]
+def seconds_of(name: str) -> str:
+    """Of making the first seed's, where that was made on this kind of machine."""
+    path = stored(name, STUDY["seeds"][0])
+    made = json.loads(path.read_text())["made"] if path.is_file() else {}
+    return f"{made['seconds']:,.0f}" if made.get("device") == "cpu" else "-"
 
 
 def ratios(name: str, other: str, variable: str, lead: int) -> list[float]:
@@ -287,11 +317,16 @@ def rows(names: Sequence[tuple[str, str]], other: str) -> list[str]:
     for label, name in names:
         if not scores(name):
             continue
-        cells = [spread(ratios(name, other, *shown)) for shown in SHOWN]
         facts = [f"{len(scores(name))}", f"{made(name, 'parameters'):,.0f}", f"{made(name, 'bytes') / 1024:,.0f}"]
-        facts.append(f"{seconds_of(name):,.0f}" if stored(name, STUDY["seeds"][0]).is_file() else "-")
-        lines.append(f"| {label} | " + " | ".join([*facts, *cells, paired(name, other)]) + " |")
+        lines.append(
+            f"| {label} | " + " | ".join([*facts, seconds_of(name), over(name, other), paired(name, other)]) + " |"
+        )
     return lines
+
+
+def over(name: str, other: str) -> str:
+    """Cells of a row: a model's errors over another's."""
+    return " | ".join(spread(ratios(name, other, *shown)) for shown in SHOWN)
 
 
 SHOWN = [(variable, lead) for variable in VARIABLES for lead in LEADS]
@@ -310,28 +345,37 @@ def table() -> str:
         np.mean([one.entry(*shown)["persistence_ratio"] for one in scores("teacher").values()]) for shown in SHOWN
     ]
     told = ", ".join(f"{title} {value:.3f}" for title, value in zip(TITLES, of_persistence, strict=True))
-    main, lines = STUDY["prune"]["main"], []
+    lines = []
     lines.append(
         "RMSE over that of another model of the same seed, mean of the seeds (least-most); last, the ratio of "
         f"{HEADLINE[0]} at {HEADLINE[1]} h of the first seed with its 95 % bounds, paired by day. Seconds are "
-        f"of making the first seed's. The teachers over persistence: {told}.\n"
+        f"of making the first seed's, where that was done on CPU cores. The teachers over persistence: {told}.\n"
     )
+    study = STUDY["prune"]
     pruned = [(f"{order}, {keep:.0%} of the channels", name) for name, order, keep in pruned_names()]
-    lines += ["**Pruned**, over the teacher.\n"]
-    lines += rows([("teacher", "teacher"), *pruned, (f"of the widths of {main}, from scratch", "narrow")], "teacher")
+    lines += [f"**Pruned**, over the teacher, with {study['updates']:,} updates of all members.\n"]
+    lines += rows([("teacher", "teacher"), *pruned], "teacher")
+    lines += ["\nThe orders over random, of the same size:\n", *head("", *TITLES)]
+    lines += [
+        f"| {label} | {over(name, f'random {name.split()[1]}')} |" for label, name in pruned if "random" not in name
+    ]
+    lines += [f"\n**Pruned in {study['minutes']} minutes**, over the teacher of {STUDY['minutes']}.\n"]
+    half = f"{study['keep']:.0%} of the channels"
+    longer = [(f"{study['order']}, {half}", PRUNED), (f"random, {half}", BY_CHANCE)]
+    lines += rows([*longer, ("of those widths, from scratch, in as long as both", "narrow")], "teacher")
     lines += ["\n**Distilled**, over the teacher.\n"]
     lines += rows([("student", "student"), ("its twin, untaught", "twin")], "teacher")
-    beside = [spread(ratios("student", "twin", *shown)) for shown in SHOWN]
-    lines += ["\nThe student over its twin:\n", *head(*TITLES), "| " + " | ".join(beside) + " |"]
+    lines += ["\nThe student over its twin:\n", *head(*TITLES), f"| {over('student', 'twin')} |"]
     lines += ["\n**A mixture of experts**, over the dense network of as much computing.\n"]
     lines += rows([(name, f"experts {name}") for name in STUDY["experts"]["runs"]], "experts dense")
+    lines += ["\nWith as many updates as the dense network, whatever time that takes, over it:\n"]
+    lines += rows([(name, f"experts alike {name}") for name in STUDY["experts"]["alike"]], "experts dense")
     if scores("export float32"):
-        lines += [f"\n**Exported**: {main} with weights as they are stored, over itself in float32.\n"]
+        lines += ["\n**Exported**: what was pruned in minutes, with weights as they are stored, over itself.\n"]
         lines += head("weights", "KiB of the artefact", *TITLES)
     for precision in PRECISIONS:
         if scores(name := f"export {precision}"):
-            cells = [spread(ratios(name, "export float32", *shown)) for shown in SHOWN]
-            lines.append(f"| {precision} | {made(name, 'bytes') / 1024:,.0f} | " + " | ".join(cells) + " |")
+            lines.append(f"| {precision} | {made(name, 'bytes') / 1024:,.0f} | {over(name, 'export float32')} |")
     lines += speeds()
     pictures = {"compression.png": "Error against size", "experts.png": "Where each expert works"}
     there = [f"![{words}](results/{name})" for name, words in pictures.items() if (RESULTS / name).is_file()]
@@ -340,7 +384,7 @@ def table() -> str:
 
 def speeds() -> list[str]:
     """Seconds of ten days of the first seed's models."""
-    path = STORED / f"times.{STUDY['seeds'][0]}.json"
+    path = stored("times", STUDY["seeds"][0])
     if not path.is_file():
         return []
     found = json.loads(path.read_text())
@@ -356,7 +400,7 @@ def curves() -> Figure:
     """Error of the pruned models by order, against their size and against the time of a forecast."""
     figure = Figure(figsize=(9.5, 6.6), layout="constrained")
     panels = figure.subplots(2, len(VARIABLES), sharex="row", sharey="col")
-    path = STORED / f"times.{STUDY['seeds'][0]}.json"
+    path = stored("times", STUDY["seeds"][0])
     times = json.loads(path.read_text()) if path.is_file() else {}
     measures = (
         ("trained numbers", lambda name: made(name, "parameters") if scores(name) else None),
@@ -371,7 +415,12 @@ def curves() -> Figure:
                 means, low, high = (np.array([of(one) for one in values]) for of in (np.mean, min, max))
                 look = {"color": colour, "label": order, "markersize": 4, "capsize": 3}
                 axes.errorbar([measure(name) for name in names], means, [means - low, high - means], fmt="o-", **look)
-            for label, name, marker in (("student", "student", "*"), ("from scratch", "narrow", "s")):
+            others = (
+                (f"pruned, {STUDY['prune']['minutes']} min", PRUNED, "D"),
+                ("student", "student", "*"),
+                ("from scratch", "narrow", "s"),
+            )
+            for label, name, marker in others:
                 if (x := measure(name)) is not None:
                     value = np.mean(ratios(name, "teacher", variable, HEADLINE[1]))
                     axes.plot(x, value, marker, color="black", label=label, linestyle="none")
@@ -390,12 +439,15 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true", help="only write tables and pictures anew")
     given = parser.parse_args()
     prepare()
+    make = {"prune": prune, "distill": distill, "experts": experts, "export": export, "times": times}
     for seed in () if given.tables else given.seeds:
-        for part in given.parts or PARTS:
-            if part != "experts":
-                teacher(seed)
-            {"prune": prune, "distill": distill, "experts": experts, "export": export, "times": times}[part](seed)
-    if scores(STUDY["prune"]["main"]):
+        wanted = given.parts or PARTS
+        if any(missing(part, seed) for part in wanted if part != "experts"):
+            teacher(seed)
+        for part in wanted:
+            if missing(part, seed):
+                make[part](seed)
+    if any(scores(name) for name, _, _ in pruned_names()):
         save(curves(), RESULTS / "compression.png")
     splice(EXPERIMENTS / "README.md", "compression", table())
 
