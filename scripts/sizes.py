@@ -403,7 +403,7 @@ def curves() -> Figure:
     path = stored("times", STUDY["seeds"][0])
     times = json.loads(path.read_text()) if path.is_file() else {}
     measures = (
-        ("trained numbers", lambda name: made(name, "parameters") if scores(name) else None),
+        ("trained numbers, 4 bytes each in the file", lambda name: made(name, "parameters") if scores(name) else None),
         ("seconds of ten days", lambda name: times[name]["median"] if name in times and scores(name) else None),
     )
     for row, (what, measure) in zip(panels, measures, strict=True):
