@@ -1,5 +1,7 @@
-"""The study of how small a model becomes: its settings are sound, and its tables are of what is stored."""
+"""The study of how small a model becomes: budgets are equal, nothing is lost or mixed, and its tables are of what is
+stored."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -10,89 +12,166 @@ from pinnwx.config import load_config
 
 sys.path.append(str(Path(__file__).parent.parent / "scripts"))
 import sizes
+import sizes_results
 
-SEEDS = sizes.STUDY["seeds"]
-EXPERTS = sizes.STUDY["experts"]
+STUDY, FIRST = sizes_results.STUDY, sizes_results.FIRST
+OTHERS = STUDY["seeds"][1:]
+EXPERTS = STUDY["experts"]
+MADE = {"updates": 850, "updates_between_rounds": 400, "seconds": 600.0}
 
 
 @pytest.fixture
-def places(tmp_path, monkeypatch):
-    """Runs and results of the study, in a folder that holds none yet."""
-    monkeypatch.setattr(sizes, "FOLDER", tmp_path / "runs")
-    monkeypatch.setattr(sizes, "STORED", tmp_path / "results")
-    (tmp_path / "results").mkdir()
-    return tmp_path
+def started(tmp_path, monkeypatch):
+    """The trainings that the study starts, (name, seed, words), in places that hold none of it; each at once done."""
+    stored, runs, found = tmp_path / "results", tmp_path / "runs", []
+    stored.mkdir()
+    monkeypatch.setattr(sizes, "FOLDER", runs)
+    monkeypatch.setattr(sizes, "STORED", stored)
+    monkeypatch.setattr(sizes_results, "STORED", stored)
+    monkeypatch.setattr(sizes, "RESULTS", tmp_path)
+    monkeypatch.setattr(sizes, "expert_maps", lambda run: run)
+    monkeypatch.setattr(sizes, "save", lambda _, path: path.touch())
+
+    def rivals(names, seed, verbs):
+        for name, words in zip(names, verbs, strict=True):
+            found.append((name, seed, list(map(str, words))))
+            sizes.folder(name, seed).mkdir(parents=True, exist_ok=True)
+            sizes.stored(name, seed).write_text(json.dumps({"made": MADE}))
+
+    monkeypatch.setattr(sizes, "rivals", rivals)
+    monkeypatch.setattr(
+        sizes,
+        "opened",
+        lambda _, seed: _Opened(load_config(sizes.folder("teacher", seed).with_suffix(f".{seed}.toml"))),
+    )
+    for part, names in (("export", [f"export {one}" for one in sizes.PRECISIONS]), ("times", ["times"])):
+        make = lambda seed, names=names: [sizes.stored(name, seed).touch() for name in names]  # noqa: E731
+        monkeypatch.setitem(sizes.MAKE, part, make)
+    return found
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("changes", [*EXPERTS["runs"].values(), *EXPERTS["alike"].values()], ids=str)
-def test_every_network_of_experts_is_a_valid_config(changes, seed, places, monkeypatch):
-    monkeypatch.setattr(sizes, "updates_of", lambda name: {"model": 12, "other": 34}[name])
-    for like, updates in (("", None if seed == SEEDS[0] else 12), ("other", 34)):
-        words = sizes.train_words("model", seed, {**EXPERTS["common"], **changes}, 4, like)
-        config = load_config(words[1])
-        assert (config.seed, config.model.members, config.training.updates) == (seed, 1, updates)
-        assert ("--minutes" in words) == (updates is None), "a budget of updates, or one of minutes"
-        assert config.model.closure.width == changes.get("model.closure.width", 64)
-        assert config.model.closure.experts == changes.get("model.closure.experts", 1)
+class _Opened:
+    def __init__(self, config):
+        self.config = config
 
 
-def test_a_part_is_missing_if_one_of_its_results_is(places):
-    names = {path.name.rsplit(".", 2)[0] for path in Path(sizes.RESULTS / "compression").glob("*.json")}
-    for name in names:
-        for seed in SEEDS:
-            sizes.stored(name, seed).touch()
-    assert not [part for part in sizes.PARTS for seed in SEEDS if sizes.missing(part, seed)]
-    for name, part in {
+def updates_in(words: list[str]) -> int | None:
+    """The number of updates that a verb is told to make; None if it has minutes."""
+    assert ("--minutes" in words) != ("--updates" in words) or words[0] == "train"
+    fixed = load_config(words[1]).training.updates if words[0] == "train" else None
+    if "--updates" in words:
+        fixed = int(words[words.index("--updates") + 1])
+    assert ("--minutes" in words) == (fixed is None), "a budget of updates, or one of minutes"
+    return fixed
+
+
+def test_the_first_seed_has_minutes_and_the_others_as_many_updates(started):
+    for seed in STUDY["seeds"]:
+        sizes.run_parts(list(sizes.MAKE), seed, afresh=False)
+    made = {(name, seed): updates_in(words) for name, seed, words in started}
+    assert len(made) == len(started) == 3 * (1 + 12 + 4 + 2 + len(EXPERTS["runs"]) + len(EXPERTS["alike"]))
+    for name, order, keep in sizes.pruned_names():
+        assert {made[name, seed] for seed in STUDY["seeds"]} == {STUDY["prune"]["updates"]}
+        words = next(words for one, _, words in started if one == name)
+        assert (words[words.index("--order") + 1], float(words[words.index("--keep") + 1])) == (order, keep)
+    for name in EXPERTS["alike"]:
+        assert {made[f"experts alike {name}", seed] for seed in STUDY["seeds"]} == {850}
+    assert {made["longer", seed] for seed in STUDY["seeds"]} == {2 * 850}
+    for name in ("teacher", "student", "twin", "narrow", *(f"experts {name}" for name in EXPERTS["runs"])):
+        assert made[name, FIRST] is None
+        assert {made[name, seed] for seed in OTHERS} == {850}
+    for name in ("pruned", "pruned by chance"):
+        assert made[name, FIRST] is None
+        assert {made[name, seed] for seed in OTHERS} == {1000}, "of which 0.15 between two rounds"
+    before = len(started)
+    for seed in STUDY["seeds"]:
+        sizes.run_parts(list(sizes.MAKE), seed, afresh=False)
+    assert len(started) == before, "what is stored is not made again"
+
+
+def test_networks_of_experts_are_what_the_settings_say(started):
+    sizes.run_parts(["experts"], FIRST, afresh=False)
+    assert [name for name, _, _ in started if "experts" not in name] == [], "they need no teacher"
+    for name, _, words in started:
+        changes = (EXPERTS["alike"] if "alike" in name else EXPERTS["runs"])[
+            re.sub("experts (alike )?", "", name, count=1)
+        ]
+        config = load_config(words[1]).model
+        expected = {"width": 64, "experts": 1, "experts_per_region": 1}
+        expected |= {key.rpartition(".")[2]: value for key, value in changes.items()}
+        assert config.closure.model_dump(include=set(expected)) == expected
+        assert config.members == 1
+
+
+def test_a_part_is_missing_if_one_of_its_results_is(started):
+    for seed in STUDY["seeds"]:
+        sizes.run_parts(list(sizes.MAKE), seed, afresh=False)
+    last = {
+        "narrow": "prune",
+        "longer": "prune",
         "taylor 0.5": "prune",
+        "pruned": "prune",
         "twin": "distill",
-        "experts wide": "experts",
-        "export int8": "export",
-    }.items():
-        sizes.stored(name, 2).unlink()
-        assert sizes.missing(part, 2)
-        assert not sizes.missing(part, 1)
-        sizes.stored(name, 2).touch()
-
-
-def test_what_was_made_of_another_teacher_is_forgotten(places, monkeypatch):
-    for name in ("teacher", "taylor 0.5", "student", "experts mixture"):
-        for seed in (1, 2):
-            sizes.stored(name, seed).touch()
-    trained = []
-    monkeypatch.setattr(sizes, "rivals", lambda names, seed, _: trained.append((names, seed)))
-    sizes.teacher(1)
-    assert trained == [(["teacher"], 1)]
-    left = {path.name for path in (places / "results").iterdir()}
-    assert left == {
-        "experts_mixture.1.json",
-        *(f"{n}.2.json" for n in ("teacher", "taylor_0.5", "student", "experts_mixture")),
+        "student": "distill",
     }
+    last |= {"experts wide": "experts", "experts alike mixture": "experts", "export int8": "export", "times": "times"}
+    for name, part in last.items():
+        text = sizes.stored(name, FIRST).read_text()
+        sizes.stored(name, FIRST).unlink()
+        assert [one for one in sizes.MAKE if sizes.missing(one, FIRST)] == [part]
+        sizes.stored(name, FIRST).write_text(text)
 
 
-def test_a_teacher_that_is_there_is_kept(places, monkeypatch):
-    sizes.stored("teacher", 1).touch()
-    sizes.stored("student", 1).touch()
-    sizes.folder("teacher", 1).mkdir(parents=True)
-    monkeypatch.setattr(sizes, "rivals", lambda *_: pytest.fail("it was trained again"))
-    sizes.teacher(1)
-    assert sizes.stored("student", 1).is_file()
+def test_results_of_another_teacher_are_dropped_only_if_that_was_asked_for(started):
+    sizes.run_parts(["prune", "experts"], FIRST, afresh=False)
+    before = {path.name for path in sizes.STORED.iterdir()}
+    sizes.folder("teacher", FIRST).rmdir()
+    sizes.stored("narrow", FIRST).unlink()
+    with pytest.raises(SystemExit, match="15 results of seed 1 are of a teacher whose run folder"):
+        sizes.run_parts(["prune"], FIRST, afresh=False)
+    assert {path.name for path in sizes.STORED.iterdir()} == before - {"narrow.1.json"}
+    started.clear()
+    sizes.run_parts(["prune"], FIRST, afresh=True)
+    assert {path.name for path in sizes.STORED.iterdir()} == before
+    assert not [name for name, _, _ in started if "experts" in name]
+    assert len(started) == 1 + 12 + 4
 
 
-def test_other_seeds_learn_on_for_as_many_updates_as_the_first(places):
-    sizes.stored("pruned", SEEDS[0]).write_text('{"made": {"updates": 850, "updates_between_rounds": 400}}')
-    assert sizes.pruning_updates() == 1000, "of which 0.15 between two rounds"
+def test_a_teacher_that_could_not_be_trained_costs_nothing(started, monkeypatch):
+    sizes.run_parts(["prune"], FIRST, afresh=False)
+    before = {path.name for path in sizes.STORED.iterdir()}
+    sizes.folder("teacher", FIRST).rmdir()
+
+    def fails(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sizes, "rivals", fails)
+    with pytest.raises(KeyboardInterrupt):
+        sizes.teacher(FIRST, afresh=True)
+    assert {path.name for path in sizes.STORED.iterdir()} == before
 
 
-def test_every_result_is_of_the_study():
-    """A result of a model that the settings no longer name would stand there unseen."""
-    known = {name.replace(" ", "_") for name, _, _ in sizes.pruned_names()}
-    known |= {sizes.PRUNED, sizes.BY_CHANCE.replace(" ", "_"), "teacher", "narrow", "student", "twin", "times"}
-    known |= {f"experts_{name}" for name in EXPERTS["runs"]}
-    known |= {f"experts_alike_{name}".replace(" ", "_") for name in EXPERTS["alike"]}
-    known |= {f"export_{precision}" for precision in sizes.PRECISIONS}
-    stored = {path.name.rsplit(".", 2)[0] for path in Path(sizes.RESULTS / "compression").glob("*.json")}
-    assert stored <= known
+def test_another_seed_waits_for_the_first(started):
+    with pytest.raises(SystemExit, match="as many updates as teacher of seed 1"):
+        sizes.run_parts(["prune"], OTHERS[0], afresh=False)
+    assert not started
+
+
+def test_stored_budgets_are_those_of_the_study():
+    """What one seed's model was made with says nothing beside another's if the first was made again since."""
+    found = {path.name.removesuffix(".json"): json.loads(path.read_text())
+             for path in (sizes_results.RESULTS / "compression").glob("*.json")}  # fmt: skip
+    known = {name.replace(" ", "_") for part in sizes.MAKE for name in sizes_results.results_of(part, FIRST)} | {
+        "teacher"
+    }
+    assert {name.rpartition(".")[0] for name in found} <= known, "a result of no model of the study"
+    made = {name: one["made"]["updates"] for name, one in found.items() if "updates" in one.get("made", {})}
+    for name, updates in made.items():
+        model, _, seed = name.rpartition(".")
+        first = "experts_dense.1" if "alike" in model else f"{model}.1"
+        if model == "pruned_by_chance" and seed != "1":
+            first = "pruned.1"
+        assert updates == (2 * made["teacher.1"] if model == "longer" else made[first]), name
 
 
 def test_the_tables_are_of_the_results():

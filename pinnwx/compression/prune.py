@@ -36,8 +36,8 @@ from pinnwx.training.update import make_gradient
 
 BATCHES = 32  # of windows of one step, that channels are scored on
 SEEN = 32  # windows of one step, on which it is seen what channels have in common
-BETWEEN = 0.15  # of the updates, or of the time, that each round but the last learns on for,
-MOST_BETWEEN = 0.5  # and all of those together at most
+BETWEEN = 0.15  # `share_between`,
+MOST_BETWEEN = 0.5  # and of all of those rounds together at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def prune(
     whole = require_prunable(trained, keep)
     _require_lessons(trained, archive)
     count, began, pruned, rounds = trained.config.compression.rounds, time.monotonic(), trained, []
-    between = min(BETWEEN, MOST_BETWEEN / max(count - 1, 1))
+    between = share_between(count)
     for number in range(count):
         pruned, scores, kept = narrowed(pruned, archive, scale, order, keep ** ((number + 1) / count), whole)
         made = 0
@@ -107,6 +107,11 @@ def prune(
     left = None if updates is None else max(updates - sum(one.updates for one in rounds), 1)
     config = pruned.config.with_training(updates=left)
     return replace(pruned, config=config, config_text=text_of(config)), rounds
+
+
+def share_between(rounds: int) -> float:
+    """Of the updates, or of the time, that each round but the last learns on for."""
+    return min(BETWEEN, MOST_BETWEEN / max(rounds - 1, 1))
 
 
 def require_prunable(trained: Trained, keep: float) -> dict[str, int]:
