@@ -171,7 +171,8 @@ def test_stored_budgets_are_those_of_the_study():
         first = "experts_dense.1" if "alike" in model else f"{model}.1"
         if model == "pruned_by_chance" and seed != "1":
             first = "pruned.1"
-        assert updates == (2 * made["teacher.1"] if model == "longer" else made[first]), name
+        twice = model == "longer"  # but for what does not divide among members and stages
+        assert updates == (pytest.approx(2 * made["teacher.1"], rel=0.01) if twice else made[first]), name
 
 
 def test_the_tables_are_of_the_results():
