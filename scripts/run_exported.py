@@ -24,6 +24,7 @@ def time_features(time):
 
 
 if __name__ == "__main__":
+    jax.config.update("jax_platforms", "cpu")  # for which the program was written
     model, analyses, time = np.load(sys.argv[1]), np.load(sys.argv[2]), np.datetime64(sys.argv[3], "s")
     about, program = json.loads(model["about"].tobytes()), jax.export.deserialize(bytearray(model["program"]))
     names, step = iter(sorted(model.files)), np.timedelta64(round(3600 * about["step_hours"]), "s")  # digits come first

@@ -12,6 +12,9 @@ numbers of `data.calendar.time_features` of the middle of the step; the result t
 Weights may be stored coarser than they are used: as bfloat16 (kept as uint16), or as int8 with a scale for each output
 of a layer, w = scale q, |q| <= 127; the program makes float32 numbers of them, and computes in those. Scales, biases
 and maps stay float32.
+
+The program is for CPUs. One for several platforms decides among them as it runs, is compiled otherwise for that, and
+rounds otherwise than the model's own step.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from pinnwx.version import __version__
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 FORMAT = 1
-PLATFORMS = ("cpu", "cuda")
+PLATFORM = "cpu"
 _MOST = 127  # of an int8
 _LAYERS = (2, 4)  # axes of the weights of dense layers and convolutions
 
@@ -70,7 +73,7 @@ def export_model(trained: Trained, path: str | Path, precision: str, notes: Mapp
     config, grid = trained.config, trained.grid
     analyses = jax.ShapeDtypeStruct((config.model.input_times, len(trained.names), *grid.shape), jnp.float32)
     time = jax.ShapeDtypeStruct((TIME_FEATURES,), jnp.float32)
-    program = jax.export.export(jax.jit(step), platforms=PLATFORMS)(shapes, analyses, time)
+    program = jax.export.export(jax.jit(step), platforms=[PLATFORM])(shapes, analyses, time)
     table = config.variable_table()
     about = {
         "format": FORMAT,
