@@ -136,6 +136,12 @@ def _cell(found: list[tuple[Trial, Scores]], stored: Mapping[Trial, Scores], var
     return f"{value:.3f}" + ("" if np.isnan(low) else f" ({low:.3f}-{high:.3f})")
 
 
+def entry_ratio(scores: Scores, reference: Scores, variable: str, lead: int) -> Mapping[str, Any]:
+    """The RMSE of a variable and lead over that of a reference, with its bounds, paired by day."""
+    both = [Scores((one.entry(variable, lead),), settings=one.settings) for one in (scores, reference)]
+    return compare_scores(*both).ratios[0]
+
+
 def paired_ratio(
     found: list[tuple[Trial, Scores]], references: list[tuple[Trial, Scores]], variable: str, lead: int
 ) -> tuple[float, float, float] | None:
@@ -144,8 +150,7 @@ def paired_ratio(
     ratios = []
     for trial, scores in found:
         if trial.seed in by_seed:
-            both = [Scores((s.entry(variable, lead),), settings=s.settings) for s in (scores, by_seed[trial.seed])]
-            ratios.append(compare_scores(*both).ratios[0])
+            ratios.append(entry_ratio(scores, by_seed[trial.seed], variable, lead))
     if not ratios:
         return None
     value, low, high = (

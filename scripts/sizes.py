@@ -135,11 +135,10 @@ def score(name: str, seed: int, seconds: float, trained: Trained | None = None, 
         more = {**notes, **more}
     predictor = Predictor(trained, LEADS)
     archive = matching_archive(trained, ARCHIVE)
-    found = score_on(predictor, archive, SCORING.start, SCORING.end, predictor.needed_offsets).to_dict()
-    found["made"] = {"seconds": seconds, **more}
+    found = score_on(predictor, archive, SCORING.start, SCORING.end, predictor.needed_offsets)
     STORED.mkdir(parents=True, exist_ok=True)
-    write_text(stored(name, seed), in_lines(found, "scores"))
-    ratio = next(e for e in found["scores"] if (e["variable"], e["lead_hours"]) == HEADLINE)["persistence_ratio"]
+    write_text(stored(name, seed), in_lines({**found.to_dict(), "made": {"seconds": seconds, **more}}, "scores"))
+    ratio = found.entry(*HEADLINE)["persistence_ratio"]
     print(f"{name} seed {seed}: {ratio:.4f} of persistence, {seconds:.0f} s", flush=True)
 
 

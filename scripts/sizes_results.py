@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from ablations import entry_ratio
 from matplotlib.figure import Figure
 from trial import EXPERIMENTS, RESULTS
 
 from pinnwx.forecasting.portable import PRECISIONS
 from pinnwx.reporting.style import PART_COLOURS
-from pinnwx.verification.comparison import compare_scores
 from pinnwx.verification.results import Scores
 
 STUDY = tomllib.loads((EXPERIMENTS / "ablations" / "compression.toml").read_text())
@@ -92,9 +92,7 @@ def paired(name: str, other: str) -> str:
     """The headline ratio of the first seed with its bounds."""
     if not all(stored(one, FIRST).is_file() for one in (name, other)):
         return "-"
-    found = [scores(one)[FIRST] for one in (name, other)]
-    both = [Scores((one.entry(*HEADLINE),), settings=one.settings) for one in found]
-    ratio = compare_scores(*both).ratios[0]
+    ratio = entry_ratio(*(Scores.load(stored(one, FIRST)) for one in (name, other)), *HEADLINE)
     return f"{ratio['ratio']:.3f} ({ratio['ratio_low']:.3f}-{ratio['ratio_high']:.3f})"
 
 
