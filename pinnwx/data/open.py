@@ -138,7 +138,7 @@ def check_data(
         for message in survey.unresolved:
             findings.add("error", message)
         if not survey.pieces:
-            findings.add("error", "no variable of the table in any file")
+            findings.add("error", _nothing_to_read(survey, "any file"))
             return CheckReport(files=tuple(survey.reports), problems=tuple(findings))
         grid = only_grid(survey.pieces, findings)
         pieces = [piece for piece in survey.pieces if piece.grid == grid]
@@ -188,12 +188,13 @@ def _wanted(
         DataError: a name is missing, or nothing is recognised.
     """
     found = {piece.name for piece in survey.pieces}
-    reasons = "".join(f"; {message}" for message in survey.unresolved)
+    reasons = "".join(f"; {message}" for message in (*survey.unresolved, *survey.left_out))
     if fields is None and not static:
         if survey.unresolved:
             raise DataError(survey.unresolved[0])
         if not found:
-            raise DataError(f"no variable of the table in {len(survey.reports)} file(s); `pinnwx check` lists them")
+            place = f"{len(survey.reports)} file(s); `pinnwx check` lists them"
+            raise DataError(_nothing_to_read(survey, place))
         return _table_order(found, variables)
     names = list(dict.fromkeys((*(fields or ()), *static)))
     for name in names:
@@ -205,6 +206,14 @@ def _wanted(
     for message in survey.unresolved:
         findings.add("note", f"left alone: {message}")
     return names
+
+
+def _nothing_to_read(survey: Survey, place: str) -> str:
+    """Why there is no field at all: what was left out, or else that nothing was recognised."""
+    if not survey.left_out:
+        return f"no variable of the table in {place}"
+    first, further = survey.left_out[0], len(survey.left_out) - 1
+    return f"nothing to read: {first}" + (f" (and {further} more)" if further else "")
 
 
 def _table_order(names: set[str], variables: Mapping[str, Variable]) -> list[str]:

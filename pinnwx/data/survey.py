@@ -24,12 +24,14 @@ from pinnwx.variables import Variable, describe
 class Survey:
     """What a set of files holds; `unresolved` says which variables cannot be used as they stand, and why.
 
-    `preliminary`: some of it is ERA5T, which may still be replaced.
+    `left_out` says what is no analysis on a latitude-longitude grid, so that nothing is lost by passing it over:
+    forecasts, other levels, other grids. `preliminary`: some of it is ERA5T, which may still be replaced.
     """
 
     pieces: list[Piece] = field(default_factory=list)
     reports: list[FileReport] = field(default_factory=list)
     unresolved: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     preliminary: bool = False
 
 
@@ -62,6 +64,9 @@ def surveyed(
                     readers.append(reader)
                     survey.pieces += reader.pieces
                     survey.unresolved += reader.unresolved
+                    for reason in reader.left_out:
+                        survey.left_out.append(f"{file}: {reason}")
+                        findings.add("note", f"left out: {reason}", file)
                     if reader.preliminary:
                         survey.preliminary = True
                         findings.add("warning", "holds preliminary data (expver 5)", file)
@@ -82,6 +87,7 @@ class DatasetReader:
         self.pieces: list[Piece] = []
         self.ignored: list[str] = []
         self.unresolved: list[str] = []
+        self.left_out: dict[str, None] = {}
         self.normalised: dict[str, None] = {}  # in order, each once
         self.warnings: dict[str, None] = {}
         self.preliminary = False
