@@ -1,4 +1,4 @@
-"""What a file calls things, and what they are: variables, levels, units and coordinates.
+"""What a file calls things, and what they are: variables, levels and coordinates; units are in `pinnwx.data.units`.
 
 Nothing here reads a file. Each question has one answer or a `DataError`; nothing is guessed from magnitudes.
 """
@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pinnwx.constants import STANDARD_GRAVITY
+from pinnwx.data.units import conversion as conversion
+from pinnwx.data.units import normalise_units as normalise_units
 from pinnwx.errors import DataError
 from pinnwx.variables import VARIABLES, Variable
 
@@ -46,67 +47,6 @@ _COORDINATE_NAMES = {
 }
 _COORDINATE_STANDARD_NAMES = {"latitude": "latitude", "longitude": "longitude", "air_pressure": "level", "time": "time"}
 _LARGEST_LEVEL = 1100  # hPa; a larger number in a name is a year
-
-# Spelled-out and historic units, after `normalise_units` has dealt with powers and slashes.
-_SPELLINGS = {
-    "kelvin": "K", "k": "K", "degk": "K", "degc": "degC", "celsius": "degC", "c": "degC", "°c": "degC",
-    "deg_c": "degC", "degree_celsius": "degC", "degrees_celsius": "degC", "pascal": "Pa", "pascals": "Pa", "pa": "Pa",
-    "hpa": "hPa", "mb": "hPa", "mbar": "hPa", "millibar": "hPa", "millibars": "hPa", "kpa": "kPa", "metre": "m",
-    "metres": "m", "meter": "m", "meters": "m", "gpm": "m", "j kg-1": "m2 s-2",
-    "knot": "kt", "knots": "kt", "kts": "kt", "(0 - 1)": "1", "0-1": "1", "(0-1)": "1", "fraction": "1",
-    "dimensionless": "1", "percent": "%", "proportion": "1", "~": "1",
-}  # fmt: skip
-
-# (from, to): value_to = value_from * factor + offset
-_CONVERSIONS: Mapping[tuple[str, str], tuple[float, float]] = {
-    ("degC", "K"): (1.0, 273.15),
-    ("hPa", "Pa"): (100.0, 0.0),
-    ("kPa", "Pa"): (1000.0, 0.0),
-    ("m", "m2 s-2"): (STANDARD_GRAVITY, 0.0),
-    ("dam", "m2 s-2"): (10 * STANDARD_GRAVITY, 0.0),
-    ("m2 s-2", "m"): (1 / STANDARD_GRAVITY, 0.0),
-    ("km", "m"): (1000.0, 0.0),
-    ("cm", "m"): (0.01, 0.0),
-    ("mm", "m"): (0.001, 0.0),
-    ("m", "mm"): (1000.0, 0.0),
-    ("g kg-1", "kg kg-1"): (0.001, 0.0),
-    ("1", "kg kg-1"): (1.0, 0.0),
-    ("kt", "m s-1"): (1852 / 3600, 0.0),
-    ("km h-1", "m s-1"): (1 / 3.6, 0.0),
-    ("%", "1"): (0.01, 0.0),
-}
-
-
-def normalise_units(text: str) -> str:
-    """One spelling: `m**2 s**-2`, `m^2/s^2` and `m2 s-2` become `m2 s-2`; `degrees_celsius` becomes `degC`."""
-    text = " ".join(str(text).replace("**", "").replace("^", "").split())
-    if text.lower() in _SPELLINGS:
-        return _SPELLINGS[text.lower()]
-    above, *below = (part.strip() for part in text.split("/"))
-    factors = above.split() if above != "1" or not below else []
-    for part in below:
-        for factor in part.split():
-            symbol, power = re.fullmatch(r"(.*?)(-?\d*)", factor).groups()  # type: ignore[union-attr]
-            factors.append(f"{symbol}{-int(power or 1)}")
-    joined = " ".join(factors)
-    return _SPELLINGS.get(joined.lower(), joined)
-
-
-def conversion(units: str, variable: Variable) -> tuple[float, float]:
-    """(factor, offset) with canonical = raw * factor + offset.
-
-    Raises:
-        DataError: the units are not known to convert to those of the variable.
-    """
-    given, wanted = normalise_units(units), normalise_units(variable.units)
-    if given == wanted:
-        return 1.0, 0.0
-    if (given, wanted) not in _CONVERSIONS:
-        known = [source for source, target in _CONVERSIONS if target == wanted]
-        raise DataError(
-            f'units "{units}" do not convert to {variable.units}; known are {", ".join([variable.units, *known])}'
-        )
-    return _CONVERSIONS[given, wanted]
 
 
 def coordinate_role(name: str, attributes: Attributes) -> str | None:
