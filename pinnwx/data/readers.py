@@ -115,35 +115,16 @@ def first_line(error: Exception) -> str:
 
 
 def open_raw(path: Path, format: str) -> list[xr.Dataset]:
-    """Lazy datasets with raw values and attributes; GRIB may hold several, of different levels.
+    """Lazy datasets with raw values and attributes, of a file that is not GRIB.
 
     Raises:
-        DataError: the file is damaged, or GRIB without the `grib` extra.
+        DataError: the file is damaged.
     """
-    if format == "GRIB":
-        return _open_grib(path)
     # A truncated netCDF-3 file leaves the reader half made; when that is collected, scipy warns about its memory map.
     warnings.filterwarnings("ignore", "Cannot close a netcdf_file opened with mmap=True", RuntimeWarning)
     options: dict[str, Any] = {"chunks": None, "consolidated": False} if format == "zarr" else {}
     with reading(f"this {format} file"):
         return [xr.open_dataset(path, engine=_ENGINES[format], decode_cf=False, cache=False, **options)]  # type: ignore[arg-type]
-
-
-def _open_grib(path: Path) -> list[xr.Dataset]:
-    try:
-        import cfgrib
-    except (ImportError, RuntimeError) as error:
-        raise DataError(f'GRIB needs the extra "grib": pip install "pinnwx[grib]" ({error})') from error
-    with path.open("rb") as file:
-        file.seek(-min(64, path.stat().st_size), os.SEEK_END)
-        if not file.read().rstrip(b"\0").endswith(b"7777"):  # cfgrib would skip the broken message silently
-            raise DataError("the last GRIB message is cut off; fetch the file again")
-    options: dict[str, Any] = {"indexpath": "", "errors": "raise"}  # no index file; a broken message is not skipped
-    with reading("this GRIB file"):
-        try:
-            return [xr.open_dataset(path, engine="cfgrib", backend_kwargs=options, cache=False)]
-        except cfgrib.DatasetBuildError:  # several levels or level types: read once more, sorted into datasets
-            return cfgrib.open_datasets(str(path), backend_kwargs=options, cache=False)
 
 
 def check_chunks(path: Path, names: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ import xarray as xr
 from pinnwx.data.calendar import format_time
 from pinnwx.data.conventions import conversion, level_from_text, names_of, recognise
 from pinnwx.data.coordinates import Axes, axes_of, grid_of, pressure_levels, valid_times
+from pinnwx.data.grib.reader import GribReader
 from pinnwx.data.piece import Piece
 from pinnwx.data.readers import Paths, check_chunks, find_files, identify, open_raw, reading
 from pinnwx.data.report import FieldReport, FileReport, Findings
@@ -54,9 +55,7 @@ def surveyed(
                 kind = identify(path)
                 report = FileReport(file, kind or "not gridded data")
                 readers = []
-                for dataset in open_raw(path, kind) if kind else ():
-                    stack.callback(dataset.close)
-                    reader = DatasetReader(dataset, path, file, variables, levels or {})
+                for reader in _readers(path, kind, file, variables, levels or {}, stack):
                     with reading("its layout"):
                         reader.survey()
                     if kind == "zarr":
@@ -75,6 +74,23 @@ def surveyed(
                 report = _file_report(file, kind, path, readers)
             survey.reports.append(report)
         yield survey
+
+
+def _readers(
+    path: Path,
+    kind: str | None,
+    file: str,
+    variables: Mapping[str, Variable],
+    levels: Mapping[str, int],
+    stack: ExitStack,
+) -> Iterator[DatasetReader | GribReader]:
+    """What finds the fields of a file."""
+    if kind == "GRIB":
+        yield GribReader(path, file, variables)
+    elif kind is not None:
+        for dataset in open_raw(path, kind):
+            stack.callback(dataset.close)
+            yield DatasetReader(dataset, path, file, variables, levels)
 
 
 class DatasetReader:
@@ -204,8 +220,10 @@ def _order_and_type(array: xr.DataArray, dims: tuple[str | None, str, str]) -> l
     return notes
 
 
-def _file_report(file: str, kind: str | None, path: Path, readers: Sequence[DatasetReader]) -> FileReport:
-    coordinates = {str(name) for reader in readers for name in reader.dataset.variables}
+def _file_report(file: str, kind: str | None, path: Path, readers: Sequence[DatasetReader | GribReader]) -> FileReport:
+    coordinates = {
+        str(name) for reader in readers if isinstance(reader, DatasetReader) for name in reader.dataset.variables
+    }
     return FileReport(
         file,
         kind or "not gridded data",
@@ -231,7 +249,7 @@ def _field_report(piece: Piece) -> FieldReport:
 def _layout(names: set[str], path: Path, kind: str) -> str:
     """The archive that writes files like this one, for people to read; nothing depends on it."""
     if kind in ("GRIB", "zarr"):
-        return {"GRIB": "cfgrib", "zarr": "WeatherBench 2 or ARCO-ERA5"}[kind]
+        return {"GRIB": "GRIB", "zarr": "WeatherBench 2 or ARCO-ERA5"}[kind]
     if {"valid_time", "expver"} & names:
         return "Climate Data Store since 2024"
     if "lat" in names:

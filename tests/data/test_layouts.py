@@ -40,7 +40,7 @@ def test_grib_gives_the_truth_and_leaves_nothing_beside(tmp_path):
 
 def test_grib_without_the_extra_names_it(tmp_path, monkeypatch):
     path = grib(truth(("msl",), steps=1), tmp_path)
-    monkeypatch.setitem(__import__("sys").modules, "cfgrib", None)
+    monkeypatch.setitem(__import__("sys").modules, "eccodes", None)
     with pytest.raises(DataError, match=r"pinnwx\[grib\]"):
         open_data(path)
 

@@ -91,7 +91,7 @@ def test_the_seasonal_climatology_beats_the_mean_on_unseen_years(real_data):
 
 
 def test_era5_uk_grib(real_data):
-    pytest.importorskip("cfgrib")
+    pytest.importorskip("eccodes")
     folder = real_data / "era5_uk"
     before = sorted(folder.iterdir())
     dataset = open_data(folder)

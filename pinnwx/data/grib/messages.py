@@ -1,0 +1,234 @@
+"""Walking through the messages of a GRIB file by their lengths; nothing is decoded, and no data section is read.
+
+Padding, line ends and bulletin headers between messages are passed over, as ecCodes does. A message that is not whole
+is refused. A message of edition 2 may hold several fields; each is found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pinnwx.errors import UnreadableError
+
+_MAGIC, _END = b"GRIB", b"7777"
+_CHUNK = 1 << 16
+_WINDOW = 1 << 13  # holds all sections before the data of nearly every message
+_LARGEST_SECTION = 1 << 20  # of those before the data; grid definitions with 100,000 rows stay below
+_LONG = 1 << 23  # edition 1: this bit says that the length counts units of 120 bytes
+_EDITION_1_PARTS = ("the product definition", "the grid definition", "the bitmap", "the data")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes of a file: where they start, and how many."""
+
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class RawField:
+    """One field, undecoded.
+
+    `number` counts the messages of the file from 1, and `place` says where its message starts. `head` holds its
+    sections by number, those after the data representation cut to their first bytes; `spans` are the whole sections.
+    `message` is the message; `alone` says that it holds this field and no other.
+    """
+
+    number: int
+    edition: int
+    message: Span
+    alone: bool
+    head: Mapping[int, bytes]
+    spans: Mapping[int, Span]
+
+    @property
+    def place(self) -> str:
+        return f"message {self.number} at byte {self.message.start}"
+
+
+class Source:
+    """Random access to an open file through a small window."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor, self.size = descriptor, os.fstat(descriptor).st_size
+        self._start, self._bytes = 0, b""
+
+    def read(self, start: int, length: int) -> bytes:
+        """So many bytes from there; fewer only where the file ends."""
+        end = self._start + len(self._bytes)
+        if not (self._start <= start and start + length <= end):
+            self._start, self._bytes = start, self.fresh(start, max(length, _WINDOW))
+        offset = start - self._start
+        return self._bytes[offset : offset + length]
+
+    def fresh(self, start: int, length: int) -> bytes:
+        """The same past the window, for what is read once."""
+        parts = []
+        while length > 0 and (part := os.pread(self.descriptor, length, start)):
+            parts.append(part)
+            start, length = start + len(part), length - len(part)
+        return b"".join(parts)
+
+
+def walk(source: Source) -> Iterator[RawField]:
+    """Every field of every message, in the order of the file.
+
+    Raises:
+        UnreadableError: a message is cut off or damaged; it is named with its place.
+    """
+    number, position = 0, 0
+    while (start := _next_message(source, position)) is not None:
+        number += 1
+        place = f"message {number} at byte {start}"
+        edition, length = _indicator(source, start, place)
+        if start + length > source.size:
+            there = source.size - start
+            raise UnreadableError(f"{place} is cut off: {there} of its {length} bytes are there; fetch the file again")
+        if not _ends(source, start + length):
+            raise UnreadableError(
+                f'{place} does not end with "7777"; it is damaged or incomplete, fetch the file again'
+            )
+        message = Span(start, length)
+        yield from (_fields_of_edition_2 if edition == 2 else _field_of_edition_1)(source, message, number)
+        position = start + length
+
+
+def _next_message(source: Source, position: int) -> int | None:
+    """Where the next message starts.
+
+    Raises:
+        UnreadableError: the file ends within the first letters of one.
+    """
+    if source.read(position, 4) == _MAGIC:
+        return position
+    tail = b""
+    while chunk := source.fresh(position, _CHUNK):
+        text = tail + chunk
+        begin, found = position - len(tail), text.find(_MAGIC)
+        while found >= 0:
+            if not _is_foreign(source, begin + found):
+                return begin + found
+            found = text.find(_MAGIC, found + 4)
+        tail, position = text[-3:], position + len(chunk)
+    if tail == _MAGIC[:1] or tail.endswith((_MAGIC[:2], _MAGIC[:3])):
+        raise UnreadableError(f"the last message is cut off at byte {position}; fetch the file again")
+    return None
+
+
+def _is_foreign(source: Source, start: int) -> bool:
+    """Whether these four letters stand in some text between messages, and begin none."""
+    head = source.read(start, 16)
+    if len(head) < 8 or head[7] in (1, 2):
+        return False
+    return not any(_ends(source, start + length) for length in (_integer(head[4:7]), _integer(head[8:16])))
+
+
+def _ends(source: Source, end: int) -> bool:
+    return end <= source.size and source.fresh(end - 4, 4) == _END
+
+
+def _indicator(source: Source, start: int, place: str) -> tuple[int, int]:
+    """(edition, length) of the message."""
+    head = source.read(start, 16)
+    if len(head) < 16:
+        raise UnreadableError(f"{place} is cut off after {len(head)} bytes; fetch the file again")
+    edition = head[7]
+    if edition not in (1, 2):
+        raise UnreadableError(f"{place} is of edition {edition}, not 1 or 2; the file is damaged, fetch it again")
+    length = _integer(head[8:16]) if edition == 2 else _length_of_edition_1(source, start, place)
+    if length < 20:
+        raise UnreadableError(f"{place} declares {length} bytes; it is damaged, fetch the file again")
+    return edition, length
+
+
+def _length_of_edition_1(source: Source, start: int, place: str) -> int:
+    """The length of the message; above 8 MiB it is coded as ECMWF does, in units of 120 bytes.
+
+    Then the length of the data section says by how much the units exceed the message.
+    """
+    length = _integer(source.read(start + 4, 3))
+    if not length & _LONG:
+        return length
+    *_, data = _sections_of_edition_1(source, start, place)
+    return (length - _LONG) * 120 - data.length + 4 if data.length < 120 else length
+
+
+def _sections_of_edition_1(
+    source: Source, start: int, place: str
+) -> tuple[Span | None, Span | None, Span | None, Span]:
+    """Product definition, grid definition, bitmap and data, as long as they say themselves."""
+    flags = source.read(start + 15, 1)[:1] or b"\0"
+    present = (True, bool(flags[0] & 128), bool(flags[0] & 64), True)
+    spans: list[Span | None] = []
+    position = start + 8
+    for part, there in zip(_EDITION_1_PARTS, present, strict=True):
+        if not there:
+            spans.append(None)
+            continue
+        length = _integer(source.read(position, 3))
+        if position + 3 > source.size:
+            raise UnreadableError(f"{place} is cut off within {part}; fetch the file again")
+        spans.append(Span(position, length))
+        position += length
+    return tuple(spans)  # type: ignore[return-value]
+
+
+def _field_of_edition_1(source: Source, message: Span, number: int) -> Iterator[RawField]:
+    """The one field of the message; its sections are numbered 1 (product), 2 (grid), 3 (bitmap) and 4 (data)."""
+    place = f"message {number} at byte {message.start}"
+    product, grid, bitmap, data = _sections_of_edition_1(source, message.start, place)
+    rest = message.start + message.length - 4 - data.start
+    if data.length < 120 and rest > 120:  # the convention for long messages: it holds what is left
+        data = Span(data.start, rest)
+    spans = {index: span for index, span in enumerate((product, grid, bitmap, data), 1) if span is not None}
+    smallest = {1: 28, 2: 6, 3: 6, 4: 11}
+    if any(span.length < smallest[index] for index, span in spans.items()) or data.length > rest:
+        raise UnreadableError(f"{place} has sections that do not fit into it; it is damaged, fetch the file again")
+    head = {index: _section(source, span, None if index < 3 else 16, place) for index, span in spans.items()}
+    yield RawField(number, 1, message, True, head, spans)
+
+
+def _fields_of_edition_2(source: Source, message: Span, number: int) -> Iterator[RawField]:
+    """A field for each data section; it has the sections that came last before it."""
+    place = f"message {number} at byte {message.start}"
+    damaged = UnreadableError(f"{place} has sections that do not fit into it; it is damaged, fetch the file again")
+    position, end = message.start + 16, message.start + message.length - 4
+    spans: dict[int, Span] = {}
+    bitmap: Span | None = None
+    fields: list[dict[int, Span]] = []
+    while position < end:
+        prefix = source.read(position, 6)
+        length, section = _integer(prefix[:4]), prefix[4]
+        if not 5 <= length <= end - position or not 1 <= section <= 7:
+            raise damaged
+        spans = {index: span for index, span in spans.items() if index < section}
+        if section == 6 and prefix[5] == 254 and bitmap is not None:  # the bitmap of the field before
+            spans[6] = bitmap
+        else:
+            spans[section] = Span(position, length)
+        if section == 6 and prefix[5] == 0:
+            bitmap = spans[6]
+        if section == 7:
+            if not {1, 3, 4, 5, 6} <= spans.keys():
+                raise damaged
+            fields.append(dict(spans))
+        position += length
+    if not fields or position != end or 7 not in spans:
+        raise damaged
+    for own in fields:
+        head = {index: _section(source, span, None if index < 6 else 16, place) for index, span in own.items()}
+        head[0] = source.read(message.start, 16)
+        yield RawField(number, 2, message, len(fields) == 1, head, own)
+
+
+def _section(source: Source, span: Span, length: int | None, place: str) -> bytes:
+    if length is None and span.length > _LARGEST_SECTION:
+        raise UnreadableError(f"{place} has a section of {span.length} bytes before its data; it is damaged")
+    return source.read(span.start, min(span.length, length or span.length))
+
+
+def _integer(octets: bytes) -> int:
+    return int.from_bytes(octets, "big")
