@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 
 from pinnwx.errors import PinnwxError, UsageError
+from pinnwx.text import LONGEST_MESSAGE, printable
 from pinnwx.version import __version__
 
 _STARTED = time.monotonic()
@@ -45,7 +47,7 @@ def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,  # noqa: ARG001
 ) -> None:
     if version:
-        typer.echo(f"pinnwx {__version__}")
+        _say(f"pinnwx {__version__}")
         raise typer.Exit
 
 
@@ -60,9 +62,10 @@ def demo(
     from pinnwx.terminal import score_table, training_progress
 
     with training_progress() as report:
-        result = job(out, minutes=minutes, force=force, report=report, say=typer.echo)
+        result = job(out, minutes=minutes, force=force, report=report, say=_say)
     score_table(result.scores)
-    typer.echo(f"\nIn {out}: " + ", ".join(result.files))
+    _say("")
+    _say(f"In {out}: " + ", ".join(result.files))
 
 
 @app.command()
@@ -97,7 +100,7 @@ def train(
 
     with training_progress() as report:
         run = job(config, data, out, minutes=minutes, resume=resume, force=force, report=report, started=_STARTED)
-    typer.echo(f"Model {run.live} is live in {out}.")
+    _say(f"Model {run.live} is live in {out}.")
 
 
 @app.command()
@@ -178,7 +181,7 @@ def forecast(
     many = "" if members is None else f" of {members} members"
     holds = ", ".join(map(str, dataset.data_vars))
     did = "Already in" if "source" in dataset.encoding else "Wrote"  # a file that was read knows its own name
-    typer.echo(f"{did} {out}: {holds}, {dataset.sizes['time']} steps{many} to {last}Z.")
+    _say(f"{did} {out}: {holds}, {dataset.sizes['time']} steps{many} to {last}Z.")
 
 
 @app.command()
@@ -203,7 +206,7 @@ def fetch(
             source, out, fields=_names(fields), start=start, end=end, static=_names(static), grid=grid,
             region=_numbers("--region", region), every_hours=every, force=force, report=report,
         )  # fmt: skip
-    typer.echo(f"In {out}: {len(files)} file(s), {files[0].name} to {files[-1].name}.")
+    _say(f"In {out}: {len(files)} file(s), {files[0].name} to {files[-1].name}.")
 
 
 @app.command()
@@ -233,7 +236,7 @@ def explain(
         budget_table(shares(found))
     else:
         attribution_lines(found)
-    typer.echo(f"Wrote {out}; pinnwx plot draws it.")
+    _say(f"Wrote {out}; pinnwx plot draws it.")
 
 
 @app.command()
@@ -265,7 +268,7 @@ def plot(
     from pinnwx.jobs.plot import plot as job
 
     names = _names(variables) if variables else None
-    typer.echo(job(source, out, variables=names, leads=_numbers("--leads", leads), data=data, force=force))
+    _say(job(source, out, variables=names, leads=_numbers("--leads", leads), data=data, force=force))
 
 
 @app.command()
@@ -293,7 +296,7 @@ def retrain(
         )  # fmt: skip
     if done.verdict.comparison is not None:
         comparison_table(done.verdict.comparison)
-    typer.echo(f"Model {done.version} is live in {run}, after {done.refitted.updates} updates.")
+    _say(f"Model {done.version} is live in {run}, after {done.refitted.updates} updates.")
 
 
 @app.command()
@@ -338,7 +341,7 @@ def export(
     from pinnwx.jobs.export import export as job
 
     made = job(run, out, weights=weights, force=force)
-    typer.echo(f"Wrote {made}: {made.stat().st_size / 2**20:.2f} MiB, weights as {weights}.")
+    _say(f"Wrote {made}: {made.stat().st_size / 2**20:.2f} MiB, weights as {weights}.")
 
 
 @app.command()
@@ -355,7 +358,7 @@ def report(
     from pinnwx.jobs.report import report as job
 
     made = job(run, data, out, start=start, end=end, leads=_numbers("--leads", leads), force=force)
-    typer.echo(f"Wrote {made}; open it in a browser.")
+    _say(f"Wrote {made}; open it in a browser.")
 
 
 @app.command()
@@ -404,7 +407,8 @@ def models_show(
 
     from pinnwx.jobs.models import show_model as job
 
-    typer.echo(json.dumps(job(run, name), indent=2))
+    for line in json.dumps(job(run, name), indent=2).splitlines():
+        typer.echo(printable(line))
 
 
 @models.command("promote")
@@ -422,7 +426,7 @@ def models_promote(
     from pinnwx.jobs.models import promote as job
 
     job(run, name, data=data, start=start, end=end, leads=_numbers("--leads", leads), json=json, force=force)
-    typer.echo(f"Model {name} is live in {run}.")
+    _say(f"Model {name} is live in {run}.")
 
 
 @models.command("rollback")
@@ -433,7 +437,12 @@ def models_rollback(
     """Make an older version live again."""
     from pinnwx.jobs.models import rollback as job
 
-    typer.echo(f"Model {job(run, to)} is live in {run}.")
+    _say(f"Model {job(run, to)} is live in {run}.")
+
+
+def _say(text: object, *, err: bool = False) -> None:
+    """Prints a line; whatever stands in it, it is one line, and nothing in it is obeyed by a terminal."""
+    typer.echo(printable(str(text), LONGEST_MESSAGE), err=err)
 
 
 def _names(text: str) -> list[str]:
@@ -449,11 +458,18 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
         raise UsageError(f'{option} "{text}" is not a list of numbers such as 6,12,24') from None
 
 
+class _OneLine(logging.Formatter):
+    """As `_say` prints; a traceback, which `--debug` may ask for, is left as it is."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record), LONGEST_MESSAGE)
+
+
 @contextlib.contextmanager
 def _notices_shown() -> Iterator[None]:
     """What pinnwx notices on the way (a grid averaged, a repeated step dropped) goes to stderr, a line each."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("pinnwx: %(message)s"))
+    handler.setFormatter(_OneLine("pinnwx: %(message)s"))
     log = logging.getLogger("pinnwx")
     log.setLevel(logging.INFO)
     log.addHandler(handler)
@@ -470,20 +486,23 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a letter that the terminal lacks ends no job
     try:
         with _notices_shown():
             app(standalone_mode=True)
     except PinnwxError as error:
         if debug:
             raise
-        typer.echo(f"pinnwx: {error}", err=True)
+        _say(f"pinnwx: {error}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         if debug:
             raise
-        typer.echo(
+        _say(
             f"pinnwx: unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}; "
             "run again with --debug and report it",
             err=True,

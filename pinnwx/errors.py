@@ -1,13 +1,18 @@
 """The errors pinnwx raises on purpose, each with the exit code of its verb.
 
-A message names the value, the limit and the remedy, in one line.
+A message names the value, the limit and the remedy, in one line, whatever the value is (`pinnwx.text`).
 """
+
+from pinnwx.text import LONGEST_MESSAGE, printable
 
 
 class PinnwxError(Exception):
     """Anything that pinnwx refuses; the command line prints it as one line and exits with `exit_code`."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), LONGEST_MESSAGE)
 
 
 class UsageError(PinnwxError):

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
+import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from pinnwx.text import printable
 from pinnwx.variables import VARIABLES, Variable
 
 if TYPE_CHECKING:
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     from pinnwx.verification.results import Scores
 
 _GAPS_SHOWN = 5
+
+
+class Console(rich.console.Console):
+    """Prints text as text, in tables too: what looks like markup is none, and control characters are escaped."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        options |= {"markup": False, "emoji": False}
+        return super().render_str(printable(text), **options)
 
 
 @contextlib.contextmanager
@@ -105,11 +114,8 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
 
         console.print()
         console.print(_table(DETAIL_COLUMNS, scores.details_table(variables)))
-        console.print(
-            "RMSE by region, the tropics within 20 degrees; the error that this share of the\n"
-            "area stays below; variance of the forecasts over that of the truth.",
-            style="dim",
-        )
+        console.print("RMSE by region, the tropics within 20 degrees; the error that this share of the", style="dim")
+        console.print("area stays below; variance of the forecasts over that of the truth.", style="dim")
     if told := scores.settings.get("driven_edge"):
         console.print(f"Hindcasts: the edge of the box was told by the {told}.", style="dim")
     skipped = {name: count for name, count in scores.skipped.items() if count}
@@ -180,9 +186,9 @@ def series_lines(series: Series) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for one in series.attempts:
         if one.refused is not None:
-            console.print(f"Refused  {escape(one.file.name)}: {escape(str(one.refused))}", style="red")
+            console.print(f"Refused  {one.file.name}: {one.refused!s}", style="red")
         else:
-            console.print(f"{'Wrote  ' if one.made else 'Is there'} {escape(str(one.file))}")
+            console.print(f"{'Wrote  ' if one.made else 'Is there'} {one.file!s}")
     if series.scored:
         console.print(f"Scored {len(series.scored)} forecast(s) on the analyses since.")
     if series.removed:
@@ -193,7 +199,7 @@ def status_table(status: Status) -> None:
     """The live version, one row a verb, recent errors, and what somebody should look at."""
     console = Console(soft_wrap=True, highlight=False)
     trained = f", trained on data to {status.trained_to}" if status.trained_to else ""
-    console.print(f"{escape(status.run)}: version {status.version or 'none'} is live{trained}")
+    console.print(f"{status.run}: version {status.version or 'none'} is live{trained}")
     if not status.jobs:
         console.print("No job has been recorded here yet.")
     else:
@@ -223,16 +229,16 @@ def status_table(status: Status) -> None:
         ]
         console.print(_table(("variable", "lead", "RMSE of late", "of", "usually", "of", ""), skill))
     for warning in status.warnings:
-        console.print(f"warning: {escape(warning)}", style="yellow")
+        console.print(f"warning: {warning}", style="yellow")
 
 
 def doctor_lines(findings: Sequence[Finding]) -> None:
     """One line a finding, and what to do about it where something is wrong."""
     console = Console(soft_wrap=True, highlight=False)
     for one in findings:
-        console.print(f"[bold]{one.name:15s}[/]{escape(one.value)}")
+        console.print(Text.assemble((f"{one.name:15s}", "bold"), printable(one.value)))
         if one.problem:
-            console.print(f"{'':15s}{escape(one.problem)}", style="yellow")
+            console.print(f"{'':15s}{one.problem}", style="yellow")
 
 
 def _comparison_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
@@ -251,7 +257,8 @@ def check_tables(report: CheckReport) -> None:
     """What each file holds, what they hold together, and every problem."""
     console = Console(soft_wrap=True, highlight=False)
     for entry in report.files:
-        console.print(f"[bold]{escape(entry.file)}[/]  {entry.format}{', ' + entry.layout if entry.layout else ''}")
+        layout = f", {entry.layout}" if entry.layout else ""
+        console.print(Text.assemble((printable(entry.file), "bold"), printable(f"  {entry.format}{layout}")))
         if entry.fields:
             rows = [
                 (one.name, one.raw, one.units or "-", one.stored_as, str(one.steps), one.start or "-", one.end or "-")
@@ -262,7 +269,7 @@ def check_tables(report: CheckReport) -> None:
         details = {"normalised": "; ".join(entry.normalised), "ignored": ", ".join(entry.ignored)}
         for label, text in details.items():
             if text:
-                console.print(f"  {label}: {escape(text)}")
+                console.print(f"  {label}: {text}")
     console.print()
     if report.fields or report.static:
         console.print(f"fields  {', '.join(report.fields) or 'none'}")
@@ -276,7 +283,7 @@ def check_tables(report: CheckReport) -> None:
         console.print(f"gap     {gap[0]} to {gap[1]}")
     for problem in report.problems:
         style = {"error": "red", "warning": "yellow"}.get(problem.severity)
-        console.print(f"{problem.severity}: {escape(str(problem))}", style=style)
+        console.print(f"{problem.severity}: {problem!s}", style=style)
     console.print("A forecast from these files would be " + ("accepted." if report.ok else "refused."))
 
 
@@ -285,5 +292,5 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(escape(cell.replace(" to ", "-")) for cell in row))  # "[K]" is no style
+        table.add_row(*(cell.replace(" to ", "-") for cell in row))
     return table

@@ -17,6 +17,7 @@ from pinnwx.jobs.events import Event, read_events
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.series import SCORES, time_of
 from pinnwx.manifest import read_manifest
+from pinnwx.text import printable
 from pinnwx.verification.results import Scores
 
 RECENT_DAYS = 7.0
@@ -189,16 +190,18 @@ def _write_metrics(found: Status, path: Path) -> None:
     # Not an age, which would stand still where nobody writes this file any more.
     success = gauge("job_last_success_timestamp_seconds", "When a job last went well.", ["verb"])
     failures = gauge("job_failures", "Times a job went wrong since it last went well.", ["verb"])
+    run = printable(found.run)  # the library escapes quotes and line breaks alone
     for job in found.jobs:
-        failures.labels(found.run, job.verb).set(job.failures)
+        verb = printable(job.verb)
+        failures.labels(run, verb).set(job.failures)
         if job.last_success is not None:
-            success.labels(found.run, job.verb).set(float((parse_time(job.last_success) - _EPOCH) / _SECOND))
+            success.labels(run, verb).set(float((parse_time(job.last_success) - _EPOCH) / _SECOND))
     version = gauge("live_version", "Number of the version that forecasts are made with; 0 if there is none.")
-    version.labels(found.run).set(int(found.version or 0))
+    version.labels(run).set(int(found.version or 0))
     error = gauge("rmse", "Error of the newest week of forecasts that was scored, in SI units.", _OF_SKILL)
     drift = gauge("drift", "1 if these forecasts err more than they used to.", _OF_SKILL)
     for one in found.skill:
-        labels = found.run, one.variable, f"{one.lead_hours:g}"
+        labels = run, printable(one.variable), f"{one.lead_hours:g}"
         error.labels(*labels).set(one.recent)
         drift.labels(*labels).set(one.drifts)
     with writing(path.parent):

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from importlib import resources
 
 from jinja2 import Environment
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from pinnwx.reporting.style import DOTS_PER_INCH
+from pinnwx.reporting.style import write_png
+from pinnwx.text import printable
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,8 @@ class Picture:
     @property
     def source(self) -> str:
         """The PNG as a data URI."""
-        FigureCanvasAgg(self.figure)
         held = io.BytesIO()
-        self.figure.savefig(held, format="png", dpi=DOTS_PER_INCH)
+        write_png(self.figure, held)
         return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode()
 
 
@@ -56,8 +56,13 @@ class Section:
 
 
 def page(title: str, summary: str, sections: Sequence[Section]) -> str:
-    """The HTML; all text is escaped."""
+    """The HTML; all text is escaped, control characters and marks of direction in it too."""
     template = resources.files("pinnwx.reporting").joinpath("page.html").read_text(encoding="utf-8")
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template).render(
-        title=title, summary=summary, sections=sections
-    )  # fmt: skip
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_harmless)
+    return environment.from_string(template).render(
+        title=title, summary=summary, sections=sections, newline=Markup("\n")
+    )
+
+
+def _harmless(value: object) -> object:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib.axis import Tick
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from pinnwx.errors import DataError
 from pinnwx.files import replacing
+from pinnwx.text import printable
 from pinnwx.variables import Variable, describe
 
 # Okabe & Ito (2008), "Color universal design".
@@ -18,6 +23,7 @@ MODEL_COLOUR, PERSISTENCE_COLOUR, CLIMATOLOGY_COLOUR = "#0072B2", "#D55E00", "#0
 PART_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#999999")
 
 DOTS_PER_INCH = 110
+LONGEST_TEXT = 200  # characters of a title or a label
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -55,7 +61,19 @@ def save(figure: Figure, path: str | Path) -> Path:
     Raises:
         OutputError: the place cannot be written.
     """
-    FigureCanvasAgg(figure)
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH)
+        write_png(figure, temporary)
     return Path(path)
+
+
+def write_png(figure: Figure, file: str | Path | io.BytesIO) -> None:
+    """Draws a figure into a file. Its texts are text: a dollar begins no formula, and each is one short line."""
+    FigureCanvasAgg(figure)
+    of_ticks = {label for tick in figure.findobj(Tick) for label in tick.findobj(Text)}  # matplotlib's own, in formulae
+    for each in set(figure.findobj(Text)) - of_ticks:
+        assert isinstance(each, Text)
+        each.set_parse_math(False)
+        each.set_text(printable(each.get_text(), LONGEST_TEXT))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of letters that the font lacks, and labels that leave no room
+        figure.savefig(file, format="png", dpi=DOTS_PER_INCH)

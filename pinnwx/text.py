@@ -1,0 +1,29 @@
+"""Text that somebody else wrote, as one harmless line: the one place that all that is printed passes through.
+
+Units, titles, attributes, names of files and fields of a manifest are chosen by whoever made a file. A terminal obeys
+control characters (ESC moves the cursor, sets titles, writes the clipboard), a line break forges a message of its own,
+and marks of direction show a name backwards.
+"""
+
+from __future__ import annotations
+
+from unicodedata import category
+
+LONGEST_MESSAGE = 4000  # characters
+
+
+def printable(text: str, most: int | None = None) -> str:
+    r"""The text with every control character, line break, mark of direction and lone surrogate written as an escape.
+
+    `\x1b` stands for ESC, `\n` for a line break, `\u202e` for a right-to-left override. Letters of all scripts stay as
+    they are. With `most`, a longer text is cut in its middle to about so many characters.
+    """
+    if most is not None and len(text) > most:
+        text = f"{text[: 3 * most // 4]} ... ({len(text):,} characters) ... {text[-(most // 4) :]}"
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or category(each) == "Zs" else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
