@@ -1,6 +1,7 @@
 """How this process uses the machine: memory kept between training steps, compiled code kept between processes, how
 that code is made, and how fast the machine is."""
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -36,6 +37,23 @@ def keep_freed_memory() -> bool:
         mallopt(option, value) == 1
         for option, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, 256 * 2**20), (_ARENA_MAX, 1))
     )
+
+
+@cache
+def memory_limit() -> int:
+    """Bytes of memory that a process may fill: the machine's, or fewer where its container has a limit."""
+    limits = [2**63 - 1]
+    with contextlib.suppress(ValueError, OSError, AttributeError):  # where the system does not tell
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    groups = [Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
+    with contextlib.suppress(OSError):
+        inside = Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip()
+        own = Path("/sys/fs/cgroup") / inside
+        groups += [folder / "memory.max" for folder in (own, *own.parents) if folder.is_relative_to("/sys/fs/cgroup")]
+    for group in groups:
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
+            limits.append(int(group.read_text()))
+    return min(limit for limit in limits if limit > 0)
 
 
 def keep_compiled_code() -> Path | None:
