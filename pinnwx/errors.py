@@ -69,6 +69,10 @@ class LockedError(PinnwxError):
     exit_code = 75
 
 
+class ChangedError(LockedError):
+    """An input file changed while it was read; try again when it is complete."""
+
+
 class NotPromotedError(PinnwxError):
     """A candidate did not pass the gate; the live model stays."""
 

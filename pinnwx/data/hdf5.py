@@ -1,0 +1,131 @@
+"""What an HDF5 file declares, looked at before the netCDF-4 library reads it.
+
+That library follows whatever a file points to. A dataset may keep its values in another file of any kind, link into
+another HDF5 file or be put together out of several: then a file from a stranger shows the reader's own files as data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pinnwx.data.sizes import Declared
+from pinnwx.errors import DataError, LockedError
+
+_BUILT_IN = {1, 2, 3, 5, 6}  # deflate, shuffle, fletcher32, nbit, scaleoffset
+_OPTIONAL = {4: "szip", 307: "bzip2", 32001: "blosc", 32015: "zstd"}  # netCDF4.Dataset.has_..._filter tells
+_MOST_OBJECTS = 100_000
+_COPY = "copy the values into this file"
+
+
+@dataclass
+class Contents:
+    """`arrays` by their path in the file; `dimension_scales` tells netCDF-4 from other HDF5."""
+
+    arrays: dict[str, Declared] = field(default_factory=dict)
+    dimension_scales: bool = False
+    filters: dict[str, set[int]] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups below the root that hold fields."""
+        fields = [path for path, one in self.arrays.items() if "/" in path and len(one.shape) > 1]
+        return sorted({path.rpartition("/")[0] for path in fields})
+
+    @property
+    def has_fields(self) -> bool:
+        """Whether arrays of at least two dimensions stand outside of groups, where they are read."""
+        return any("/" not in path and len(one.shape) > 1 for path, one in self.arrays.items())
+
+
+def contents_of(path: Path) -> Contents:
+    """Nothing but the structure is read, and no link out of the file is followed.
+
+    Raises:
+        DataError: values, or links, are in other files; a group is inside itself.
+        LockedError: another program is writing it.
+        Exception: of the library, on a damaged file.
+    """
+    import h5py  # a quarter of a second
+
+    found = Contents()
+    try:
+        with h5py.File(path, "r") as file:
+            _look_into(file, found)
+    except BlockingIOError as error:
+        raise LockedError(f"{path.name} is being written by another program; try again when it is done") from error
+    return found
+
+
+def _look_into(file: Any, found: Contents) -> None:
+    """Walks the hard links first: where no link leads out of the file, none that goes through another does."""
+    import h5py
+
+    waiting, seen, links = [("", file)], {file.id}, []
+    while waiting:
+        prefix, group = waiting.pop()
+        for name in group:
+            path, link = f"{prefix}{name}", group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise DataError(f'"{path}" is a link into another file, {link.filename}; {_COPY}')
+            if isinstance(link, h5py.SoftLink):
+                links.append((path, link.path, group))
+                continue
+            child = group[name]
+            if isinstance(child, h5py.Dataset):
+                _add(child, path, found)
+            elif isinstance(child, h5py.Group):
+                if child.id in seen:  # the netCDF-4 library would never come to an end
+                    raise DataError(f'group "{path}" stands in two places, or inside itself; the file is no netCDF-4')
+                seen.add(child.id)
+                waiting.append((f"{path}/", child))
+            if len(found.arrays) + len(seen) > _MOST_OBJECTS:
+                raise DataError(f"holds more than {_MOST_OBJECTS:,} groups and variables; is the file damaged?")
+    for path, target, group in links:
+        child = group.get(path.rpartition("/")[2])
+        if not isinstance(child, h5py.Dataset):
+            raise DataError(
+                f'"{path}" is a link to {target}, which is no variable of the file; the file is no netCDF-4'
+            )
+        _add(child, path, found)
+
+
+def _add(dataset: Any, path: str, found: Contents) -> None:
+    properties = dataset.id.get_create_plist()
+    if properties.get_external_count():
+        other = properties.get_external(0)[0].decode(errors="replace")
+        raise DataError(f'"{path}" keeps its values in another file, {other}; {_COPY}')
+    if dataset.is_virtual:
+        others = [source.file_name for source in dataset.virtual_sources() if source.file_name != "."]
+        if others:
+            raise DataError(f'"{path}" is put together out of other files, the first {others[0]}; {_COPY}')
+    found.arrays[path] = Declared(path, dataset.shape or (), dataset.id.get_type().get_size(), dataset.chunks)
+    found.filters[path] = {properties.get_filter(index)[0] for index in range(properties.get_nfilters())}
+    found.dimension_scales |= dataset.is_scale
+
+
+def require_filters(contents: Contents, names: Iterable[str]) -> None:
+    """Refuses variables that are compressed in a way that the netCDF-4 library does not know.
+
+    Raises:
+        DataError: with the variable and the filter.
+    """
+    for name in sorted(names):
+        for number in contents.filters.get(name, set()) - _BUILT_IN:
+            if _OPTIONAL.get(number) not in _installed():
+                raise DataError(
+                    f'"{name}" is compressed by the HDF5 filter {_OPTIONAL.get(number, number)}, which is not '
+                    "installed; where it is, rewrite the file with deflate (nccopy -F none, then nccopy -d 4)"
+                )
+
+
+@cache
+def _installed() -> frozenset[str]:
+    """Those of the optional filters that the netCDF-4 library has."""
+    import netCDF4
+
+    with netCDF4.Dataset("filters", "w", diskless=True) as library:
+        return frozenset(name for name in _OPTIONAL.values() if getattr(library, f"has_{name}_filter")())

@@ -1,0 +1,197 @@
+"""zarr stores on disk: what they declare, judged before zarr reads it, and a store that never leaves its folder.
+
+A store is a folder from a stranger. Its metadata names the codecs that unpack it, of which `pickle` runs code; its
+chunks may be links to other files, or FIFOs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.storage import LocalStore
+
+from pinnwx.data.formats import open_regular
+from pinnwx.data.sizes import Declared, require_readable
+from pinnwx.errors import DataError
+
+# All that unpack bytes to numbers or text and do nothing else; names of zarr v2 and v3 alike.
+CODECS = frozenset((
+    "blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd",
+    "adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3",
+    "astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize", "shuffle",
+    "bytes", "transpose", "sharding_indexed", "vlen-utf8",
+))  # fmt: skip
+_ARRAY, _GROUP = (".zarray", "zarr.json"), (".zgroup", "zarr.json")
+_LARGEST_METADATA = 64 * 2**20  # bytes
+_REFERENCES = "record_size"  # in the metadata of a kerchunk store
+
+
+class ContainedStore(LocalStore):
+    """A store whose every key is a regular file inside its folder; links that stay inside are followed."""
+
+    def __init__(self, root: Path | str, *, read_only: bool = True):
+        super().__init__(root, read_only=read_only)
+        self._real = os.path.realpath(root)
+
+    def require_inside(self, key: str) -> None:
+        """Raises:
+        DataError: the key leads out of the store, or to something that is no file.
+        """
+        path = os.path.realpath(self.root / key)
+        if path != self._real and not path.startswith(self._real + os.sep):
+            raise DataError(f'"{key}" leads out of the store, to {path}; copy the store with cp -rL if that is wanted')
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116
+        except OSError:
+            return  # absent, as far as zarr is concerned
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise DataError(f'"{key}" of the store is no regular file; remove it')
+
+    async def get(self, key: str, *args: Any, **options: Any) -> Any:
+        self.require_inside(key)
+        return await super().get(key, *args, **options)
+
+    async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> Any:
+        wanted = list(key_ranges)
+        for key, _ in wanted:
+            self.require_inside(key)
+        return await super().get_partial_values(prototype, wanted)
+
+    def get_sync(self, key: str, **options: Any) -> Any:
+        self.require_inside(key)
+        return super().get_sync(key, **options)
+
+
+def open_contained(path: Path) -> ContainedStore:
+    """The store, after its metadata was judged.
+
+    Raises:
+        DataError: a codec is not among `CODECS`, something leads out of the store, or does not fit into memory.
+        Exception: its metadata make no sense.
+    """
+    store = ContainedStore(path)
+    if _REFERENCES in _document(store, ".zmetadata"):
+        raise DataError("is a reference store (kerchunk), which points to other files; give those files")
+    for name, document in _arrays(store):
+        require_known_codecs(name, document)
+        require_readable(_declared(name, document))
+    return store
+
+
+def groups_in(path: Path) -> list[str]:
+    """The groups right below the root, whose arrays are not read."""
+    store = ContainedStore(path)
+    return [name for name in _children(path) if any(_is_group(_document(store, f"{name}/{key}")) for key in _GROUP)]
+
+
+def metadata_files(path: Path) -> Iterator[Path]:
+    """The folder of each array, and the files that describe the store and its arrays."""
+    for name in ("", *_children(path)):
+        folder = path / name
+        yield folder
+        yield from (folder / key for key in (".zattrs", ".zmetadata", *_ARRAY, ".zgroup") if (folder / key).is_file())
+
+
+def require_known_codecs(name: str, document: Mapping[str, Any]) -> None:
+    """Of an array's metadata, in the form of zarr v2 or v3.
+
+    Raises:
+        DataError: it names a codec that is not among `CODECS`.
+    """
+    for codec in _codecs(document):
+        if codec.removeprefix("numcodecs.") not in CODECS:
+            raise DataError(
+                f'the array "{name}" is packed by the codec "{codec[:40]}", which is not read from a file; rewrite the '
+                "store with zstd or blosc"
+            )
+
+
+def check_chunks(path: Path, names: Iterable[str]) -> None:
+    """Refuses a zarr store in which chunks of these arrays are absent: they would read as the fill value.
+
+    Raises:
+        DataError: with the array and the number of absent chunks.
+    """
+    for name in sorted(names):
+        array = zarr.open_array(ContainedStore(path), path=name, mode="r")
+        absent = array.nchunks - array.nchunks_initialized
+        if absent:
+            raise DataError(
+                f'{absent} of {array.nchunks} chunks of "{name}" are absent; fetch the store again, '
+                "or write it with write_empty_chunks=True if they are empty on purpose"
+            )
+
+
+def _children(path: Path) -> list[str]:
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir())
+
+
+def _document(store: ContainedStore, key: str) -> dict[str, Any]:
+    """A file of metadata; empty where there is none."""
+    store.require_inside(key)
+    path = store.root / key
+    if not path.is_file():
+        return {}
+    if path.stat().st_size > _LARGEST_METADATA:
+        raise DataError(f"{key} has {path.stat().st_size:,} bytes, more than metadata ever have; is the store damaged?")
+    with open_regular(path) as file:
+        document = json.loads(file.read(_LARGEST_METADATA))
+    if not isinstance(document, dict):
+        raise ValueError(f"{key} is no JSON object")
+    return document
+
+
+def _arrays(store: ContainedStore) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, metadata) of each array that stands right below the root, where fields are read."""
+    for name in _children(store.root):
+        for key in _ARRAY:
+            document = _document(store, f"{name}/{key}")
+            if "shape" in document:
+                yield name, document
+
+
+def _is_group(document: Mapping[str, Any]) -> bool:
+    return bool(document) and "shape" not in document
+
+
+def _codecs(document: Mapping[str, Any]) -> Iterator[str]:
+    """The names of all codecs, those inside of shards too."""
+    for codec in (document.get("compressor"), *(document.get("filters") or ())):
+        if codec is not None:
+            yield str(codec["id"])
+    for codec in (*document.get("codecs", ()), *document.get("index_codecs", ())):
+        yield str(codec if isinstance(codec, str) else codec["name"])
+        if not isinstance(codec, str):
+            yield from _codecs(codec.get("configuration") or {})
+
+
+def _declared(name: str, document: Mapping[str, Any]) -> Iterator[Declared]:
+    shape = tuple(map(int, document["shape"]))
+    if "zarr_format" in document and document["zarr_format"] == 2:
+        yield Declared(name, shape, _itemsize(document["dtype"]), tuple(map(int, document["chunks"])))
+        return
+    chunk = tuple(map(int, document["chunk_grid"]["configuration"]["chunk_shape"]))
+    for codec in document["codecs"]:
+        if isinstance(codec, dict) and codec.get("name") == "sharding_indexed":
+            inner = tuple(map(int, codec["configuration"]["chunk_shape"]))
+            count = math.prod(-(-outer // max(1, one)) for outer, one in zip(chunk, inner, strict=True))
+            yield Declared(f"the index of {name}", (2 * count,), 8)
+            chunk = inner
+    yield Declared(name, shape, _itemsize(document["data_type"]), chunk)
+
+
+def _itemsize(dtype: Any) -> int:
+    """Of a type that NumPy knows; 8 of any other, text say."""
+    try:
+        return max(1, np.dtype(dtype).itemsize)
+    except (TypeError, ValueError):
+        return 8
