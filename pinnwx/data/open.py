@@ -13,8 +13,9 @@ import xarray as xr
 from pinnwx.data import quality
 from pinnwx.data.assemble import all_times, by_name, common_times, only_grid, read_field, read_static
 from pinnwx.data.calendar import period_mask
+from pinnwx.data.changes import once_more_if_changed
+from pinnwx.data.find import Paths
 from pinnwx.data.piece import Piece
-from pinnwx.data.readers import Paths
 from pinnwx.data.report import CheckReport, Findings, describe_times
 from pinnwx.data.survey import Survey, surveyed
 from pinnwx.errors import DataError, MissingInputError, UnavailableError
@@ -68,6 +69,7 @@ def open_data(
     return dataset
 
 
+@once_more_if_changed
 def open_with_report(
     paths: Paths,
     fields: Sequence[str] | None = None,
@@ -125,6 +127,7 @@ def assembled(
     return _dataset(cubes, constants, times[present], target, variables)
 
 
+@once_more_if_changed
 def check_data(
     paths: Paths, *, variables: Mapping[str, Variable] = VARIABLES, levels: Mapping[str, int] | None = None
 ) -> CheckReport:

@@ -1,99 +1,59 @@
-"""Finding files and opening them raw: nothing is decoded here except what GRIB decodes by itself.
-
-A format is known by its first bytes, never by its name. netCDF-3 is read with scipy, because the netCDF-4 library
-returns wrong values from a truncated netCDF-3 file without an error.
-"""
+"""Opening files raw: nothing is decoded here except what GRIB decodes by itself."""
 
 from __future__ import annotations
 
-import glob
-import os
-import warnings
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from pinnwx.errors import DataError, MissingInputError, PinnwxError, UnreadableError
+from pinnwx.data import hdf5, zarr_store
+from pinnwx.data.netcdf3 import open_netcdf3
+from pinnwx.data.sizes import require_readable
+from pinnwx.errors import PinnwxError, UnreadableError
 
-Paths = str | os.PathLike | Iterable[str | os.PathLike]
-
-_ZARR_MARKS = (".zgroup", ".zmetadata", "zarr.json", ".zarray")
-_SUFFIXES = {".nc", ".nc4", ".nc3", ".netcdf", ".cdf", ".grib", ".grib1", ".grib2", ".grb", ".grb1", ".grb2"}
-_ENGINES: dict[str, str] = {"netCDF-3": "scipy", "netCDF-4": "netcdf4", "zarr": "zarr"}
-
-
-def find_files(paths: Paths) -> tuple[Path, ...]:
-    """Files and zarr stores, from files, globs and folders (searched recursively); each once, sorted within a path.
-
-    Hidden files and folders are passed over.
-
-    Raises:
-        MissingInputError: a path does not exist, a glob matches nothing, or there is no path.
-    """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found: dict[Path, Path] = {}
-    for entry in given:
-        path = Path(entry).expanduser()
-        matches = [path] if path.exists() else map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207
-        matches = list(matches)
-        if not matches:
-            raise MissingInputError(f"no such file or folder: {entry}")
-        for match in matches:
-            for file in _walk(match, set()):
-                found.setdefault(file.resolve(), file)
-    if not found:
-        raise MissingInputError(f"no files in {', '.join(map(str, given)) or 'an empty list of paths'}")
-    return tuple(found.values())
+_OF_THE_DISK = {errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ETIMEDOUT}
 
 
-def _walk(path: Path, seen: set[Path]) -> Iterator[Path]:
-    if path.is_file() or is_zarr(path):
-        yield path
-    elif path.is_dir() and path.resolve() not in seen:  # links may run in circles
-        seen.add(path.resolve())
-        try:
-            children = sorted(path.iterdir())
-        except OSError as error:
-            raise MissingInputError(f"cannot list {path}: {error.strerror}") from error
-        for child in children:
-            if not child.name.startswith("."):
-                yield from _walk(child, seen)
+@dataclass(frozen=True)
+class Opened:
+    """Lazy datasets with raw values and attributes, and what else the file says of itself."""
 
+    path: Path
+    format: str
+    datasets: list[xr.Dataset]
+    contents: hdf5.Contents | None = None
 
-def is_zarr(path: Path) -> bool:
-    return path.is_dir() and any((path / mark).exists() for mark in _ZARR_MARKS)
+    def require_stored(self, names: Iterable[str]) -> None:
+        """Refuses variables whose values cannot be unpacked, or are absent.
 
+        Raises:
+            DataError: with the variable.
+        """
+        if self.format == "zarr":
+            with reading("this zarr store"):
+                zarr_store.check_chunks(self.path, names)
+        elif self.contents is not None:
+            hdf5.require_filters(self.contents, names)
 
-def identify(path: Path) -> str | None:
-    """`netCDF-3`, `netCDF-4`, `zarr`, `GRIB`, or None for a file that is not gridded data.
-
-    Raises:
-        DataError: the file is named like gridded data but is something else.
-    """
-    if is_zarr(path):
-        return "zarr"
-    try:
-        with path.open("rb") as file:
-            head = file.read(512)
-    except OSError as error:
-        raise DataError(f"cannot be opened ({error.strerror})") from error
-    if head[:4] in (b"CDF\x01", b"CDF\x02"):
-        return "netCDF-3"
-    if head[:8] == b"\x89HDF\r\n\x1a\n":
-        return "netCDF-4"
-    if head[:4] == b"GRIB":
-        return "GRIB"
-    if path.suffix.lower() not in _SUFFIXES:
-        return None
-    if not head:
-        raise DataError("the file is empty; fetch it again")
-    if head[:4] == b"CDF\x05":
-        raise DataError("netCDF-3 with 64-bit data (CDF-5) is not read; convert it with nccopy -k netCDF-4")
-    kind = "an HTML page" if head.lstrip()[:1] == b"<" else f"something that starts with {head[:8]!r}"
-    raise DataError(f"not netCDF, GRIB or zarr but {kind}; fetch it again")
+    @property
+    def explanation(self) -> str:
+        """Why nothing in it is read, where its structure tells; else empty."""
+        found = self.contents
+        groups = zarr_store.groups_in(self.path) if self.format == "zarr" else found.groups if found else []
+        has_fields = found is not None and found.has_fields
+        if groups and not has_fields:
+            return (
+                f"its variables are in groups ({', '.join(groups[:3])}), which are not read; copy one out: "
+                f"xarray.open_dataset(file, group={groups[0]!r}).to_netcdf(...)"
+            )
+        if found is not None and has_fields and not found.dimension_scales:
+            return "is HDF5 without the coordinates of netCDF-4 (dimension scales); convert it to netCDF first"
+        return ""
 
 
 @contextmanager
@@ -103,10 +63,16 @@ def reading(what: str) -> Iterator[None]:
         yield
     except PinnwxError:
         raise
+    except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise UnreadableError(f"cannot read {what} ({error.strerror}); look at the disk or the rights") from error
+        raise UnreadableError(_damaged(what, error)) from error
     except Exception as error:  # the libraries raise anything from OSError to struct.error on a damaged file
-        raise UnreadableError(
-            f"cannot read {what} ({first_line(error)}); the file is damaged or incomplete, fetch it again"
-        ) from error
+        raise UnreadableError(_damaged(what, error)) from error
+
+
+def _damaged(what: str, error: Exception) -> str:
+    return f"cannot read {what} ({first_line(error)}); the file is damaged or incomplete, fetch it again"
 
 
 def first_line(error: Exception) -> str:
@@ -114,33 +80,20 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
-def open_raw(path: Path, format: str) -> list[xr.Dataset]:
-    """Lazy datasets with raw values and attributes, of a file that is not GRIB.
+def open_raw(path: Path, format: str) -> Opened:
+    """Opens a file of one of the formats that are read, other than GRIB.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: the file is damaged, points to other files, or does not fit into memory.
+        LockedError: another program is writing it.
     """
-    # A truncated netCDF-3 file leaves the reader half made; when that is collected, scipy warns about its memory map.
-    warnings.filterwarnings("ignore", "Cannot close a netcdf_file opened with mmap=True", RuntimeWarning)
-    options: dict[str, Any] = {"chunks": None, "consolidated": False} if format == "zarr" else {}
     with reading(f"this {format} file"):
-        return [xr.open_dataset(path, engine=_ENGINES[format], decode_cf=False, cache=False, **options)]  # type: ignore[arg-type]
-
-
-def check_chunks(path: Path, names: Iterable[str]) -> None:
-    """Refuses a zarr store in which chunks of these arrays are absent: they would read as the fill value.
-
-    Raises:
-        DataError: with the array and the number of absent chunks.
-    """
-    import zarr
-
-    for name in sorted(names):
-        with reading("this zarr store"):
-            array = zarr.open_array(path, path=name, mode="r")
-            absent = array.nchunks - array.nchunks_initialized
-        if absent:
-            raise DataError(
-                f'{absent} of {array.nchunks} chunks of "{name}" are absent; fetch the store again, '
-                "or write it with write_empty_chunks=True if they are empty on purpose"
-            )
+        if format == "netCDF-3":
+            return Opened(path, format, [open_netcdf3(path)])
+        if format == "zarr":
+            store: Any = zarr_store.open_contained(path)  # xarray takes stores, but its annotation does not say so
+            options: dict[str, Any] = {"engine": "zarr", "chunks": None, "consolidated": False}
+            return Opened(path, format, [xr.open_dataset(store, decode_cf=False, cache=False, **options)])
+        contents = hdf5.contents_of(path)
+        require_readable(contents.arrays.values())
+        return Opened(path, format, [xr.open_dataset(path, engine="netcdf4", decode_cf=False, cache=False)], contents)

@@ -13,7 +13,8 @@ import xarray as xr
 from pinnwx.data.piece import Piece
 from pinnwx.data.readers import first_line, reading
 from pinnwx.data.survey import DatasetReader
-from pinnwx.errors import GridError, MissingInputError, UnreadableError, UsageError
+from pinnwx.data.zarr_store import open_contained
+from pinnwx.errors import GridError, MissingInputError, PinnwxError, UnreadableError, UsageError
 from pinnwx.grid import Grid
 from pinnwx.variables import VARIABLES, Variable
 
@@ -62,7 +63,10 @@ def open_store(source: str) -> xr.Dataset:
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
     options = {"storage_options": {"token": "anon"}} if url.startswith("gs://") else {}
     try:
-        return xr.open_zarr(url, chunks=None, decode_cf=False, **options)  # type: ignore[arg-type]
+        store = open_contained(Path(url)) if Path(url).is_dir() else url
+        return xr.open_zarr(store, chunks=None, decode_cf=False, **options)  # type: ignore[arg-type]
+    except PinnwxError:
+        raise
     except ImportError as error:
         raise MissingInputError(f'{source} needs the extra "cloud": pip install "pinnwx[cloud]" ({error})') from error
     except FileNotFoundError as error:

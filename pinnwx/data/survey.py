@@ -10,12 +10,16 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from pinnwx.data.archives import unpacked
 from pinnwx.data.calendar import format_time
+from pinnwx.data.changes import Stamps
 from pinnwx.data.conventions import conversion, level_from_text, names_of, recognise
 from pinnwx.data.coordinates import Axes, axes_of, grid_of, pressure_levels, valid_times
+from pinnwx.data.find import InputFile, Paths, find_files
+from pinnwx.data.formats import Format, identify, named_like_gridded_data
 from pinnwx.data.grib.reader import GribReader
 from pinnwx.data.piece import Piece
-from pinnwx.data.readers import Paths, check_chunks, find_files, identify, open_raw, reading
+from pinnwx.data.readers import open_raw, reading
 from pinnwx.data.report import FieldReport, FileReport, Findings
 from pinnwx.errors import DataError
 from pinnwx.variables import Variable, describe
@@ -45,52 +49,105 @@ def surveyed(
     Raises:
         MissingInputError: no such file.
         DataError: a file is damaged, if `findings` are strict.
+        ChangedError: a file changed before the block ended.
     """
-    survey = Survey()
-    with ExitStack() as stack:
-        for path in find_files(paths):
-            file = f"{path.parent.name}/{path.name}".lstrip("/")
-            report = FileReport(file, "unreadable")
-            with findings.guard(file=file):
-                kind = identify(path)
-                report = FileReport(file, kind or "not gridded data")
-                readers = []
-                for reader in _readers(path, kind, file, variables, levels or {}, stack):
-                    with reading("its layout"):
-                        reader.survey()
-                    if kind == "zarr":
-                        check_chunks(path, {piece.raw for piece in reader.pieces})
-                    readers.append(reader)
-                    survey.pieces += reader.pieces
-                    survey.unresolved += reader.unresolved
-                    for reason in reader.left_out:
-                        survey.left_out.append(f"{file}: {reason}")
-                        findings.add("note", f"left out: {reason}", file)
-                    if reader.preliminary:
-                        survey.preliminary = True
-                        findings.add("warning", "holds preliminary data (expver 5)", file)
-                    for message in reader.warnings:
-                        findings.add("warning", message, file)
-                report = _file_report(file, kind, path, readers)
-            survey.reports.append(report)
-        yield survey
+    survey, stamps = Survey(), Stamps()
+    try:
+        with ExitStack() as stack:
+            for file in find_files(paths, findings):
+                stamps.note(file.path)
+                _scan_file(file, survey, variables, levels or {}, findings, stack)
+            yield survey
+    except Exception:
+        stamps.require_unchanged()  # else that is what was wrong
+        raise
+    stamps.require_unchanged()
 
 
-def _readers(
-    path: Path,
-    kind: str | None,
-    file: str,
+def _scan_file(
+    file: InputFile,
+    survey: Survey,
     variables: Mapping[str, Variable],
     levels: Mapping[str, int],
+    findings: Findings,
     stack: ExitStack,
-) -> Iterator[DatasetReader | GribReader]:
-    """What finds the fields of a file."""
-    if kind == "GRIB":
-        yield GribReader(path, file, variables)
-    elif kind is not None:
-        for dataset in open_raw(path, kind):
+) -> None:
+    """Adds what a file holds to the survey; of an archive, what the files inside hold."""
+    report, members = FileReport(file.label, "unreadable"), []
+    with findings.guard(file=file.label):
+        kind = _identified(file, findings)
+        if kind is not None:
+            told = (kind.name, "") if kind.is_read else ("not gridded data", kind.name)
+            report = FileReport(file.label, *told)
+        if kind is not None and kind.name == "ZIP":
+            with reading("this ZIP archive"):
+                members = unpacked(file, stack)
+        elif kind is not None and kind.is_read:
+            report = _scan_fields(file, kind.name, survey, variables, levels, findings, stack)
+    if not members:
+        survey.reports.append(report)
+    for member in members:
+        _scan_file(member, survey, variables, levels, findings, stack)
+
+
+def _identified(file: InputFile, findings: Findings) -> Format | None:
+    """What a file is; None where it cannot be opened, which is added to the findings.
+
+    Raises:
+        DataError: it is no gridded data but named like it, or given by the user and an archive or unreadable.
+    """
+    try:
+        kind = identify(file.path)
+    except OSError as error:
+        if file.named:
+            raise DataError(f"cannot be opened ({error.strerror})") from error
+        findings.add("warning", f"passed over: cannot be opened ({error.strerror})", file.label)
+        return None
+    if not kind.is_read and (named_like_gridded_data(file.path) or (file.named and kind.is_archive)):
+        raise DataError(kind.refusal)
+    if kind.is_archive:
+        findings.add("warning", f"passed over: {kind.name}; {kind.remedy}", file.label)
+    return kind
+
+
+def _scan_fields(
+    file: InputFile,
+    kind: str,
+    survey: Survey,
+    variables: Mapping[str, Variable],
+    levels: Mapping[str, int],
+    findings: Findings,
+    stack: ExitStack,
+) -> FileReport:
+    """Adds the fields of a file that is no archive."""
+    shown = file.shown or file.path
+    opened = None if kind == "GRIB" else open_raw(file.path, kind)
+    readers: list[DatasetReader | GribReader] = []
+    if opened is None:
+        readers.append(GribReader(file.path, file.label, variables))
+    else:
+        for dataset in opened.datasets:
             stack.callback(dataset.close)
-            yield DatasetReader(dataset, path, file, variables, levels)
+            readers.append(DatasetReader(dataset, shown, file.label, variables, levels))
+    for reader in readers:
+        with reading("its layout"):
+            reader.survey()
+        if opened is not None:
+            opened.require_stored({piece.raw for piece in reader.pieces})
+        survey.pieces += reader.pieces
+        survey.unresolved += reader.unresolved
+        for reason in reader.left_out:
+            survey.left_out.append(f"{file.label}: {reason}")
+            findings.add("note", f"left out: {reason}", file.label)
+        if reader.preliminary:
+            survey.preliminary = True
+            findings.add("warning", "holds preliminary data (expver 5)", file.label)
+        for message in reader.warnings:
+            findings.add("warning", message, file.label)
+    nothing = not any(reader.pieces or reader.unresolved or reader.left_out for reader in readers)
+    if nothing and opened is not None and opened.explanation:
+        survey.unresolved.append(f"{file.label}: {opened.explanation}")
+    return _file_report(file.label, kind, shown, readers)
 
 
 class DatasetReader:

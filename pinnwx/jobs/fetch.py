@@ -14,10 +14,11 @@ import xarray as xr
 from pinnwx.data.calendar import format_time, period_bounds
 from pinnwx.data.open import assembled
 from pinnwx.data.piece import Piece
-from pinnwx.data.readers import check_chunks
+from pinnwx.data.readers import reading
 from pinnwx.data.remote import Region, every, inside, open_store, pieces_in
 from pinnwx.data.report import Findings
 from pinnwx.data.storage import write_netcdf
+from pinnwx.data.zarr_store import check_chunks
 from pinnwx.errors import DataError, OutputError, UnavailableError, UnreadableError, UsageError
 from pinnwx.files import check_writable, locked, writing
 from pinnwx.grid import Grid
@@ -81,7 +82,8 @@ def fetch(
         check_writable(folder / STATIC, force=True)
         wanted = _wanted(pieces_in(store, source), source, fields, static)
         if Path(source).exists():
-            check_chunks(Path(source), {piece.raw for piece in wanted})
+            with reading("this zarr store"):
+                check_chunks(Path(source), {piece.raw for piece in wanted})
         pieces = [every(piece, every_hours) for piece in wanted]
         if box is not None:
             pieces = [inside(piece, box) for piece in pieces]

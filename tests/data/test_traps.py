@@ -15,9 +15,6 @@ from pinnwx.data.quality import stuck_steps
 from pinnwx.errors import DataError, GridError, MissingInputError, UnavailableError
 from pinnwx.variables import VARIABLES, Variable
 
-# What a truncated netCDF-3 file leaves behind is collected, with a warning, in whichever test comes then.
-pytestmark = pytest.mark.filterwarnings("ignore:Cannot close a netcdf_file opened with mmap=True")
-
 
 def write(dataset: xr.Dataset, path, **options):
     for variable in dataset.variables.values():
@@ -451,7 +448,8 @@ def test_nothing_there(tmp_path):
     ("content", "pattern"),
     [
         (b"", "is empty"), (b"<!DOCTYPE html><html>503</html>", "an HTML page"), (b"junk" * 100, "not netCDF"),
-        (b"CDF\x05" + b"\0" * 40, "CDF-5"), (b"CDF\x01\0\0", "damaged"), (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "damaged"),
+        (b"CDF\x05" + b"\0" * 44, "no variable"), (b"CDF\x01\0\0", "damaged"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "damaged"),
     ],
 )  # fmt: skip
 def test_files_that_only_look_like_data(tmp_path, content, pattern):
