@@ -124,6 +124,9 @@ def _is_hdf5_inside(file: BinaryIO) -> bool:
 def format_of(head: bytes) -> Format:
     if not head:
         return EMPTY
+    start = head.find(b"GRIB")  # behind the header of a bulletin, too
+    if start >= 0 and head[start + 7 : start + 8] in (b"\1", b"\2"):
+        return Format("GRIB")
     for start, signature, name, remedy in _SIGNATURES:
         if head.startswith(signature, start):
             return Format(name, remedy)

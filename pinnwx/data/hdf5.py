@@ -6,13 +6,14 @@ another HDF5 file or be put together out of several: then a file from a stranger
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pinnwx.data.sizes import Declared
+from pinnwx.data.sizes import Declared, require_memory
 from pinnwx.errors import DataError, LockedError
 
 _BUILT_IN = {1, 2, 3, 5, 6}  # deflate, shuffle, fletcher32, nbit, scaleoffset
@@ -58,6 +59,16 @@ def contents_of(path: Path) -> Contents:
     except BlockingIOError as error:
         raise LockedError(f"{path.name} is being written by another program; try again when it is done") from error
     return found
+
+
+def require_self_contained(path: Path) -> None:
+    """Of a file that is loaded whole.
+
+    Raises:
+        DataError, LockedError, Exception: as `contents_of`; or it does not fit into memory.
+    """
+    arrays = contents_of(path).arrays.values()
+    require_memory(sum(math.prod(one.shape) * one.itemsize for one in arrays), f"what {path.name} declares")
 
 
 def _look_into(file: Any, found: Contents) -> None:

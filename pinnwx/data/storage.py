@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pinnwx.errors import CheckpointError, MissingInputError
+from pinnwx.data.hdf5 import require_self_contained
+from pinnwx.errors import CheckpointError, DataError, LockedError, MissingInputError
 from pinnwx.files import replacing
 
 _CHECKED = {"zlib": True, "complevel": 4, "fletcher32": True, "_FillValue": None}
@@ -34,13 +35,18 @@ def read_netcdf(path: str | os.PathLike) -> xr.Dataset:
 
     Raises:
         MissingInputError: there is no such file.
-        CheckpointError: it is damaged.
+        CheckpointError: it is damaged, or points to other files.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingInputError(f"no file {path}")
     try:
+        require_self_contained(path)
         with xr.open_dataset(path, engine="netcdf4", decode_times=False, mask_and_scale=False) as dataset:
             return dataset.load()
+    except DataError as error:
+        raise CheckpointError(f"{path.name}: {error}") from error
+    except LockedError:
+        raise
     except Exception as error:  # the library raises several types on a damaged file
         raise CheckpointError(f"{path.name} is damaged ({error}); restore it from a copy") from error

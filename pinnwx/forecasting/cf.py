@@ -22,6 +22,7 @@ from jaxtyping import Float
 
 from pinnwx.config import parse_config
 from pinnwx.data.calendar import duration, format_time, now
+from pinnwx.data.hdf5 import require_self_contained
 from pinnwx.errors import DataError, MissingInputError, OutputError, StabilityError, UsageError
 from pinnwx.files import check_writable, replacing
 from pinnwx.grid import Grid
@@ -168,14 +169,17 @@ def read_forecast(path: str | Path) -> xr.Dataset:
 
     Raises:
         MissingInputError: there is no such file.
-        DataError: it is damaged, edited, or no forecast.
+        DataError: it is damaged, edited, points to other files, or is no forecast.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingInputError(f"no forecast file {path}")
     try:
+        require_self_contained(path)
         with xr.open_dataset(path, engine="netcdf4", decode_timedelta=False) as opened:
             dataset = opened.load()
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
     except Exception as error:  # a damaged file may raise anything
         raise DataError(f"{path} cannot be read as NetCDF ({error}); write the forecast anew") from error
     absent = [name for name in _COORDINATES if name not in dataset.coords]
