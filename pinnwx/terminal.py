@@ -266,7 +266,11 @@ def check_tables(report: CheckReport) -> None:
             ]
             headings = ("  field", "in the file", "units", "as", "steps", "first", "last")
             console.print(_table(headings, [("  " + row[0], *row[1:]) for row in rows]))
-        details = {"normalised": "; ".join(entry.normalised), "ignored": ", ".join(entry.ignored)}
+        details = {
+            "axes": "; ".join(entry.axes),
+            "normalised": "; ".join(entry.normalised),
+            "ignored": ", ".join(entry.ignored),
+        }
         for label, text in details.items():
             if text:
                 console.print(f"  {label}: {text}")

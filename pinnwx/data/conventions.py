@@ -1,4 +1,4 @@
-"""What a file calls things, and what they are: variables, levels and coordinates; units are in `pinnwx.data.units`.
+"""What a file calls things, and what they are: variables and their levels; units are in `pinnwx.data.units`.
 
 Nothing here reads a file. Each question has one answer or a `DataError`; nothing is guessed from magnitudes.
 """
@@ -11,7 +11,6 @@ from typing import Any
 
 from pinnwx.data.units import conversion as conversion
 from pinnwx.data.units import normalise_units as normalise_units
-from pinnwx.errors import DataError
 from pinnwx.variables import VARIABLES, Variable
 
 Attributes = Mapping[Any, Any]
@@ -27,37 +26,22 @@ _OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
     "t2m": ("tas", "2_metre_temperature"),
     "u10": ("uas", "10_metre_u_wind_component"),
     "v10": ("vas", "10_metre_v_wind_component"),
-    "orography": ("geopotential_at_surface", "surface_altitude", "orog"),
+    "orography": (
+        "geopotential_at_surface",
+        "surface_geopotential",
+        "surface_geopotential_height",
+        "surface_altitude",
+        "orog",
+        "phis",
+        "zsfc",
+        "z_surface",
+        "hgtsfc",
+        "hgt_surface",
+    ),
     "lsm": ("sftlf", "land_area_fraction"),
 }
 
-_COORDINATE_NAMES = {
-    "latitude": "latitude",
-    "lat": "latitude",
-    "longitude": "longitude",
-    "lon": "longitude",
-    "level": "level",
-    "lev": "level",
-    "plev": "level",
-    "pressure_level": "level",
-    "isobaric": "level",
-    "isobaricinhpa": "level",
-    "valid_time": "time",
-    "time": "time",
-}
-_COORDINATE_STANDARD_NAMES = {"latitude": "latitude", "longitude": "longitude", "air_pressure": "level", "time": "time"}
-_LARGEST_LEVEL = 1100  # hPa; a larger number in a name is a year
-
-
-def coordinate_role(name: str, attributes: Attributes) -> str | None:
-    """`latitude`, `longitude`, `level`, `time`, or None for anything else."""
-    units = str(attributes.get("units", "")).lower().replace("_", " ")
-    if re.fullmatch(r"degrees? ?n(orth)?", units):
-        return "latitude"
-    if re.fullmatch(r"degrees? ?e(ast)?", units):
-        return "longitude"
-    standard = _COORDINATE_STANDARD_NAMES.get(str(attributes.get("standard_name", "")).lower())
-    return standard or _COORDINATE_NAMES.get(name.lower())
+LARGEST_LEVEL = 1100  # hPa; a larger number in a name is a year
 
 
 def names_of(base: str, variables: Mapping[str, Variable]) -> tuple[str, ...]:
@@ -82,7 +66,7 @@ def recognise(
             return base, None
     match = re.fullmatch(r"(.+?)_?(\d+)(hpa|mb)?", name)
     above_ground = re.search(r"\b\d+ ?(m|met(re|er)s?)\b", str(attributes.get("long_name", "")).lower())
-    if match and not above_ground and 0 < int(match[2]) <= _LARGEST_LEVEL:
+    if match and not above_ground and 0 < int(match[2]) <= LARGEST_LEVEL:
         for base in bases:
             if variables[base].on_pressure_levels and match[1] in names_of(base, variables):
                 return base, int(match[2])
@@ -101,23 +85,4 @@ def level_from_text(text: str, names: Iterable[str]) -> int | None:
     pattern = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
     match = re.search(rf"(?:^|[^a-z0-9])(?:{pattern})[_-]?(\d{{1,4}})(?:hpa|mb)?(?![a-z0-9]|\.\d+deg)", text.lower())
     match = match or re.search(r"(?<![a-z0-9])(\d{1,4}) ?(?:hpa|mb)(?![a-z0-9])", text.lower())
-    return int(match[1]) if match and 0 < int(match[1]) <= _LARGEST_LEVEL else None
-
-
-def level_in_hectopascals(value: float, units: str | None, coordinate: str) -> int:
-    """A pressure coordinate value as whole hPa.
-
-    Without units a pressure above 1,100 can only be Pa, and one of up to 1,100 is hPa by the convention of ECMWF,
-    NCEP and WeatherBench.
-
-    Raises:
-        DataError: the units are no pressure, or the level is not a whole number of hPa.
-    """
-    given = normalise_units(units) if units else ("hPa" if value <= _LARGEST_LEVEL else "Pa")
-    factors = {"hPa": 1.0, "Pa": 0.01, "kPa": 10.0}
-    if given not in factors:
-        raise DataError(f'{coordinate} has units "{units}"; only pressure levels in hPa or Pa are understood')
-    level = float(value) * factors[given]
-    if abs(level - round(level)) > 1e-3 or not 0 < level <= _LARGEST_LEVEL:
-        raise DataError(f"{coordinate} = {value:g} {given} is not a whole number of hPa from 1 to {_LARGEST_LEVEL}")
-    return round(level)
+    return int(match[1]) if match and 0 < int(match[1]) <= LARGEST_LEVEL else None

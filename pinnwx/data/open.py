@@ -36,6 +36,7 @@ def open_data(
     static: Sequence[str] = (),
     start: str | None = None,
     end: str | None = None,
+    forecasts: bool = False,
 ) -> xr.Dataset:
     """Files, globs, folders and zarr stores as one dataset in memory.
 
@@ -47,6 +48,7 @@ def open_data(
         levels: pressure level in hPa of a variable whose file does not tell, `{"z": 500}`.
         static: names of static fields to read beside `fields`.
         start, end: ISO 8601 bounds of the times to read, both included.
+        forecasts: read forecasts too, at the times they are valid for; otherwise they are left out with a note.
 
     Returns:
         float32 fields (time, latitude, longitude) and static fields (latitude, longitude), all ascending, in SI units,
@@ -60,8 +62,9 @@ def open_data(
         UnavailableError: no time at which all fields are present.
     """
     dataset, report = open_with_report(
-        paths, fields, grid=grid, variables=variables, levels=levels, static=static, start=start, end=end
-    )
+        paths, fields, grid=grid, variables=variables, levels=levels, static=static, start=start, end=end,
+        forecasts=forecasts,
+    )  # fmt: skip
     for problem in report.problems:
         _log.log(
             logging.WARNING if problem.severity == "warning" else logging.INFO, "%s: %s", problem.severity, problem
@@ -80,10 +83,11 @@ def open_with_report(
     static: Sequence[str] = (),
     start: str | None = None,
     end: str | None = None,
+    forecasts: bool = False,
 ) -> tuple[xr.Dataset, CheckReport]:
     """As `open_data`, with the report of what was found, normalised and left out."""
     findings = Findings(strict=True)
-    with surveyed(paths, variables, levels, findings) as survey:
+    with surveyed(paths, variables, levels, findings, forecasts=forecasts) as survey:
         names = _wanted(survey, fields, static, variables, findings)
         dataset = assembled(survey.pieces, names, grid, findings, variables=variables, start=start, end=end)
     if survey.preliminary:
@@ -141,7 +145,8 @@ def check_data(
         for message in survey.unresolved:
             findings.add("error", message)
         if not survey.pieces:
-            findings.add("error", _nothing_to_read(survey, "any file"))
+            if not survey.unresolved:
+                findings.add("error", _nothing_to_read(survey, "any file"))
             return CheckReport(files=tuple(survey.reports), problems=tuple(findings))
         grid = only_grid(survey.pieces, findings)
         pieces = [piece for piece in survey.pieces if piece.grid == grid]

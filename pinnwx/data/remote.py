@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from pinnwx.data.fields import DatasetReader
 from pinnwx.data.piece import Piece
 from pinnwx.data.readers import first_line, reading
-from pinnwx.data.survey import DatasetReader
 from pinnwx.data.zarr_store import open_contained
-from pinnwx.errors import GridError, MissingInputError, PinnwxError, UnreadableError, UsageError
+from pinnwx.errors import DataError, GridError, MissingInputError, PinnwxError, UnreadableError, UsageError
 from pinnwx.grid import Grid
 from pinnwx.variables import VARIABLES, Variable
 
@@ -83,10 +83,17 @@ def pieces_in(
     variables: Mapping[str, Variable] = VARIABLES,
     levels: Mapping[str, int] | None = None,
 ) -> list[Piece]:
-    """The canonical fields of a store, each of which reads itself when asked."""
+    """The canonical fields of a store, each of which reads itself when asked.
+
+    Raises:
+        DataError: it holds none, only forecasts or fields that cannot be used as they stand.
+    """
     reader = DatasetReader(dataset, Path(source), source, variables, levels or {})
     with reading("its layout"):
         reader.survey()
+    reasons = [*reader.unresolved, *reader.left_out]
+    if reasons and not reader.pieces:
+        raise DataError(f"nothing to read in {source}: {reasons[0]}")
     return reader.pieces
 
 

@@ -69,7 +69,7 @@ class FieldReport:
 
 @dataclass(frozen=True)
 class FileReport:
-    """One file: how it was read, what it holds, and what had to be normalised."""
+    """One file: how it was read, what it holds, what was taken for its axes, and what had to be normalised."""
 
     file: str
     format: str
@@ -77,6 +77,7 @@ class FileReport:
     fields: tuple[FieldReport, ...] = ()
     ignored: tuple[str, ...] = ()
     normalised: tuple[str, ...] = ()
+    axes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def driving_archive(trained: Trained, boundary: Sequence[str | Path] | str | Pat
     """
     config, box = trained.config, trained.grid
     fields, options = config.data.fields, config.reading_options()
-    dataset = open_data(boundary, fields, **options)
+    dataset = open_data(boundary, fields, **options, forecasts=True)
     source = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     try:
         if source.latitude_spacing > box.latitude_spacing or source.longitude_spacing > box.longitude_spacing:

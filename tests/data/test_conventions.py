@@ -3,14 +3,11 @@
 import pytest
 
 from pinnwx.data.conventions import (
-    coordinate_role,
     level_from_text,
-    level_in_hectopascals,
     names_of,
     normalise_units,
     recognise,
 )
-from pinnwx.errors import DataError
 from pinnwx.variables import VARIABLES
 
 
@@ -57,24 +54,3 @@ def test_levels_in_paths(text, base, level):
 )  # fmt: skip
 def test_units(text, wanted):
     assert normalise_units(text) == wanted
-
-
-def test_levels_in_any_pressure_unit():
-    assert level_in_hectopascals(850.0, "hPa", "level") == 850
-    assert level_in_hectopascals(850.0, "millibars", "level") == 850
-    assert level_in_hectopascals(85000.0, "Pa", "plev") == 850
-    assert level_in_hectopascals(85000.0, None, "plev") == 850
-    assert level_in_hectopascals(850.0, None, "level") == 850
-    with pytest.raises(DataError, match="only pressure levels"):
-        level_in_hectopascals(3.0, "m", "height")
-    with pytest.raises(DataError, match="not a whole number of hPa"):
-        level_in_hectopascals(0.9, "hPa", "level")
-
-
-def test_coordinates():
-    assert coordinate_role("y", {"units": "degrees_north"}) == "latitude"
-    assert coordinate_role("rlon", {"units": "degrees east"}) == "longitude"
-    assert coordinate_role("isobaricInhPa", {}) == "level"
-    assert coordinate_role("valid_time", {}) == "time"
-    assert coordinate_role("rlat", {"standard_name": "grid_latitude", "units": "degrees"}) is None
-    assert coordinate_role("height", {"units": "m"}) is None

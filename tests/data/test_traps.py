@@ -325,14 +325,23 @@ def test_times_without_a_reference_are_refused(tmp_path):
 
 def test_forecasts_are_not_taken_for_analyses(tmp_path):
     dataset = truth(("msl",), BOX).expand_dims(prediction_timedelta=[6, 12])
-    refused(write(dataset, tmp_path / "x.nc"), "is a forecast")
+    refused(write(dataset, tmp_path / "x.nc"), "a forecast.*6 to 12")
 
 
-def test_the_valid_time_wins_over_the_start_of_a_forecast(tmp_path):
+def test_a_valid_time_that_is_the_reference_time_is_of_analyses(tmp_path):
+    wanted = truth(("msl",), BOX)
+    both = wanted.assign_coords(valid_time=("time", wanted["time"].values))
+    assert_same(open_data(write(both, tmp_path / "x.nc")), wanted)
+
+
+def test_a_valid_time_after_the_start_is_of_a_forecast(tmp_path):
+    """Refused among analyses; read at its valid time where forecasts are asked for."""
     wanted = truth(("msl",), BOX)
     start = wanted["time"].values - np.timedelta64(6, "h")
     forecast = wanted.assign_coords(valid_time=("time", wanted["time"].values), time=start)
-    assert_same(open_data(write(forecast, tmp_path / "x.nc")), wanted)
+    path = write(forecast, tmp_path / "x.nc")
+    refused(path, "a forecast from 2020-02-26T18:00Z to 2020-02-28T00:00Z, 6 h ahead")
+    assert_same(open_data(path, forecasts=True), wanted)
 
 
 def test_expver_as_a_dimension_is_merged(tmp_path):

@@ -57,6 +57,11 @@ class Header:
         return any(float(number) != 0 for number in re.findall(r"\d+", self.step)) or not self.step
 
     @property
+    def lead(self) -> np.timedelta64 | None:
+        """How far ahead an instant lies, where it is told in hours; of a statistic over a range None."""
+        return np.timedelta64(int(self.step), "h") if self.step.isdigit() and not self.statistic else None
+
+    @property
     def description(self) -> str:
         """`t at 500 hPa`, `2t at heightAboveGround 2`."""
         factor = {"isobaricInhPa": 1.0, "isobaricInPa": 0.01}.get(self.level_type)

@@ -44,13 +44,14 @@ class _Analysis:
 class GribReader:
     """Finds the fields of one file and notes what was normalised and left out."""
 
-    def __init__(self, path: Path, file: str, variables: Mapping[str, Variable]) -> None:
-        self.path, self.file, self.variables = path, file, variables
+    def __init__(self, path: Path, file: str, variables: Mapping[str, Variable], *, forecasts: bool = False) -> None:
+        self.path, self.file, self.variables, self.forecasts = path, file, variables, forecasts
         self.pieces: list[Piece] = []
         self.ignored: dict[str, None] = {}
         self.unresolved: list[str] = []
         self.left_out: dict[str, None] = {}
         self.normalised: dict[str, None] = {}
+        self.axes: dict[str, None] = {}  # what was taken for which axis
         self.warnings: dict[str, None] = {}
         self.preliminary = False
         self._analyses: dict[tuple[str, LatLonLayout], list[_Analysis]] = {}
@@ -92,7 +93,8 @@ class GribReader:
             self.ignored[header.description] = None
             return
         time = reference_time(field)
-        if isinstance(header.layout, LatLonLayout) and not header.aside and header.is_forecast:
+        ahead = header.lead if self.forecasts else None
+        if isinstance(header.layout, LatLonLayout) and not header.aside and header.is_forecast and ahead is None:
             self._forecasts.append((header.description, _start_and_lead(header, time)))
         elif reason := _why_left_out(header, known, time):
             self._aside.setdefault(reason, []).append(header.description)
@@ -102,6 +104,8 @@ class GribReader:
             assert time is not None
             if problem := why_not_decoded(field, header.layout.rows * header.layout.columns):
                 raise UnreadableError(f"{field.place} ({header.description}) {problem}")
+            if ahead is not None:
+                time = time + ahead
             base, level = known
             name = base if level is None else f"{base}{level}"
             self._analyses.setdefault((name, header.layout), []).append(_Analysis(time, header, stored(field)))
@@ -115,6 +119,10 @@ class GribReader:
         factor, offset = self._conversion(header, variable)
         self.normalised |= dict.fromkeys(notes)
         times = np.array([analysis.time for analysis in analyses], "datetime64[ns]")
+        self.axes |= dict.fromkeys(
+            (f"time from dataDate, dataTime and step: {format_time(times.min())} to {format_time(times.max())}",
+             f"{header.level_type}", f"latitude ({layout.rows}) and longitude ({layout.columns}) of the grid section")
+        )  # fmt: skip
         if variable.static:
             if times.size > 1:
                 self.normalised[f"{header.short_name}: the first of {times.size} times taken"] = None

@@ -1,0 +1,229 @@
+"""The fields of the variable table in one raw dataset, netCDF or zarr, whatever its layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from pinnwx.data.calendar import format_time
+from pinnwx.data.conventions import conversion, level_from_text, names_of, recognise
+from pinnwx.data.coordinates import Axes, axes_of, grid_of
+from pinnwx.data.horizontal import other_grid, refusal
+from pinnwx.data.leads import TimeCoordinates
+from pinnwx.data.piece import Piece
+from pinnwx.data.roles import coordinate_role
+from pinnwx.data.surface import AMBIGUOUS, is_surface_geopotential
+from pinnwx.data.vertical import VerticalAxis, levels_in_hectopascals, vertical_axis
+from pinnwx.errors import DataError
+from pinnwx.variables import Variable, describe
+
+
+class DatasetReader:
+    """Finds the fields of one raw dataset and notes what has to be normalised."""
+
+    def __init__(
+        self,
+        dataset: xr.Dataset,
+        path: Path,
+        file: str,
+        variables: Mapping[str, Variable],
+        levels: Mapping[str, int],
+        *,
+        forecasts: bool = False,
+    ) -> None:
+        self.dataset, self.path, self.file, self.variables, self.levels = dataset, path, file, variables, levels
+        self.forecasts = forecasts
+        self.pieces: list[Piece] = []
+        self.ignored: list[str] = []
+        self.unresolved: list[str] = []
+        self.left_out: dict[str, None] = {}
+        self.normalised: dict[str, None] = {}  # in order, each once
+        self.axes: dict[str, None] = {}  # what was taken for which axis
+        self.warnings: dict[str, None] = {}
+        self.preliminary = False
+
+    def survey(self) -> None:
+        """Fills `pieces`, `ignored`, `left_out` and `unresolved`."""
+        for name in self.dataset.variables:
+            if name in self.dataset.dims or self.dataset[name].ndim < 1:
+                continue
+            array = self.dataset[name]
+            try:
+                vertical = vertical_axis(self.dataset, array)
+                on_levels = vertical is not None and (vertical.may_be_pressure or vertical.kind == "model levels")
+                recognised = recognise(str(name), array.attrs, on_levels, self.variables)
+                axes = axes_of(self.dataset, array)
+                if recognised is not None and (kind := other_grid(self.dataset, array, axes)) is not None:
+                    raise DataError(refusal(kind))
+                if recognised is None or "latitude" not in axes or "longitude" not in axes:
+                    self.ignored.append(str(name))
+                    continue
+                self.pieces += self._pieces(array, axes, vertical, *recognised)
+            except DataError as error:
+                self.unresolved.append(f"{self.file}: {name}: {error}")
+
+    def _pieces(
+        self, array: xr.DataArray, axes: Axes, vertical: VerticalAxis | None, base: str, level: int | None
+    ) -> list[Piece]:
+        if base == "z" and level is None and "orography" in self.variables:
+            base = self._geopotential(array, vertical)
+        entry = self.variables[base]
+        times, time_dim = self._times(array, entry)
+        if times is None and not entry.static:
+            return []
+        grid, rows, columns, repeated, notes = grid_of(axes)
+        levels, level_dim = self._levels(array, vertical, base, level)
+        selection = self._selection(array, axes, entry, time_dim, level_dim)
+        dims = (None if entry.static else time_dim, axes["latitude"][0], axes["longitude"][0])
+        factor, offset = self._conversion(array, entry)
+        self.normalised |= dict.fromkeys([*notes, *_order_and_type(array, dims)])
+        self.axes |= dict.fromkeys(self._taken_for(array, axes, vertical, times))
+        return [
+            Piece(
+                describe(base if hectopascals is None else f"{base}{hectopascals}", self.variables),
+                str(array.name), self.file, array,
+                selection if level_dim is None else {**selection, level_dim: index},
+                dims, None if entry.static else times, grid, rows, columns, factor, offset, repeated,
+            )
+            for index, hectopascals in levels
+        ]  # fmt: skip
+
+    def _geopotential(self, array: xr.DataArray, vertical: VerticalAxis | None) -> str:
+        """`z` on pressure levels, or `orography` where it is that of the surface."""
+        if not is_surface_geopotential(self.dataset, array, vertical):
+            return "z"
+        if not str(array.attrs.get("units", "")).strip():
+            raise DataError("is of the surface, without units: set them to m2 s-2, or to m where it is a height")
+        self.normalised[f"{array.name} is of the surface: taken as orography"] = None
+        return "orography"
+
+    def _times(self, array: xr.DataArray, entry: Variable) -> tuple[np.ndarray | None, str | None]:
+        """(valid times, their dimension); no times of a static field, or of a forecast that is left out."""
+        coordinates = TimeCoordinates(self.dataset, array)
+        if entry.static:
+            return None, coordinates.dimension
+        forecast = coordinates.forecast()
+        if forecast is not None and not self.forecasts:
+            self.left_out[str(forecast)] = None
+            return None, None
+        times, dim = coordinates.times()
+        if np.any(np.diff(times) < np.timedelta64(0)):
+            self.warnings["times are not in order; sorted"] = None
+        if "expver" in self.dataset.variables:
+            versions = sorted({str(version) for version in np.ravel(self.dataset["expver"].to_numpy())})
+            self.preliminary = any(version.strip("0 ") == "5" for version in versions)
+            if len(versions) > 1:
+                self.normalised[f"expver {' and '.join(versions)} merged; the later one is preliminary data"] = None
+        return times, dim
+
+    def _taken_for(
+        self, array: xr.DataArray, axes: Axes, vertical: VerticalAxis | None, times: np.ndarray | None
+    ) -> list[str]:
+        """Which coordinate was taken for which axis, for people to read."""
+        taken = []
+        if times is not None and times.size:
+            ends = dict.fromkeys(map(format_time, (times.min(), times.max())))
+            named = ", ".join(str(one.name) for one in TimeCoordinates(self.dataset, array).of_valid_times)
+            taken.append(f"time from {named}: {' to '.join(ends)}")
+        if vertical is not None:
+            taken.append(str(vertical))
+        places = [f"{role} from {axes[role][1].name} ({axes[role][1].size})" for role in ("latitude", "longitude")]
+        return [*taken, *places]
+
+    def _levels(
+        self, array: xr.DataArray, vertical: VerticalAxis | None, base: str, level: int | None
+    ) -> tuple[Sequence[tuple[int, int | None]], str | None]:
+        """((place, level in hPa) of each, level dimension): from a coordinate, else the name, the path or the option.
+
+        A name, a path or an option tells the level of a field only where its file says nothing else of its height.
+        """
+        if not self.variables[base].on_pressure_levels:
+            return [(0, None)], None
+        if vertical is not None and not vertical.may_be_pressure:
+            near = vertical.kind == "heights" and vertical.dim is None and level is not None
+            if not near or vertical.values is None or level in vertical.values:
+                raise DataError(f"is on {vertical}, not on pressure levels; bring it to pressure levels first")
+            vertical = None  # `height` = 2 of another field of the file, left behind by a merge
+        found, fractional = ([], []) if vertical is None else levels_in_hectopascals(vertical)
+        if fractional:
+            shown = ", ".join(f"{one:g}" for one in fractional)
+            if not found:
+                raise DataError(f"is at {shown} hPa, which is no whole number of hPa")
+            self.left_out[f"{array.name} at {shown} hPa, no whole number of hPa"] = None
+        places = [place for _, place in found]
+        if found and level is not None and level not in places:
+            raise DataError(
+                f"is named for {level} hPa, but its level coordinate says {', '.join(map(str, places))} hPa"
+            )
+        if found and vertical is not None:
+            return found, vertical.dim
+        return [(0, self._level_by_hand(array, base, level))], None
+
+    def _level_by_hand(self, array: xr.DataArray, base: str, level: int | None) -> int:
+        if level is not None:
+            return level
+        for place, text in (("file", self.path.stem), ("folder", self.path.parent.name)):
+            number = level_from_text(text, {str(array.name).lower(), *names_of(base, self.variables)})
+            if number is not None:
+                self.normalised[f"level {number} hPa of {base} from the {place} name"] = None
+                return number
+        if base in self.levels:
+            self.normalised[f"level {self.levels[base]} hPa of {base} as given"] = None
+            return self.levels[base]
+        if base == "z":
+            raise DataError(AMBIGUOUS.format(base=base))
+        raise DataError(
+            "its level is in no coordinate, file name or folder name; if it is on a pressure level, say which it is: "
+            f"levels = {{ {base} = 500 }} under [data] of the config"
+        )
+
+    def _selection(
+        self, array: xr.DataArray, axes: Axes, entry: Variable, time_dim: str | None, level_dim: str | None
+    ) -> dict[str, int]:
+        """Dimensions of length one (`expver` is merged when read); a static field is the first of its times."""
+        kept = {axes["latitude"][0], axes["longitude"][0], "expver", time_dim, level_dim}
+        if entry.static and time_dim is not None and array.sizes[time_dim] > 1:
+            self.normalised[f"{array.name}: the first of {array.sizes[time_dim]} times taken"] = None
+        extra = {str(dim): array.sizes[dim] for dim in array.dims if dim not in kept}
+        for dim, size in extra.items():
+            if size > 1:
+                raise DataError(f'has {size} values along "{dim}"; select one of them first')
+        if entry.static and time_dim is not None:
+            extra[time_dim] = 1
+        self._member(array)
+        return dict.fromkeys(extra, 0)
+
+    def _member(self, array: xr.DataArray) -> None:
+        """Says which member of an ensemble is taken, where it is a perturbed one (ERA5 has number 0)."""
+        for name in self.dataset.variables:
+            member = self.dataset[name]
+            if coordinate_role(member) == "member" and member.size == 1 and set(member.dims) <= set(array.dims):
+                number = member.to_numpy().ravel()[0]
+                if str(number).strip() not in ("0", "0.0"):
+                    self.warnings[f"{array.name} is member {number} of an ensemble ({name})"] = None
+
+    def _conversion(self, array: xr.DataArray, entry: Variable) -> tuple[float, float]:
+        units = str(array.attrs.get("units", "")).strip()
+        if not units:
+            if entry.units != "1":
+                self.warnings[f"{array.name} has no units; taken as {entry.units}, which its range allows"] = None
+            return 1.0, 0.0
+        factor, offset = conversion(units, entry)
+        if (factor, offset) != (1.0, 0.0):
+            self.normalised[f"{array.name} converted from {units} to {entry.units}"] = None
+        return factor, offset
+
+
+def _order_and_type(array: xr.DataArray, dims: tuple[str | None, str, str]) -> list[str]:
+    notes = []
+    kept = [str(dim) for dim in array.dims if dim in dims]
+    if kept != [dim for dim in dims if dim in kept]:
+        notes.append(f"transposed from ({', '.join(map(str, array.dims))})")
+    if "scale_factor" in array.attrs or "add_offset" in array.attrs:
+        notes.append(f"unpacked from {array.dtype}")
+    elif array.dtype.newbyteorder("=") != np.float32:
+        notes.append(f"{array.dtype} to float32")
+    return notes

@@ -1,0 +1,197 @@
+"""When values are valid, and whether they are analyses: a forecast is never read as one.
+
+Values are a forecast where a lead is not zero, or where the valid time is not the time that the forecast starts from.
+One array is all of the one or all of the other: the first step of a forecast, at lead zero, is taken for an analysis
+only where the file holds no other lead. What pinnwx itself writes is a forecast, or explains one, by its attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from pinnwx.data.calendar import duration, format_time
+from pinnwx.data.roles import Role, coordinate_role, names_a_lead
+from pinnwx.data.times import decode_times, hours, is_duration, is_instant
+from pinnwx.data.units import cut
+from pinnwx.errors import DataError
+
+_OWN = ("content_sha256", "request_sha256", "model_sha256")  # attributes of what pinnwx writes about a forecast
+_SAME = 1 / 3600  # hours: times are read to the second
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Why values are no analyses: what they start from, how far ahead they reach, and what says so."""
+
+    said_by: str
+    start: str | None = None
+    ahead: str | None = None
+
+    def __str__(self) -> str:
+        start = "" if self.start is None else f" from {self.start}"
+        ahead = "" if self.ahead is None else f", {self.ahead} ahead"
+        return f"a forecast{start}{ahead} ({self.said_by})"
+
+
+class TimeCoordinates:
+    """The coordinates of time of one array: valid times, reference times and leads, none of which need be there."""
+
+    def __init__(self, dataset: xr.Dataset, array: xr.DataArray) -> None:
+        self.array, self.attributes = array, dataset.attrs
+        found: dict[Role, list[xr.DataArray]] = {"time": [], "reference time": [], "lead": []}
+        for coordinate, role in _along(dataset, array):
+            if role in found:
+                found[role].append(coordinate)
+        self.valid, self.reference, self.leads = found["time"], found["reference time"], found["lead"]
+        if self.reference:  # "hours" beside a reference time are a lead, whatever their name
+            self.leads += [one for one in self.valid if not is_instant(one) and is_duration(one)]
+            self.valid = [one for one in self.valid if is_instant(one) or not is_duration(one)]
+        longest = max((one.size for one in self.valid), default=1)
+        self.valid.sort(key=lambda one: (one.size < longest, not _is_named_valid(one), one.name not in array.dims))
+        if self.valid and _is_named_valid(self.valid[0]):  # then another time is what the forecast starts from
+            self.reference += [one for one in self.valid[1:] if not _is_named_valid(one)]
+        self.unsaid = [
+            str(dim) for dim in array.dims if names_a_lead(str(dim)) and not _has_coordinate(dataset, str(dim))
+        ]
+
+    @property
+    def dimension(self) -> str | None:
+        """That along which the times lie, of whatever kind they are."""
+        dims = (str(dim) for one in (*self.valid, *self.reference, *self.leads) for dim in one.dims)
+        return next(dims, None)
+
+    @property
+    def of_valid_times(self) -> Sequence[xr.DataArray]:
+        """The coordinates that `times` come from."""
+        return self.valid[:1] or [*self.reference[:1], *self.leads[:1]]
+
+    def forecast(self) -> Forecast | None:
+        """What makes the array a forecast; None for analyses.
+
+        Raises:
+            DataError: a time or a lead cannot be read.
+        """
+        start = self._start()
+        if any(key in self.attributes for key in _OWN) or str(self.attributes.get("source", "")).startswith("pinnwx "):
+            title = cut(str(self.attributes.get("title", "its attributes")))
+            return Forecast(f"written by pinnwx: {title}", start, self._ahead())
+        for lead in self.leads:
+            if np.any(~(np.abs(hours(lead)) < _SAME)):  # a lead that is missing too
+                return Forecast(str(lead.name), start, self._ahead())
+        if self.unsaid:
+            return Forecast(f'its dimension "{self.unsaid[0]}" tells no lead', start)
+        offset = self._offset()
+        if offset is not None and np.any(np.abs(offset) >= _SAME):
+            name = f"{self.valid[0].name} less {self.reference[0].name}"
+            return Forecast(name, start, _span(offset))
+        return self._said_in_attributes(start)
+
+    def times(self) -> tuple[np.ndarray, str | None]:
+        """(valid times, the dimension they lie along); one time may have no dimension.
+
+        Without a valid time it is the reference time plus the lead.
+
+        Raises:
+            DataError: no time is there, or no length of the leads, or times lie along two dimensions.
+        """
+        if self.valid:
+            self._require_a_valid_time()
+            return self._along_one(_instants(self.valid[0]))
+        if not self.reference:
+            raise DataError("has no time coordinate, and is not declared static")
+        if not self.leads and self.array.attrs.get("GRIB_dataType") != "an":
+            raise DataError(
+                f"its only time, {self.reference[0].name}, is the one that a forecast starts from; where these are "
+                'analyses, set its standard_name to "time"'
+            )
+        total = _instants(self.reference[0])
+        for lead in self.leads[:1]:
+            if not is_duration(lead) and np.any(hours(lead)):
+                raise DataError(f"{lead.name} has no units of time; set them, for example to hours")
+            total = total + xr.Variable(lead.dims, duration(hours(lead).ravel()).reshape(lead.shape))
+        return self._along_one(total)
+
+    def _require_a_valid_time(self) -> None:
+        """Of forecasts that are wanted as such: `time` may be what they start from, where nothing else tells."""
+        time = self.valid[0]
+        standard = (str(one.attrs.get("standard_name", "")) for one in (time, *self.leads[:1]))
+        told = _is_named_valid(time) or self.reference or tuple(standard) == ("time", "forecast_period")
+        if not told and any(np.any(hours(lead)) for lead in self.leads):
+            raise DataError(
+                f"{time.name} may be the start of the forecast or the time that its values are valid at; name it "
+                "valid_time if it is that, or set its standard_name to forecast_reference_time"
+            )
+
+    def _along_one(self, times: xr.Variable) -> tuple[np.ndarray, str | None]:
+        long = [str(dim) for dim in times.dims if times.sizes[dim] != 1]
+        if len(long) > 1:
+            raise DataError(f"its times lie along {' and '.join(long)}; select one forecast first")
+        dim = long[0] if long else next((str(dim) for dim in times.dims), None)
+        return times.to_numpy().reshape(-1), dim
+
+    def _start(self) -> str | None:
+        for coordinate in self.reference:
+            starts = decode_times(coordinate)
+            if starts.size:
+                first, last = format_time(starts.min()), format_time(starts.max())
+                return first if first == last else f"{first} to {last}"
+        return None
+
+    def _offset(self) -> np.ndarray | None:
+        """Valid time less reference time [hours]."""
+        if not (self.valid and self.reference):
+            return None
+        return ((_instants(self.valid[0]) - _instants(self.reference[0])) / np.timedelta64(1, "h")).to_numpy()
+
+    def _ahead(self) -> str | None:
+        for lead in self.leads:
+            found = hours(lead)
+            if found.size and np.isfinite(found).all():
+                return _span(found, "h" if is_duration(lead) else str(lead.attrs.get("units", "steps")))
+        return None
+
+    def _said_in_attributes(self, start: str | None) -> Forecast | None:
+        """wgrib2 describes the reference time in attributes of the time, NCL the lead in one of the variable."""
+        for coordinate in self.valid:
+            said = str(coordinate.attrs.get("reference_time_description", ""))
+            if said.lower().startswith("forecast"):
+                return Forecast(f"{coordinate.name}: {cut(said)}", start)
+        ahead = np.ravel(self.array.attrs.get("forecast_time", 0))
+        if ahead.dtype.kind in "fiu" and np.any(ahead != 0):
+            units = str(self.array.attrs.get("forecast_time_units", "hours"))
+            return Forecast("its attribute forecast_time", start, _span(ahead, cut(units)))
+        return None
+
+
+def _along(dataset: xr.Dataset, array: xr.DataArray) -> Iterator[tuple[xr.DataArray, Role]]:
+    """The coordinates of time, and other roles, whose dimensions the array has; scalars among them."""
+    for name in map(str, dataset.variables):
+        coordinate = dataset[name]
+        if name == array.name or coordinate.ndim > 2 or not set(coordinate.dims) <= set(array.dims):
+            continue
+        role = coordinate_role(coordinate)
+        if role is None and coordinate.dims == (name,) and is_duration(coordinate):
+            role = "lead"  # lengths of time along a dimension
+        if role is not None:
+            yield coordinate.reset_coords(drop=True), role
+
+
+def _instants(coordinate: xr.DataArray) -> xr.Variable:
+    return xr.Variable(coordinate.dims, decode_times(coordinate))
+
+
+def _is_named_valid(coordinate: xr.DataArray) -> bool:
+    return str(coordinate.name).lower().startswith(("valid", "valtime"))
+
+
+def _has_coordinate(dataset: xr.Dataset, dim: str) -> bool:
+    return any(dataset[name].dims == (dim,) for name in dataset.variables)
+
+
+def _span(found: np.ndarray, units: str = "h") -> str:
+    low, high = float(np.min(found)), float(np.max(found))
+    return f"{low:g} {units}" if low == high else f"{low:g} to {high:g} {units}"

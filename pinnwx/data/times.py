@@ -1,0 +1,128 @@
+"""Coordinates of time as they stand in files: instants ("hours since ...") and durations ("hours")."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Shaped
+
+from pinnwx.data.piece import decode
+from pinnwx.data.readers import first_line
+from pinnwx.data.units import cut
+from pinnwx.errors import DataError
+
+_CALENDARS = ("standard", "gregorian", "proleptic_gregorian", "")
+_YEARS = (1678, 2261)  # what nanoseconds since 1970 hold, in whole years
+_SECONDS: Mapping[str, float] = {
+    **dict.fromkeys(("ns", "nanosecond", "nanoseconds"), 1e-9),
+    **dict.fromkeys(("us", "microsecond", "microseconds"), 1e-6),
+    **dict.fromkeys(("ms", "msec", "msecs", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+    **dict.fromkeys(("week", "weeks"), 604800.0),
+}
+_UNEVEN = ("month", "months", "year", "years", "common_year", "common_years", "yr", "yrs", "mon")
+_LONGEST_UNITS = 200  # characters; no real units are longer, and the library's own pattern is slow on long texts
+_FARTHEST = 1e12  # seconds, some 30,000 years: beyond that the library overflows
+
+
+def is_instant(coordinate: xr.DataArray) -> bool:
+    """Whether these are dates: decoded ones, or numbers since a date."""
+    return coordinate.dtype.kind == "M" or " since " in _units(coordinate)
+
+
+def is_duration(coordinate: xr.DataArray) -> bool:
+    """Whether these are lengths of time."""
+    marked = str(coordinate.attrs.get("dtype", "")).startswith("timedelta64")  # as xarray writes its own
+    return coordinate.dtype.kind == "m" or marked or _units(coordinate).lower() in _SECONDS
+
+
+def hours(coordinate: xr.DataArray) -> Float[np.ndarray, ...]:
+    """A duration in hours, NaN where it is missing; without units the numbers themselves.
+
+    Raises:
+        DataError: they are no numbers.
+    """
+    values = coordinate.to_numpy()
+    if values.dtype.kind == "m":
+        return np.asarray(np.where(np.isnat(values), np.nan, values / np.timedelta64(1, "h")))
+    return np.asarray(_numbers(coordinate) * _SECONDS.get(_units(coordinate).lower(), 3600.0) / 3600)
+
+
+def decode_times(axis: xr.DataArray) -> Shaped[np.ndarray, ...]:
+    """UTC instants of a coordinate, to the nearest second, in its own shape.
+
+    Raises:
+        DataError: another calendar than the Gregorian one, no usable units, a time that is missing or not finite, or
+            years that nanoseconds do not hold.
+    """
+    values = axis.to_numpy()
+    if values.dtype.kind != "M":
+        values = _decoded(values, axis)
+    if np.isnat(values).any():
+        raise DataError("a time is missing; fetch the file again")
+    years = values.astype("datetime64[Y]").astype(int) + 1970
+    if years.min(initial=_YEARS[1]) < _YEARS[0] or years.max(initial=_YEARS[0]) > _YEARS[1]:
+        raise DataError(f"times reach from {years.min()} to {years.max()}, outside the years 1678 to 2261")
+    seconds = np.round(values.astype("datetime64[ns]").astype(np.int64) / 1e9).astype(np.int64)
+    return (seconds * 1_000_000_000).astype("datetime64[ns]")
+
+
+def _decoded(values: np.ndarray, axis: xr.DataArray) -> np.ndarray:
+    """Numbers since a date as dates; the library that decodes them gets none that it would misread."""
+    name, units = str(axis.name), _units(axis)
+    calendar = str(axis.attrs.get("calendar", "")).lower()
+    if calendar not in _CALENDARS:
+        raise DataError(
+            f'times are in the calendar "{cut(calendar)}", whose days are not all real dates; '
+            "convert them to the standard calendar first (xarray: convert_calendar)"
+        )
+    step, since, since_date = units.partition(" since ")
+    if not since or len(units) > _LONGEST_UNITS:
+        raise DataError(f'time has units "{cut(units)}"; something like "hours since 1900-01-01" is needed')
+    if step.lower() in _UNEVEN:
+        raise DataError(
+            f'{name} has units "{cut(units)}": a {step.rstrip("s")} has no exact length; '
+            "convert the times to days since a date first"
+        )
+    if step.lower() not in _SECONDS:
+        raise DataError(
+            f'{name} has units "{cut(units)}"; only seconds, minutes, hours, days or weeks since a date are understood'
+        )
+    numbers = _numbers(axis)
+    if not np.isfinite(numbers).all():
+        raise DataError(f"a time is missing or infinite in {name}; fetch the file again")
+    if np.abs(numbers).max(initial=0) * _SECONDS[step.lower()] > _FARTHEST:
+        raise DataError("times reach outside the years 1678 to 2261")
+    if values.dtype.kind in "iu" and not {"scale_factor", "add_offset", "_Unsigned"} & set(axis.attrs):
+        numbers = values  # whole numbers are decoded exactly
+    if step.lower() in ("week", "weeks"):
+        numbers, units = numbers * 7, f"days since {since_date}"
+    raw = xr.Dataset({"t": (axis.dims, numbers, {"units": units, "calendar": calendar or "standard"})})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", xr.SerializationWarning)  # times out of range are refused
+            found = xr.decode_cf(raw)["t"].to_numpy()
+    except Exception as error:  # the library raises anything on a date that is none
+        raise DataError(f'{name} has units "{cut(units)}", which are not understood ({first_line(error)})') from error
+    if found.dtype.kind != "M":
+        raise DataError("times reach outside the years 1678 to 2261")
+    return found
+
+
+def _numbers(coordinate: xr.DataArray) -> np.ndarray:
+    """Unpacked, in the coordinate's own shape; NaN where missing."""
+    values = coordinate.to_numpy()
+    return decode(np.atleast_1d(values), coordinate.attrs).astype(np.float64).reshape(values.shape)
+
+
+def _units(coordinate: xr.DataArray) -> str:
+    """With single spaces between its words."""
+    units: Any = coordinate.attrs.get("units", "")
+    return " ".join(str(units).split())
