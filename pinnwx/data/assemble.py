@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Shaped
 
 from pinnwx.data import quality
 from pinnwx.data.calendar import format_time
+from pinnwx.data.overlap import Copy, Merged, settle
 from pinnwx.data.piece import Piece
 from pinnwx.data.regrid import regrid
 from pinnwx.data.report import Findings
+from pinnwx.data.wrapping import WrapDetector
 from pinnwx.errors import DataError, GridError
 from pinnwx.grid import Grid
 
@@ -66,68 +69,68 @@ def common_times(moving: Mapping[str, Parts], findings: Findings) -> Shaped[np.n
     return common
 
 
-def read_field(
-    parts: Parts, times: Shaped[np.ndarray, " time"], target: Grid, findings: Findings
-) -> tuple[Float32[np.ndarray, "time lat lon"], Bool[np.ndarray, " time"]]:
-    """(values at `times` on `target`, which of them exist); a step without any value does not exist.
+class Field(NamedTuple):
+    """A field at the times asked for: which of them exist, and which of those may still be replaced."""
+
+    values: Float32[np.ndarray, "time lat lon"]
+    filled: Bool[np.ndarray, " time"]
+    preliminary: Bool[np.ndarray, " time"]
+
+
+def read_field(parts: Parts, times: Shaped[np.ndarray, " time"], target: Grid, findings: Findings) -> Field:
+    """A field at `times` on `target`; a step without any value does not exist.
 
     Raises:
         DataError: a file is damaged, values are faulty, or two differ for one time; if `findings` are strict.
     """
-    values = np.zeros((times.size, *target.shape), np.float32)
-    filled = np.zeros(times.size, dtype=bool)
-    repeated = 0
+    copies, wanted = np.zeros(times.size, dtype=np.int64), []
     for part in parts:
         assert part.times is not None
-        wanted = np.flatnonzero(np.isin(part.times, times))
-        if wanted.size == 0:
-            continue
-        with findings.guard(part.file, part.name):
-            for block in part.blocks(int(wanted[0]), int(wanted[-1]) + 1):
-                raw, instants = part.read(block), part.times[block]
-                use = np.isin(instants, times) & ~quality.missing_steps(raw)
-                if not use.all():
-                    raw, instants = raw[use], instants[use]
-                for message in quality.faults(raw, instants, part.grid, part.variable):
-                    findings.add("error", message, part.file, part.name)
-                fresh = regrid(raw, part.grid, target)
-                repeated += _place(fresh, instants, times, values, filled, part)
-    name = parts[0].name
-    if repeated:
-        findings.add("warning", f"{repeated} repeated step(s) with equal values dropped", variable=name)
-    if not filled.all():
-        count, first = int((~filled).sum()), format_time(times[~filled][0])
+        wanted.append(np.flatnonzero(np.isin(part.times, times)))
+        np.add.at(copies, np.searchsorted(times, part.times[wanted[-1]]), 1)
+    name, units = parts[0].name, parts[0].variable.units
+    merged = Merged(times, np.zeros((times.size, *target.shape), np.float32), copies, units)
+    for part, steps in zip(parts, wanted, strict=True):
+        if steps.size:
+            with findings.guard(part.file, part.name):
+                _read_part(part, part.blocks(int(steps[0]), int(steps[-1]) + 1), target, merged, findings)
+    with findings.guard(variable=name):
+        merged.finish()
+    if merged.repeated:
+        findings.add("warning", f"{merged.repeated} repeated step(s) with equal values dropped", variable=name)
+    if merged.replaced:
+        findings.add("note", f"{merged.replaced} preliminary step(s) replaced by final data", variable=name)
+    if not merged.filled.all():
+        count, first = int((~merged.filled).sum()), format_time(times[~merged.filled][0])
         findings.add("warning", f"{count} step(s) without values left out, the first {first}", variable=name)
-    return values, filled
+    return Field(merged.values, merged.filled, merged.preliminary)
 
 
-def _place(
-    fresh: Float32[np.ndarray, "step lat lon"],
-    instants: Shaped[np.ndarray, " step"],
-    times: Shaped[np.ndarray, " time"],
-    values: Float32[np.ndarray, "time lat lon"],
-    filled: Bool[np.ndarray, " time"],
-    part: Piece,
-) -> int:
-    """Writes steps to where their instants are in `times`; one that is there already must be equal, and is counted.
+def _read_part(part: Piece, blocks: Iterable[slice], target: Grid, merged: Merged, findings: Findings) -> None:
+    """Adds the steps of one file, checked, to those that are there.
 
     Raises:
-        DataError: two different values for one time.
+        DataError: the file is damaged, or holds another value for a time than another file.
     """
-    positions = np.searchsorted(times, instants)
-    first_here = np.zeros(positions.size, dtype=bool)
-    first_here[np.unique(positions, return_index=True)[1]] = True
-    new = first_here & ~filled[positions]
-    values[positions[new]] = fresh[new]
-    filled[positions[new]] = True
-    for index in np.flatnonzero(~new):
-        difference = np.abs(fresh[index] - values[positions[index]]).max()
-        if not difference <= 2 * part.precision:
-            raise DataError(
-                f"{format_time(instants[index])} stands twice, with values that differ by up to {difference:.3g} "
-                f"{part.variable.units}; remove one of them"
-            )
-    return int((~new).sum())
+    assert part.times is not None
+    times = merged.times
+    preliminary = np.zeros(part.times.size, dtype=bool) if part.preliminary is None else part.preliminary
+    detector = None if part.packed_span is None else WrapDetector(part.packed_span, part.grid)
+    for block in blocks:
+        raw, instants = part.read(block), part.times[block]
+        asked, missing = np.isin(instants, times), quality.missing_steps(raw)
+        use = asked & ~missing
+        merged.skip(np.searchsorted(times, instants[asked & missing]))
+        if not use.all():
+            raw, instants = raw[use], instants[use]
+        for message in quality.faults(raw, instants, part.grid, part.variable):
+            findings.add("error", message, part.file, part.name)
+        if detector is not None:
+            detector.add(raw, instants)
+        fresh = regrid(raw, part.grid, target)
+        merged.add(fresh, np.searchsorted(times, instants), part, preliminary[block][use])
+    for severity, message in detector.findings() if detector is not None else ():
+        findings.add(severity, message, part.file, part.name)
 
 
 def read_static(parts: Parts, target: Grid, findings: Findings) -> Float32[np.ndarray, "lat lon"]:
@@ -136,15 +139,38 @@ def read_static(parts: Parts, target: Grid, findings: Findings) -> Float32[np.nd
     Raises:
         DataError: a file is damaged, values are faulty or missing, or files differ; if `findings` are strict.
     """
-    fields = []
+    copies: list[Copy] = []
     for part in parts:
         with findings.guard(part.file, part.name):
-            raw = part.read(slice(0, 1))
-            for message in quality.faults(raw, None, part.grid, part.variable):
+            field = _first_step(part, findings)
+            if field is None:
+                continue
+            for message in quality.faults(field[None], None, part.grid, part.variable):
                 findings.add("error", message, part.file, part.name)
-            if np.isnan(raw).all():
-                raise DataError("holds no value")
-            fields.append(regrid(raw[0], part.grid, target))
-            if not np.abs(fields[-1] - fields[0]).max() <= 2 * part.precision:
-                raise DataError(f"differs from {parts[0].file}; remove one of them")
-    return fields[0] if fields else np.zeros(target.shape, np.float32)
+            if part.packed_span is not None:
+                detector = WrapDetector(part.packed_span, part.grid)
+                detector.add(field[None])
+                for severity, message in detector.findings():
+                    findings.add(severity, message, part.file, part.name)
+            preliminary = part.preliminary is not None and bool(part.preliminary.any())
+            copies.append(Copy(regrid(field, part.grid, target), part.precision, part.file, preliminary))
+    with findings.guard(variable=parts[0].name):
+        if not copies:
+            raise DataError(f"holds no value in {', '.join(dict.fromkeys(part.file for part in parts))}")
+        return settle(copies, "stands twice", parts[0].variable.units).values
+    return np.zeros(target.shape, np.float32)
+
+
+def _first_step(part: Piece, findings: Findings) -> Float32[np.ndarray, "lat lon"] | None:
+    """The first step of a static field that has values, or None; steps that differ from it are counted."""
+    found, differing = None, 0
+    for block in part.blocks(0, part.steps):
+        steps = part.read(block)
+        steps = steps[~quality.missing_steps(steps)]
+        if len(steps):
+            found = steps[0] if found is None else found
+            differing += int((steps != found).any(axis=(1, 2)).sum())
+    if differing:
+        said = f"{differing} of its {part.steps} steps differ from the first with values, which is taken"
+        findings.add("warning", said, part.file, part.name)
+    return found

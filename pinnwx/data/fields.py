@@ -11,8 +11,10 @@ import xarray as xr
 from pinnwx.data.calendar import format_time
 from pinnwx.data.conventions import conversion, level_from_text, names_of, recognise
 from pinnwx.data.coordinates import Axes, axes_of, grid_of
+from pinnwx.data.expver import LABEL, Version, versions_of
 from pinnwx.data.horizontal import other_grid, refusal
 from pinnwx.data.leads import TimeCoordinates
+from pinnwx.data.packing import notes_on
 from pinnwx.data.piece import Piece
 from pinnwx.data.roles import coordinate_role
 from pinnwx.data.surface import AMBIGUOUS, is_surface_geopotential
@@ -48,7 +50,7 @@ class DatasetReader:
     def survey(self) -> None:
         """Fills `pieces`, `ignored`, `left_out` and `unresolved`."""
         for name in self.dataset.variables:
-            if name in self.dataset.dims or self.dataset[name].ndim < 1:
+            if name in self.dataset.dims or name == LABEL or self.dataset[name].ndim < 1:
                 continue
             array = self.dataset[name]
             try:
@@ -76,19 +78,22 @@ class DatasetReader:
             return []
         grid, rows, columns, repeated, notes = grid_of(axes)
         levels, level_dim = self._levels(array, vertical, base, level)
-        selection = self._selection(array, axes, entry, time_dim, level_dim)
-        dims = (None if entry.static else time_dim, axes["latitude"][0], axes["longitude"][0])
+        selection = self._selection(array, axes, time_dim, level_dim)
+        versions = versions_of(self.dataset, array, times, time_dim)
+        self._note_preliminary(versions)
+        dims = (time_dim, axes["latitude"][0], axes["longitude"][0])
         factor, offset = self._conversion(array, entry)
-        self.normalised |= dict.fromkeys([*notes, *_order_and_type(array, dims)])
+        self.normalised |= dict.fromkeys([*notes, *_order_and_type(array, dims), *notes_on(array.dtype, array.attrs)])
         self.axes |= dict.fromkeys(self._taken_for(array, axes, vertical, times))
         return [
             Piece(
                 describe(base if hectopascals is None else f"{base}{hectopascals}", self.variables),
                 str(array.name), self.file, array,
-                selection if level_dim is None else {**selection, level_dim: index},
-                dims, None if entry.static else times, grid, rows, columns, factor, offset, repeated,
+                {**selection, **version.selection} | ({} if level_dim is None else {level_dim: index}),
+                dims, times, grid, rows, columns, factor, offset, repeated, version.preliminary,
             )
             for index, hectopascals in levels
+            for version in versions
         ]  # fmt: skip
 
     def _geopotential(self, array: xr.DataArray, vertical: VerticalAxis | None) -> str:
@@ -112,11 +117,6 @@ class DatasetReader:
         times, dim = coordinates.times()
         if np.any(np.diff(times) < np.timedelta64(0)):
             self.warnings["times are not in order; sorted"] = None
-        if "expver" in self.dataset.variables:
-            versions = sorted({str(version) for version in np.ravel(self.dataset["expver"].to_numpy())})
-            self.preliminary = any(version.strip("0 ") == "5" for version in versions)
-            if len(versions) > 1:
-                self.normalised[f"expver {' and '.join(versions)} merged; the later one is preliminary data"] = None
         return times, dim
 
     def _taken_for(
@@ -181,20 +181,22 @@ class DatasetReader:
         )
 
     def _selection(
-        self, array: xr.DataArray, axes: Axes, entry: Variable, time_dim: str | None, level_dim: str | None
+        self, array: xr.DataArray, axes: Axes, time_dim: str | None, level_dim: str | None
     ) -> dict[str, int]:
-        """Dimensions of length one (`expver` is merged when read); a static field is the first of its times."""
-        kept = {axes["latitude"][0], axes["longitude"][0], "expver", time_dim, level_dim}
-        if entry.static and time_dim is not None and array.sizes[time_dim] > 1:
-            self.normalised[f"{array.name}: the first of {array.sizes[time_dim]} times taken"] = None
+        """Dimensions of length one; those of time, level and `expver` are not among them."""
+        kept = {axes["latitude"][0], axes["longitude"][0], LABEL, time_dim, level_dim}
         extra = {str(dim): array.sizes[dim] for dim in array.dims if dim not in kept}
         for dim, size in extra.items():
             if size > 1:
                 raise DataError(f'has {size} values along "{dim}"; select one of them first')
-        if entry.static and time_dim is not None:
-            extra[time_dim] = 1
         self._member(array)
         return dict.fromkeys(extra, 0)
+
+    def _note_preliminary(self, versions: Sequence[Version]) -> None:
+        marks = np.concatenate([version.preliminary for version in versions])
+        self.preliminary |= bool(marks.any())
+        if marks.any() and not marks.all():
+            self.normalised["final and preliminary data (expver 1 and 5): of one time the final ones are taken"] = None
 
     def _member(self, array: xr.DataArray) -> None:
         """Says which member of an ensemble is taken, where it is a perturbed one (ERA5 has number 0)."""

@@ -14,6 +14,7 @@ from pinnwx.data import quality
 from pinnwx.data.assemble import all_times, by_name, common_times, only_grid, read_field, read_static
 from pinnwx.data.calendar import period_mask
 from pinnwx.data.changes import once_more_if_changed
+from pinnwx.data.expver import MARK
 from pinnwx.data.find import Paths
 from pinnwx.data.piece import Piece
 from pinnwx.data.report import CheckReport, Findings, describe_times
@@ -90,8 +91,6 @@ def open_with_report(
     with surveyed(paths, variables, levels, findings, forecasts=forecasts) as survey:
         names = _wanted(survey, fields, static, variables, findings)
         dataset = assembled(survey.pieces, names, grid, findings, variables=variables, start=start, end=end)
-    if survey.preliminary:
-        dataset.attrs["preliminary"] = "yes"
     moving = tuple(name for name in names if "time" in dataset[name].dims)
     fixed = tuple(name for name in names if name not in moving)
     times = dataset["time"].values if moving else np.empty(0, "datetime64[ns]")
@@ -123,12 +122,16 @@ def assembled(
     times = times[period_mask(times, start, end)]
     found = {name: read_field(parts, times, target, findings) for name, parts in moving.items()}
     constants = {name: read_static(parts, target, findings) for name, parts in fixed.items()}
-    present = np.logical_and.reduce([np.ones(times.size, dtype=bool), *(filled for _, filled in found.values())])
+    present = np.logical_and.reduce([np.ones(times.size, dtype=bool), *(field.filled for field in found.values())])
     if moving and not present.any():
         period = f" from {start or 'the start'} to {end or 'the end'}" if start or end else ""
         raise UnavailableError(f"no time{period} has all of {', '.join(moving)}; `pinnwx check` lists what there is")
-    cubes = {name: values if present.all() else values[present] for name, (values, _) in found.items()}
-    return _dataset(cubes, constants, times[present], target, variables)
+    whole = bool(present.all())
+    cubes = {name: field.values if whole else field.values[present] for name, field in found.items()}
+    dataset = _dataset(cubes, constants, times[present], target, variables)
+    if any(field.preliminary[present].any() for field in found.values()):
+        dataset.attrs[MARK] = "yes"
+    return dataset
 
 
 @once_more_if_changed
@@ -155,7 +158,7 @@ def check_data(
         present = np.ones(times.size, dtype=bool)
         for name, parts in moving.items():
             own = all_times(parts)
-            values, filled = read_field(parts, own, grid, findings)
+            values, filled, _ = read_field(parts, own, grid, findings)
             present &= np.isin(times, own[filled])
             if any(problem.severity == "error" and problem.variable == name for problem in findings):
                 continue

@@ -1,7 +1,7 @@
 """One canonical field of one file, which knows how to read itself.
 
-A piece is lazy. Reading a block of it decodes packing, merges preliminary data, converts units, turns the axes to
-(time, latitude, longitude) ascending and returns float32. Every step works element by element, so the same field in
+A piece is lazy. Reading a block of it decodes packing, converts units, turns the axes to (time, latitude, longitude)
+ascending and returns float32. Every step works element by element, so the same field in
 another order or orientation gives the same bits.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
+from pinnwx.data.packing import KEPT_DIGITS, Precision, decode, packed_span, precision_of
 from pinnwx.data.readers import reading
 from pinnwx.errors import DataError
 from pinnwx.grid import Grid
@@ -25,12 +26,13 @@ _BLOCK_VALUES = 8_000_000  # read at once: 64 MB in float64
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """`times` is None for a static field.
+    """`times` is None for a static field; its file may yet hold it at several steps.
 
     `selection` fixes the level and the dimensions of length one; `dims` names the time (if any), latitude and
     longitude dimensions of `array`; `rows` and `columns` put its latitudes and longitudes in the order of `grid`;
     canonical = raw * `factor` + `offset`. `repeated` pairs each raw column that is left out, because its meridian
-    stands twice, with the one that is kept.
+    stands twice, with the one that is kept. `preliminary` marks the steps that may still be replaced by their producer
+    (None: none). `packing_step` is the spacing of values, in raw units, of a format that packs by itself.
     """
 
     variable: Variable
@@ -46,17 +48,36 @@ class Piece:
     factor: float = 1.0
     offset: float = 0.0
     repeated: tuple[tuple[int, int], ...] = ()
+    preliminary: Bool[np.ndarray, " time"] | None = None
+    packing_step: float | None = None
 
     @property
     def name(self) -> str:
         return self.variable.name
 
     @property
-    def precision(self) -> float:
-        """Half a step of integer packing, in canonical units: two files of the same data may differ by as much."""
-        if not np.issubdtype(self.array.dtype, np.integer):
-            return 0.0
-        return 0.5 * abs(float(self.array.attrs.get("scale_factor", 1.0)) * self.factor)
+    def steps(self) -> int:
+        """How many steps there are to read; 1 without a time dimension."""
+        return 1 if self.dims[0] is None else self.array.sizes[self.dims[0]]
+
+    @property
+    def spatial_axes(self) -> tuple[int, int]:
+        """Where latitude and longitude stand among the dimensions of the stored array."""
+        order = list(self.array.dims)
+        return order.index(self.dims[1]), order.index(self.dims[2])
+
+    @cached_property
+    def precision(self) -> Precision:
+        """How far apart two files of the same data may be for this one's part, in canonical units."""
+        kept = {key: self.array.encoding[key] for key in (KEPT_DIGITS,) if key in self.array.encoding}
+        found = precision_of(self.array.dtype, self.array.attrs | kept, self.packing_step)
+        return Precision(found.absolute * abs(self.factor) + found.relative * abs(self.offset), found.relative)
+
+    @property
+    def packed_span(self) -> float | None:
+        """The range of canonical values that packed integers can hold; None where they are not integers."""
+        span = packed_span(self.array.dtype, self.array.attrs)
+        return None if span is None else span * abs(self.factor)
 
     def blocks(self, first: int, last: int) -> Iterator[slice]:
         """Slices of time from `first` to before `last`, small enough to read at once."""
@@ -65,7 +86,7 @@ class Piece:
             yield slice(start, min(start + length, last))
 
     def read(self, block: slice) -> Float32[np.ndarray, "time lat lon"]:
-        """Canonical values of these time steps (of the only one, for a static field).
+        """Canonical values of these steps.
 
         Raises:
             DataError: the file is damaged, or holds two values for one place.
@@ -79,8 +100,6 @@ class Piece:
             else:
                 lazy = lazy.load().transpose(..., latitude, longitude)
             values = decode(lazy.to_numpy(), self.array.attrs)
-            if "expver" in lazy.dims:
-                values = _first_present(values, lazy["expver"].values if "expver" in lazy.coords else None)
         if (self.factor, self.offset) != (1.0, 0.0):
             values = values.astype(np.float64) * self.factor + self.offset
         with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite, which the quality check refuses
@@ -99,35 +118,3 @@ def _selector(order: np.ndarray) -> np.ndarray | slice:
     if np.array_equal(order, everything[::-1]):
         return slice(order.size - 1, None, -1)
     return order
-
-
-def decode(raw: np.ndarray, attributes: Mapping[Any, Any]) -> np.ndarray:
-    """Values of a packed array: raw * scale_factor + add_offset, NaN where raw is `_FillValue` or `missing_value`.
-
-    Done here rather than by xarray, which drops a fill value that does not fit the packed type.
-
-    Raises:
-        DataError: the values are no numbers.
-    """
-    if raw.dtype.kind not in "fiu":
-        raise DataError(f"values of type {raw.dtype} are not numbers")
-    if raw.dtype.kind == "i" and str(attributes.get("_Unsigned", "")).lower() == "true":
-        raw = raw.view(f"u{raw.dtype.itemsize}")
-    absent = np.zeros(raw.shape, dtype=bool)
-    for key in ("_FillValue", "missing_value"):
-        for fill in np.atleast_1d(np.asarray(attributes.get(key, []), dtype=np.float64)):
-            if not np.isnan(fill):
-                absent |= raw == (raw.dtype.type(fill) if raw.dtype.kind == "f" else fill)
-    values = raw
-    if raw.dtype.kind in "iu" or "scale_factor" in attributes or "add_offset" in attributes:
-        values = raw * np.float64(attributes.get("scale_factor", 1.0)) + np.float64(attributes.get("add_offset", 0.0))
-    return np.where(absent, np.asarray(np.nan, values.dtype), values) if absent.any() else values
-
-
-def _first_present(values: np.ndarray, versions: np.ndarray | None) -> np.ndarray:
-    """Merges ERA5 (expver 1) and ERA5T (expver 5) along the first axis: the final value where there is one."""
-    order = np.argsort(versions.astype(int)) if versions is not None else np.arange(values.shape[0])
-    merged = values[order[0]]
-    for index in order[1:]:
-        merged = np.where(np.isnan(merged), values[index], merged)
-    return merged

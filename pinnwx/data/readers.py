@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,17 +28,17 @@ class Opened:
     datasets: list[xr.Dataset]
     contents: hdf5.Contents | None = None
 
-    def require_stored(self, names: Iterable[str]) -> None:
-        """Refuses variables whose values cannot be unpacked, or are absent.
+    def require_stored(self, arrays: Mapping[str, tuple[int, int]]) -> None:
+        """Refuses variables whose values cannot be unpacked, or are absent; `arrays` maps names to spatial axes.
 
         Raises:
             DataError: with the variable.
         """
         if self.format == "zarr":
             with reading("this zarr store"):
-                zarr_store.check_chunks(self.path, names)
+                zarr_store.check_chunks(self.path, arrays)
         elif self.contents is not None:
-            hdf5.require_filters(self.contents, names)
+            hdf5.require_filters(self.contents, arrays)
 
     @property
     def explanation(self) -> str:

@@ -103,7 +103,9 @@ def every(piece: Piece, hours: float) -> Piece:
         return piece
     since_midnight = (piece.times - piece.times.astype("datetime64[D]")) / _HOUR
     chosen = np.flatnonzero(np.abs(since_midnight / hours - np.round(since_midnight / hours)) < 1e-6)
-    return replace(piece, array=piece.array.isel({piece.dims[0]: chosen}), times=piece.times[chosen])
+    preliminary = None if piece.preliminary is None else piece.preliminary[chosen]
+    array = piece.array.isel({piece.dims[0]: chosen})
+    return replace(piece, array=array, times=piece.times[chosen], preliminary=preliminary)
 
 
 def inside(piece: Piece, region: Region) -> Piece:

@@ -138,7 +138,7 @@ def _scan_fields(
         with reading("its layout"):
             reader.survey()
         if opened is not None:
-            opened.require_stored({piece.raw for piece in reader.pieces})
+            opened.require_stored({piece.raw: piece.spatial_axes for piece in reader.pieces})
         survey.pieces += reader.pieces
         survey.unresolved += reader.unresolved
         for reason in reader.left_out:
@@ -163,7 +163,7 @@ def _file_report(file: str, kind: str | None, path: Path, readers: Sequence[Data
         file,
         kind or "not gridded data",
         _layout(coordinates, path, kind) if kind else "",
-        tuple(_field_report(piece) for reader in readers for piece in reader.pieces),
+        tuple(dict.fromkeys(_field_report(piece) for reader in readers for piece in reader.pieces)),
         tuple(name for reader in readers for name in reader.ignored),
         tuple(dict.fromkeys(note for reader in readers for note in reader.normalised)),
         tuple(dict.fromkeys(axis for reader in readers for axis in reader.axes)),
@@ -177,7 +177,7 @@ def _field_report(piece: Piece) -> FieldReport:
         piece.raw,
         str(piece.array.attrs.get("units", "")),
         str(piece.array.dtype),
-        1 if piece.times is None else int(piece.times.size),
+        piece.steps if piece.times is None else int(piece.times.size),
         *map(format_time, ends),
     )
 

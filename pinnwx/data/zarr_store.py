@@ -18,6 +18,7 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
+from pinnwx.data.chunks import require_chunks
 from pinnwx.data.formats import open_regular
 from pinnwx.data.sizes import Declared, require_readable
 from pinnwx.errors import DataError
@@ -114,20 +115,14 @@ def require_known_codecs(name: str, document: Mapping[str, Any]) -> None:
             )
 
 
-def check_chunks(path: Path, names: Iterable[str]) -> None:
-    """Refuses a zarr store in which chunks of these arrays are absent: they would read as the fill value.
+def check_chunks(path: Path, arrays: Mapping[str, tuple[int, int]]) -> None:
+    """Refuses a zarr store in which chunks are absent that would read as values; `arrays` maps names to spatial axes.
 
     Raises:
         DataError: with the array and the number of absent chunks.
     """
-    for name in sorted(names):
-        array = zarr.open_array(ContainedStore(path), path=name, mode="r")
-        absent = array.nchunks - array.nchunks_initialized
-        if absent:
-            raise DataError(
-                f'{absent} of {array.nchunks} chunks of "{name}" are absent; fetch the store again, '
-                "or write it with write_empty_chunks=True if they are empty on purpose"
-            )
+    for name, spatial in sorted(arrays.items()):
+        require_chunks(zarr.open_array(ContainedStore(path), path=name, mode="r"), name, spatial)
 
 
 def _children(path: Path) -> list[str]:

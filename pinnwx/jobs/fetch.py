@@ -83,7 +83,7 @@ def fetch(
         wanted = _wanted(pieces_in(store, source), source, fields, static)
         if Path(source).exists():
             with reading("this zarr store"):
-                check_chunks(Path(source), {piece.raw for piece in wanted})
+                check_chunks(Path(source), {piece.raw: piece.spatial_axes for piece in wanted})
         pieces = [every(piece, every_hours) for piece in wanted]
         if box is not None:
             pieces = [inside(piece, box) for piece in pieces]

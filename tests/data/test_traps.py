@@ -475,20 +475,38 @@ def test_a_truncated_file_is_refused(tmp_path, format, share):
     refused(path, "damaged or incomplete|cut off")
 
 
-def test_a_missing_zarr_chunk_is_refused(tmp_path):
-    path = weatherbench2(truth(("z500", "msl")), tmp_path)
-    next(child for child in (path / "mean_sea_level_pressure").iterdir() if child.name.startswith("1")).unlink()
-    refused(path, '1 of 3 chunks of "mean_sea_level_pressure" are absent')
-
-
-def test_a_missing_shard_is_refused(tmp_path):
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("chunks", [(1, 4, 8), (6, 4, 8), (2, 7, 4)])
+def test_a_step_of_which_a_chunk_is_missing_is_refused(tmp_path, zarr_format, chunks):
     path = tmp_path / "x.zarr"
-    chunks = {"msl": {"chunks": (1, *BOX.shape), "shards": (2, *BOX.shape)}}
+    truth(("msl",), BOX).to_zarr(path, zarr_format=zarr_format, encoding={"msl": {"chunks": chunks}})
+    chunk = max(child for child in (path / "msl").rglob("*") if child.is_file() and child.name[-1].isdigit())
+    chunk.unlink()
+    refused(path, r'1 of \d+ chunks of "msl" are absent')
+
+
+@pytest.mark.parametrize("fill", [0.0, -9999.0])
+def test_a_missing_chunk_that_reads_as_values_is_refused(tmp_path, fill):
+    path = tmp_path / "x.zarr"
+    encoding = {"msl": {"chunks": (1, *BOX.shape), "_FillValue": fill}}
+    truth(("msl",), BOX).to_zarr(path, zarr_format=2, encoding=encoding)
+    (path / "msl" / "5.0.0").unlink()
+    refused(path, '1 of 6 chunks of "msl" are absent')
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_missing_shard_is_a_gap_or_refused(tmp_path, place):
+    path = tmp_path / "x.zarr"
+    shape = (BOX.shape[0], BOX.shape[1] // (1 + place))
+    chunks = {"msl": {"chunks": (1, *shape), "shards": (2, *shape)}}
     wanted = truth(("msl",), BOX)
     wanted.to_zarr(path, zarr_format=3, encoding=chunks)
     assert_same(open_data(path), wanted)
-    (path / "msl" / "c" / "1" / "0" / "0").unlink()
-    refused(path, '2 of 6 chunks of "msl" are absent')
+    (path / "msl" / "c" / "1" / "0" / str(place)).unlink()
+    if place:
+        refused(path, 'chunks of "msl" are absent')
+    else:
+        assert_same(open_data(path), wanted.drop_isel(time=[2, 3]))
 
 
 @pytest.mark.parametrize("share", [0.98, 0.6])  # half of it would be whole messages

@@ -134,11 +134,13 @@ class GribReader:
                 f"{header.short_name} is a statistic of analyses ({header.statistic}), dated by its start"
             ] = None
         array = lazy_array(self.path, layout, [analysis.field for analysis in analyses], header.short_name)
-        array.attrs = {"units": header.units, "packing_step": max(analysis.field.step for analysis in analyses)}
+        array.attrs = {"units": header.units}
+        preliminary = np.array([analysis.is_preliminary for analysis in analyses])
+        step = max(analysis.field.step for analysis in analyses)
         return Piece(
             variable, header.short_name, self.file, array, {"time": 0} if variable.static else {},
             (None if variable.static else "time", "latitude", "longitude"), None if variable.static else times,
-            grid, rows, columns, factor, offset, repeated,
+            grid, rows, columns, factor, offset, repeated, preliminary, step,
         )  # fmt: skip
 
     def _final(self, analyses: Sequence[_Analysis]) -> Sequence[_Analysis]:

@@ -1,0 +1,139 @@
+"""One time in several files, or twice in one: which values are taken, and whether they agree.
+
+What is taken depends on the values alone, not on the order of files:
+
+1. Final data come before preliminary ones, which need not agree with them.
+2. What is left must agree within the sum of the precisions of either copy, or is refused.
+3. The most precise copy is kept; of equally precise ones, the one whose bytes come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int, Shaped
+
+from pinnwx.data.calendar import format_time
+from pinnwx.data.packing import Precision
+from pinnwx.data.piece import Piece
+from pinnwx.errors import DataError
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One field from one place."""
+
+    values: Float32[np.ndarray, "lat lon"]
+    precision: Precision
+    file: str
+    preliminary: bool = False
+
+    @property
+    def rank(self) -> tuple[float, bytes]:
+        """The smaller, the more precise."""
+        return float(np.nanmean(self.precision.of(self.values))), self.values.tobytes()
+
+
+def settle(copies: Sequence[Copy], when: str, units: str) -> Copy:
+    """The copy that is taken; `when` begins the message if they differ.
+
+    Raises:
+        DataError: two final ones, or two preliminary ones without a final one, differ by more than their precision.
+    """
+    final = [copy for copy in copies if not copy.preliminary] or list(copies)
+    first = final[0]
+    if all(np.array_equal(first.values, other.values) for other in final[1:]):
+        return min(final, key=lambda copy: float(np.nanmean(copy.precision.of(copy.values))))
+    values = np.stack([copy.values for copy in final]).astype(np.float64)
+    precision = np.stack([copy.precision.of(copy.values) for copy in final])
+    agree = (values - precision).max(axis=0) <= (values + precision).min(axis=0)  # a truth that all stand for
+    if not agree.all():
+        difference = float((values.max(axis=0) - values.min(axis=0))[~agree].max())
+        files = [copy.file for copy in final]
+        among = f" (in {' and '.join(dict.fromkeys(files))})" if len(set(files)) > 1 else ""
+        raise DataError(f"{when}, with values that differ by up to {difference:.3g} {units}{among}; remove one of them")
+    return min(final, key=lambda copy: copy.rank)
+
+
+@dataclass
+class Merged:
+    """The steps of a field as they come in: `values` at `times`, which are there, and which are preliminary.
+
+    `copies` counts how often each time is still to come; those that come more than once wait until all are there.
+    """
+
+    times: Shaped[np.ndarray, " time"]
+    values: Float32[np.ndarray, "time lat lon"]
+    copies: Int[np.ndarray, " time"]
+    units: str
+    filled: Bool[np.ndarray, " time"] = field(init=False)
+    preliminary: Bool[np.ndarray, " time"] = field(init=False)
+    repeated: int = 0
+    replaced: int = 0
+    _waiting: dict[int, list[Copy]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.filled, self.preliminary = np.zeros((2, self.times.size), dtype=bool)
+
+    def add(
+        self,
+        fresh: Float32[np.ndarray, "step lat lon"],
+        positions: Int[np.ndarray, " step"],
+        part: Piece,
+        preliminary: Bool[np.ndarray, " step"],
+    ) -> None:
+        """Steps of one part, at their positions among the times.
+
+        Raises:
+            DataError: two different values for one time.
+        """
+        alone = self.copies[positions] == 1
+        self.values[positions[alone]] = fresh[alone]
+        self.filled[positions[alone]] = True
+        self.preliminary[positions[alone]] = preliminary[alone]
+        for index in np.flatnonzero(~alone):
+            position = int(positions[index])
+            waiting = self._waiting.setdefault(position, [])
+            held = fresh[index]
+            if not waiting:  # kept where it will stand if it is taken
+                self.values[position] = held
+                held = self.values[position]
+            elif len(waiting) + 1 < self.copies[position]:
+                held = held.copy()
+            self.filled[position] = True
+            waiting.append(Copy(held, part.precision, part.file, bool(preliminary[index])))
+            self._settle(position)
+
+    def skip(self, positions: Int[np.ndarray, " step"]) -> None:
+        """Steps that hold no values.
+
+        Raises:
+            DataError: two different values for one time.
+        """
+        np.subtract.at(self.copies, positions, 1)
+        for position in np.unique(positions):
+            self._settle(int(position))
+
+    def finish(self) -> None:
+        """Settles what still waits for a part that could not be read.
+
+        Raises:
+            DataError: two different values for one time.
+        """
+        for position in list(self._waiting):
+            self.copies[position] = len(self._waiting[position])
+            self._settle(position)
+
+    def _settle(self, position: int) -> None:
+        copies = self._waiting.get(position, [])
+        if not copies or len(copies) < self.copies[position]:
+            return
+        del self._waiting[position]
+        taken = settle(copies, f"{format_time(self.times[position])} stands twice", self.units)
+        self.preliminary[position] = taken.preliminary
+        self.replaced += 0 if taken.preliminary else sum(copy.preliminary for copy in copies)
+        self.repeated += sum(copy.preliminary == taken.preliminary for copy in copies) - 1
+        if taken is not copies[0]:
+            self.values[position] = taken.values
