@@ -51,7 +51,7 @@ def decode(raw: np.ndarray, attributes: Attributes) -> np.ndarray:
     absent = _absent(raw, attributes)
     values = raw
     if raw.dtype.kind in "iu" or "scale_factor" in attributes or "add_offset" in attributes:
-        values = raw * np.float64(scale) + np.float64(offset)
+        values = np.asarray(raw * np.float64(scale) + np.float64(offset))
     _check_valid_range(raw, values, absent, attributes)
     return np.where(absent, np.asarray(np.nan, values.dtype), values) if absent.any() else values
 
