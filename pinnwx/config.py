@@ -65,7 +65,7 @@ class Period(_Settings):
 
 
 class VariableSettings(_Settings):
-    """A variable of the user's own, in the terms of `pinnwx.variables.Variable`."""
+    """A variable of the user's own, in the terms of `pinnwx.variables.Variable`; forecasts keep its bounds."""
 
     standard_name: str = ""
     long_name: str = ""
@@ -393,7 +393,7 @@ class Config(_Settings):
     def variable_table(self) -> dict[str, Variable]:
         """The built-in table and the user's own variables; the user's win."""
         own = {
-            name: Variable(name=name, **{**entry.model_dump(), "long_name": entry.long_name or name})
+            name: Variable(name=name, bounded=True, **{**entry.model_dump(), "long_name": entry.long_name or name})
             for name, entry in self.variables.items()
         }
         return {**VARIABLES, **own}

@@ -5,6 +5,7 @@ Canonical names are WeatherBench short names with the pressure level in hPa appe
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,8 +17,10 @@ from pinnwx.errors import DataError
 class Variable:
     """What is known of a variable before any file is read.
 
-    `minimum` and `maximum` bound plausible values on Earth in `units`, at any level. `display_units` with
-    `display_factor` and `display_offset` are for people: shown = value * factor + offset.
+    `minimum` and `maximum` bound plausible values on Earth in `units`, at any level. Where `bounded`, they are bounds
+    that the quantity cannot pass, and forecasts keep them; a `nonnegative` quantity cannot be below zero, though
+    analyses may hold small negative values. `display_units` with `display_factor` and `display_offset` are for people:
+    shown = value * factor + offset.
     """
 
     name: str
@@ -32,8 +35,16 @@ class Variable:
     display_factor: float = 1.0
     display_offset: float = 0.0
     diverging: bool = False
+    bounded: bool = False
+    nonnegative: bool = False
     aliases: tuple[str, ...] = ()
     level: int | None = None
+
+    @property
+    def forecast_bounds(self) -> tuple[float, float]:
+        """The smallest and the largest value that a forecast may hold; infinite where there is no such bound."""
+        low, high = (self.minimum, self.maximum) if self.bounded else (-math.inf, math.inf)
+        return (max(low, 0.0) if self.nonnegative else low), high
 
     def display(self, values):
         """Values in display units."""
@@ -55,7 +66,7 @@ _TABLE = (
     ),
     _pressure(
         "q", "specific_humidity", "Specific humidity", "kg kg-1", -1.0e-3, 0.05, aliases=("specific_humidity", "shum"),
-        display_units="g kg-1", display_factor=1e3,
+        display_units="g kg-1", display_factor=1e3, nonnegative=True,
     ),
     _pressure(
         "u", "eastward_wind", "Eastward wind", "m s-1", -200.0, 200.0, aliases=("u_component_of_wind", "uwnd"),

@@ -28,7 +28,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import period_bounds
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.stability import require_stable
+from pinnwx.forecasting.stability import require_bounded
 from pinnwx.forecasting.trained import Trained
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.runs import Run
@@ -157,7 +157,7 @@ def ensemble(name: str) -> dict:
     for start, rows, alone in zip(starts, truths, single, strict=True):
         truth, made = archive.fields[rows], members.from_archive(archive, start)
         for one in made:
-            require_stable(one, leads.tolist(), trained, start)
+            require_bounded(one, leads.tolist(), trained, start)
         found = {
             "spread": mean_square_spread(made, weights),
             "error": mean_square_error(made, truth, weights),

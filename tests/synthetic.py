@@ -168,10 +168,10 @@ def wave_dataset(count: int = 80, names=("msl", "t850")) -> xr.Dataset:
 
 
 def tiny_trained(text: str | None = None, archive: Archive | None = None):
-    """A `Trained` with random weights, as if it had been trained on `wave_archive`."""
+    """A `Trained` with small random weights, as if it had been trained on `wave_archive`: its forecasts are waves."""
     text = text or config_text()
     trained = untrained(parse_config(text), text, archive or wave_archive(60))
-    randomise(trained.model, 0, 0.1)
+    randomise(trained.model, 0, 0.02)
     return trained
 
 

@@ -11,13 +11,16 @@ from jaxtyping import Float32, Float64, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import hour_angle, year_angle
+from pinnwx.data.field_statistics import STATISTICS, area_mean, field_statistics
 from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.errors import CheckpointError
+from pinnwx.grid import Grid
 
 _ANNUAL = 2  # harmonics of the year
 _DIURNAL = 2  # harmonics of the day, at most
 _YEAR = np.timedelta64(365, "D")
 _EXTREMES = ("least", "most")
+_STEPS = 256  # whose statistics are taken at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,8 @@ class Climatology:
     Y the fraction of the year and H that of the UTC day, as angles. `coefficients` is (basis, field, lat, lon) in the
     order of `basis`. The harmonics of the year are there if the training time spans one, those of the day as far as
     its hours resolve them; without either, the climatology is the mean. `least` and `most` are the extreme departures
-    from it at every grid point.
+    from it at every grid point; `largest` has the largest value of each of the `STATISTICS` of a departure
+    (`data.field_statistics`), and `mean_range` the range of its area mean, each in the training time.
     """
 
     names: tuple[str, ...]
@@ -38,6 +42,8 @@ class Climatology:
     diurnal: int
     least: Float32[np.ndarray, "field lat lon"]
     most: Float32[np.ndarray, "field lat lon"]
+    largest: Float32[np.ndarray, "statistic field"]
+    mean_range: Float32[np.ndarray, " field"]
 
     @classmethod
     def fit(cls, archive: Archive) -> Climatology:
@@ -45,15 +51,18 @@ class Climatology:
         annual, diurnal = _harmonics(archive.times)
         design = basis(archive.times, annual, diurnal)
         inverse = np.linalg.pinv(design)
-        coefficients, least, most = [], [], []
+        coefficients, least, most, largest, mean_range = [], [], [], [], []
         for index in range(len(archive.names)):  # field by field, for float64 takes room
             values = archive.fields[:, index].astype(np.float64)
             coefficients.append(np.tensordot(inverse, values, axes=1))
             departure = values - np.tensordot(design, coefficients[-1], axes=1)
             least.append(departure.min(axis=0))
             most.append(departure.max(axis=0))
+            largest.append(_largest_statistics(departure, archive.grid))
+            mean_range.append(np.ptp(area_mean(departure, archive.grid)))
         fitted, least, most = (np.stack(parts, axis=-3).astype(np.float32) for parts in (coefficients, least, most))
-        return cls(archive.names, fitted, annual, diurnal, least, most)
+        statistics = np.stack(largest, axis=-1).astype(np.float32)
+        return cls(archive.names, fitted, annual, diurnal, least, most, statistics, np.float32(mean_range))
 
     def at(self, times: Shaped[np.ndarray, " time"]) -> Float32[np.ndarray, "time field lat lon"]:
         """The usual state at these times, in the units of the fields."""
@@ -61,7 +70,7 @@ class Climatology:
         return np.tensordot(design, self.coefficients.astype(np.float64), axes=1).astype(np.float32)
 
     def inside(self, width: int) -> Climatology:
-        """Without the outer `width` rows and columns on every side."""
+        """Without the outer `width` rows and columns on every side; statistics stay those of the whole."""
         if width == 0:
             return self
         part = (..., slice(width, -width), slice(width, -width))
@@ -73,8 +82,10 @@ class Climatology:
         place = ("field", "latitude", "longitude")
         extremes = {name: (place, getattr(self, name)) for name in _EXTREMES}
         data = extremes | {"coefficients": (("basis", *place), self.coefficients)}
+        data |= {"largest": (("statistic", "field"), self.largest), "mean_range": ("field", self.mean_range)}
         attributes = {"annual_harmonics": self.annual, "diurnal_harmonics": self.diurnal}
-        write_netcdf(xr.Dataset(data, {"field": list(self.names)}, attributes), path)
+        coordinates = {"field": list(self.names), "statistic": list(STATISTICS)}
+        write_netcdf(xr.Dataset(data, coordinates, attributes), path)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Climatology:
@@ -88,13 +99,23 @@ class Climatology:
         try:
             annual, diurnal = int(dataset.attrs["annual_harmonics"]), int(dataset.attrs["diurnal_harmonics"])
             coefficients, names = dataset["coefficients"].values, tuple(map(str, dataset["field"].values))
-            least, most = (dataset[name].values for name in _EXTREMES)
+            extremes = [dataset[name].values for name in (*_EXTREMES, "largest", "mean_range")]
+            statistics = tuple(map(str, dataset["statistic"].values))
         except KeyError as error:
-            raise CheckpointError(f"{os.fspath(path)} is no climatology: {error} is missing") from error
-        finite = all(np.isfinite(values).all() for values in (coefficients, least, most))
-        if len(coefficients) != 1 + 2 * (annual + diurnal) or not finite:
-            raise CheckpointError(f"{os.fspath(path)}: coefficients of the wrong number, or not finite")
-        return cls(names, coefficients, annual, diurnal, least, most)
+            raise CheckpointError(
+                f"{os.fspath(path)} is no climatology of this pinnwx: {error} is missing; train again"
+            ) from error
+        finite = all(np.isfinite(values).all() for values in (coefficients, *extremes))
+        if len(coefficients) != 1 + 2 * (annual + diurnal) or statistics != STATISTICS or not finite:
+            raise CheckpointError(f"{os.fspath(path)}: coefficients of the wrong number, or not finite; train again")
+        return cls(names, coefficients, annual, diurnal, *extremes)
+
+
+def _largest_statistics(departure: Float64[np.ndarray, "time lat lon"], grid: Grid) -> np.ndarray:
+    """The largest of each of the `STATISTICS`; in parts, for they need room."""
+    parts = (departure[start : start + _STEPS] for start in range(0, len(departure), _STEPS))
+    largest = [[values.max() for values in field_statistics(part, grid).values()] for part in parts]
+    return np.max(largest, axis=0)
 
 
 def _harmonics(times: np.ndarray) -> tuple[int, int]:

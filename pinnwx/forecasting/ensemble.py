@@ -32,7 +32,6 @@ from pinnwx.model.edge import DrivenEdge
 from pinnwx.variables import describe
 
 DISTURBANCE = 0.2  # a: on the validation days of ERA5, pressure then spreads at a day nearly as much as it errs
-_NEVER_NEGATIVE = ("specific_humidity",)
 _SEASON = np.timedelta64(45, "D")  # on either side
 _YEAR = np.timedelta64(31_556_952, "s")
 _DAY = np.timedelta64(1, "D")
@@ -51,17 +50,19 @@ def disturbed(
     analyses: Float32[np.ndarray, "#sequence input field lat lon"],
     difference: Float32[np.ndarray, "sequence input field lat lon"],
 ) -> Float32[np.ndarray, "sequence input field lat lon"]:
-    """The analyses plus a difference, which fades towards an edge that is told; no humidity becomes negative, or more
-    negative than it was."""
+    """The analyses plus a difference, which fades towards an edge that is told.
+
+    No value passes a bound of its variable, or passes it by more than it did.
+    """
     told = trained.config.model.driven_edge
     if told:
         each = jnp.asarray(difference.reshape(-1, *difference.shape[-3:]))
         at_the_edge = np.asarray(DrivenEdge(trained.grid, told).seen(each)).reshape(difference.shape)
         difference = difference - at_the_edge
     table = trained.config.variable_table()
-    moist = [describe(name, table).standard_name in _NEVER_NEGATIVE for name in trained.names]
-    floor = np.where(np.array(moist)[:, None, None], np.minimum(analyses, 0), -np.inf).astype(np.float32)
-    return np.maximum(analyses + difference, floor)
+    bounds = np.array([describe(name, table).forecast_bounds for name in trained.names], np.float32)
+    low, high = bounds.T[:, :, None, None]
+    return np.clip(analyses + difference, np.minimum(analyses, low), np.maximum(analyses, high))
 
 
 class Ensemble:

@@ -1,7 +1,9 @@
-"""Whether a forecast has blown up: when, where, and which part of the model did it.
+"""Whether a forecast may be given out: it has not blown up, and it can be weather.
 
-A field has where it is not finite, or departs from climatology by more than four times the largest departure that the
-training time holds anywhere. Weather does not do that, nor does a forecast that has merely lost its skill.
+A field has blown up where it is not finite, or departs from climatology by more than four times the largest departure
+that the training time holds anywhere. Weather does not do that, nor does a forecast that has merely lost its skill;
+the message says when and where it happened, and which part of the model did it. What has not blown up may still be
+noise: `forecasting.plausibility`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from jaxtyping import Float32
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import duration
 from pinnwx.errors import StabilityError
+from pinnwx.forecasting.plausibility import implausibilities
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import Trained
 from pinnwx.variables import describe
@@ -30,16 +33,40 @@ def require_stable(
     lead_hours: Sequence[float],
     trained: Trained,
     when: np.datetime64,
-    archive: Archive | None = None,
+    archive: Archive,
     driving: Archive | None = None,
+    *,
+    blame: bool = True,
 ) -> None:
-    """Refuses a forecast from `when` that has blown up.
+    """Refuses a forecast from `when` that has blown up, or that no weather would make.
 
-    With the `archive` it started from (and what told its edge) the message also says what each part of the model did at
-    the place in that step.
+    `archive` holds the analysis that it started from. With `blame` the message also says what each part of the model
+    did at the place in the step that blew up; that needs the analyses and the edge values of the very forecast.
 
     Raises:
         StabilityError: with the step, the field, the place, the value and the limit.
+    """
+    require_bounded(forecast, lead_hours, trained, when, archive if blame else None, driving)
+    analysis = archive.fields[int(np.searchsorted(archive.times, when))]
+    if odd := list(implausibilities(forecast, lead_hours, trained, when, analysis)):
+        raise StabilityError(
+            f"the forecast is no weather: {'; '.join(odd)}. Nothing was written; go back to an earlier version (pinnwx "
+            "models rollback), train again, or check the analysis"
+        )
+
+
+def require_bounded(
+    forecast: Float32[np.ndarray, "lead field lat lon"],
+    lead_hours: Sequence[float],
+    trained: Trained,
+    when: np.datetime64,
+    archive: Archive | None = None,
+    driving: Archive | None = None,
+) -> None:
+    """Refuses a forecast that has blown up, as `require_stable`; with an `archive` the message says what did it.
+
+    Raises:
+        StabilityError: as `require_stable`.
     """
     hours = np.asarray(lead_hours, np.float64)
     usual, limit, beyond = _beyond(forecast, hours, trained, when)
@@ -71,7 +98,7 @@ def is_stable(
     trained: Trained,
     when: np.datetime64,
 ) -> bool:
-    """Whether `require_stable` would let it pass."""
+    """Whether it has not blown up."""
     return not _beyond(forecast, np.asarray(lead_hours, np.float64), trained, when)[-1].any()
 
 

@@ -186,7 +186,7 @@ class Forecasting:
         if isinstance(maker, Ensemble):
             fields = maker.from_archive(self.archive, when, self.driving)
             for member in fields:
-                require_stable(member, maker.lead_hours, trained, when)
+                require_stable(member, maker.lead_hours, trained, when, self.archive, blame=False)
             return fields
         fields = maker.from_archive(self.archive, np.array([when]), self.driving)[0]
         require_stable(fields, maker.lead_hours, trained, when, self.archive, self.driving)

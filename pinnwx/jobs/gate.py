@@ -19,7 +19,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import parse_time
 from pinnwx.errors import NotPromotedError, StabilityError, UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.stability import require_stable
+from pinnwx.forecasting.stability import require_bounded
 from pinnwx.forecasting.trained import Trained
 from pinnwx.jobs.evaluate import default_leads, score_on, shared_inputs
 from pinnwx.verification.comparison import Comparison, compare_scores
@@ -142,7 +142,7 @@ def _long_forecast(model: Trained, archive: Archive, start: str) -> Float32[np.n
     for when in archive.select(start).times:
         try:
             forecast = predictor.from_archive(archive, np.array([when]))[0]
-            require_stable(forecast, leads, model, when)
+            require_bounded(forecast, leads, model, when)
         except UnavailableError:
             continue  # an analysis before it is missing
         except StabilityError as error:

@@ -10,8 +10,9 @@ fields from the closure network, which sees X, its changes over the intervals be
 and the transport increment (all seen through a frame, `model.frames`); its output is freed of the waves that only the
 narrow cells near the poles can hold. Where vorticity is carried, the increment of the wind or the geopotential follows
 from it (`model.carried`). A conserved field has gate 1 and no source. A step may consist of several such intervals
-(`physics.couplings`), and be held near the climate at its end (`model.climate`); the outer cells of a box may be told
-from outside (`model.edge`). Physics alone and network alone are the same model with the other part switched off.
+(`physics.couplings`), and be held near the climate at its end (`model.climate`) and within the bounds of the variables
+(`model.bounds`); the outer cells of a box may be told from outside (`model.edge`). Physics alone and network alone are
+the same model with the other part switched off.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from jaxtyping import Array, Float
 from pinnwx.config import ClosureSettings, ModelSettings, Transport
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import ConfigError, UsageError
+from pinnwx.model.bounds import Bounds
 from pinnwx.model.carried import Carried
 from pinnwx.model.climate import Climate
 from pinnwx.model.closure import closure_of, framed_closure
@@ -75,6 +77,7 @@ class TransportForecaster(nnx.Module):
         self.conserved = tuple(inputs.names.index(e.field) for e in equations if e.conserved)
         self.conserved_rows = tuple(row for row, equation in enumerate(equations) if equation.conserved)
         self._require_possible(equations)
+        self.bounds = Bounds.of(inputs.forecast_bounds, exempt=self.conserved)
         self.differentiated = physics.differentiated
         self.diffusive = physics.learned_diffusivity or any(e.diffusivity > 0 for e in equations)
         self.gate = nnx.Param(jnp.zeros((len(self.carried.affected), 1, 1))) if equations else None
@@ -232,12 +235,15 @@ class TransportForecaster(nnx.Module):
     def _corrected(
         self, fields: Fields, carry: Analyses, time: Time, driving: Fields | None
     ) -> Iterator[tuple[str, Fields]]:
-        """The fields near the climate, then as they are told at the edge; each with the name of what was done."""
+        """The fields near the climate, as they are told at the edge, within bounds; each with what was done."""
         if self.climate is not None:
             fields = self.climate(fields, carry[:, -1], time)
             yield "climate", fields
         if self.edge is not None and driving is not None:
-            yield "boundary", self.edge.imposed(fields, driving)
+            fields = self.edge.imposed(fields, driving)
+            yield "boundary", fields
+        if self.bounds is not None:
+            yield "bounds", self.bounds(fields)
 
     def _features(
         self, fields: Fields, carry: Analyses, time: Time, driving: Fields | None

@@ -59,6 +59,7 @@ class Inputs(nnx.Module):
         gradients: bool = True,
     ):
         self.names, self.grid, self.gradients = tuple(names), grid, gradients
+        self.forecast_bounds = tuple(describe(name, variables).forecast_bounds for name in names)
         self.std = Fixed(jnp.asarray(scales.std, jnp.float32)[:, None, None])
         self.increment_std = Fixed(jnp.asarray(scales.increment_std, jnp.float32)[:, None, None])
         standard_names = [describe(name, variables).standard_name for name in names]

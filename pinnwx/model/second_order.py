@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 
 from pinnwx.config import ModelSettings
 from pinnwx.constants import SECONDS_PER_HOUR
+from pinnwx.model.bounds import Bounds
 from pinnwx.model.closure import framed_closure
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.frames import Frame, Frames
@@ -49,6 +50,7 @@ class SecondOrderForecaster(nnx.Module):
 
     def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs):
         self.inputs, self.settings, self.input_times = inputs, settings, settings.input_times
+        self.bounds = Bounds.of(inputs.forecast_bounds)
         self.interval = settings.step_hours * SECONDS_PER_HOUR
         self.groups = zonal_groups(inputs.grid, SMALLEST_SPACING * inputs.grid.meridional_spacing)
         closure, odd = settings.closure, inputs.feature_mirror_signs
@@ -72,7 +74,8 @@ class SecondOrderForecaster(nnx.Module):
 
     def observe(self, carry: FieldsAndVelocity, time: Time, frame: Frame | None = None) -> Fields:
         fields = self._physical(carry.fields)
-        return fields + self.inputs.std[...] * channels_first(self.emission(self.inputs(fields, time), frame))
+        seen = fields + self.inputs.std[...] * channels_first(self.emission(self.inputs(fields, time), frame))
+        return seen if self.bounds is None else self.bounds(seen)
 
     def advance(
         self,

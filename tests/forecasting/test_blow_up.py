@@ -8,7 +8,7 @@ from synthetic import config_text, tiny_trained, transport, wave_archive
 from pinnwx.data.calendar import time_features
 from pinnwx.errors import StabilityError
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.stability import parts_of_step, require_stable
+from pinnwx.forecasting.stability import parts_of_step, require_bounded
 
 ARCHIVE = wave_archive(60)
 WHEN = ARCHIVE.times[10]
@@ -26,8 +26,8 @@ def made_by(trained, leads=LEADS):
 
 
 def test_weather_passes(trained):
-    require_stable(made_by(trained), LEADS, trained, WHEN, ARCHIVE)
-    require_stable(ARCHIVE.fields[11:14], LEADS, trained, WHEN)
+    require_bounded(made_by(trained), LEADS, trained, WHEN, ARCHIVE)
+    require_bounded(ARCHIVE.fields[11:14], LEADS, trained, WHEN)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -35,7 +35,7 @@ def test_what_is_not_finite_is_named(trained, value):
     forecast = made_by(trained)
     forecast[1, 1, 2, 5] = value
     with pytest.raises(StabilityError, match=r"t850 is not finite after 12 h \(step 2\) at -33\.75 N 112\.5 E"):
-        require_stable(forecast, LEADS, trained, WHEN)
+        require_bounded(forecast, LEADS, trained, WHEN)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -44,10 +44,10 @@ def test_four_times_the_largest_departure_is_the_limit(trained, sign):
     largest = np.maximum(-trained.climatology.least[0], trained.climatology.most[0]).max()
     forecast = usual.copy()
     forecast[2, 0, 3, 4] += sign * 3.9 * largest
-    require_stable(forecast, LEADS, trained, WHEN)
+    require_bounded(forecast, LEADS, trained, WHEN)
     forecast[2, 0, 3, 4] += sign * 0.2 * largest
     with pytest.raises(StabilityError, match=r"msl reaches \S+ Pa after 18 h \(step 3\) at -11\.25 N 90 E, where it"):
-        require_stable(forecast, LEADS, trained, WHEN)
+        require_bounded(forecast, LEADS, trained, WHEN)
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_the_part_that_grew_is_named_first(trained):
     decode = broken.model.closure.network.decode
     decode.bias[...] = jnp.where(jnp.arange(decode.bias.size) == 0, 3e3, decode.bias[...])
     with pytest.raises(StabilityError, match=r"msl reaches .* Pa after 6 h .* in this step network changed it by"):
-        require_stable(made_by(broken), LEADS, broken, WHEN, ARCHIVE)
+        require_bounded(made_by(broken), LEADS, broken, WHEN, ARCHIVE)

@@ -1,0 +1,107 @@
+"""Whether a forecast can be weather: judged by numbers of its fields that the training time bounds.
+
+A model that was spoilt, or trained badly, need not blow up: it may go on with stripes of two cells, with fronts that no
+grid holds, or with an atmosphere that gains mass. Each number of `data.field_statistics` may be up to `LARGEST_RATIO`
+times the largest of the training time, or of the analysis that the forecast starts from, if that is larger: so a
+season or a storm that the training time did not hold is let pass. The area mean may move by up to `LARGEST_MOVE` times
+the range that it has in the training time, and by a quarter of the field's standard deviation in any case.
+
+The ratios leave room for weather. Analyses that a climatology of two months or more has not seen reach 1.1 (departure,
+noise) and 1.4 (largest noise), those of ten days after an analysis 1.4 and 2.2 where the training time is one month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float32
+
+from pinnwx.data.calendar import duration
+from pinnwx.data.field_statistics import STATISTICS, area_mean, field_statistics
+from pinnwx.forecasting.trained import Trained
+from pinnwx.variables import describe, difference_units
+
+LARGEST_RATIO: Mapping[str, float] = {
+    "departure": 2.0, "zonal_noise": 2.0, "meridional_noise": 2.0,
+    "largest_zonal_noise": 2.5, "largest_meridional_noise": 2.5, "gradient": 2.5,
+}  # fmt: skip
+LARGEST_MOVE = 3.0
+_LEAST_MOVE = 0.25  # standard deviations; a forecast of thirty days that is promoted may drift by twice as much
+
+_WORDS: Mapping[str, str] = {
+    "departure": "departs from climatology by {value} (root of the area mean of squares)",
+    "zonal_noise": "has noise of {value} from cell to cell along its rows",
+    "meridional_noise": "has noise of {value} from cell to cell along its columns",
+    "largest_zonal_noise": "has a place with noise of {value} from cell to cell along its rows",
+    "largest_meridional_noise": "has a place with noise of {value} from cell to cell along its columns",
+    "gradient": "has a place where it changes by {value} from cell to cell",
+    "area_mean": "has an area mean that moved by {value}",
+}
+
+
+def implausibilities(
+    forecast: Float32[np.ndarray, "lead field lat lon"],
+    lead_hours: Sequence[float],
+    trained: Trained,
+    when: np.datetime64,
+    analysis: Float32[np.ndarray, "field lat lon"],
+) -> Iterator[str]:
+    """What no weather would do, one sentence for each field that does it first; nothing for a good forecast.
+
+    `analysis` is the one that the forecast starts from, at `when`. The forecast is finite.
+    """
+    leads = np.asarray(lead_hours, np.float64)
+    ratios = excess(forecast, leads, trained, when, analysis)
+    first = {kind: ratio.max(axis=1) > 1 for kind, ratio in ratios.items()}
+    steps = [int(beyond.argmax()) for beyond in first.values() if beyond.any()]
+    if not steps:
+        return
+    lead = min(steps)
+    table = trained.config.variable_table()
+    for field, name in enumerate(trained.names):
+        kind = max(ratios, key=lambda each, field=field: ratios[each][lead, field])
+        if ratios[kind][lead, field] > 1:
+            factor, units = difference_units(name, table)
+            units = describe(name, table).units if units == "SI" else units
+            limit = _limits(trained, when, analysis)[kind][field]
+            value, most = (f"{number * factor:.3g} {units}" for number in (ratios[kind][lead, field] * limit, limit))
+            yield f"{name} {_WORDS[kind].format(value=value)} after {leads[lead]:g} h, more than {most}"
+
+
+def excess(
+    forecast: Float32[np.ndarray, "lead field lat lon"],
+    leads: np.ndarray,
+    trained: Trained,
+    when: np.datetime64,
+    analysis: Float32[np.ndarray, "field lat lon"],
+) -> Mapping[str, np.ndarray]:
+    """Each number of the forecast, (lead, field), over its limit."""
+    limits = _limits(trained, when, analysis)
+    departure = forecast - trained.climatology.at(_instant(when) + duration(leads))
+    found = dict(field_statistics(departure, trained.grid))
+    start = area_mean(_departure(trained, when, analysis), trained.grid)
+    found["area_mean"] = np.abs(area_mean(departure, trained.grid) - start)
+    return {kind: found[kind] / limits[kind] for kind in found}
+
+
+def _limits(trained: Trained, when: np.datetime64, analysis: np.ndarray) -> Mapping[str, np.ndarray]:
+    """(field,) of each number."""
+    climatology = trained.climatology
+    own = field_statistics(_departure(trained, when, analysis), trained.grid)
+    limits = {
+        kind: LARGEST_RATIO[kind] * np.maximum(largest, own[kind])
+        for kind, largest in zip(STATISTICS, climatology.largest, strict=True)
+    }
+    tiny = 1e-3 * trained.normalisation.std  # a number that never moved must not refuse rounding
+    limits = {kind: np.maximum(most, tiny) for kind, most in limits.items()}
+    moves = np.maximum(LARGEST_MOVE * climatology.mean_range, _LEAST_MOVE * trained.normalisation.std)
+    return limits | {"area_mean": moves}
+
+
+def _departure(trained: Trained, when: np.datetime64, analysis: np.ndarray) -> np.ndarray:
+    return analysis - trained.climatology.at(np.array([_instant(when)]))[0]
+
+
+def _instant(when: np.datetime64) -> np.datetime64:
+    return when.astype("datetime64[ns]")
