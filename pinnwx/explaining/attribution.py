@@ -31,7 +31,7 @@ from pinnwx.errors import StabilityError, UsageError
 from pinnwx.explaining.reading import ATTRIBUTION, SENSITIVITY, TARGET
 from pinnwx.forecasting.cf import forecast_dataset
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.stability import require_stable
+from pinnwx.forecasting.stability import require_bounded
 from pinnwx.forecasting.trained import Trained
 from pinnwx.grid import Grid
 from pinnwx.model.committee import members_of
@@ -127,7 +127,7 @@ def attribution(
         raise UsageError("the model is told its edge, which a target may come from too; take one without a driven edge")
     predictor, starts = Predictor(trained, [hours]), np.array([when])
     analyses, weights = predictor.analyses(archive, starts), target.weights(trained.grid)
-    require_stable(predictor(analyses, starts)[0], [hours], trained, when, archive)
+    require_bounded(predictor(analyses, starts)[0], [hours], trained, when, archive)
     ordinary, place = trained.climatology.at(when + predictor.input_offsets)[None], trained.names.index(target.field)
     # Taken away from the target, which is a small departure from it.
     offset = float(np.float32((weights * ordinary[0, -1, place].astype(np.float64)).sum()))

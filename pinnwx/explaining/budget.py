@@ -33,7 +33,7 @@ from pinnwx.data.calendar import duration
 from pinnwx.explaining.reading import RESIDUAL, TENDENCY, TOTAL
 from pinnwx.forecasting.cf import forecast_dataset
 from pinnwx.forecasting.predictor import Predictor, whole_steps
-from pinnwx.forecasting.stability import require_stable
+from pinnwx.forecasting.stability import require_bounded
 from pinnwx.forecasting.trained import Trained
 from pinnwx.variables import Variable, describe
 
@@ -73,7 +73,7 @@ def budget(
     graph, state = nnx.split(trained.model)
     analyses, times = jnp.asarray(predictor.analyses(archive, starts)), jnp.asarray(predictor.times(starts))
     forecast, change, parts, learned = jax.tree.map(np.asarray, _explained(graph, state, analyses, times, driven))
-    require_stable(forecast[:, 0], leads, trained, when, archive, driving)
+    require_bounded(forecast[:, 0], leads, trained, when, archive, driving)
     seconds = step * SECONDS_PER_HOUR
     known = trained.config.variable_table()
     variables: dict[str, Variable] = {}  # besides the fields themselves
