@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from pinnwx.errors import LockedError, OutputError
 
+_FILE_MODE = 0o666  # before the umask
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "host"
 _TEMPORARY = re.compile(rf"\..+\.{_HOST}\.(\d+)\.[0-9a-f]{{8}}\.tmp(\.[^.]+)?")
 
@@ -26,7 +27,8 @@ _TEMPORARY = re.compile(rf"\..+\.{_HOST}\.(\d+)\.[0-9a-f]{{8}}\.tmp(\.[^.]+)?")
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renames it over `path` when the block ends well, else removes it.
 
-    A reader sees the old file or the complete new one, never a part.
+    A reader sees the old file or the complete new one, never a part. The access rights of the file follow the umask,
+    whatever the library that writes it makes of them.
 
     Raises:
         OutputError: the folder does not exist or cannot be written, or the disk is full.
@@ -38,12 +40,26 @@ def replacing(path: str | Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
+            if not temporary.is_symlink():
+                with contextlib.suppress(OSError):  # file systems without access rights
+                    temporary.chmod(_FILE_MODE & ~umask())  # libraries make files that only their owner may read
             temporary.replace(path)
             _flush_folder(path.parent)
         except (OSError, RuntimeError, SafetensorError) as error:  # the latter two are the libraries' full disk
             raise OutputError(f"cannot write {path}: {_reason(error)}; choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def umask() -> int:
+    """The access rights that this process takes away from new files."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    mask = os.umask(0o077)  # elsewhere it can only be read by setting it
+    os.umask(mask)
+    return mask
 
 
 @contextlib.contextmanager
@@ -104,7 +120,7 @@ def locked(path: str | Path, what: str) -> Iterator[None]:
         OutputError: the lock file cannot be made.
     """
     try:
-        lock = FileLock(path)
+        lock = FileLock(path, mode=_FILE_MODE & ~umask())
         lock.acquire(timeout=0)
     except Timeout:
         raise LockedError(f"another job is at work on {what}; try again when it is done") from None
