@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TextIO
 
 import typer
 
-from pinnwx.errors import PinnwxError, UsageError
+from pinnwx.errors import OutputError, PinnwxError, UsageError
 from pinnwx.text import LONGEST_MESSAGE, printable
 from pinnwx.version import __version__
 
@@ -21,7 +22,8 @@ _STARTED = time.monotonic()
 
 app = typer.Typer(
     help="A physics-informed neural weather forecaster. Exit codes: 0 done, 2 usage, 65 bad data, 66 missing input, "
-    "69 no data for the time asked, 70 unstable, 73 cannot write, 75 locked, 77 not promoted, 78 bad config.",
+    "69 no data for the time asked, 70 unstable, 73 cannot write, 75 locked, 77 not promoted, 78 bad config; a signal "
+    "ends with 128 and its number (129 hang-up, 130 interrupt, 131 quit, 143 terminate), after saving.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -481,8 +483,50 @@ def _notices_shown() -> Iterator[None]:
         log.propagate = True
 
 
+class _Printing(io.FileIO):
+    """stdout or stderr, which never fails a verb: what can no longer be written is dropped.
+
+    Its reader may have left (`| head`, a terminal that hung up), or the disk under a log file is full. The verb does
+    what it was asked for all the same; `full` says at the end why something is missing.
+    """
+
+    full: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                self.full = error
+            return memoryview(content).nbytes
+
+    @classmethod
+    def instead_of(cls, stream: TextIO | None) -> TextIO | None:
+        """The same as `stream`, a standard one; itself where it is none of the system's, or closed."""
+        try:
+            raw = cls(stream.fileno(), "w", closefd=False)  # type: ignore[union-attr]
+        except (AttributeError, OSError, ValueError):
+            return stream
+        assert stream is not None
+        lines = stream.isatty() or raw.fileno() == 2
+        return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=lines)
+
+
 def main() -> None:
     """Runs a verb; an error that pinnwx raises on purpose is one line and its exit code."""
+    sys.stdout, sys.stderr = _Printing.instead_of(sys.stdout), _Printing.instead_of(sys.stderr)
+    code = _run()
+    if sys.stdout is not None:
+        sys.stdout.flush()
+        full = getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "full", None)
+        if code == 0 and full is not None:
+            typer.echo(f"pinnwx: the output cannot be written: {full.strerror}; free space and start again", err=True)
+            code = OutputError.exit_code
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of the verb that the command line asks for."""
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
@@ -492,13 +536,15 @@ def main() -> None:
     try:
         with _notices_shown():
             app(standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except PinnwxError as error:
         if debug:
             raise
         _say(f"pinnwx: {error}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
     except Exception as error:
         if debug:
             raise
@@ -507,4 +553,5 @@ def main() -> None:
             "run again with --debug and report it",
             err=True,
         )
-        sys.exit(1)
+        return 1
+    return 0

@@ -76,7 +76,7 @@ def compress(
         StabilityError: the loss, or a forecast to learn from, is not finite.
         UnavailableError: the data hold too little of the training time.
         MissingInputError, CheckpointError, DataError, OutputError, LockedError: as their names say.
-        Interrupted: SIGINT or SIGTERM came; while it learns, a checkpoint is saved and `resume` goes on from it.
+        Interrupted: a signal asked to stop; while it learns, a checkpoint is saved and `resume` goes on from it.
     """
     prepare()
     begun = time.monotonic() if started is None else started
@@ -195,9 +195,9 @@ def _pruned(
     """The model without the channels that go, which has to learn on still.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came.
+        Interrupted: a signal asked to stop.
     """
-    with Interrupts() as interrupts:
+    with Interrupts("stopping") as interrupts:
         found = prune(
             trained, archive, error_scale(trained), keep, order, updates=updates,
             deadline=deadline if updates is None else None, report=report, stop=interrupts.arrived,

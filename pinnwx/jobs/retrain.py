@@ -97,7 +97,7 @@ def retrain(
         UnavailableError: nothing is fresh, or what is to be held out was learned from already.
         LockedError: another job is at work in the run.
         MissingInputError, CheckpointError, DataError, OutputError, UsageError: as their names say.
-        Interrupted: SIGINT or SIGTERM came.
+        Interrupted: a signal asked to stop.
     """
     prepare()
     begun = time.monotonic() if started is None else started
@@ -204,7 +204,7 @@ def _learn(successor: Trained, archive: Archive, lessons: Material, stored, ends
         _log.info("note: the live version keeps no state of this optimiser; it starts afresh")
     now = time.monotonic()
     deadline = now + LEARNING_SHARE * (ends - now) if config.retraining.updates is None else None
-    with Interrupts() as interrupts:
+    with Interrupts("stopping") as interrupts:
         refitted = refit(
             successor.model, archive, config, error_scale(successor), lessons,
             optimiser=optimiser, deadline=deadline, report=report, stop=interrupts.arrived,

@@ -56,7 +56,7 @@ def train(
 
     Raises:
         ConfigError, DataError, OutputError, LockedError, StabilityError: as their names say.
-        Interrupted: SIGINT or SIGTERM came; a checkpoint is saved and `resume` goes on from it.
+        Interrupted: a signal asked to stop; a checkpoint is saved and `resume` goes on from it.
     """
     prepare()
     begun = time.monotonic() if started is None else started
@@ -100,7 +100,7 @@ def learn(
     from too (`compression.teacher_share`); `notes` go into the manifest.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; a checkpoint is saved.
+        Interrupted: a signal asked to stop; a checkpoint is saved.
     """
     settings = trained.config
     write_text(run.folder / CONFIG, trained.config_text)

@@ -31,7 +31,9 @@ from pinnwx.training.update import Source, TrainingState, initial_state, make_up
 
 _log = logging.getLogger(__name__)
 UPDATES_PER_REPORT = 4  # updates that are queued before the host looks at the result
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS = 60.0  # between two checkpoints, in the long run
+FIRST_CHECKPOINTS_SECONDS = 9.0  # and at first
+CHECKPOINT_SHARE = 0.12  # of the time so far that may pass between two
 COMPILING_SHARE = 0.25  # of a budget of wall-clock; what is left of the curriculum then is not compiled
 MOST_SKIPPED = 20  # updates without a finite loss in a row after which training stops
 
@@ -116,6 +118,7 @@ class Training:
                 self._forget_after(_updates(states))
                 self._seconds = float(notes["seconds"])
                 self.plan = Plan(tuple(notes["steps"]), tuple(notes["updates"]))
+                _log.info("going on from update %s of %s", f"{_updates(states):,}", f"{self.plan.total:,}")
             else:
                 self.plan = self._make_plan(states[0], len(states))
             states = self._loop(self._devices.on_all(states), checkpoints)
@@ -174,7 +177,7 @@ class Training:
     def _loop(self, states: list[TrainingState], checkpoints: Checkpoints) -> list[TrainingState]:
         plan, began, first = self.plan, time.monotonic(), _updates(states)
         assert plan is not None
-        saved, skipped = began, _skipped(states)
+        now, saved, skipped = began, None, _skipped(states)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
             while (done := _updates(states)) < plan.total:
                 stage, each = plan.stage_at(done), plan.total // len(states)
@@ -184,7 +187,7 @@ class Training:
                     states[member], progress = self._update(states[member], windows, self._source, each)
                     reports.append(progress)
                 reports = [{name: float(value) for name, value in progress._asdict().items()} for progress in reports]
-                now, done = time.monotonic(), _updates(states)
+                before, now, done = now, time.monotonic(), _updates(states)
                 self._log(log, reports, done, plan.steps[stage], self._seconds + now - began)
                 rate = (done - first) / (now - began)
                 left = (plan.total - done) / rate if self.deadline is None else max(self.deadline - now, 0.0)
@@ -199,7 +202,8 @@ class Training:
                 if self._pace is not None:
                     self.plan = plan = self._pace.revised(plan, done, now)
                 stopping = self.stop() or (self.deadline is not None and now > self.deadline)
-                if stopping or now - saved > CHECKPOINT_SECONDS or done == plan.total:
+                compiles_next = done < plan.total and plan.stage_at(done) != stage
+                if stopping or compiles_next or done == plan.total or _is_due(saved, began, 2 * now - before):
                     so_far = {"steps": plan.steps, "updates": plan.updates, "seconds": self._seconds + now - began}
                     checkpoints.save(done, states, self._notes | so_far)
                     saved = now
@@ -221,6 +225,15 @@ class Training:
             line = {"update": update, "wall_seconds": round(seconds, 3), **numbers, "stage_steps": steps}
             log.write(json.dumps(line) + "\n")
         log.flush()
+
+
+def _is_due(saved: float | None, began: float, then: float) -> bool:
+    """Whether a checkpoint is due before the next updates, which end at `then`.
+
+    The first is at once, the others are the rarer the longer this process has trained.
+    """
+    often = CHECKPOINT_SHARE * (then - began)
+    return saved is None or then - saved > min(max(often, FIRST_CHECKPOINTS_SECONDS), CHECKPOINT_SECONDS)
 
 
 def _digest(config: Config) -> str:

@@ -36,8 +36,6 @@ def test_all_that_jobs_write_has_the_modes_of_the_umask(mask, good, tmp_path):
     found = modes(made)
     assert {Path(path).suffix for path in found} >= {".nc", ".png", ".json", ".npz", ".prom", ".safetensors", ".toml"}
     wrong = {
-        path: oct(mode)
-        for path, mode in found.items()
-        if mode != (0o777 if Path(path).is_dir() else 0o666) & ~mask
+        path: oct(mode) for path, mode in found.items() if mode != (0o777 if Path(path).is_dir() else 0o666) & ~mask
     }
     assert wrong == {}

@@ -25,6 +25,7 @@ from pinnwx.errors import (
 from pinnwx.jobs.interrupts import Interrupted, Interrupts
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.train import train
+from pinnwx.training.checkpoint import Checkpoints
 
 UPDATES = "batch_size = 8\nupdates = 16"
 
@@ -88,7 +89,7 @@ def test_the_same_command_gives_the_same_weights(finished, recipe, data, tmp_pat
     assert all(again[name].tobytes() == values.tobytes() for name, values in weights(finished).items())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_interrupted_saves_and_resumes_to_the_same_bits(finished, recipe, data, tmp_path, number):
     def strike(report):
         if report.update == 8:
@@ -108,13 +109,63 @@ def test_interrupted_saves_and_resumes_to_the_same_bits(finished, recipe, data, 
     assert all(weights(moved)[name].tobytes() == values.tobytes() for name, values in weights(finished).items())
 
 
-def test_a_second_interrupt_does_not_wait():
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_second_signal_does_not_end_it_unsaved(capfd, first, second):
     with Interrupts() as interrupts:
         assert not interrupts.arrived()
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), first)
+        os.kill(os.getpid(), second)
         assert interrupts.arrived()
-        with pytest.raises(KeyboardInterrupt):
+        assert capfd.readouterr().err == (
+            f"pinnwx: {first.name}: saving, please wait\npinnwx: {second.name}: still saving, please wait\n"
+        )
+    with pytest.raises(Interrupted, match=first.name) as raised:
+        interrupts.raise_for("go on")
+    assert raised.value.exit_code == 128 + first
+
+
+def test_an_interrupt_during_the_save_leaves_the_save_whole(recipe, data, tmp_path, monkeypatch):
+    """The second arrives while the checkpoint is written."""
+    save = Checkpoints.save
+
+    def struck(self, update, *rest):
+        if update == 8:
             os.kill(os.getpid(), signal.SIGINT)
+        save(self, update, *rest)
+
+    monkeypatch.setattr(Checkpoints, "save", struck)
+
+    def strike(report):
+        if report.update == 8:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        train(recipe, data, tmp_path / "run", report=strike)
+    assert Checkpoints(tmp_path / "run" / "training").latest() == 8
+
+
+def test_a_hangup_that_was_ignored_stays_ignored():
+    """As `nohup` asks for."""
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not interrupts.arrived()
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
+def test_resuming_says_where_it_starts(recipe, data, tmp_path, caplog):
+    def strike(report):
+        if report.update == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train(recipe, data, tmp_path / "run", report=strike)
+    with caplog.at_level("INFO", logger="pinnwx"):
+        train(recipe, data, tmp_path / "run", resume=True)
+    assert "going on from update 8 of 16" in caplog.messages
 
 
 def test_resuming_what_is_finished_is_done_at_once(finished, recipe, data):

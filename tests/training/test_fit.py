@@ -361,3 +361,29 @@ def test_scales_come_from_the_training_time_alone():
     trained = untrained(config(), "", ARCHIVE)
     np.testing.assert_array_equal(trained.normalisation.mean, Normalisation.fit(ARCHIVE, 6).mean)
     np.testing.assert_allclose(trained.model.inputs.std[...][:, 0, 0], trained.normalisation.std, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seconds", [0.8, 2.4])
+def test_a_kill_loses_ten_seconds_at_most_in_the_first_minute_and_a_minute_later_on(
+    tmp_path, fake, monkeypatch, seconds
+):
+    """On a clock of its own; the first checkpoint comes with the first updates, and one before a stage is compiled."""
+    clock, update, saves = [100.0], fake.update, [(100.0, 0)]
+
+    def ticking(*arguments):
+        clock[0] += seconds
+        return update(*arguments)
+
+    monkeypatch.setattr(fake, "update", ticking)
+    monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(fit.Checkpoints, "save", lambda _, done, *__: saves.append((clock[0], done)))
+    stages = "[{ steps = 1, share = 0.5 }, { steps = 2, share = 0.5 }]"
+    total = int(1200 / seconds) // 8 * 8
+    training(tmp_path, f"updates = {total}\ncurriculum = {stages}").run()
+    times, updates = np.array(saves).T
+    assert updates[1] == fit.UPDATES_PER_REPORT
+    assert total / 2 in updates
+    lost = np.diff(times)
+    assert lost[times[1:] <= 160.0].max() <= 10.0
+    assert lost.max() <= fit.CHECKPOINT_SECONDS
+    assert len(saves) < 45, "and it does not spend its time on saving"
