@@ -133,6 +133,26 @@ def locked(path: str | Path, what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def kept_if_used(folder: str | Path) -> Iterator[None]:
+    """Takes a folder away again, with the parents made for it, where the block makes it, fails and puts nothing in it.
+
+    Lock files are nothing.
+    """
+    folder = Path(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if made and all(path.name.endswith(".lock") for path in folder.iterdir()):
+                for lock in folder.iterdir():
+                    lock.unlink()
+                for path in made:
+                    path.rmdir()
+        raise
+
+
+@contextlib.contextmanager
 def output_lock(path: str | Path) -> Iterator[None]:
     """Holds an output file for this process, by a hidden lock file beside it that goes when the job is done.
 

@@ -31,7 +31,7 @@ from pinnwx.errors import (
     UnavailableError,
     UsageError,
 )
-from pinnwx.files import check_writable, locked, output_lock, replacing, writing
+from pinnwx.files import check_writable, kept_if_used, locked, output_lock, replacing, writing
 from pinnwx.forecasting.cf import REALIZATION, lead_hours, read_forecast, reference_time, write_forecast
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
@@ -118,7 +118,7 @@ def forecast_series(
     """
     prepare()
     folder = Path(folder)
-    with recorded(run, "forecast") as event:
+    with recorded(run, "forecast") as event, kept_if_used(folder):
         require_an_age(max_age)
         if keep_days is not None and not 0 < keep_days <= _MOST_DAYS:
             raise UsageError(f"--keep-days {keep_days:g}: the days must be positive and at most {_MOST_DAYS:,}")

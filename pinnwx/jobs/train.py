@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, period_bounds
 from pinnwx.data.open import open_data
 from pinnwx.errors import ConfigError, UsageError
-from pinnwx.files import write_text, writing
+from pinnwx.files import kept_if_used, write_text, writing
 from pinnwx.forecasting.trained import CONFIG, Trained, untrained
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
@@ -23,9 +24,10 @@ from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import give_weights
 from pinnwx.model.weights import count_weights
 from pinnwx.runtime import prepare
-from pinnwx.training.fit import Report, Training
+from pinnwx.training.fit import Report, Training, windows_of
 from pinnwx.training.optimiser import named_leaves
 
+_log = logging.getLogger(__name__)
 SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
 SAVING_SHARE = 0.04  # and for a machine that slows down
 
@@ -63,24 +65,36 @@ def train(
     settings = load_config(config)
     deadline = budget_ends(settings.training.minutes if minutes is None else minutes, begun)
     refuse_overlap(settings)
+    with kept_if_used(out):
+        run = Run.open(out) if resume else new_run(out, force=force)
+        _train_in(run, settings, config, data, deadline, resume=resume, report=report)
+    return run
+
+
+def _train_in(run: Run, settings: Config, config: str | Path, data, deadline: float, *, resume: bool, report) -> None:
+    """Trains in this folder, which is as it was before until everything has been found fit to begin."""
     text = Path(config).read_text(encoding="utf-8")
-    run = Run.open(out) if resume else new_run(out, force=force)
-    with recorded(out, "train") as event, run.lock():
+    with recorded(run.folder, "train") as event, run.lock():
         if resume:
             stored = run.folder / CONFIG
             if stored.is_file() and stored.read_text(encoding="utf-8") != text:
-                raise ConfigError(f"{config} differs from the config of {out}; resume with {stored}, or train afresh")
+                raise ConfigError(
+                    f"{config} differs from the config of {run.folder}; resume with {stored}, or train afresh"
+                )
             if run.is_finished():
                 event.outcome = NOTHING_TO_DO
-                return run
+                return
             resume = not run.may_begin()
+            if not resume:
+                _log.info("nothing was saved in %s; beginning with update 0", run.folder)
         archive = training_archive(settings, data)
+        for stage in settings.training.curriculum:
+            windows_of(archive, settings.model, stage.steps)
         trained = untrained(settings, text, archive)
         if not resume:
             run.begin()
         learn(run, trained, archive, deadline, resume=resume, report=report)
         event.details["version"] = run.live
-    return run
 
 
 def learn(

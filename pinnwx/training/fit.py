@@ -14,8 +14,9 @@ from typing import Any, TextIO
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int32
 
-from pinnwx.config import Config
+from pinnwx.config import Config, ModelSettings
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import time_features
 from pinnwx.data.windows import window_indices
@@ -131,12 +132,7 @@ class Training:
         """What a stage of the curriculum learns from: windows of analyses, and of what a teacher made."""
         model, training = self.config.model, self.config.training
         analyses = model.input_times + steps
-        windows = window_indices(self.archive.times, model.step_hours, analyses - 1)
-        if not len(windows):
-            raise DataError(
-                f"the training time holds no {analyses} analyses in a row {model.step_hours:g} h apart; "
-                f"its {len(self.archive.times)} analyses are {self.archive.step_hours:g} h apart"
-            )
+        windows = windows_of(self.archive, model, steps)
         taught, place = [windows[:0]], len(self.archive)
         for forecast in self.taught:
             taught.append(window_indices(forecast.times, model.step_hours, analyses - 1) + np.int32(place))
@@ -225,6 +221,22 @@ class Training:
             line = {"update": update, "wall_seconds": round(seconds, 3), **numbers, "stage_steps": steps}
             log.write(json.dumps(line) + "\n")
         log.flush()
+
+
+def windows_of(archive: Archive, model: ModelSettings, steps: int) -> Int32[np.ndarray, "window analysis"]:
+    """Where in the archive the analyses stand that a rollout of so many steps learns from.
+
+    Raises:
+        DataError: nowhere are there so many in a row.
+    """
+    analyses = model.input_times + steps
+    windows = window_indices(archive.times, model.step_hours, analyses - 1)
+    if not len(windows):
+        raise DataError(
+            f"the training time holds no {analyses} analyses in a row {model.step_hours:g} h apart; "
+            f"its {len(archive.times)} analyses are {archive.step_hours:g} h apart"
+        )
+    return windows
 
 
 def _is_due(saved: float | None, began: float, then: float) -> bool:
