@@ -159,12 +159,15 @@ def forecast(
     plots: Annotated[bool, typer.Option("--plots", help="In a folder: draw maps of each forecast.")] = False,
     score: Annotated[bool, typer.Option("--score", help="In a folder: score earlier forecasts.")] = False,
     keep_days: Annotated[float | None, typer.Option(help="In a folder: remove forecasts this much older.")] = None,
+    remake: Annotated[
+        bool, typer.Option("--remake", help="Make again what is there where its analyses have changed since.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Write one forecast file, or a series into a folder; done at once where it is there already."""
     asked = {
         "init": init, "hours": hours, "members": members, "boundary": boundary, "max_age": max_age,
-        "accept_suspicious": accept_suspicious, "force": force,
+        "accept_suspicious": accept_suspicious, "remake": remake, "force": force,
     }  # fmt: skip
     if out.endswith("/") or Path(out).is_dir():
         from pinnwx.jobs.series import forecast_series

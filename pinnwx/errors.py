@@ -3,6 +3,8 @@
 A message names the value, the limit and the remedy, in one line, whatever the value is (`pinnwx.text`).
 """
 
+from typing import Any
+
 from pinnwx.text import LONGEST_MESSAGE, printable
 
 
@@ -29,6 +31,12 @@ class DataError(PinnwxError):
 
 class UnreadableError(DataError):
     """Something that a library cannot decode, or that breaks off while it is read."""
+
+
+class ConflictError(DataError):
+    """Two different values for one `time`."""
+
+    time: Any = None
 
 
 class GridError(DataError):

@@ -188,9 +188,12 @@ def series_lines(series: Series) -> None:
         if one.refused is not None:
             console.print(f"Refused  {one.file.name}: {one.refused!s}", style="red")
         else:
-            console.print(f"{'Wrote  ' if one.made else 'Is there'} {one.file!s}")
+            what = "Wrote   " if one.made else "Outdated" if one.outdated else "Is there"
+            console.print(f"{what} {one.file!s}", style="yellow" if one.outdated else None)
     if series.scored:
         console.print(f"Scored {len(series.scored)} forecast(s) on the analyses since.")
+    if series.damaged:
+        console.print(f"Left out as damaged: {', '.join(series.damaged)}", style="red")
     if series.removed:
         console.print(f"Removed {len(series.removed)} old file(s).")
 

@@ -35,7 +35,7 @@ from pinnwx.forecasting.cf import read_forecast
 from pinnwx.forecasting.trained import WEIGHTS, load_trained
 from pinnwx.jobs.events import Event, read_events
 from pinnwx.jobs.runs import Run
-from pinnwx.jobs.series import forecasts_in
+from pinnwx.jobs.series_folder import forecasts_in
 
 DAY, HOUR = np.timedelta64(1, "D"), np.timedelta64(1, "h")
 BEGIN = np.datetime64("2010-01-18", "ns")  # the model has learned from what comes before

@@ -11,6 +11,7 @@ import xarray as xr
 from jaxtyping import Float32, Shaped
 
 from pinnwx.data.calendar import format_time, period_mask
+from pinnwx.data.report import Damaged
 from pinnwx.errors import DataError, UnavailableError
 from pinnwx.grid import Grid
 
@@ -20,7 +21,8 @@ class Archive:
     """Fields at sorted, unique times on one grid; finite everywhere.
 
     `fields` is (time, field, lat, lon) in SI units with latitude ascending; `names` are canonical. `static` maps a
-    name to its (lat, lon) array. `preliminary`: some of the data may still be replaced by their producer.
+    name to its (lat, lon) array. `preliminary`: some of the data may still be replaced by their producer. `damaged`
+    were left out (`open_data(leave_damaged=True)`).
     """
 
     times: Shaped[np.ndarray, " time"]
@@ -29,6 +31,7 @@ class Archive:
     grid: Grid
     static: Mapping[str, Float32[np.ndarray, "lat lon"]] = field(default_factory=dict)
     preliminary: bool = False
+    damaged: tuple[Damaged, ...] = ()
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset, fields: Sequence[str], static: Sequence[str] = ()) -> Archive:
@@ -58,6 +61,7 @@ class Archive:
             grid=Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values),
             static=constants,
             preliminary="preliminary" in dataset.attrs,
+            damaged=dataset.attrs.get("damaged", ()),
         )
 
     def __len__(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -12,6 +14,7 @@ from jaxtyping import Bool, Float, Float32, Shaped
 from pinnwx.errors import UsageError
 
 _J2000 = np.datetime64("2000-01-01T12:00:00", "ns")
+_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?!\d{3})")
 _DAY = np.timedelta64(1, "D").astype("timedelta64[ns]")
 
 
@@ -73,6 +76,15 @@ def _is_bare_date(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def dates_in_name(name: str) -> tuple[np.datetime64, np.datetime64] | tuple[None, None]:
+    """First and last instant of the days that the name of a file tells, written as 20260204 or 2026-02-04."""
+    days = []
+    for year, _, month, day in _DATE.findall(name.rpartition("/")[2]):
+        with contextlib.suppress(ValueError):
+            days.append(np.datetime64(date(int(year), int(month), int(day)), "ns"))
+    return (min(days), max(days) + _DAY - np.timedelta64(1, "ns")) if days else (None, None)
 
 
 def period_mask(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,18 +12,19 @@ import xarray as xr
 
 from pinnwx.data import quality
 from pinnwx.data.assemble import all_times, by_name, common_times, only_grid, read_field, read_static
-from pinnwx.data.calendar import period_mask
+from pinnwx.data.calendar import dates_in_name, format_time, period_mask
 from pinnwx.data.changes import once_more_if_changed
 from pinnwx.data.expver import MARK
 from pinnwx.data.find import Paths
 from pinnwx.data.piece import Piece
-from pinnwx.data.report import CheckReport, Findings, describe_times
+from pinnwx.data.report import CheckReport, Damaged, Findings, describe_times
 from pinnwx.data.survey import Survey, surveyed
 from pinnwx.errors import DataError, MissingInputError, UnavailableError
 from pinnwx.grid import Grid
 from pinnwx.variables import VARIABLES, Variable, describe, split_name
 
 _log = logging.getLogger(__name__)
+_MOST_DISPUTED = 20  # times for which files differ, above which one of the files is wrong as a whole
 _DEGREES = {"latitude": "degrees_north", "longitude": "degrees_east"}
 
 
@@ -38,6 +39,7 @@ def open_data(
     start: str | None = None,
     end: str | None = None,
     forecasts: bool = False,
+    leave_damaged: bool = False,
 ) -> xr.Dataset:
     """Files, globs, folders and zarr stores as one dataset in memory.
 
@@ -50,6 +52,8 @@ def open_data(
         static: names of static fields to read beside `fields`.
         start, end: ISO 8601 bounds of the times to read, both included.
         forecasts: read forecasts too, at the times they are valid for; otherwise they are left out with a note.
+        leave_damaged: leave a damaged file out as a whole, and a time for which two files differ, and warn of it; the
+            attribute `damaged` of the dataset tells which (`pinnwx.data.report.Damaged`).
 
     Returns:
         float32 fields (time, latitude, longitude) and static fields (latitude, longitude), all ascending, in SI units,
@@ -65,6 +69,7 @@ def open_data(
     dataset, report = open_with_report(
         paths, fields, grid=grid, variables=variables, levels=levels, static=static, start=start, end=end,
         forecasts=forecasts,
+        leave_damaged=leave_damaged,
     )  # fmt: skip
     for problem in report.problems:
         _log.log(
@@ -85,17 +90,67 @@ def open_with_report(
     start: str | None = None,
     end: str | None = None,
     forecasts: bool = False,
+    leave_damaged: bool = False,
 ) -> tuple[xr.Dataset, CheckReport]:
     """As `open_data`, with the report of what was found, normalised and left out."""
-    findings = Findings(strict=True)
+    findings = Findings(strict=True, leave_damaged=leave_damaged)
     with surveyed(paths, variables, levels, findings, forecasts=forecasts) as survey:
         names = _wanted(survey, fields, static, variables, findings)
-        dataset = assembled(survey.pieces, names, grid, findings, variables=variables, start=start, end=end)
+        dataset = _undamaged(survey, names, grid, findings, variables=variables, start=start, end=end)
+    if findings.damaged or findings.disputed:
+        dataset.attrs["damaged"] = _left_out(survey, findings)
     moving = tuple(name for name in names if "time" in dataset[name].dims)
     fixed = tuple(name for name in names if name not in moving)
     times = dataset["time"].values if moving else np.empty(0, "datetime64[ns]")
     target = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     return dataset, _report(survey, moving, fixed, target, times, findings)
+
+
+def _undamaged(survey: Survey, names: Sequence[str], grid: str | Grid, findings: Findings, **options) -> xr.Dataset:
+    """`assembled` of what is not damaged: what is found damaged on the way is left out from the start."""
+    so_far = list(findings)
+    while True:
+        known = len(findings.damaged) + len(findings.disputed)
+        pieces = [piece for piece in survey.pieces if piece.file not in findings.damaged]
+        lacking = [name for name in names if name not in {piece.name for piece in pieces}]
+        if lacking:
+            raise DataError(f"{', '.join(lacking)} only in what is damaged: {_in_words(findings)}")
+        try:
+            dataset, error = assembled(pieces, names, grid, findings, without=findings.disputed, **options), None
+        except UnavailableError as nothing:
+            dataset, error = None, nothing
+        if len(findings.disputed) > _MOST_DISPUTED:
+            raise DataError(f"{_in_words(findings)}: too many to leave out")
+        if len(findings.damaged) + len(findings.disputed) > known:
+            findings[:] = so_far
+            continue
+        for file, reason in findings.damaged.items():
+            findings.add("warning", f"left out as damaged: {reason}", file)
+        for when, reason in findings.disputed.items():
+            findings.add("warning", f"{format_time(when)} left out: {reason}")
+        if dataset is None:
+            assert error is not None
+            raise DataError(f"{error}; damaged: {_in_words(findings)}") if known else error
+        return dataset
+
+
+def _in_words(findings: Findings) -> str:
+    first = next(
+        iter([f"{file}: {reason}" for file, reason in findings.damaged.items()] + [*findings.disputed.values()])
+    )
+    further = len(findings.damaged) + len(findings.disputed) - 1
+    return first + (f" (and {further} more)" if further else "")
+
+
+def _left_out(survey: Survey, findings: Findings) -> tuple[Damaged, ...]:
+    """What was left out, with the times that it says it holds."""
+    found = []
+    for file, reason in findings.damaged.items():
+        own = [piece.times for piece in survey.pieces if piece.file == file and piece.times is not None]
+        times = np.concatenate(own) if own else np.empty(0)
+        ends = (times.min(), times.max()) if times.size else dates_in_name(file)
+        found.append(Damaged(file, reason, *ends))
+    return (*found, *(Damaged(format_time(when), reason, when, when) for when, reason in findings.disputed.items()))
 
 
 def assembled(
@@ -107,6 +162,7 @@ def assembled(
     variables: Mapping[str, Variable] = VARIABLES,
     start: str | None = None,
     end: str | None = None,
+    without: Collection[np.datetime64] = (),
 ) -> xr.Dataset:
     """The named fields of these pieces, read, checked and brought onto one grid, as `open_data` describes.
 
@@ -119,7 +175,7 @@ def assembled(
     if target != source:
         findings.add("note", f"averaged conservatively from {source} onto {target}")
     times = common_times(moving, findings)
-    times = times[period_mask(times, start, end)]
+    times = times[period_mask(times, start, end) & ~np.isin(times, np.array([*without], "datetime64[ns]"))]
     found = {name: read_field(parts, times, target, findings) for name, parts in moving.items()}
     constants = {name: read_static(parts, target, findings) for name, parts in fixed.items()}
     present = np.logical_and.reduce([np.ones(times.size, dtype=bool), *(field.filled for field in found.values())])
@@ -199,7 +255,8 @@ def _wanted(
         DataError: a name is missing, or nothing is recognised.
     """
     found = {piece.name for piece in survey.pieces}
-    reasons = "".join(f"; {message}" for message in (*survey.unresolved, *survey.left_out))
+    damaged = (f"{file}: {reason}" for file, reason in findings.damaged.items())
+    reasons = "".join(f"; {message}" for message in (*survey.unresolved, *survey.left_out, *damaged))
     if fields is None and not static:
         if survey.unresolved:
             raise DataError(survey.unresolved[0])

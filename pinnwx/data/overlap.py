@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float32, Int, Shaped
 from pinnwx.data.calendar import format_time
 from pinnwx.data.packing import Precision
 from pinnwx.data.piece import Piece
-from pinnwx.errors import DataError
+from pinnwx.errors import ConflictError
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def settle(copies: Sequence[Copy], when: str, units: str) -> Copy:
     """The copy that is taken; `when` begins the message if they differ.
 
     Raises:
-        DataError: two final ones, or two preliminary ones without a final one, differ by more than their precision.
+        ConflictError: two final ones, or two preliminary ones without a final one, differ by more than their precision.
     """
     final = [copy for copy in copies if not copy.preliminary] or list(copies)
     first = final[0]
@@ -53,7 +53,9 @@ def settle(copies: Sequence[Copy], when: str, units: str) -> Copy:
         difference = float((values.max(axis=0) - values.min(axis=0))[~agree].max())
         files = [copy.file for copy in final]
         among = f" (in {' and '.join(dict.fromkeys(files))})" if len(set(files)) > 1 else ""
-        raise DataError(f"{when}, with values that differ by up to {difference:.3g} {units}{among}; remove one of them")
+        raise ConflictError(
+            f"{when}, with values that differ by up to {difference:.3g} {units}{among}; remove one of them"
+        )
     return min(final, key=lambda copy: copy.rank)
 
 
@@ -87,7 +89,7 @@ class Merged:
         """Steps of one part, at their positions among the times.
 
         Raises:
-            DataError: two different values for one time.
+            ConflictError: two different values for one time.
         """
         alone = self.copies[positions] == 1
         self.values[positions[alone]] = fresh[alone]
@@ -110,7 +112,7 @@ class Merged:
         """Steps that hold no values.
 
         Raises:
-            DataError: two different values for one time.
+            ConflictError: two different values for one time.
         """
         np.subtract.at(self.copies, positions, 1)
         for position in np.unique(positions):
@@ -120,7 +122,7 @@ class Merged:
         """Settles what still waits for a part that could not be read.
 
         Raises:
-            DataError: two different values for one time.
+            ConflictError: two different values for one time.
         """
         for position in list(self._waiting):
             self.copies[position] = len(self._waiting[position])
@@ -131,7 +133,11 @@ class Merged:
         if not copies or len(copies) < self.copies[position]:
             return
         del self._waiting[position]
-        taken = settle(copies, f"{format_time(self.times[position])} stands twice", self.units)
+        try:
+            taken = settle(copies, f"{format_time(self.times[position])} stands twice", self.units)
+        except ConflictError as error:
+            error.time = self.times[position]
+            raise
         self.preliminary[position] = taken.preliminary
         self.replaced += 0 if taken.preliminary else sum(copy.preliminary for copy in copies)
         self.repeated += sum(copy.preliminary == taken.preliminary for copy in copies) - 1

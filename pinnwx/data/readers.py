@@ -76,7 +76,9 @@ def _damaged(what: str, error: Exception) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of a library says, in one line."""
+    """What an error of a library says, in one line, without the path, which the message of ours names."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.strip()
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 

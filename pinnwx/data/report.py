@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from pinnwx.data.calendar import format_time, now
-from pinnwx.errors import DataError
+from pinnwx.errors import ConflictError, DataError, GridError
 
 Severity = Literal["error", "warning", "note"]
 
@@ -29,29 +29,64 @@ class Problem:
         return ": ".join(part for part in (self.file, self.variable, self.message) if part)
 
 
-class Findings(list[Problem]):
-    """Collects problems; when `strict`, the first error is raised instead."""
+@dataclass(frozen=True)
+class Damaged:
+    """What was left out because it cannot be trusted, why, and between which times it may hold analyses.
 
-    def __init__(self, strict: bool) -> None:
+    Nothing may be known of the times: they are then None, and it may hold any.
+    """
+
+    file: str
+    reason: str
+    first: np.datetime64 | None = None
+    last: np.datetime64 | None = None
+
+    def may_hold(self, when: np.datetime64) -> bool:
+        return self.first is None or self.last is None or bool(self.first <= when <= self.last)
+
+
+class Findings(list[Problem]):
+    """Collects problems; when `strict`, the first error is raised instead.
+
+    With `leave_damaged` an error of one file is no error: the file is noted in `damaged`, for the caller to leave out;
+    and a time for which two files differ in `disputed`.
+    """
+
+    def __init__(self, strict: bool, *, leave_damaged: bool = False) -> None:
         super().__init__()
-        self.strict = strict
+        self.strict, self.leave_damaged = strict, leave_damaged
+        self.damaged: dict[str, str] = {}
+        self.disputed: dict[np.datetime64, str] = {}
 
     def add(self, severity: Severity, message: str, file: str | None = None, variable: str | None = None) -> None:
         problem = Problem(severity, message, file, variable)
         if severity == "error" and self.strict:
-            raise DataError(str(problem))
+            raise _placed(DataError(), problem)
         if problem not in self:
             self.append(problem)
 
     @contextmanager
     def guard(self, file: str | None = None, variable: str | None = None) -> Iterator[None]:
-        """Turns a `DataError` inside the block into a problem of this file and variable."""
+        """Turns a `DataError` inside the block into a problem of this file and variable, each named once."""
         try:
             yield
         except DataError as error:
-            if self.strict:
-                raise type(error)(str(Problem("error", str(error), file, variable))) from error
-            self.add("error", str(error), file, variable)
+            inner = getattr(error, "problem", Problem("error", str(error)))
+            problem = Problem("error", inner.message, inner.file or file, inner.variable or variable)
+            if self.leave_damaged and isinstance(error, ConflictError) and error.time is not None:
+                self.disputed[error.time] = str(problem)
+            elif self.leave_damaged and problem.file is not None and not isinstance(error, GridError):
+                self.damaged.setdefault(problem.file, str(replace(problem, file=None)))
+            elif self.strict:
+                raise _placed(error, problem) from error.__cause__
+            else:
+                self.add("error", problem.message, problem.file, problem.variable)
+
+
+def _placed(error: DataError, problem: Problem) -> DataError:
+    """The error with the words of a problem, which it keeps."""
+    error.args, error.problem = (str(problem),), problem  # type: ignore[attr-defined]
+    return error
 
 
 @dataclass(frozen=True)

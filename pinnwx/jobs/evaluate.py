@@ -108,8 +108,11 @@ def shared_inputs(predictors: Sequence[Predictor]) -> Shaped[np.ndarray, " input
     return np.concatenate([np.setdiff1d(needed, present), present])
 
 
-def matching_archive(trained: Trained, data: Sequence[str | Path] | str | Path) -> Archive:
-    """The model's fields out of the data, on the model's grid."""
+def matching_archive(
+    trained: Trained, data: Sequence[str | Path] | str | Path, *, leave_damaged: bool = False
+) -> Archive:
+    """The model's fields out of the data, on the model's grid; without damaged files, if they are to be left out."""
     config = trained.config
-    dataset = open_data(data, config.data.fields, grid=trained.grid, **config.reading_options())
+    options = config.reading_options()
+    dataset = open_data(data, config.data.fields, grid=trained.grid, leave_damaged=leave_damaged, **options)
     return Archive.from_dataset(dataset, config.data.fields)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, parse_time
@@ -30,7 +30,7 @@ from pinnwx.jobs.readiness import require_credible, require_timely
 from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
 
-REQUEST = "request_sha256"
+REQUEST, INPUTS = "request_sha256", "inputs_sha256"
 
 
 def forecast(
@@ -44,6 +44,7 @@ def forecast(
     max_age: float | None = None,
     accept_suspicious: bool = False,
     out: str | Path | None = None,
+    remake: bool = False,
     force: bool = False,
 ) -> xr.Dataset:
     """The forecast of a run's live model at every step up to `hours` after `init`, an ISO 8601 time or "latest".
@@ -51,7 +52,8 @@ def forecast(
     With `members` it is an ensemble of so many (see `pinnwx.forecasting.ensemble`), along the dimension `realization`.
     A model with a driven edge (`model.driven_edge`) needs `boundary`: a forecast, or analyses, of its fields at every
     step. With `out` it is written there too; where that file holds the very same forecast already, of the same
-    analyses by the same model, nothing is done and it is returned. `pinnwx.point(dataset, latitude, longitude)` reads
+    analyses by the same model, nothing is done and it is returned; where those analyses have changed since it was made,
+    it is refused, or with `remake` made again. `pinnwx.point(dataset, latitude, longitude)` reads
     it at a place.
 
     `max_age` is the age in hours from which an analysis is too old. One that repeats the step before it, jumps or has a
@@ -77,14 +79,20 @@ def forecast(
         event.details |= {"version": job.version, "init": format_time(when)}
         accepted = job.require_fit(when, max_age=max_age, accept_suspicious=accept_suspicious)
         if there is not None:
-            if there.attrs[REQUEST] != job.origin(when)[REQUEST]:
+            if there.attrs[REQUEST] == job.origin(when)[REQUEST]:
+                event.outcome = NOTHING_TO_DO
+                return there
+            if not job.differs_by_analyses(there, when):
                 raise OutputError(f"{out} exists, and is another forecast; give --force to replace it, or another name")
-            event.outcome = NOTHING_TO_DO
-            return there
+            if not remake:
+                raise OutputError(f"{out} exists, and {CHANGED}; give --remake to make it again, or another name")
         dataset = job.make(when, accepted)
         if out is not None:
             write_forecast(dataset, out, force=True)
     return dataset
+
+
+CHANGED = "its analyses have changed since it was made"
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,16 +117,19 @@ class Forecasting:
         hours: float,
         members: int | None = None,
         boundary: Sequence[str | Path] | str | Path | None = None,
+        leave_damaged: bool = False,
     ) -> Forecasting:
-        """Raises:
-        MissingInputError, CheckpointError, DataError, UsageError: as `forecast`.
+        """With `leave_damaged`, without the files that are damaged: forecasts that need them are refused, no others.
+
+        Raises:
+            MissingInputError, CheckpointError, DataError, UsageError: as `forecast`.
         """
         opened = Run.open(run)
         version = opened.live
         trained = load_trained(opened.version(version))
         step = trained.config.model.step_hours
         leads = tuple(step * k for k in range(1, whole_steps("--hours", hours, step) + 1))
-        archive = matching_archive(trained, data)
+        archive = matching_archive(trained, data, leave_damaged=leave_damaged)
         maker = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
         return cls(version, trained, archive, _driving(trained, boundary), maker)
 
@@ -131,8 +142,9 @@ class Forecasting:
 
         Raises:
             UnavailableError: one is missing or too old.
-            DataError: one is from the future or suspicious.
+            DataError: one is from the future or suspicious, or may be in a file that was left out as damaged.
         """
+        self._require_undamaged(when)
         predictor = self.maker.predictor if isinstance(self.maker, Ensemble) else self.maker
         predictor.analyses(self.archive, np.array([when]))  # that they are there
         require_timely(when, max_age)
@@ -142,6 +154,44 @@ class Forecasting:
             end = when + np.timedelta64(round(3600 * self.maker.lead_hours[-1]), "s")
             accepted += require_credible(self.driving, when, end, accept=accept_suspicious)
         return accepted
+
+    def _require_undamaged(self, when: np.datetime64) -> None:
+        needed = self._inputs(when)
+        for lacking in needed[~np.isin(needed, self.archive.times)]:
+            held_by = [one for one in self.archive.damaged if one.may_hold(lacking)]
+            if held_by:
+                first, more = held_by[0], f" (and {len(held_by) - 1} more)" if len(held_by) > 1 else ""
+                raise DataError(
+                    f"no analysis at {format_time(lacking)}, which may be in {first.file}{more}, left out as damaged: "
+                    f"{first.reason}"
+                )
+
+    def _inputs(self, when: np.datetime64) -> Shaped[np.ndarray, " input"]:
+        """The times of the analyses that a forecast starts from."""
+        return (when + np.asarray(self.maker.input_offsets)).astype("datetime64[ns]")
+
+    def inputs_digest(self, when: np.datetime64) -> str | None:
+        """What tells the analyses that a forecast starts from; None where some of them are no longer there."""
+        times = self.archive.times
+        rows = np.searchsorted(times, self._inputs(when))
+        if not np.array_equal(times[np.minimum(rows, len(times) - 1)], self._inputs(when)):
+            return None
+        return replace(self.archive, times=times[rows], fields=self.archive.fields[rows]).digest()
+
+    def has_changed(self, there: xr.Dataset, when: np.datetime64) -> bool:
+        """Whether the analyses that a forecast of these settings was made from are others now.
+
+        Nothing is known, so nothing is said, of one that another kind of model made.
+        """
+        made_from, now_there = there.attrs.get(INPUTS), self.inputs_digest(when)
+        alike = there.attrs.get("config") == self.trained.config_text
+        return alike and None not in (made_from, now_there) and made_from != now_there
+
+    def differs_by_analyses(self, there: xr.Dataset, when: np.datetime64) -> bool:
+        """Whether this forecast and the one that is there are the same but for the analyses they are made from."""
+        origin = {key: value for key, value in self.origin(when).items() if key != REQUEST}
+        origin["data_sha256"] = there.attrs.get("data_sha256")
+        return self._request(origin, when) == there.attrs[REQUEST]
 
     def origin(self, when: np.datetime64) -> dict[str, Any]:
         """What a forecast is made from and with; under `REQUEST` the digest of it, the same for the same forecast."""
@@ -159,12 +209,17 @@ class Forecasting:
         origin["data_sha256"] = self.archive.select(used_from, format_time(when)).digest()
         if self.driving is not None:
             origin |= {"driven_edge": trained.config.model.driven_edge, "boundary_sha256": self.driving.digest()}
-        asked = [origin, trained.manifest["files"], format_time(when), maker.lead_hours]
-        return origin | {REQUEST: hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()}
+        return origin | {REQUEST: self._request(origin, when)}
+
+    def _request(self, origin: Mapping[str, Any], when: np.datetime64) -> str:
+        asked = [origin, self.trained.manifest["files"], format_time(when), self.maker.lead_hours]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def provenance(self, when: np.datetime64, accepted: Sequence[str] = ()) -> dict[str, Any]:
-        """`origin`, what was `accepted`, and whether analyses may still be replaced."""
-        found = self.origin(when) | ({"accepted": list(accepted)} if accepted else {})
+        """`origin`, the digest of the inputs, what was `accepted`, and whether analyses may still be replaced."""
+        found = self.origin(when) | {INPUTS: self.inputs_digest(when)}
+        if accepted:
+            found["accepted"] = list(accepted)
         if self.archive.preliminary:
             found["preliminary"] = "some of the analyses read may still be replaced by their producer"
         return found

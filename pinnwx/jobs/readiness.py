@@ -17,7 +17,7 @@ from pinnwx.errors import DataError, UnavailableError, UsageError
 
 _log = logging.getLogger(__name__)
 _HOUR = np.timedelta64(1, "h")
-_CLOCKS_DIFFER_BY = 1.0  # hours
+CLOCKS_DIFFER_BY = np.timedelta64(1, "h")
 
 
 def require_an_age(max_age: float | None) -> None:
@@ -38,7 +38,7 @@ def require_timely(when: np.datetime64, max_age: float | None) -> None:
     """
     require_an_age(max_age)
     age = (now() - when.astype("datetime64[ns]")) / _HOUR
-    if age < -_CLOCKS_DIFFER_BY:
+    if when > now() + CLOCKS_DIFFER_BY:
         raise DataError(
             f"the analysis of {format_time(when)} is dated {-age:.1f} h ahead of the clock ({format_time(now())}); "
             "correct the time in the file, or the clock (PINNWX_NOW)"

@@ -11,16 +11,15 @@ Whatever else is in the folder is left alone.
 from __future__ import annotations
 
 import logging
-import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
-from pinnwx.data.calendar import format_time, parse_time, period_bounds
+from pinnwx.data.calendar import format_time
 from pinnwx.errors import (
     DataError,
     LockedError,
@@ -31,42 +30,47 @@ from pinnwx.errors import (
     UnavailableError,
     UsageError,
 )
-from pinnwx.files import check_writable, kept_if_used, locked, output_lock, replacing, writing
+from pinnwx.files import check_writable, kept_if_used, locked, output_lock, writing
 from pinnwx.forecasting.cf import REALIZATION, lead_hours, read_forecast, reference_time, write_forecast
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
-from pinnwx.jobs.forecast import Forecasting, already_there
+from pinnwx.jobs.forecast import CHANGED, Forecasting, already_there
 from pinnwx.jobs.readiness import require_an_age, require_timely
+from pinnwx.jobs.series_folder import LATEST, forecasts_in, point_at_newest, remove_old
+from pinnwx.jobs.series_times import MOST_DAYS, initial_times, newest_analysis
 from pinnwx.runtime import prepare
-from pinnwx.verification.pairing import initial_times_between
 from pinnwx.verification.results import Scores
 from pinnwx.verification.verify import verify_forecasts
 
 _log = logging.getLogger(__name__)
-LATEST = "latest.nc"
 SCORES = ".scores.json"
-_LENGTH = re.compile(r"P(?:(\d+)D)?(?:T(\d+)H)?")
-_STAMP = re.compile(r"\d{8}T\d{4}Z")
-_MOST_DAYS = 36_500  # a hundred years
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of one forecast: made now, there already, or `refused` and why."""
+    """What became of one forecast: made now, there already, or `refused` and why.
+
+    `outdated`: it is there, and the analyses that it was made from have changed since.
+    """
 
     init: np.datetime64
     file: Path
     made: bool = False
     refused: PinnwxError | None = None
+    outdated: bool = False
 
 
 @dataclass(frozen=True)
 class Series:
-    """What a call did: the forecasts it tried, those it scored, and the files it removed because they were old."""
+    """What a call did: the forecasts it tried, those it scored, and the files it removed because they were old.
+
+    `damaged` are the files of analyses that were left out.
+    """
 
     attempts: tuple[Attempt, ...]
     scored: tuple[Path, ...] = ()
     removed: tuple[Path, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     def require_all(self) -> None:
         """Raises:
@@ -91,6 +95,7 @@ def forecast_series(
     plots: bool = False,
     score: bool = False,
     keep_days: float | None = None,
+    remake: bool = False,
     force: bool = False,
 ) -> Series:
     """Forecasts from one or many analyses into a folder, as `pinnwx.jobs.forecast` makes them.
@@ -98,7 +103,8 @@ def forecast_series(
     `init` is a time, "latest", or a period "FROM/TO" of which every analysis is taken. TO may be "latest", and FROM
     then also a length before it ("P3D/latest", "PT36H/latest"); a bare date includes its whole day. What is there
     already is left alone, whatever model made it, unless `force`; what cannot be made does not hold up the others, and
-    is in the result.
+    is in the result. Nor do damaged files of analyses: they are left out, and what they may hold is refused. The newest
+    analysis is the newest that is not dated ahead of the clock; one that is, is refused.
 
     Args:
         run, data, hours, members, boundary, max_age, accept_suspicious: as of `forecast`; `max_age` is of the newest
@@ -106,8 +112,9 @@ def forecast_series(
         folder: where the files go; made if there is none, held by one job at a time.
         plots: maps of each forecast that is made, as a PNG beside it.
         score: score what is in the folder, as far as analyses have arrived since and it was not scored yet.
-        keep_days: remove forecasts, and their maps, that began so many days or more before the newest; their scores
-            stay.
+        keep_days: remove forecasts of this job, and their maps, that began so many days or more before the newest that
+            is whole; their scores stay.
+        remake: make again what is there where its analyses have changed since, instead of a warning.
         force: make anew what is there.
 
     Raises:
@@ -120,101 +127,68 @@ def forecast_series(
     folder = Path(folder)
     with recorded(run, "forecast") as event, kept_if_used(folder):
         require_an_age(max_age)
-        if keep_days is not None and not 0 < keep_days <= _MOST_DAYS:
-            raise UsageError(f"--keep-days {keep_days:g}: the days must be positive and at most {_MOST_DAYS:,}")
+        if keep_days is not None and not 0 < keep_days <= MOST_DAYS:
+            raise UsageError(f"--keep-days {keep_days:g}: the days must be positive and at most {MOST_DAYS:,}")
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".lock", str(folder)):
             check_writable(folder / LATEST, force=True)
-            job = Forecasting.open(run, data, hours=hours, members=members, boundary=boundary)
-            name, newest = job.trained.config.name, job.archive.times[-1]
+            job = Forecasting.open(run, data, hours=hours, members=members, boundary=boundary, leave_damaged=True)
+            name, newest = job.trained.config.name, newest_analysis(job.archive)
             event.details |= {"version": job.version, "folder": str(folder), "made": []}
+            if job.archive.damaged:
+                event.details["damaged"] = {one.file: one.reason for one in job.archive.damaged}
             attempts = []
             try:
-                for when in _initial_times(job, init, keep_days):
+                for when in initial_times(job, init, keep_days):
                     age = max_age if "/" not in init or when == newest else None
                     file = folder / f"{name}_{_stamp(when)}.nc"
-                    attempts.append(_attempt(job, when, file, age, accept_suspicious, force))
+                    attempts.append(_attempt(job, when, file, age, accept_suspicious, remake, force))
                     if attempts[-1].made:
                         event.details["made"].append(format_time(when))
                     if plots and file.is_file() and (attempts[-1].made or not file.with_suffix(".png").exists()):
                         _plot(file)
             finally:
-                _point_at_newest(folder, name)
+                point_at_newest(folder, name)
             scored = _score(folder, job) if score else []
-            removed = [] if keep_days is None else _remove_old(folder, name, keep_days)
+            removed = [] if keep_days is None else remove_old(folder, name, keep_days)
         refused = {format_time(one.init): str(one.refused) for one in attempts if one.refused is not None}
         if refused:
             event.details["refused"] = refused
+        if outdated := [format_time(one.init) for one in attempts if one.outdated]:
+            event.details["outdated"] = outdated
         if attempts[-1].refused is not None:  # the newest is what a schedule is for
             event.refuse(attempts[-1].refused)
         elif not event.details["made"]:
             event.outcome = NOTHING_TO_DO
-    return Series(tuple(attempts), tuple(scored), tuple(removed))
-
-
-def forecasts_in(folder: Path, name: str) -> dict[np.datetime64, Path]:
-    """The files of a series by the model of that name, by their initial times, oldest first."""
-    return {when: path for path in sorted(folder.glob(f"{name}_*.nc")) if (when := time_of(path, name)) is not None}
-
-
-def time_of(path: Path, name: str) -> np.datetime64 | None:
-    """The initial time that the name of a file of a series tells; None for another file, or of another model."""
-    stamp = path.name.partition(".")[0].removeprefix(f"{name}_")
-    try:
-        return parse_time(stamp) if _STAMP.fullmatch(stamp) else None
-    except UsageError:
-        return None
+    damaged = tuple(one.file for one in job.archive.damaged)
+    return Series(tuple(attempts), tuple(scored), tuple(removed), damaged)
 
 
 def _stamp(when: np.datetime64) -> str:
     return format_time(when).replace("-", "").replace(":", "")
 
 
-def _initial_times(job: Forecasting, init: str, keep_days: float | None) -> list[np.datetime64]:
-    """The one time, or those of a period at the cadence of the data, whether the analysis is there or lacks.
-
-    A forecast that would be removed again at once is left out, and so is what the data do not reach.
-    """
-    start, is_period, end = init.partition("/")
-    if not is_period:
-        return [job.initial_time(init)]
-    times = job.archive.times
-    length = _LENGTH.fullmatch(start)
-    if length and any(length.groups()) and end == "latest":
-        days, hours = (int(number or 0) for number in length.groups())
-        if days + hours / 24 > _MOST_DAYS:
-            raise UsageError(f"--init {init}: a length of more than {_MOST_DAYS:,} days")
-        start = format_time(times[-1] - np.timedelta64(24 * days + hours, "h"))
-    first, last = period_bounds(start, None if end == "latest" else end)
-    assert first is not None
-    found = times[times >= first] if len(times) == 1 else initial_times_between(job.archive, start, None)
-    last = times[-1] if last is None else min(last, times[-1])
-    found = found[(found >= times[0] - job.maker.input_offsets[0]) & (found <= last)]
-    if keep_days is not None:
-        found = found[found > times[-1] - _days(keep_days)]
-    if not len(found):
-        raise UnavailableError(
-            f"--init {init}: nothing to forecast from; the data reach from {format_time(times[0])} to "
-            f"{format_time(times[-1])}" + ("" if keep_days is None else f", and --keep-days {keep_days:g} are kept")
-        )
-    return list(found)
-
-
-def _days(number: float) -> np.timedelta64:
-    return np.timedelta64(round(number * 86400), "s")
-
-
 def _attempt(
-    job: Forecasting, when: np.datetime64, file: Path, max_age: float | None, accept_suspicious: bool, force: bool
+    job: Forecasting,
+    when: np.datetime64,
+    file: Path,
+    max_age: float | None,
+    accept_suspicious: bool,
+    remake: bool,
+    force: bool,
 ) -> Attempt:
     """Makes one forecast, if it is not there; what holds for this one alone is refused, anything else is raised."""
     try:
         require_timely(when, max_age)  # of one that is there too: nobody should take it for new
         with output_lock(file):
             try:
-                if not force and _is_there(job, when, file):
+                there = None if force else _there(job, when, file)
+                if there is not None and not job.has_changed(there, when):
                     return Attempt(when, file)
+                if there is not None and not remake:
+                    _log.warning("warning: %s: %s; --remake makes it again", file.name, CHANGED)
+                    return Attempt(when, file, outdated=True)
             except OutputError as error:
                 return Attempt(when, file, refused=error)
             accepted = job.require_fit(when, max_age=max_age, accept_suspicious=accept_suspicious)
@@ -225,20 +199,20 @@ def _attempt(
     return Attempt(when, file, made=True)
 
 
-def _is_there(job: Forecasting, when: np.datetime64, file: Path) -> bool:
-    """Whether a file holds this forecast, by whatever model.
+def _there(job: Forecasting, when: np.datetime64, file: Path) -> xr.Dataset | None:
+    """This forecast, by whatever model, if the file holds it.
 
     Raises:
         OutputError: it holds something else.
     """
     there = already_there(file)
     if there is None:
-        return False
+        return None
     members = job.maker.size if isinstance(job.maker, Ensemble) else None
     of_it = reference_time(there), lead_hours(there).tolist(), there.sizes.get(REALIZATION)
     if of_it != (when, list(job.maker.lead_hours), members):
         raise OutputError(f"{file} is there, of other leads or members; give --force to replace it, or another folder")
-    return True
+    return there
 
 
 def _plot(file: Path) -> None:
@@ -248,28 +222,6 @@ def _plot(file: Path) -> None:
         plot(file, file.with_suffix(".png"), force=True)
     except (DataError, UnavailableError, UsageError) as error:
         _log.warning("no map of %s: %s", file.name, error)
-
-
-def _point_at_newest(folder: Path, name: str) -> None:
-    """The link `latest.nc`; a copy where the file system knows no links.
-
-    Raises:
-        OutputError: there is a file of that name that is no forecast of ours.
-    """
-    made = forecasts_in(folder, name)
-    if not made:
-        return
-    newest, link = made[max(made)], folder / LATEST
-    if link.is_symlink():
-        if link.readlink() == Path(newest.name):
-            return
-    else:
-        already_there(link)
-    with replacing(link) as temporary:
-        try:
-            temporary.symlink_to(newest.name)
-        except OSError:
-            shutil.copyfile(newest, temporary)
 
 
 def _score(folder: Path, job: Forecasting) -> list[Path]:
@@ -307,16 +259,3 @@ def _entries(path: Path) -> Sequence[Mapping[str, Any]]:
         return [{key: entry[key] for key in ("lead_hours", "n")} for entry in Scores.load(path).scores]
     except (MissingInputError, DataError, KeyError):
         return []
-
-
-def _remove_old(folder: Path, name: str, keep_days: float) -> list[Path]:
-    """Removes forecasts and maps that are too old."""
-    made, gone = forecasts_in(folder, name), []
-    for when, file in made.items():
-        if when <= max(made) - _days(keep_days):
-            for path in (file, file.with_suffix(".png")):
-                if path.exists():
-                    with writing(folder):
-                        path.unlink()
-                    gone.append(path)
-    return gone

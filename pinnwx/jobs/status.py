@@ -15,7 +15,8 @@ from pinnwx.errors import CheckpointError, DataError, MissingInputError
 from pinnwx.files import check_writable, write_text, writing
 from pinnwx.jobs.events import Event, read_events
 from pinnwx.jobs.runs import Run
-from pinnwx.jobs.series import SCORES, time_of
+from pinnwx.jobs.series import SCORES
+from pinnwx.jobs.series_folder import time_of
 from pinnwx.manifest import read_manifest
 from pinnwx.text import printable
 from pinnwx.verification.results import Scores
