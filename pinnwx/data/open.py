@@ -150,7 +150,8 @@ def _left_out(survey: Survey, findings: Findings) -> tuple[Damaged, ...]:
         times = np.concatenate(own) if own else np.empty(0)
         ends = (times.min(), times.max()) if times.size else dates_in_name(file)
         found.append(Damaged(file, reason, *ends))
-    return (*found, *(Damaged(format_time(when), reason, when, when) for when, reason in findings.disputed.items()))
+    disputed = findings.disputed.items()
+    return (*found, *(Damaged("files that differ", reason, when, when) for when, reason in disputed))
 
 
 def assembled(
