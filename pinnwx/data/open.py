@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +19,7 @@ from pinnwx.data.expver import MARK
 from pinnwx.data.find import Paths
 from pinnwx.data.piece import Piece
 from pinnwx.data.report import CheckReport, Damaged, Findings, describe_times
+from pinnwx.data.sizes import require_memory
 from pinnwx.data.survey import Survey, surveyed
 from pinnwx.errors import DataError, MissingInputError, UnavailableError
 from pinnwx.grid import Grid
@@ -177,6 +179,11 @@ def assembled(
         findings.add("note", f"averaged conservatively from {source} onto {target}")
     times = common_times(moving, findings)
     times = times[period_mask(times, start, end) & ~np.isin(times, np.array([*without], "datetime64[ns]"))]
+    require_memory(
+        4 * len(moving) * times.size * math.prod(target.shape),
+        f"{', '.join(moving)} at {times.size:,} times on {target}",
+        "read a shorter time or fewer fields, or average onto a coarser grid",
+    )
     found = {name: read_field(parts, times, target, findings) for name, parts in moving.items()}
     constants = {name: read_static(parts, target, findings) for name, parts in fixed.items()}
     present = np.logical_and.reduce([np.ones(times.size, dtype=bool), *(field.filled for field in found.values())])

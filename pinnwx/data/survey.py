@@ -17,6 +17,7 @@ from pinnwx.data.grib.reader import GribReader
 from pinnwx.data.piece import Piece
 from pinnwx.data.readers import open_raw, reading
 from pinnwx.data.report import FieldReport, FileReport, Findings
+from pinnwx.data.sizes import require_memory
 from pinnwx.errors import DataError
 from pinnwx.variables import Variable
 
@@ -139,6 +140,9 @@ def _scan_fields(
             reader.survey()
         if opened is not None:
             opened.require_stored({piece.raw: piece.spatial_axes for piece in reader.pieces})
+        for piece in reader.pieces:
+            rows, columns = piece.grid.shape
+            require_memory(8 * rows * columns, f"a step of {piece.raw}, on {rows:,} x {columns:,} points,")
         survey.pieces += reader.pieces
         survey.unresolved += reader.unresolved
         for reason in reader.left_out:
