@@ -177,7 +177,9 @@ def forecast(
         series_lines(series)
         series.require_all()
         return
-    if plots or score or keep_days is not None or "/" in init:
+    from pinnwx.data.calendar import initial_period
+
+    if plots or score or keep_days is not None or initial_period(init) is not None:
         raise UsageError(f"--plots, --score, --keep-days and periods need a folder, not the file {out}: --out FOLDER/")
     from pinnwx.jobs.forecast import forecast as job
 

@@ -58,6 +58,8 @@ class Period(_Settings):
                 ends.append(datetime.fromisoformat(value))
             except ValueError:
                 raise ValueError(f'"{value}" is not an ISO 8601 time') from None
+            if not 1678 <= ends[-1].year <= 2261:
+                raise ValueError(f'"{value}": the year is outside 1678 to 2261')
         first, last = (end.replace(tzinfo=None) for end in ends)
         if first > last and not (len(self.end) <= len("2000-01-01") and first.date() == last.date()):
             raise ValueError(f"starts at {self.start}, after its end {self.end}")

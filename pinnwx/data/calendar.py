@@ -16,23 +16,73 @@ from pinnwx.errors import UsageError
 _J2000 = np.datetime64("2000-01-01T12:00:00", "ns")
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?!\d{3})")
 _DAY = np.timedelta64(1, "D").astype("timedelta64[ns]")
+FIRST_YEAR, LAST_YEAR = 1678, 2261  # those that nanoseconds since 1970 hold whole
+_LENGTH = re.compile(r"P(?=\d|T\d)(\d{1,9}D)?(T\d{1,9}H)?")
+_OTHER_ORDERS = re.compile(r"(?:(\d{1,2})[./-](\d{1,2})[./-](\d{4})|(\d{4})[./](\d{1,2})[./](\d{1,2}))")
+_SHOWN = 40  # characters of a text that is no time
 
 
 def parse_time(text: str) -> np.datetime64:
     """The instant of an ISO 8601 text; without an offset it is UTC.
 
     Raises:
-        UsageError: the text is no ISO 8601 time.
+        UsageError: the text is no ISO 8601 time, or its year is outside 1678 to 2261, which nanoseconds do not hold.
     """
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(
-            f'"{text}" is not an ISO 8601 time; write for example 2026-02-04 or 2026-02-04T06:00'
-        ) from None
+        meant = _meant(text)
+        example = f"did you mean {meant}?" if meant else "write for example 2026-02-04 or 2026-02-04T06:00"
+        raise UsageError(f'"{shown}" is not an ISO 8601 time (year-month-day); {example}') from None
+    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
+        raise UsageError(f'"{shown}": choose a year from {FIRST_YEAR} to {LAST_YEAR}')
     if instant.tzinfo is not None:
         instant = instant.astimezone(UTC).replace(tzinfo=None)
     return np.datetime64(instant, "ns")
+
+
+def _meant(text: str) -> str:
+    """The ISO 8601 dates that a date in another order may mean: one, or two where day and month may be either."""
+    found = _OTHER_ORDERS.fullmatch(text)
+    if found is None:
+        return ""
+    one, two, year, *ordered = found.groups()
+    days = []
+    for order in [ordered] if year is None else [(year, two, one), (year, one, two)]:
+        try:
+            days.append(date(*map(int, order)).isoformat())
+        except ValueError:  # no such month
+            continue
+    return " or ".join(dict.fromkeys(days))
+
+
+def initial_period(text: str) -> tuple[str, str] | None:
+    """The two ends of a period FROM/TO, each a time, "latest" or a length before it; None for one time or "latest".
+
+    Raises:
+        UsageError: the text is neither.
+    """
+    start, slash, end = text.partition("/")
+    if not slash or _OTHER_ORDERS.fullmatch(text):
+        if text != "latest":
+            parse_time(text)
+        return None
+    if not (_LENGTH.fullmatch(start) and end == "latest"):
+        if not start or not end or start == "latest":
+            raise UsageError(f'"{text[:_SHOWN]}" is no period; write FROM/TO, as in 2026-01-16/latest or P3D/latest')
+        parse_time(start)
+    if end != "latest":
+        parse_time(end)
+    return start, end
+
+
+def require_one_time(text: str) -> None:
+    """Raises:
+    UsageError: the text is neither a time nor "latest".
+    """
+    if initial_period(text) is not None:
+        raise UsageError(f'"{text}" is a period; give one time, or "latest"')
 
 
 def now() -> np.datetime64:

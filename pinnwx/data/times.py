@@ -10,13 +10,13 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Shaped
 
+from pinnwx.data.calendar import FIRST_YEAR, LAST_YEAR
 from pinnwx.data.piece import decode
 from pinnwx.data.readers import first_line
 from pinnwx.data.units import cut
 from pinnwx.errors import DataError
 
 _CALENDARS = ("standard", "gregorian", "proleptic_gregorian", "")
-_YEARS = (1678, 2261)  # what nanoseconds since 1970 hold, in whole years
 _SECONDS: Mapping[str, float] = {
     **dict.fromkeys(("ns", "nanosecond", "nanoseconds"), 1e-9),
     **dict.fromkeys(("us", "microsecond", "microseconds"), 1e-6),
@@ -68,7 +68,7 @@ def decode_times(axis: xr.DataArray) -> Shaped[np.ndarray, ...]:
     if np.isnat(values).any():
         raise DataError("a time is missing; fetch the file again")
     years = values.astype("datetime64[Y]").astype(int) + 1970
-    if years.min(initial=_YEARS[1]) < _YEARS[0] or years.max(initial=_YEARS[0]) > _YEARS[1]:
+    if years.min(initial=LAST_YEAR) < FIRST_YEAR or years.max(initial=FIRST_YEAR) > LAST_YEAR:
         raise DataError(f"times reach from {years.min()} to {years.max()}, outside the years 1678 to 2261")
     seconds = np.round(values.astype("datetime64[ns]").astype(np.int64) / 1e9).astype(np.int64)
     return (seconds * 1_000_000_000).astype("datetime64[ns]")

@@ -142,8 +142,12 @@ def _fields_at(archive: Archive, needed: Shaped[np.ndarray, "batch time"], what:
     """The archive's fields at these times."""
     rows = match_times(archive.times, needed)
     if (rows < 0).any():
-        missing, first, last = map(format_time, (needed[rows < 0][0], *archive.times[[0, -1]]))
-        raise UnavailableError(f"no {what} at {missing}; the data hold {first} to {last}")
+        when = needed[rows < 0][0]
+        missing, first, last = map(format_time, (when, *archive.times[[0, -1]]))
+        same_day = archive.times.astype("datetime64[D]") == when.astype("datetime64[D]")
+        hours = [format_time(time)[11:] for time in archive.times[same_day]]
+        day = f"of that day they hold {', '.join(hours)}; " if hours else ""
+        raise UnavailableError(f"no {what} at {missing}; {day}the data hold {first} to {last}")
     return archive.fields[rows]
 
 

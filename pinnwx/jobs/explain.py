@@ -7,6 +7,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from pinnwx.data.calendar import require_one_time
 from pinnwx.explaining.attribution import Target, attribution
 from pinnwx.explaining.budget import budget
 from pinnwx.files import check_writable
@@ -41,6 +42,7 @@ def explain(
         MissingInputError, CheckpointError, DataError, OutputError, UsageError.
     """
     prepare()
+    require_one_time(init)
     if out is not None:
         check_writable(out, force=force)
     asked = None if target is None else Target.parse(target)

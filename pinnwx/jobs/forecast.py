@@ -15,7 +15,7 @@ import xarray as xr
 from jaxtyping import Float32, Shaped
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import format_time, parse_time
+from pinnwx.data.calendar import format_time, parse_time, require_one_time
 from pinnwx.errors import DataError, OutputError, UsageError
 from pinnwx.files import check_writable, output_lock
 from pinnwx.forecasting.cf import forecast_dataset, read_forecast, write_forecast
@@ -66,6 +66,7 @@ def forecast(
         MissingInputError, CheckpointError, DataError, OutputError, UsageError.
     """
     prepare()
+    require_one_time(init)
     with contextlib.ExitStack() as held:
         event = held.enter_context(recorded(run, "forecast"))
         there = None

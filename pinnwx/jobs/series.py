@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pinnwx.data.calendar import format_time
+from pinnwx.data.calendar import format_time, initial_period
 from pinnwx.errors import (
     DataError,
     LockedError,
@@ -124,6 +124,7 @@ def forecast_series(
         MissingInputError, CheckpointError, DataError, OutputError: nothing could be made.
     """
     prepare()
+    initial_period(init)  # so that what is neither time nor period is refused before anything is read
     folder = Path(folder)
     with recorded(run, "forecast") as event, kept_if_used(folder):
         require_an_age(max_age)
