@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from pinnwx.text import printable
+from pinnwx.text import alike_merged, printable
 from pinnwx.variables import VARIABLES, Variable
 
 if TYPE_CHECKING:
@@ -288,9 +288,9 @@ def check_tables(report: CheckReport) -> None:
         console.print(f"age     {report.age_hours:,.0f} h")
     for gap in report.gaps[:_GAPS_SHOWN]:
         console.print(f"gap     {gap[0]} to {gap[1]}")
-    for problem in report.problems:
-        style = {"error": "red", "warning": "yellow"}.get(problem.severity)
-        console.print(f"{problem.severity}: {problem!s}", style=style)
+    for severity, style in (("error", "red"), ("warning", "yellow"), ("note", None)):
+        for text in alike_merged(str(problem) for problem in report.problems if problem.severity == severity):
+            console.print(f"{severity}: {text}", style=style)
     console.print("A forecast from these files would be " + ("accepted." if report.ok else "refused."))
 
 

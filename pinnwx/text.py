@@ -7,6 +7,7 @@ and marks of direction show a name backwards.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from unicodedata import category
 
 LONGEST_MESSAGE = 4000  # characters
@@ -23,6 +24,23 @@ def printable(text: str, most: int | None = None) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() or category(each) == "Zs" else _escaped(each) for each in text)
+
+
+def alike_merged(messages: Iterable[str]) -> list[str]:
+    """One message for all that differ in the file alone ("folder/file: what"): their number, the first file, and what.
+
+    The order is that of the first of each kind.
+    """
+    groups: dict[tuple[bool, str], list[str]] = {}
+    for message in messages:
+        file, _, what = message.partition(": ")
+        of_a_file = "/" in file and bool(what)
+        groups.setdefault((of_a_file, what if of_a_file else message), []).append(file)
+    merged = []
+    for (of_a_file, what), files in groups.items():
+        place = files[0] if len(files) == 1 else f"{len(files)} files, the first {files[0]}"
+        merged.append(f"{place}: {what}" if of_a_file else what)
+    return merged
 
 
 def _escaped(character: str) -> str:

@@ -23,6 +23,7 @@ from pinnwx.data.sizes import require_memory
 from pinnwx.data.survey import Survey, surveyed
 from pinnwx.errors import DataError, MissingInputError, UnavailableError
 from pinnwx.grid import Grid
+from pinnwx.text import alike_merged
 from pinnwx.variables import VARIABLES, Variable, describe, split_name
 
 _log = logging.getLogger(__name__)
@@ -73,10 +74,9 @@ def open_data(
         forecasts=forecasts,
         leave_damaged=leave_damaged,
     )  # fmt: skip
-    for problem in report.problems:
-        _log.log(
-            logging.WARNING if problem.severity == "warning" else logging.INFO, "%s: %s", problem.severity, problem
-        )
+    for severity, level in (("warning", logging.WARNING), ("note", logging.INFO)):
+        for text in alike_merged(str(problem) for problem in report.problems if problem.severity == severity):
+            _log.log(level, "%s: %s", severity, text)
     return dataset
 
 
@@ -264,7 +264,7 @@ def _wanted(
     """
     found = {piece.name for piece in survey.pieces}
     damaged = (f"{file}: {reason}" for file, reason in findings.damaged.items())
-    reasons = "".join(f"; {message}" for message in (*survey.unresolved, *survey.left_out, *damaged))
+    reasons = "".join(f"; {text}" for text in alike_merged((*survey.unresolved, *survey.left_out, *damaged)))
     if fields is None and not static:
         if survey.unresolved:
             raise DataError(survey.unresolved[0])

@@ -21,6 +21,7 @@ from synthetic import wave_dataset
 from pinnwx.data.open import check_data, open_data, open_with_report
 from pinnwx.data.storage import write_netcdf
 from pinnwx.errors import DataError, OutputError
+from pinnwx.terminal import check_tables
 
 WAVES = wave_dataset(4)
 
@@ -300,3 +301,24 @@ def test_a_file_that_is_being_written_is_to_be_tried_again(tmp_path):
     write_netcdf(WAVES, tmp_path / "x.nc")
     with netCDF4.Dataset(tmp_path / "x.nc", "a"), pytest.raises(LockedError, match="is being written"):
         open_data(tmp_path / "x.nc")
+
+
+def test_many_files_with_the_same_fault_get_one_line(tmp_path, capsys):
+    """33 files, one hint, in `check` and in the error of `open_data`; another fault keeps its own."""
+    for index in range(33):
+        with netCDF4.Dataset(tmp_path / f"x{index:02d}.nc", "w") as file:
+            group = file.createGroup("data")
+            for name, size in (("latitude", 3), ("longitude", 4)):
+                group.createDimension(name, size)
+            group.createVariable("msl", "f4", ("latitude", "longitude"))
+    (tmp_path / "y.nc").write_bytes(b"\x89PNG" + bytes(64))
+    check_tables(check_data(tmp_path))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error: ")]
+    folder = tmp_path.name
+    assert sum("in groups" in line for line in lines) == 1
+    assert any(line.startswith(f"error: 33 files, the first {folder}/x00.nc: its variables are in") for line in lines)
+    assert any(line.startswith(f"error: {folder}/y.nc: not netCDF") for line in lines)
+    (tmp_path / "y.nc").unlink()
+    with pytest.raises(DataError, match="33 files, the first") as caught:
+        open_data(tmp_path, ["msl"])
+    assert str(caught.value).count("in groups") == 1
