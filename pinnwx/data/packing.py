@@ -114,7 +114,7 @@ def _number(attributes: Attributes, key: str, default: float) -> float:
         return default
     given = _numbers(attributes, key)
     if given is None or len(given) != 1:
-        raise DataError(f'{key} "{cut(attributes[key])}" is not one number; correct this attribute')
+        raise DataError(f'{key} "{cut(str(attributes[key]))}" is not one number; correct this attribute')
     if not np.isfinite(given[0]) or (key == "scale_factor" and given[0] == 0):
         raise DataError(f"{key} is {given[0]:g}; correct this attribute")
     return float(given[0])
@@ -143,7 +143,7 @@ def _absent(raw: np.ndarray, attributes: Attributes) -> np.ndarray:
     for key in _MISSING_VALUES:
         given = _numbers(attributes, key)
         if given is None and str(attributes[key]).strip(" \0"):
-            raise DataError(f'{key} "{cut(attributes[key])}" is no number; correct this attribute')
+            raise DataError(f'{key} "{cut(str(attributes[key]))}" is no number; correct this attribute')
         for fill in given or ():
             if not np.isnan(fill):
                 absent |= raw == _as_stored(fill, raw.dtype)

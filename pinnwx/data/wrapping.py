@@ -16,7 +16,7 @@ from pinnwx.data.calendar import format_time
 from pinnwx.data.report import Severity
 from pinnwx.grid import Grid
 
-_FAR, _SOME = 0.75, 0.25  # of the range
+_FAR, _SOME = 0.625, 0.375  # of the range
 _FEWEST = 8  # pairs of neighbours that make it certain ...
 _VARIED = 3  # ... if at either end there are so many different values,
 _RARE = 0.1  # and jumps of a middling size are at most so many times as frequent
@@ -93,4 +93,4 @@ class _Jumps:
 
     @property
     def suspicious(self) -> bool:
-        return self.far > 0 and self.middling <= _SOME * self.far
+        return self.far > 0 and 4 * self.middling <= self.far
