@@ -9,6 +9,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from pinnwx.errors import LockedError, OutputError
+from pinnwx.runlayout import run_of
 
 _FILE_MODE = 0o666  # before the umask
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "host"
@@ -117,13 +119,17 @@ def locked(path: str | Path, what: str) -> Iterator[None]:
 
     Raises:
         LockedError: another job holds it; `what` says what it works on.
-        OutputError: the lock file cannot be made.
+        OutputError: the lock file cannot be made, or is a link or another thing than a file.
     """
     try:
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            raise OutputError(f"{path} is no regular file, so {what} cannot be locked; remove it")
         lock = FileLock(path, mode=_FILE_MODE & ~umask())
         lock.acquire(timeout=0)
     except Timeout:
-        raise LockedError(f"another job is at work on {what}; try again when it is done") from None
+        shared = Path(path).is_file() and Path(path).stat().st_nlink > 1
+        copies = f" (or on a hard-linked copy: {path} has other names; remove it in the copy)" if shared else ""
+        raise LockedError(f"another job is at work on {what}{copies}; try again when it is done") from None
     except OSError as error:
         raise OutputError(f"cannot lock {what}: {_reason(error)}; choose another place") from error
     try:
@@ -218,11 +224,16 @@ def check_writable(path: str | Path, *, force: bool = False) -> None:
     What jobs that were killed left half-written in its folder is removed.
 
     Raises:
-        OutputError: `path` exists and `force` is false, or its folder is missing or not writable.
+        OutputError: `path` exists and `force` is false, or its folder is missing or not writable; or, with `force` too,
+            it is a folder, a device or the like, or a file that a run is made of.
     """
     path = Path(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; give a file name")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is no regular file; give another name")
+    if (run := run_of(path)) is not None:
+        raise OutputError(f"{path} is of the run {run}, which keeps its files to itself; give a name outside it")
     if path.exists() and not force:
         raise OutputError(f"{path} exists; give --force to replace it, or another name")
     folder = path.parent

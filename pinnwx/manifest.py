@@ -14,8 +14,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pinnwx.enclosed import LARGEST_FILE, LARGEST_TEXT, digest_own, read_own
 from pinnwx.errors import CheckpointError
 from pinnwx.files import sha256, write_text
+from pinnwx.records import Manifest, NotARecord, checked, parsed
 from pinnwx.version import __version__
 
 MANIFEST = "manifest.json"
@@ -45,36 +47,69 @@ def read_manifest(folder: Path, *, required: Iterable[str] = ()) -> dict[str, An
     """What stands in a folder's manifest, after every file it names was compared with it.
 
     Raises:
-        CheckpointError: there is none, it or a file is damaged, it leaves out a `required` file, or a newer pinnwx
-            wrote it.
+        CheckpointError: there is none, it or a file is damaged or a link, it leaves out a `required` file, or a newer
+            pinnwx wrote it.
     """
+    return read_files(folder, (), required=required)[0]
+
+
+def read_files(
+    folder: Path, wanted: Iterable[str], *, required: Iterable[str] = ()
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """As `read_manifest`, and the bytes of the `wanted` files of those it names: they are the bytes that were compared.
+
+    Raises:
+        CheckpointError: as `read_manifest`.
+    """
+    manifest = _sealed(folder)
+    expected, path = manifest["files"], folder / MANIFEST
+    if unlisted := sorted(set(required) - expected.keys()):
+        raise CheckpointError(f"{path} does not list {', '.join(unlisted)}; {_REMEDY}")
+    contents, wanted = {}, set(wanted)
+    for name, digest in expected.items():
+        content = read_own(folder, name, LARGEST_FILE) if name in wanted else None
+        found = digest_own(folder, name) if content is None else hashlib.sha256(content).hexdigest()
+        if found is None:
+            raise CheckpointError(f"{folder} lacks {name}; {_REMEDY}")
+        if found != digest:
+            raise CheckpointError(f"{folder / name} does not match its SHA-256; {_REMEDY}")
+        if content is not None:
+            contents[name] = content
+    return manifest, contents
+
+
+def _sealed(folder: Path) -> dict[str, Any]:
+    """The manifest alone, which vouches for itself; its files are not looked at."""
     path = folder / MANIFEST
-    if not path.is_file():
+    content = read_own(folder, MANIFEST, LARGEST_TEXT)
+    if content is None:
         raise CheckpointError(
             f"{folder} holds no {MANIFEST}: its writer did not finish; train again, or go on with --resume"
         )
     try:
-        manifest = json.loads(path.read_bytes())
-        expected, written_as = dict(manifest["files"]), int(manifest["format"])
-    except (ValueError, KeyError, TypeError) as error:
+        manifest = parsed(content)
+        _require_known_format(manifest, path)
+        known = checked(manifest, Manifest)
+    except NotARecord as error:
         raise CheckpointError(f"{path} is damaged ({error}); {_REMEDY}") from None
-    if written_as not in range(1, _FORMAT + 1):
+    if known.format > 1 and known.sha256 != _digest({key: each for key, each in manifest.items() if key != _SEAL}):
+        raise CheckpointError(f"{path} does not match its own SHA-256; {_REMEDY}")
+    return manifest
+
+
+def _require_known_format(manifest: Any, path: Path) -> None:
+    """Looked at first, for a later format may hold anything.
+
+    Raises:
+        CheckpointError: it is none that this package reads.
+    """
+    written_as = manifest.get("format") if isinstance(manifest, dict) else None
+    if isinstance(written_as, int) and written_as not in range(1, _FORMAT + 1):
+        needed = str(manifest.get("pinnwx", "of a later version"))[:40]
         raise CheckpointError(
             f'{path} has format "{written_as}", this pinnwx {__version__} reads 1 to {_FORMAT}: it is damaged, or '
-            f"needs pinnwx {manifest.get('pinnwx', 'of a later version')}"
+            f"needs pinnwx {needed}"
         )
-    content = {key: value for key, value in manifest.items() if key != _SEAL}
-    if written_as > 1 and manifest.get(_SEAL) != _digest(content):
-        raise CheckpointError(f"{path} does not match its own SHA-256; {_REMEDY}")
-    if unlisted := sorted(set(required) - expected.keys()):
-        raise CheckpointError(f"{path} does not list {', '.join(unlisted)}; {_REMEDY}")
-    for name, digest in expected.items():
-        inside = ".." not in Path(name).parts and not Path(name).is_absolute()
-        if not inside or not (folder / name).is_file():
-            raise CheckpointError(f"{folder} lacks {name}; {_REMEDY}")
-        if sha256(folder / name) != digest:
-            raise CheckpointError(f"{folder / name} does not match its SHA-256; {_REMEDY}")
-    return manifest
 
 
 def _digest(content: Mapping[str, Any]) -> str:

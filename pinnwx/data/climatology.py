@@ -88,14 +88,14 @@ class Climatology:
         write_netcdf(xr.Dataset(data, coordinates, attributes), path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Climatology:
-        """Reads what `save` wrote.
+    def load(cls, path: str | os.PathLike, content: bytes | None = None) -> Climatology:
+        """Reads what `save` wrote; from `content`, where its bytes were read already.
 
         Raises:
             MissingInputError: there is no such file.
             CheckpointError: it is damaged, or holds something else.
         """
-        dataset = read_netcdf(path)
+        dataset = read_netcdf(path, content)
         try:
             annual, diurnal = int(dataset.attrs["annual_harmonics"]), int(dataset.attrs["diurnal_harmonics"])
             coefficients, names = dataset["coefficients"].values, tuple(map(str, dataset["field"].values))

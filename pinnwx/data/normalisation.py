@@ -68,14 +68,14 @@ class Normalisation:
         write_netcdf(xr.Dataset(data, {"field": list(self.names)}), path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Normalisation:
-        """Reads what `save` wrote.
+    def load(cls, path: str | os.PathLike, content: bytes | None = None) -> Normalisation:
+        """Reads what `save` wrote; from `content`, where its bytes were read already.
 
         Raises:
             MissingInputError: there is no such file.
             CheckpointError: it is damaged, or holds something else.
         """
-        dataset = read_netcdf(path)
+        dataset = read_netcdf(path, content)
         if not {"field", *_ARRAYS} <= set(dataset.variables) or not all(
             np.isfinite(dataset[key]).all() for key in _ARRAYS
         ):

@@ -17,17 +17,17 @@ import jax
 import numpy as np
 import xarray as xr
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
-from pinnwx.config import Config, config_text, load_config
+from pinnwx.config import Config, config_text, parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.climatology import Climatology
 from pinnwx.data.normalisation import Normalisation
 from pinnwx.data.storage import read_netcdf, write_netcdf
-from pinnwx.errors import CheckpointError
+from pinnwx.errors import CheckpointError, ConfigError, GridError, UsageError
 from pinnwx.files import replacing, write_text
 from pinnwx.grid import Grid
-from pinnwx.manifest import read_manifest, write_manifest
+from pinnwx.manifest import read_files, write_manifest
 from pinnwx.model.build import build_forecaster
 from pinnwx.model.climate import Usual
 from pinnwx.model.inputs import Inputs, Scales
@@ -38,6 +38,7 @@ from pinnwx.version import __version__
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
 CONFIG, OPTIMISER = "config.toml", "optimiser.safetensors"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
+_RESTORE = "restore it from a copy or train again"
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
 
 
@@ -124,26 +125,93 @@ def load_optimiser(folder: Path) -> dict[str, np.ndarray] | None:
     Raises:
         CheckpointError: as `load_trained`.
     """
-    if OPTIMISER not in read_manifest(folder)["files"]:
-        return None
-    return _read_tensors(folder / OPTIMISER)
+    _, contents = read_files(folder, (OPTIMISER,))
+    return _tensors(contents[OPTIMISER], folder / OPTIMISER) if OPTIMISER in contents else None
 
 
 def load_trained(folder: Path) -> Trained:
-    """Reads a version back, every file verified against the manifest.
+    """Reads a version back, every file verified against the manifest: what is used are the bytes that were compared.
 
     Raises:
-        CheckpointError: the manifest is missing, a file is damaged, or the weights do not fit the config.
+        CheckpointError: the manifest is missing, a file is damaged or a link, the model is of a kind that this package
+            lacks, or the weights do not fit the config.
     """
-    manifest = read_manifest(folder, required=PARTS)
-    config = load_config(folder / CONFIG)
-    normalisation = Normalisation.load(folder / NORMALISATION)
-    grid, static = _read_static(folder / STATIC)
-    climatology = Climatology.load(folder / CLIMATOLOGY)
-    model = _assemble(config, grid, normalisation, climatology, static)
-    _set_weights(model, folder / WEIGHTS)
-    text = (folder / CONFIG).read_text(encoding="utf-8")
+    manifest, contents = read_files(folder, PARTS, required=PARTS)
+    _require_known(manifest, folder)
+    config, text = _own_config(contents[CONFIG], folder, manifest)
+    normalisation = Normalisation.load(folder / NORMALISATION, contents[NORMALISATION])
+    grid, static = _read_static(folder / STATIC, contents[STATIC])
+    climatology = Climatology.load(folder / CLIMATOLOGY, contents[CLIMATOLOGY])
+    _require_fitting(config, grid, normalisation, climatology, static, folder)
+    try:
+        model = _assemble(config, grid, normalisation, climatology, static)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}; restore it from a copy or train again") from None
+    _set_weights(model, _tensors(contents[WEIGHTS], folder / WEIGHTS), folder / WEIGHTS)
     return Trained(config, text, grid, model, normalisation, climatology, static, manifest)
+
+
+def _require_known(manifest: Mapping[str, Any], folder: Path) -> None:
+    """Raises:
+    CheckpointError: the version has a part that this package would leave out of a forecast.
+    """
+    unknown = sorted(manifest["files"].keys() - {*PARTS, OPTIMISER})
+    if unknown:
+        raise CheckpointError(
+            f"{folder} holds {', '.join(unknown)}, which pinnwx {__version__} does not know; {_made_by(manifest)}"
+        )
+
+
+def _made_by(manifest: Mapping[str, Any]) -> str:
+    return f"use the pinnwx that made it ({manifest.get('pinnwx') or 'unknown'}), or train again"
+
+
+def _own_config(content: bytes, folder: Path, manifest: Mapping[str, Any]) -> tuple[Config, str]:
+    """The settings of a version, and their text; what this package would not accept was made by another one."""
+    try:
+        text = content.decode("utf-8")
+        return parse_config(text, str(folder / CONFIG)), text
+    except (ConfigError, UsageError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{error}; {_made_by(manifest)}") from None
+
+
+def _require_fitting(
+    config: Config,
+    grid: Grid,
+    normalisation: Normalisation,
+    climatology: Climatology,
+    static: Mapping[str, np.ndarray],
+    folder: Path,
+) -> None:
+    """Raises:
+    CheckpointError: the parts of a version are not of one model.
+    """
+    names, shape = config.data.fields, grid.shape
+    arrays = {
+        f"{NORMALISATION}: mean": (normalisation.mean, (len(names),)),
+        f"{NORMALISATION}: std": (normalisation.std, (len(names),)),
+        f"{NORMALISATION}: increment_std": (normalisation.increment_std, (len(names),)),
+        f"{NORMALISATION}: mean_map": (normalisation.mean_map, (len(names), *shape)),
+        f"{CLIMATOLOGY}: coefficients": (climatology.coefficients, (len(climatology.coefficients), len(names), *shape)),
+        f"{CLIMATOLOGY}: least": (climatology.least, (len(names), *shape)),
+        f"{CLIMATOLOGY}: most": (climatology.most, (len(names), *shape)),
+        **{f"{STATIC}: {name}": (values, shape) for name, values in static.items()},
+    }
+    for name, (values, expected) in arrays.items():
+        if values.shape != expected:
+            raise CheckpointError(f"{folder}/{name} has the shape {values.shape}, not {expected}; {_RESTORE}")
+    for part, held in ((NORMALISATION, normalisation.names), (CLIMATOLOGY, climatology.names)):
+        if held != names:
+            raise CheckpointError(f"{folder / part} is of {', '.join(held)}, not of {', '.join(names)}; {_RESTORE}")
+    if set(static) != set(config.data.static):
+        raise CheckpointError(
+            f"{folder / STATIC} holds {', '.join(static) or 'nothing'}, and the config names "
+            f"{', '.join(config.data.static) or 'nothing'}; {_RESTORE}"
+        )
+    if not ((normalisation.std > 0).all() and (normalisation.increment_std > 0).all()):
+        raise CheckpointError(f"{folder / NORMALISATION} holds a scale that is not positive; {_RESTORE}")
+    if not all(np.isfinite(values).all() for values in static.values()):
+        raise CheckpointError(f"{folder / STATIC} holds values that are not finite; {_RESTORE}")
 
 
 def _static_dataset(trained: Trained) -> xr.Dataset:
@@ -152,23 +220,28 @@ def _static_dataset(trained: Trained) -> xr.Dataset:
     return xr.Dataset(fields, coords=coordinates)
 
 
-def _read_static(path: Path) -> tuple[Grid, dict[str, np.ndarray]]:
-    dataset = read_netcdf(path)
-    if not {"latitude", "longitude"} <= set(dataset.variables):
-        raise CheckpointError(f"{path} holds no grid; restore it from a copy or train again")
-    grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
+def _read_static(path: Path, content: bytes) -> tuple[Grid, dict[str, np.ndarray]]:
+    dataset = read_netcdf(path, content)
+    coordinates = [dataset[name] for name in ("latitude", "longitude") if name in dataset.variables]
+    if [each.dims for each in coordinates] != [("latitude",), ("longitude",)]:
+        raise CheckpointError(f"{path} holds no grid; {_RESTORE}")
+    if not all(np.issubdtype(values.dtype, np.number) for values in dataset.variables.values()):
+        raise CheckpointError(f"{path} holds what are no numbers; {_RESTORE}")
+    try:
+        grid = Grid.from_coordinates(*(each.values for each in coordinates))
+    except GridError as error:
+        raise CheckpointError(f"{path} holds no grid ({error}); {_RESTORE}") from None
     return grid, {str(name): values.values for name, values in dataset.data_vars.items()}
 
 
-def _read_tensors(path: Path) -> dict[str, np.ndarray]:
+def _tensors(content: bytes, path: Path) -> dict[str, np.ndarray]:
     try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+        return load(content)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
 
 
-def _set_weights(model: Forecaster, path: Path) -> None:
-    stored = _read_tensors(path)
+def _set_weights(model: Forecaster, stored: Mapping[str, np.ndarray], path: Path) -> None:
     expected = {name: (leaf.shape, leaf.dtype) for name, leaf in named_weights(model).items()}
     found = {name: (values.shape, values.dtype) for name, values in stored.items()}
     if expected != found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -12,9 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from pinnwx.data.calendar import format_time, now
-from pinnwx.errors import LockedError, NotPromotedError, PinnwxError, UnavailableError
+from pinnwx.enclosed import appended_own, read_own_text
+from pinnwx.errors import (
+    CheckpointError,
+    LockedError,
+    NotPromotedError,
+    OutputError,
+    PinnwxError,
+    UnavailableError,
+)
+from pinnwx.files import write_text
+from pinnwx.records import EventLine, NotARecord, record
+from pinnwx.runlayout import EVENTS
 
-EVENTS = "events.jsonl"
+_log = logging.getLogger(__name__)
 DONE, NOTHING_TO_DO, REFUSED, STOPPED, FAILED = "done", "nothing to do", "refused", "stopped", "failed"
 _OF_A_RUN = ("live", "versions", "training")
 _BY_A_SIGNAL = 128
@@ -73,25 +85,52 @@ def recorded(run: str | Path, verb: str) -> Iterator[Event]:
         _append(Path(run), event)
 
 
+@dataclass(frozen=True)
+class Log:
+    """What a log holds, oldest first, and how many of its lines are none: cut off, damaged or somebody else's."""
+
+    events: tuple[Event, ...] = ()
+    unreadable: int = 0
+
+
+def read_log(run: str | Path) -> Log:
+    """The log of a run; lines that are none are passed over and counted.
+
+    Raises:
+        CheckpointError: the log is a link, or no regular file.
+    """
+    text, found, unreadable = read_own_text(Path(run), EVENTS), [], 0
+    for line in (text or "").splitlines():
+        try:
+            found.append(Event(**record(line, EventLine).model_dump()))
+        except NotARecord:
+            unreadable += bool(line.strip())
+    return Log(tuple(found), unreadable)
+
+
 def read_events(run: str | Path) -> list[Event]:
-    """The log of a run, oldest first; lines that are none (a write was cut off) are passed over."""
-    found = []
-    with contextlib.suppress(OSError):
-        for line in (Path(run) / EVENTS).read_text(encoding="utf-8", errors="replace").splitlines():
-            with contextlib.suppress(ValueError, TypeError):
-                found.append(Event(**json.loads(line)))
-    return found
+    """The events of `read_log`; none where the log is a link, or no regular file."""
+    with contextlib.suppress(CheckpointError):
+        return list(read_log(run).events)
+    return []
 
 
 def _append(run: Path, event: Event) -> None:
     if not any((run / name).exists() for name in _OF_A_RUN):
         return
     line = json.dumps({name: value for name, value in vars(event).items() if value != ""}, default=str) + "\n"
-    with contextlib.suppress(OSError):
-        log = os.open(run / EVENTS, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            size = os.fstat(log).st_size
+    try:
+        with appended_own(run, EVENTS) as log:
+            status = os.fstat(log)
+            size = status.st_size
             cut_off = size > 0 and os.pread(log, 1, size - 1) != b"\n"
-            os.write(log, (cut_off * "\n" + line).encode())  # one write: lines of jobs that end at once do not mix
-        finally:
-            os.close(log)
+            if status.st_nlink == 1:
+                os.write(log, (cut_off * "\n" + line).encode())  # one write: lines of jobs that end at once do not mix
+                return
+        # A backup of hard links shares the file; it keeps what it has, and the run gets a file of its own.
+        _log.warning("note: %s has other names (a backup of hard links?), and was written anew", run / EVENTS)
+        write_text(run / EVENTS, (read_own_text(run, EVENTS) or "") + cut_off * "\n" + line)
+    except CheckpointError as error:
+        _log.warning("warning: this job is not recorded: %s", error)
+    except (OSError, OutputError):
+        pass

@@ -122,7 +122,7 @@ def rollback(run: str | Path, to: str | None = None) -> str:
     opened = Run.open(run)
     with recorded(run, "rollback") as event, opened.lock():
         live, _ = opened.pointer  # whatever became of that version
-        candidates = [to] if to is not None else [name for name in reversed(opened.versions) if name < live]
+        candidates = [to] if to is not None else [name for name in reversed(opened.versions) if int(name) < int(live)]
         for name in candidates:
             try:
                 load_trained(_existing(opened, name))

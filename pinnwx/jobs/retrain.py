@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from pinnwx.config import load_config
+from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.data.windows import window_indices
@@ -26,7 +26,7 @@ from pinnwx.jobs.events import recorded
 from pinnwx.jobs.gate import Verdict, judge
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.readiness import require_credible
-from pinnwx.jobs.runs import REPORTS, Run
+from pinnwx.jobs.runs import Run
 from pinnwx.jobs.train import budget_ends, error_scale, lineage
 from pinnwx.model.committee import give_weights, members_of
 from pinnwx.runtime import prepare
@@ -105,7 +105,7 @@ def retrain(
     with recorded(run, "retrain") as event, opened.lock():
         if json is not None:
             check_writable(json, force=force)
-        live = opened.live
+        live, _ = opened.live, opened.next_version
         incumbent = _with_settings_of(opened, load_trained(opened.version(live)))
         successor = dataclasses.replace(incumbent, model=nnx.clone(incumbent.model))
         ends = budget_ends(incumbent.config.retraining.minutes if minutes is None else minutes, begun)
@@ -121,8 +121,7 @@ def retrain(
         found = {"successor_of": live, **verdict.to_dict(), "watched_error": list(refitted.watch)}
         text = json_module.dumps(found, indent=2) + "\n"
         with writing(opened.folder):
-            (opened.folder / REPORTS).mkdir(exist_ok=True)
-            write_text(opened.folder / REPORTS / f"{format_time(periods.learn_to)[:13]}.json", text)
+            write_text(opened.reports() / f"{format_time(periods.learn_to)[:13]}.json", text)
         if json is not None:
             write_text(json, text)
         verdict.require_passed(f"the successor of {live}", live)
@@ -188,10 +187,10 @@ def material(incumbent: Trained, archive: Archive, periods: Periods) -> Material
 
 def _with_settings_of(run: Run, trained: Trained) -> Trained:
     """With the settings of retraining from the run's own config, which may be edited as that of a version may not."""
-    path = run.folder / CONFIG
-    if not path.is_file():
+    text = run.text(CONFIG)
+    if text is None:
         return trained
-    retraining = load_config(path).retraining
+    retraining = parse_config(text, str(run.folder / CONFIG)).retraining
     return dataclasses.replace(trained, config=trained.config.model_copy(update={"retraining": retraining}))
 
 

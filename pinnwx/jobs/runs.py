@@ -18,18 +18,20 @@ from typing import Any
 
 import numpy as np
 
+from pinnwx.enclosed import digest_own, is_there, read_own_text, require_own_folder
 from pinnwx.errors import CheckpointError, MissingInputError, OutputError
-from pinnwx.files import appearing, locked, remove_orphans, sha256, write_text
+from pinnwx.files import appearing, locked, remove_orphans, write_text
 from pinnwx.forecasting.trained import Trained, load_trained, save_trained
 from pinnwx.manifest import MANIFEST
+from pinnwx.runlayout import LIVE, LOCK, METRICS, REPORTS, TRAINING, UNFINISHED, VERSIONS
 
-REPORTS = "reports"  # folder of what the gate, or a compression, had to tell
-_UNFINISHED = "unfinished"
-_VERSION = re.compile(r"\d{4}")
+LAST_VERSION = 99_999
+_VERSION = re.compile(r"\d{4}|[1-9]\d{4}", re.ASCII)
+_LONGEST_POINTER = 1000  # bytes
 
 
 def is_version(name: str) -> bool:
-    """Whether this may be the name of a version, such as 0002."""
+    """Whether this may be the name of a version, such as 0002, or 12345."""
     return _VERSION.fullmatch(name) is not None
 
 
@@ -54,14 +56,51 @@ class Run:
     @property
     def versions(self) -> tuple[str, ...]:
         """Names of the version folders, oldest first, finished or not."""
-        folder = self.folder / "versions"
+        folder = require_own_folder(self.folder, VERSIONS)
         if not folder.is_dir():
             return ()
-        return tuple(sorted(entry.name for entry in folder.iterdir() if is_version(entry.name)))
+        return tuple(sorted((entry.name for entry in folder.iterdir() if is_version(entry.name)), key=int))
 
     def version(self, name: str) -> Path:
-        """The folder of a version."""
-        return self.folder / "versions" / name
+        """The folder of a version.
+
+        Raises:
+            CheckpointError: it is a link.
+        """
+        return require_own_folder(self.folder, VERSIONS, name)
+
+    @property
+    def next_version(self) -> str:
+        """The name that the next version will have.
+
+        Raises:
+            CheckpointError: there are no more names.
+        """
+        number = int(self.versions[-1]) + 1 if self.versions else 1
+        if number > LAST_VERSION:
+            raise CheckpointError(
+                f"{self.folder} has a version {self.versions[-1]}, and none may follow {LAST_VERSION}; remove it, or "
+                "train into another folder"
+            )
+        return f"{number:04d}"
+
+    def text(self, name: str) -> str | None:
+        """What a file of the run holds, None where there is none.
+
+        Raises:
+            CheckpointError: it is a link, or no regular file.
+        """
+        return read_own_text(self.folder, name)
+
+    def reports(self) -> Path:
+        """The folder of what the gate, or a compression, had to tell; made where there is none.
+
+        Raises:
+            CheckpointError: it is a link.
+        """
+        folder = require_own_folder(self.folder, REPORTS)
+        folder.mkdir(exist_ok=True)
+        return folder
 
     @property
     def live(self) -> str:
@@ -72,7 +111,8 @@ class Run:
         """
         name, digest = self.pointer
         manifest = self.version(name) / MANIFEST
-        if digest and manifest.is_file() and sha256(manifest) != digest:  # a pointer written by hand may leave it out
+        # A pointer written by hand may leave the digest out.
+        if digest and digest_own(manifest.parent, MANIFEST) not in (digest, None):
             raise CheckpointError(
                 f"{self.folder / 'live'} and {manifest} do not agree: one is damaged; pinnwx models rollback finds a "
                 "good version"
@@ -86,29 +126,36 @@ class Run:
         Raises:
             CheckpointError: no training has finished here, or the name is none of a version.
         """
-        pointer = self.folder / "live"
-        if not pointer.is_file():
+        text = read_own_text(self.folder, LIVE, _LONGEST_POINTER)
+        if text is None:
             raise CheckpointError(f"{self.folder} has no live model: its training did not finish; try train --resume")
-        name, _, digest = pointer.read_text(encoding="utf-8", errors="replace").strip().partition(" ")
+        name, _, digest = text.strip().partition(" ")
         if not is_version(name) or name not in self.versions:
-            raise CheckpointError(f'{pointer} names "{name}", which is not one of {", ".join(self.versions) or "none"}')
+            known = ", ".join(self.versions[-10:]) or "none"
+            raise CheckpointError(f'{self.folder / LIVE} names "{name}", which is not one of {known}')
         return name, digest
 
     def is_finished(self) -> bool:
         """Whether the newest training here has published its model."""
-        return (self.folder / "live").is_file() and not (self.folder / _UNFINISHED).exists()
+        return is_there(self.folder / LIVE) and not is_there(self.folder / UNFINISHED)
 
     def may_begin(self) -> bool:
         """Whether a training was stopped here before it saved anything: it may begin again."""
-        fresh = all(entry.name == ".lock" for entry in self.folder.iterdir())
-        saved = any((self.folder / "training").glob(f"*/{MANIFEST}"))
-        return (fresh or (self.folder / _UNFINISHED).exists()) and not saved
+        fresh = all(entry.name == LOCK for entry in self.folder.iterdir())
+        saved = any(require_own_folder(self.folder, TRAINING).glob(f"*/{MANIFEST}"))
+        return (fresh or is_there(self.folder / UNFINISHED)) and not saved
 
     def begin(self) -> None:
-        """Clears what an earlier training left behind, except its versions, and marks this one as unfinished."""
-        write_text(self.folder / _UNFINISHED, "a training began here and has not published its model yet\n")
-        shutil.rmtree(self.folder / "training", ignore_errors=True)
-        (self.folder / "metrics.jsonl").unlink(missing_ok=True)
+        """Clears what an earlier training left behind, except its versions, and marks this one as unfinished.
+
+        Raises:
+            CheckpointError: a folder of the run is a link, which is not followed; or no version may follow.
+        """
+        training = require_own_folder(self.folder, TRAINING)
+        _ = self.next_version
+        write_text(self.folder / UNFINISHED, "a training began here and has not published its model yet\n")
+        shutil.rmtree(training, ignore_errors=True)
+        (self.folder / METRICS).unlink(missing_ok=True)
 
     def load(self) -> Trained:
         """The live model, verified.
@@ -130,17 +177,17 @@ class Run:
 
         `ends_training`: it is what the training that began here was for.
         """
-        number = f"{int(self.versions[-1]) + 1 if self.versions else 1:04d}"
+        number = self.next_version
         with appearing(self.version(number)) as folder:
             save_trained(trained, folder, notes, optimiser)
         self.point_to(number)
         if ends_training:
-            (self.folder / _UNFINISHED).unlink(missing_ok=True)
+            (self.folder / UNFINISHED).unlink(missing_ok=True)
         return number
 
     def point_to(self, name: str) -> None:
         """Makes a version live, in one atomic step."""
-        write_text(self.folder / "live", f"{name} {sha256(self.version(name) / MANIFEST)}\n")
+        write_text(self.folder / LIVE, f"{name} {digest_own(self.version(name), MANIFEST)}\n")
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -150,9 +197,9 @@ class Run:
             LockedError: another job holds it.
             OutputError: the folder cannot be written.
         """
-        with locked(self.folder / ".lock", str(self.folder)):
+        with locked(self.folder / LOCK, str(self.folder)):
             remove_orphans(self.folder)
-            remove_orphans(self.folder / "versions")
+            remove_orphans(require_own_folder(self.folder, VERSIONS))
             yield
 
 
@@ -167,7 +214,7 @@ def new_run(
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file; give a folder name")
-    if path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir()) and not force:
+    if path.is_dir() and any(entry.name != LOCK for entry in path.iterdir()) and not force:
         raise OutputError(f"{path} exists; give {remedy}, or another name")
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from pinnwx.data.calendar import format_time, now, parse_time
-from pinnwx.errors import CheckpointError, DataError, MissingInputError
+from pinnwx.errors import CheckpointError, DataError, MissingInputError, OutputError
 from pinnwx.files import check_writable, write_text, writing
-from pinnwx.jobs.events import Event, read_events
+from pinnwx.jobs.events import EVENTS, Event, Log, read_log
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.series import SCORES
 from pinnwx.jobs.series_folder import time_of
@@ -25,6 +25,7 @@ RECENT_DAYS = 7.0
 LEAST_HISTORY = 8  # forecasts before the recent ones, below which nothing is said of a drift
 USUAL_SHARE = 0.95  # of the earlier forecasts err less than what is called unusual
 _HOUR, _SECOND, _EPOCH = np.timedelta64(1, "h"), np.timedelta64(1, "s"), np.datetime64(0, "ns")
+_METRICS_BEGIN = b"# HELP pinnwx_"
 _OF_SKILL = ("variable", "lead_hours")
 
 
@@ -93,7 +94,7 @@ def status(
     if json is not None:
         check_writable(json, force=force)
     if metrics is not None:
-        check_writable(metrics, force=True)
+        _require_metrics(Path(metrics))
     version, trained_to, name, warnings = None, None, "", []
     try:
         version = opened.live
@@ -101,7 +102,8 @@ def status(
         trained_to, name = manifest.get("trained_on", [None])[-1], manifest.get("name", name)
     except CheckpointError as error:
         warnings.append(str(error))
-    jobs = tuple(_jobs(read_events(opened.folder)))
+    log = _log_of(opened.folder, warnings)
+    jobs = tuple(_jobs(log.events))
     warnings += [
         f"{job.verb}: {job.failures} time(s) without success, last {job.last_outcome}: {job.reason}"
         for job in jobs
@@ -123,6 +125,18 @@ def status(
     if metrics is not None:
         _write_metrics(found, Path(metrics))
     return found
+
+
+def _log_of(run: Path, warnings: list[str]) -> Log:
+    """The log of a run; what is wrong with it joins the warnings."""
+    try:
+        log = read_log(run)
+    except CheckpointError as error:
+        warnings.append(str(error))
+        return Log()
+    if log.unreadable:
+        warnings.append(f"{run / EVENTS}: {log.unreadable} line(s) are no events and were passed over")
+    return log
 
 
 def _jobs(events: Sequence[Event]) -> list[JobStatus]:
@@ -177,6 +191,18 @@ def skill_of(entries: Sequence[dict[str, Any]]) -> list[Skill]:
         usual = float(np.median(earlier)) if len(earlier) else None
         found.append(Skill(variable, lead, of_late, int(recent.sum()), usual, len(earlier), bool(drifts)))
     return found
+
+
+def _require_metrics(path: Path) -> None:
+    """Raises:
+    OutputError: the file cannot be written, or is there and is none that `status` wrote.
+    """
+    check_writable(path, force=True)
+    if path.exists():
+        with path.open("rb") as file:
+            begins = file.read(len(_METRICS_BEGIN))
+        if begins not in (b"", _METRICS_BEGIN):
+            raise OutputError(f"{path} is no metrics file of pinnwx, which it would replace; give another name")
 
 
 def _write_metrics(found: Status, path: Path) -> None:

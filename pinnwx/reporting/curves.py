@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from pinnwx.enclosed import read_own_text
 from pinnwx.errors import DataError, MissingInputError
+from pinnwx.records import MetricsLine, NotARecord, checked, parsed
 from pinnwx.reporting.style import (
     CLIMATOLOGY_COLOUR,
     MODEL_COLOUR,
@@ -134,20 +135,22 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
         DataError: another line is not a JSON object.
     """
     path = Path(path)
-    if not path.is_file():
+    text = read_own_text(path.parent, path.name)
+    if text is None:
         raise MissingInputError(f"no training metrics {path}")
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip()]
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
+            records.append(parsed(line))
+        except NotARecord as error:
             if number == len(lines):
                 break
-            raise DataError(f"{path}, line {number}: not JSON; the file is damaged") from None
-        if not isinstance(record, dict):
-            raise DataError(f"{path}, line {number}: not a JSON object; the file is damaged")
-        records.append(record)
+            raise DataError(f"{path}, line {number}: {error}; the file is damaged") from None
+        try:
+            checked(records[-1], MetricsLine)
+        except NotARecord as error:
+            raise DataError(f"{path}, line {number}: {error}; the file is damaged") from None
     return records
 
 
@@ -167,7 +170,7 @@ def training_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
         raise DataError(f"none of {len(records)} training records holds a finite loss; nothing to draw")
     figure = Figure(figsize=(10.5, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    updates = [record.get("update", index) for index, record in enumerate(finite)]
+    updates = [index if record.get("update") is None else record["update"] for index, record in enumerate(finite)]
     _loss_curve(left, updates, finite, "update")
     timed = [record for record in finite if record.get("wall_seconds") is not None]
     if timed:

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from pinnwx.enclosed import require_own_tree
 from pinnwx.errors import CheckpointError, OutputError
 from pinnwx.files import write_text
 from pinnwx.manifest import MANIFEST, read_manifest, write_manifest
@@ -33,8 +34,9 @@ class Checkpoints:
 
     def __init__(self, folder: Path):
         """Raises:
-        CheckpointError: what is there is damaged beyond reading.
+        CheckpointError: what is there is damaged beyond reading, or something in it is a link.
         """
+        require_own_tree(folder)
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
         self._folder = folder.resolve()
         try:
@@ -63,7 +65,7 @@ class Checkpoints:
             # orbax marks a complete checkpoint with a file that names its absolute path; a run folder may be moved.
             for marker in folder.rglob("commit_success.txt"):
                 write_text(marker, "")
-            names = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+            names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
             write_manifest(folder, (name for name in names if name != MANIFEST), {})
 
     def _require_space(self, size: int) -> None:
@@ -90,11 +92,11 @@ class Checkpoints:
         wanted = ocp.args.Composite(state=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore())
         try:
             found = self._manager.restore(newest, args=wanted)
-        except (ValueError, KeyError, OSError) as error:
+            stored = [found["state"][key] for key in sorted(found["state"])]
+        except Exception as error:  # the library raises whatever its files make it
             raise CheckpointError(
-                f"the training state is damaged: {str(error).splitlines()[0]}; start afresh with --force"
+                f"the training state is damaged: {_reason(error)}; start afresh with --force"
             ) from None
-        stored = [found["state"][key] for key in sorted(found["state"])]
         shapes, expected = ([(leaf.shape, str(leaf.dtype)) for leaf in each] for each in (stored, leaves))
         if shapes != expected:
             raise CheckpointError("the training state does not fit this config; start afresh with --force")
@@ -105,7 +107,7 @@ class Checkpoints:
         problem = "no training state to resume from"
         for update in sorted(self._manager.all_steps(), reverse=True):
             try:
-                read_manifest(self._folder / str(update))
+                _require_vouched_for(self._folder / str(update))
             except CheckpointError as error:
                 problem = f"no whole training state to resume from ({error})"
                 broken.append(update)
@@ -118,6 +120,16 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+
+
+def _require_vouched_for(folder: Path) -> None:
+    """Raises:
+    CheckpointError: a file differs from what the manifest says, or it does not list one that the library might open.
+    """
+    listed = read_manifest(folder)["files"]
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if strange := sorted(there - listed.keys() - {MANIFEST}):
+        raise CheckpointError(f"{folder / MANIFEST} does not list {strange[0]}")
 
 
 def _reason(error: Exception) -> str:

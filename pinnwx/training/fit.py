@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +21,13 @@ from pinnwx.config import Config, ModelSettings
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import time_features
 from pinnwx.data.windows import window_indices
+from pinnwx.enclosed import appended_own, read_own_text
 from pinnwx.errors import CheckpointError, DataError, StabilityError
 from pinnwx.files import write_text
 from pinnwx.model.committee import members_of
 from pinnwx.model.interface import Forecaster
+from pinnwx.records import CheckpointNotes, NotARecord, checked
+from pinnwx.runlayout import METRICS
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.devices import Devices
 from pinnwx.training.lessons import Mixture
@@ -102,6 +106,7 @@ class Training:
         try:
             if resume:
                 states, notes = checkpoints.load(states)
+                _require_notes(notes)
                 if notes["data"] != self._notes["data"]:
                     raise DataError(
                         "the data differ from those this training began with; give the same --data, or --force to "
@@ -174,7 +179,7 @@ class Training:
         plan, began, first = self.plan, time.monotonic(), _updates(states)
         assert plan is not None
         now, saved, skipped = began, None, _skipped(states)
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
+        with appended_own(self.folder, METRICS) as held, os.fdopen(os.dup(held), "a", encoding="utf-8") as log:
             while (done := _updates(states)) < plan.total:
                 stage, each = plan.stage_at(done), plan.total // len(states)
                 turns, member = divmod(plan.done_in_stage(done) // UPDATES_PER_REPORT, len(states))
@@ -211,9 +216,8 @@ class Training:
 
     def _forget_after(self, update: int) -> None:
         """Drops from the log what was done after the checkpoint, for it will be done again."""
-        path = self.folder / "metrics.jsonl"
-        done = path.read_text(encoding="utf-8").splitlines(keepends=True)[:update] if path.is_file() else []
-        write_text(path, "".join(done))
+        done = (read_own_text(self.folder, METRICS) or "").splitlines(keepends=True)[:update]
+        write_text(self.folder / METRICS, "".join(done))
 
     def _log(self, log: TextIO, reports: list[dict[str, float]], done: int, steps: int, seconds: float) -> None:
         for update, numbers in enumerate(reports, start=done - len(reports) + 1):
@@ -246,6 +250,16 @@ def _is_due(saved: float | None, began: float, then: float) -> bool:
     """
     often = CHECKPOINT_SHARE * (then - began)
     return saved is None or then - saved > min(max(often, FIRST_CHECKPOINTS_SECONDS), CHECKPOINT_SECONDS)
+
+
+def _require_notes(notes: Any) -> None:
+    """Raises:
+    CheckpointError: what stands beside a training state is not what was written there.
+    """
+    try:
+        checked(notes, CheckpointNotes)
+    except NotARecord as error:
+        raise CheckpointError(f"the training state is damaged ({error}); start afresh with --force") from None
 
 
 def _digest(config: Config) -> str:

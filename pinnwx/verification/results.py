@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pinnwx.enclosed import LARGEST_TEXT
 from pinnwx.errors import DataError, MissingInputError
 from pinnwx.files import write_text
+from pinnwx.records import NotARecord, ScoresFile, checked, parsed
 from pinnwx.variables import VARIABLES, Variable, difference_units
 from pinnwx.verification.details import PERCENTILES, REGIONS
 
@@ -79,9 +81,12 @@ class Scores:
         if not path.is_file():
             raise MissingInputError(f"no scores file {path}")
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            if path.stat().st_size > LARGEST_TEXT:
+                raise NotARecord(f"it has more than {LARGEST_TEXT:,} bytes")
+            raw = parsed(path.read_bytes())
+            checked(raw, ScoresFile)
             return cls(tuple(raw["scores"]), raw["run"], raw["skipped"], raw["settings"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (NotARecord, OSError) as error:
             raise DataError(f"{path} holds no scores ({error}); write it anew with evaluate or verify") from None
 
 
@@ -106,7 +111,7 @@ def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[s
     def text(name: str, scale: float = 1.0) -> str:
         return _text(entry.get(name), scale)
 
-    bounds = "-" if entry["rmse_low"] is None else f"{text('rmse_low', factor)} to {text('rmse_high', factor)}"
+    bounds = "-" if entry.get("rmse_low") is None else f"{text('rmse_low', factor)} to {text('rmse_high', factor)}"
     return (
         f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", str(entry["n"]), text("rmse", factor), bounds,
         text("persistence_rmse", factor), text("climatology_rmse", factor), text("persistence_ratio"), text("acc"),

@@ -1,0 +1,266 @@
+"""What JSON that is read must hold: a schema for each kind, and one way to read it.
+
+Each of these files may come from somebody else, or be damaged. A number in place of a list, a key that lacks, NaN,
+1e400 or a hundred thousand brackets is an error that names the file and the key, and never one of Python's own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+LARGEST_NUMBER = 1e30  # no score, loss or number of seconds comes near
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261  # that a time in nanoseconds can tell
+_HEX = re.compile(r"[0-9a-f]{64}")
+_PROBLEMS = 3  # named in a message
+
+
+class NotARecord(ValueError):
+    """The text is no JSON, or not of the kind that it should be; the message says what is wrong, in a few words."""
+
+
+def parsed(content: str | bytes) -> Any:
+    """The value of a JSON text in UTF-8, with finite numbers alone.
+
+    Raises:
+        NotARecord: it is none.
+    """
+    try:
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+        return json.loads(text, parse_constant=_not_a_number, parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise NotARecord(f"it is not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise NotARecord("it is nested too deeply") from None
+    except ValueError as error:
+        raise NotARecord(f"it is not JSON: {error}") from None
+
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def checked(value: Any, schema: type[Schema]) -> Schema:
+    """A JSON value as a record of this kind.
+
+    Raises:
+        NotARecord: it is none; with the first keys that are wrong.
+    """
+    try:
+        return schema.model_validate(value, strict=True)
+    except RecursionError:
+        raise NotARecord("it is nested too deeply") from None
+    except ValidationError as error:
+        problems = [_problem(each) for each in error.errors(include_url=False, include_input=False)[:_PROBLEMS]]
+        more = error.error_count() - len(problems)
+        raise NotARecord("; ".join(problems) + (f"; and {more} more" if more else "")) from None
+
+
+def record(content: str | bytes, schema: type[Schema]) -> Schema:
+    """`checked` of what was `parsed`."""
+    return checked(parsed(content), schema)
+
+
+def _problem(error: Any) -> str:
+    path = ".".join(map(str, error["loc"]))
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{path}: {message}" if path else message
+
+
+def _not_a_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
+
+
+def _is_time(text: str) -> str:
+    try:
+        year = datetime.fromisoformat(text).year
+    except ValueError:
+        raise ValueError(f'"{text[:40]}" is not an ISO 8601 time') from None
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
+        raise ValueError(f'"{text[:40]}" is not between {_FIRST_YEAR} and {_LAST_YEAR}')
+    return text
+
+
+def _is_file_name(text: str) -> str:
+    path = PurePosixPath(text)
+    inside = path.parts and not path.is_absolute() and ".." not in path.parts and str(path) == text
+    if not inside or "\\" in text or ":" in text or not text.isprintable() or max(map(len, path.parts)) > 255:
+        raise ValueError(f'"{text[:80]}" is not the name of a file inside its folder')
+    return text
+
+
+def _is_sha256(text: str) -> str:
+    if not _HEX.fullmatch(text):
+        raise ValueError(f'"{text[:80]}" is no SHA-256')
+    return text
+
+
+Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER, allow_inf_nan=False)]
+Error = Annotated[Number, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Time = Annotated[str, AfterValidator(_is_time)]
+Text = Annotated[str, Field(max_length=10_000)]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Sha256 = Annotated[str, AfterValidator(_is_sha256)]
+
+
+class _Record(BaseModel):
+    """Keys that are not named are let through: later versions write more of them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+
+class Origin(_Record):
+    """`compressed_from` of a manifest."""
+
+    name: ModelName
+    version: Text
+    parameters: Annotated[Count, Field(ge=1)]
+
+
+class Manifest(_Record):
+    """`manifest.json` (`pinnwx.manifest`)."""
+
+    format: int
+    files: dict[Annotated[str, AfterValidator(_is_file_name)], Sha256]
+    pinnwx: Text = ""
+    sha256: Text | None = None
+    name: ModelName = ""
+    seed: Count = 0
+    data_sha256: Text = ""
+    trained_on: Annotated[list[Time], Field(min_length=2, max_length=2)] = []
+    learned_fresh_to: Time = ""
+    analyses: Count = 0
+    parameters: Count = 0
+    updates: Count = 0
+    updates_between_rounds: Count = 0
+    source: Text = ""
+    device: Text = ""
+    versions: dict[str, Text] = {}
+    compressed_from: Origin | None = None
+
+
+class Details(_Record):
+    """`details` of a score; empty where there are none."""
+
+    regions: dict[str, Error] = {}
+    percentiles: dict[str, Error] = {}
+    variance_ratio: Number | None = None
+
+
+class Score(_Record):
+    """One variable and lead of a scores file; what is undefined is null."""
+
+    variable: Annotated[str, Field(min_length=1, max_length=200)]
+    lead_hours: Annotated[Number, Field(ge=0)]
+    n: Count
+    n_days: Count = 0
+    rmse: Error | None = None
+    rmse_low: Error | None = None
+    rmse_high: Error | None = None
+    rmse_pooled: Error | None = None
+    bias: Number | None = None
+    acc: Number | None = None
+    persistence_rmse: Error | None = None
+    persistence_rmse_low: Error | None = None
+    persistence_rmse_high: Error | None = None
+    persistence_ratio: Error | None = None
+    climatology_rmse: Error | None = None
+    climatology_rmse_low: Error | None = None
+    climatology_rmse_high: Error | None = None
+    details: Details | None = None
+    daily: list[Annotated[list[Any], Field(min_length=3, max_length=3), AfterValidator(lambda day: _day(day))]] = []
+
+    @model_validator(mode="after")
+    def _is_scored(self) -> Score:
+        if self.n and self.rmse is None:
+            raise ValueError("rmse lacks, though n is not 0")
+        return self
+
+
+class _Day(_Record):
+    """One day of `daily`."""
+
+    day: Time
+    n: Annotated[Count, Field(ge=1)]
+    rmse: Error
+
+
+def _day(values: list[Any]) -> list[Any]:
+    _Day.model_validate(dict(zip(("day", "n", "rmse"), values, strict=True)), strict=True)
+    return values
+
+
+class ScoresFile(_Record):
+    """What `evaluate` and `verify` write (`pinnwx.verification.results`)."""
+
+    run: Text | None
+    scores: list[Score]
+    skipped: dict[str, Count]
+    settings: dict[str, Any]
+
+
+class EventLine(_Record):
+    """A line of `events.jsonl` (`pinnwx.jobs.events`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    verb: Annotated[str, Field(min_length=1, max_length=40)]
+    time: Time
+    outcome: Annotated[str, Field(min_length=1, max_length=200)] = "done"
+    exit_code: Annotated[int, Field(ge=0, le=255)] = 0
+    seconds: Error = 0.0
+    reason: str = ""
+    details: dict[str, Any] = {}
+
+
+class MetricsLine(_Record):
+    """A line of `metrics.jsonl`: one update of a training."""
+
+    update: Count | None = None
+    wall_seconds: Error | None = None
+    loss: Number | None = None
+    validation_loss: Number | None = None
+    stage_steps: Count | None = None
+
+
+class Round(_Record):
+    """A round of pruning."""
+
+    updates: Count
+
+
+class CompressionReport(_Record):
+    """`reports/compression.json` (`pinnwx.jobs.compress`)."""
+
+    rounds: list[Round]
+    budget: Count | None
+
+
+class CheckpointNotes(_Record):
+    """What stands beside a training state (`pinnwx.training.fit`)."""
+
+    data: Sha256
+    config: Sha256
+    taught: Sha256 | None = None
+    seconds: Error
+    steps: Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)]
+    updates: Annotated[list[Count], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _as_many(self) -> CheckpointNotes:
+        if len(self.steps) != len(self.updates):
+            raise ValueError("steps and updates are not as many")
+        return self
