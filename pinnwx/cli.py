@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pinnwx.errors import OutputError, PinnwxError, UsageError
 from pinnwx.text import LONGEST_MESSAGE, printable
 from pinnwx.version import __version__
 
+_MOST_NUMBERS = 1000  # in a list on the command line
 _STARTED = time.monotonic()
 
 app = typer.Typer(
@@ -459,10 +461,16 @@ def _names(text: str) -> list[str]:
 def _numbers(option: str, text: str | None) -> list[float] | None:
     if text is None:
         return None
+    parts = text.split(",")
+    if len(parts) > _MOST_NUMBERS:
+        raise UsageError(f"{option}: {len(parts):,} numbers are more than {_MOST_NUMBERS:,}; give fewer")
     try:
-        return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in parts]
     except ValueError:
-        raise UsageError(f'{option} "{text}" is not a list of numbers such as 6,12,24') from None
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise UsageError(f'{option} "{text[:100]}" is not a list of numbers such as 6,12,24')
+    return numbers
 
 
 class _OneLine(logging.Formatter):

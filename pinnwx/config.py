@@ -6,8 +6,8 @@ Unknown keys, wrong types and impossible combinations are reported all at once, 
 
 from __future__ import annotations
 
+import math
 import re
-import tomllib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,18 +21,18 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     PositiveFloat,
-    PositiveInt,
     ValidationError,
     model_validator,
 )
 
 from pinnwx.errors import ConfigError, GridError, MissingInputError, PinnwxError, UsageError
 from pinnwx.grid import Grid
+from pinnwx.tomltext import LARGEST, problems_of, toml_table
 from pinnwx.variables import VARIABLES, Variable, split_name
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _is_grid(text: str) -> str:
@@ -66,34 +66,51 @@ class Period(_Settings):
         return self
 
 
+def _is_a_number(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("nan is no number")
+    return value
+
+
+_Bound = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_is_a_number)]  # inf: there is none
+
+
 class VariableSettings(_Settings):
     """A variable of the user's own, in the terms of `pinnwx.variables.Variable`; forecasts keep its bounds."""
 
     standard_name: str = ""
     long_name: str = ""
     units: str
-    minimum: float
-    maximum: float
+    minimum: _Bound
+    maximum: _Bound
     on_pressure_levels: bool = False
     static: bool = False
     aliases: tuple[str, ...] = ()
 
 
+_Name = Annotated[str, Field(max_length=100)]
+
+
 class DataSettings(_Settings):
     """Which fields are forecast, on which grid, from which times."""
 
-    fields: Annotated[tuple[str, ...], Field(min_length=1)]
-    static: tuple[str, ...] = ()
-    levels: dict[str, PositiveInt] = {}
+    fields: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=1000)]
+    static: Annotated[tuple[_Name, ...], Field(max_length=1000)] = ()
+    levels: dict[str, Annotated[int, Field(ge=1, le=200_000)]] = {}
     grid: Annotated[str, AfterValidator(_is_grid)] = "5.625deg"
     train: Period
     validate_: Annotated[Period | None, Field(alias="validate")] = None
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
 
 
+MOST_MINUTES = 525_600  # a year
+MOST_UPDATES = 10**9
+MOST_WEIGHTS = 10**9  # numbers that a model may train
 _Channels = Annotated[int, Field(ge=1, le=4096)]
-_LARGEST = 2**20  # bytes of a config file
+_Minutes = Annotated[float, Field(gt=0, le=MOST_MINUTES)]
+_Updates = Annotated[int, Field(ge=1, le=MOST_UPDATES)]
+_Days = Annotated[float, Field(ge=1e-3, le=1e6)]
 DAYS_OF_GATE = 3  # that bounds need at least: the MINIMUM_BLOCKS of verification.significance, a day each
 _WIND = re.compile(r"analysed:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
 
@@ -202,7 +219,7 @@ class ClosureSettings(_Settings):
     experts: Annotated[int, Field(ge=1, le=64)] = 1
     experts_per_region: Annotated[int, Field(ge=1, le=64)] = 1
     learned_wind_width: _Channels = 32
-    maximum_learned_wind: PositiveFloat = 20.0
+    maximum_learned_wind: Annotated[float, Field(ge=1e-3, le=1e3)] = 20.0
 
     @model_validator(mode="after")
     def _enough_experts(self) -> ClosureSettings:
@@ -239,9 +256,9 @@ class ClimateSettings(_Settings):
     of the training time, and this share more.
     """
 
-    relaxation_days: PositiveFloat | None = None
-    smoothing_hours: PositiveFloat | None = None
-    mean_days: PositiveFloat | None = None
+    relaxation_days: _Days | None = None
+    smoothing_hours: _Days | None = None
+    mean_days: _Days | None = None
     margin: NonNegativeFloat | None = None
 
     @property
@@ -254,13 +271,33 @@ class ModelSettings(_Settings):
     """`transport` is physics and closure in one step; `second_order` is the ClimODE-like velocity equation."""
 
     kind: Literal["transport", "second_order"] = "transport"
-    step_hours: PositiveFloat = 6.0
+    step_hours: Annotated[float, Field(ge=0.01, le=744)] = 6.0
     input_times: Literal[1, 2, 3, 4] = 1
     members: Annotated[int, Field(ge=1, le=16)] = 1
     driven_edge: Annotated[int, Field(ge=0, le=8)] = 0
     physics: PhysicsSettings = PhysicsSettings()
     closure: ClosureSettings = ClosureSettings()
     climate: ClimateSettings = ClimateSettings()
+
+    @property
+    def weights(self) -> int:
+        """About how many numbers the networks train: the products of layers, without what fields decide."""
+        one, count = self.closure, 0
+        if one.enabled:
+            fine = (one.fine_width or max(one.width // 2, 16)) * one.coarsen**2
+            pairs = one.block_widths or ((one.width, 2 * one.width),) * one.blocks
+            blocks = sum(9 * one.width * seen + one.experts * (seen + one.width) * hidden for seen, hidden in pairs)
+            count = 2 * fine * one.width + blocks
+        return self.members * count
+
+    @model_validator(mode="after")
+    def _of_a_size_that_can_be(self) -> ModelSettings:
+        if self.weights > MOST_WEIGHTS:
+            raise ValueError(
+                f"{self.members} network(s) of width {self.closure.width} train about {self.weights:,} numbers, more "
+                f"than {MOST_WEIGHTS:,}; lower members, closure.width or closure.blocks"
+            )
+        return self
 
 
 class Stage(_Settings):
@@ -285,8 +322,8 @@ class TrainingSettings(_Settings):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     curriculum: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=1, share=1.0),)
-    updates: PositiveInt | None = None
-    minutes: PositiveFloat = 10.0
+    updates: _Updates | None = None
+    minutes: _Minutes = 10.0
     field_weights: dict[str, PositiveFloat] = {}
     perturbation: NonNegativeFloat = 0.0
 
@@ -300,11 +337,11 @@ class RetrainingSettings(_Settings):
 
     replay: Annotated[float, Field(ge=0, lt=1)] = 0.5
     hold_out_days: Annotated[float, Field(ge=1, le=366)] = 4.0
-    leads: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (6.0, 24.0)
+    leads: Annotated[tuple[Annotated[float, Field(gt=0, le=8784)], ...], Field(min_length=1, max_length=100)] = (6, 24)
     learning_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     steps: Annotated[int, Field(ge=1, le=1000)] = 4
-    minutes: PositiveFloat = 1.0
-    updates: PositiveInt | None = None
+    minutes: _Minutes = 1.0
+    updates: _Updates | None = None
 
     @model_validator(mode="after")
     def _enough_days(self) -> RetrainingSettings:
@@ -331,7 +368,7 @@ class CompressionSettings(_Settings):
     teacher_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     trajectories: Annotated[int, Field(ge=1, le=100_000)] = 256
     disturbance: Annotated[float, Field(ge=0, le=1)] = 0.3
-    minutes: PositiveFloat = 5.0
+    minutes: _Minutes = 5.0
 
 
 class Config(_Settings):
@@ -412,22 +449,14 @@ def parse_config(text: str, source: str = "config") -> Config:
         ConfigError: with every problem, each by its path; `source` names the file in the message.
         UsageError: its name is a path.
     """
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: not valid TOML: {error}") from None
+    raw = toml_table(text, source)
     name = raw.get("name")
     if isinstance(name, str) and any(part in name for part in ("..", "/", "\\")):
         raise UsageError(f'{source}: name "{name}" leads out of its folder; use letters, digits, - and _')
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        problems = []
-        for problem in error.errors():
-            path = ".".join(str(part) for part in problem["loc"]) or "config"
-            message = problem["msg"].removeprefix("Value error, ")
-            problems.append(f"{path}: {message}")
-        raise ConfigError(f"{source}: " + "; ".join(problems)) from None
+        raise ConfigError(f"{source}: {problems_of(error, Config)}") from None
 
 
 def config_text(config: Config) -> str:
@@ -446,9 +475,9 @@ def load_config(path: str | Path) -> Config:
     if not path.is_file():
         raise MissingInputError(f"no config file {path}")
     try:
-        if path.stat().st_size > _LARGEST:
-            raise ConfigError(f"{path}: {path.stat().st_size} bytes are more than the {_LARGEST} a config may have")
-        text = path.read_text(encoding="utf-8")
+        if path.stat().st_size > LARGEST:
+            raise ConfigError(f"{path}: {path.stat().st_size} bytes are more than the {LARGEST} a config may have")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     return parse_config(text, str(path))

@@ -314,7 +314,7 @@ def test_sizes_are_bounded(addition):
 def test_a_grid_and_a_file_are_bounded(tmp_path):
     assert "not between 0.1 and 45" in problem(SMALLEST.replace("[data]", '[data]\ngrid = "0.01deg"'))
     (tmp_path / "big.toml").write_text("#" * 2**20 + "\n" + SMALLEST)
-    with pytest.raises(ConfigError, match="more than the 1048576"):
+    with pytest.raises(ConfigError, match="more than the 262144"):
         load_config(tmp_path / "big.toml")
 
 

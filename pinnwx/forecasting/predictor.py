@@ -19,14 +19,36 @@ from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained import Trained
 from pinnwx.model.frames import Frame
 from pinnwx.model.rollout import rollout
+from pinnwx.runtime import physical_memory
+
+MOST_HOURS = 876_600
+
+
+def require_room(trained: Trained, leads: int, members: int = 1) -> None:
+    """Refuses a forecast whose fields alone are more than the memory of this machine.
+
+    Raises:
+        UsageError: with both sizes, and what would fit.
+    """
+    available = physical_memory()
+    one = 4 * leads * len(trained.names) * math.prod(trained.grid.shape)
+    if available is None or members * one <= available:
+        return
+    fits = f"at most {available // one:,} members" if one <= available else "shorter forecasts"
+    raise UsageError(
+        f"{members:,} forecast(s) of {leads:,} steps are {members * one / 2**30:,.1f} GiB, and this machine has "
+        f"{available / 2**30:,.1f}; ask for {fits}"
+    )
 
 
 def whole_steps(label: str, hours: float, step_hours: float) -> int:
     """How many steps of the model these hours are.
 
     Raises:
-        UsageError: not a whole number of at least one; `label` says what the hours are.
+        UsageError: not a whole number of at least one, or more than a hundred years; `label` says what the hours are.
     """
+    if math.isfinite(hours) and hours > MOST_HOURS:
+        raise UsageError(f"{label} {hours:g} h is longer than {MOST_HOURS:,} h, a hundred years; ask for less")
     steps = hours / step_hours
     if not math.isfinite(steps) or round(steps) < 1 or abs(steps - round(steps)) > 1e-6:
         raise UsageError(f"{label} {hours:g} h is no positive multiple of the model's step of {step_hours:g} h")

@@ -14,22 +14,25 @@ import numpy as np
 from pinnwx.compression.distill import student_of, trajectories
 from pinnwx.compression.importance import ORDERS
 from pinnwx.compression.prune import Round, prune, require_prunable, shared_by
-from pinnwx.config import load_config
+from pinnwx.config import MOST_UPDATES, parse_config
 from pinnwx.data.archive import Archive
+from pinnwx.enclosed import read_own
 from pinnwx.errors import CheckpointError, UsageError
 from pinnwx.files import write_text, writing
 from pinnwx.forecasting.trained import CONFIG, WEIGHTS, Trained, resized
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
-from pinnwx.jobs.runs import REPORTS, Run, new_run
+from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.train import budget_ends, error_scale, learn
 from pinnwx.model.weights import count_weights
+from pinnwx.records import CompressionReport, NotARecord, checked, parsed
+from pinnwx.runlayout import REPORTS
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report
 
 _log = logging.getLogger(__name__)
-REPORT = f"{REPORTS}/compression.json"
+REPORT = "compression.json"
 
 
 def compress(
@@ -86,8 +89,8 @@ def compress(
         raise UsageError(f'--order "{order}" is none of {", ".join(ORDERS)}')
     if updates is not None and minutes is not None:
         raise UsageError("give one of --minutes and --updates: a budget of time, or of updates")
-    if updates is not None and updates < 1:
-        raise UsageError(f"--updates {updates}: at least 1 is needed")
+    if updates is not None and not 1 <= updates <= MOST_UPDATES:
+        raise UsageError(f"--updates {str(updates)[:40]}: at least 1 is needed, and at most {MOST_UPDATES:,}")
     source = Run.open(run)
     if source.folder.resolve() == Path(out).resolve():
         raise UsageError(f"{out} is the run to compress; give the smaller model a folder of its own")
@@ -128,9 +131,8 @@ def compress(
                 student, rounds = _pruned(trained, archive, keep, order, updates, deadline, report)
             with writing(smaller.folder):
                 smaller.begin()
-                (smaller.folder / REPORTS).mkdir(exist_ok=True)
                 write_text(
-                    smaller.folder / REPORT,
+                    smaller.reports() / REPORT,
                     json.dumps(notes | {"budget": updates, "rounds": _told(rounds)}, indent=1) + "\n",
                 )
         taught = [] if size is None else _taught(trained, archive)
@@ -157,15 +159,15 @@ def _begun(run: Run, trained: Trained, notes: Mapping[str, Any], updates: int | 
     Raises:
         CheckpointError: what began there was another one.
     """
-    stored, config = _report(run), run.folder / CONFIG
+    stored, config = _report(run), run.text(CONFIG)
     asked = {**notes, "budget": updates}
     other = [key for key, value in asked.items() if stored.get(key) != value]
-    if other or not config.is_file():
+    if other or config is None:
         raise CheckpointError(
             f"{run.folder} is not of this compression ({', '.join(other) or CONFIG} differs); resume with what it "
             "began with, or --force"
         )
-    return resized(trained, load_config(config))
+    return resized(trained, parse_config(config, str(run.folder / CONFIG)))
 
 
 def _report(run: Run) -> dict[str, Any]:
@@ -174,13 +176,16 @@ def _report(run: Run) -> dict[str, Any]:
     Raises:
         CheckpointError: it is damaged.
     """
-    path = run.folder / REPORT
-    if not path.is_file():
+    content = read_own(run.folder, f"{REPORTS}/{REPORT}")
+    if content is None:
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise CheckpointError(f"{path} is damaged; start afresh with --force") from None
+        report = parsed(content)
+        checked(report, CompressionReport)
+        return report
+    except NotARecord as error:
+        path = run.folder / REPORTS / REPORT
+        raise CheckpointError(f"{path} is damaged ({error}); start afresh with --force") from None
 
 
 def _pruned(

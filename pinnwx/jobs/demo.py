@@ -15,7 +15,7 @@ from pinnwx.jobs.evaluate import evaluate
 from pinnwx.jobs.forecast import forecast
 from pinnwx.jobs.plot import plot
 from pinnwx.jobs.runs import new_run
-from pinnwx.jobs.train import train
+from pinnwx.jobs.train import budget_ends, train
 from pinnwx.training.fit import Report
 from pinnwx.verification.results import Scores
 
@@ -46,6 +46,8 @@ def demo(
     Raises:
         OutputError: `out` holds something already and `force` is false.
     """
+    if minutes is not None:
+        budget_ends(minutes, 0.0)  # refuses it before the folder is made
     folder = new_run(out, force=force, remedy="--force to start afresh").folder
     sample, config = sample_path(), load_config(CONFIG)
     period = _validation(config)

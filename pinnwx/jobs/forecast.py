@@ -21,7 +21,7 @@ from pinnwx.files import check_writable, output_lock
 from pinnwx.forecasting.cf import forecast_dataset, read_forecast, write_forecast
 from pinnwx.forecasting.driving import driving_archive
 from pinnwx.forecasting.ensemble import Ensemble
-from pinnwx.forecasting.predictor import Predictor, whole_steps
+from pinnwx.forecasting.predictor import Predictor, require_room, whole_steps
 from pinnwx.forecasting.stability import require_stable
 from pinnwx.forecasting.trained import WEIGHTS, Trained, load_trained
 from pinnwx.jobs.evaluate import matching_archive
@@ -129,7 +129,9 @@ class Forecasting:
         version = opened.live
         trained = load_trained(opened.version(version))
         step = trained.config.model.step_hours
-        leads = tuple(step * k for k in range(1, whole_steps("--hours", hours, step) + 1))
+        steps = whole_steps("--hours", hours, step)
+        require_room(trained, steps, members or 1)
+        leads = tuple(step * k for k in range(1, steps + 1))
         archive = matching_archive(trained, data, leave_damaged=leave_damaged)
         maker = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
         return cls(version, trained, archive, _driving(trained, boundary), maker)

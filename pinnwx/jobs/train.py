@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,24 +10,26 @@ from typing import Any
 
 import numpy as np
 
-from pinnwx.config import Config, load_config
+from pinnwx.config import MOST_MINUTES, Config, load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, period_bounds
 from pinnwx.data.open import open_data
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.files import kept_if_used, write_text, writing
 from pinnwx.forecasting.trained import CONFIG, Trained, untrained
+from pinnwx.grid import Grid
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import give_weights
 from pinnwx.model.weights import count_weights
-from pinnwx.runtime import prepare
+from pinnwx.runtime import physical_memory, prepare
 from pinnwx.training.fit import Report, Training, windows_of
 from pinnwx.training.optimiser import named_leaves
 
 _log = logging.getLogger(__name__)
 SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
+_COPIES = 5  # of the weights: themselves, their average, their gradient, two moments
 SAVING_SHARE = 0.04  # and for a machine that slows down
 
 
@@ -65,6 +66,7 @@ def train(
     settings = load_config(config)
     deadline = budget_ends(settings.training.minutes if minutes is None else minutes, begun)
     refuse_overlap(settings)
+    require_memory(settings)
     with kept_if_used(out):
         run = Run.open(out) if resume else new_run(out, force=force)
         _train_in(run, settings, config, data, deadline, resume=resume, report=report)
@@ -77,7 +79,7 @@ def _train_in(run: Run, settings: Config, config: str | Path, data, deadline: fl
     with recorded(run.folder, "train") as event, run.lock():
         if resume:
             stored = run.folder / CONFIG
-            if stored.is_file() and stored.read_text(encoding="utf-8") != text:
+            if run.text(CONFIG) not in (None, text):
                 raise ConfigError(
                     f"{config} differs from the config of {run.folder}; resume with {stored}, or train afresh"
                 )
@@ -171,10 +173,10 @@ def budget_ends(minutes: float, begun: float) -> float:
     """The `time.monotonic()` at which computing must end, so that a command begun at `begun` keeps to its minutes.
 
     Raises:
-        UsageError: the minutes are no positive number.
+        UsageError: the minutes are no positive number, or more than a year.
     """
-    if not 0 < minutes < math.inf:
-        raise UsageError(f"--minutes {minutes:g}: the budget must be positive and finite")
+    if not 0 < minutes <= MOST_MINUTES:
+        raise UsageError(f"--minutes {minutes:g}: the budget must be positive and at most {MOST_MINUTES:,}, a year")
     return begun + 60.0 * minutes * (1 - SAVING_SHARE) - SAVING_SECONDS
 
 
@@ -190,6 +192,25 @@ def training_archive(settings: Config, data) -> Archive:
         **settings.reading_options(),
     )
     return Archive.from_dataset(dataset, settings.data.fields, settings.data.static)
+
+
+def require_memory(settings: Config) -> None:
+    """Refuses, before data are read, a training that this machine cannot hold; what is counted is the least it needs.
+
+    Raises:
+        ConfigError: with both numbers.
+    """
+    training, model, available = settings.training, settings.model, physical_memory()
+    grid = settings.data.grid
+    cells = int(np.prod(Grid.parse(grid).shape)) if grid != "native" else 0
+    states = max(stage.steps for stage in training.curriculum) + model.input_times
+    needed = _COPIES * 4 * model.weights + 4 * training.batch_size * states * len(settings.data.fields) * cells
+    if available is not None and needed > available:
+        raise ConfigError(
+            f"training takes at least {needed / 2**30:,.1f} GiB, this machine has {available / 2**30:,.1f}: "
+            f"{model.weights:,} weights, {training.batch_size} windows of {states} times on {cells:,} cells; lower "
+            "model.closure.width, model.members or training.batch_size"
+        )
 
 
 def refuse_overlap(settings: Config) -> None:
