@@ -35,11 +35,11 @@ def parsed(content: str | bytes) -> Any:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         return json.loads(text, parse_constant=_not_a_number, parse_float=_finite)
     except UnicodeDecodeError as error:
-        raise NotARecord(f"it is not UTF-8 at byte {error.start}") from None
+        raise NotARecord(f"not UTF-8 at byte {error.start}") from None
     except RecursionError:
-        raise NotARecord("it is nested too deeply") from None
+        raise NotARecord("nested too deeply") from None
     except ValueError as error:
-        raise NotARecord(f"it is not JSON: {error}") from None
+        raise NotARecord(f"not JSON: {error}") from None
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -54,7 +54,7 @@ def checked(value: Any, schema: type[Schema]) -> Schema:
     try:
         return schema.model_validate(value, strict=True)
     except RecursionError:
-        raise NotARecord("it is nested too deeply") from None
+        raise NotARecord("nested too deeply") from None
     except ValidationError as error:
         problems = [_problem(each) for each in error.errors(include_url=False, include_input=False)[:_PROBLEMS]]
         more = error.error_count() - len(problems)
