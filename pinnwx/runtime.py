@@ -96,20 +96,6 @@ def compiler_options() -> dict[str, bool]:
     return options
 
 
-def physical_memory() -> int | None:
-    """Bytes of memory that this process may use, by the machine and the container it is in; None where nobody says."""
-    try:
-        found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    except (ValueError, OSError, AttributeError):
-        return None
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            found.append(int(Path(path).read_text()))
-        except (OSError, ValueError):  # no such limit, or "max"
-            continue
-    return min(found)
-
-
 def product_speed() -> float:
     """GFLOP/s of this machine, now, in products of 1024 x 1024 matrices: shared cores swing by a factor of two."""
     import jax

@@ -6,6 +6,7 @@ another HDF5 file or be put together out of several: then a file from a stranger
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -42,8 +43,8 @@ class Contents:
         return any("/" not in path and len(one.shape) > 1 for path, one in self.arrays.items())
 
 
-def contents_of(path: Path) -> Contents:
-    """Nothing but the structure is read, and no link out of the file is followed.
+def contents_of(path: Path, content: bytes | None = None) -> Contents:
+    """Nothing but the structure is read, and no link out of the file is followed; `content` are its bytes, if known.
 
     Raises:
         DataError: values, or links, are in other files; a group is inside itself.
@@ -54,20 +55,20 @@ def contents_of(path: Path) -> Contents:
 
     found = Contents()
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path if content is None else io.BytesIO(content), "r") as file:
             _look_into(file, found)
     except BlockingIOError as error:
         raise LockedError(f"{path.name} is being written by another program; try again when it is done") from error
     return found
 
 
-def require_self_contained(path: Path) -> None:
-    """Of a file that is loaded whole.
+def require_self_contained(path: Path, content: bytes | None = None) -> None:
+    """Of a file that is loaded whole; `content` are its bytes, if known.
 
     Raises:
         DataError, LockedError, Exception: as `contents_of`; or it does not fit into memory.
     """
-    arrays = contents_of(path).arrays.values()
+    arrays = contents_of(path, content).arrays.values()
     require_memory(sum(math.prod(one.shape) * one.itemsize for one in arrays), f"what {path.name} declares")
 
 

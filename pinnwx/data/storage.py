@@ -10,8 +10,9 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
+from pinnwx.data.hdf5 import require_self_contained
 from pinnwx.enclosed import read_own
-from pinnwx.errors import CheckpointError, MissingInputError
+from pinnwx.errors import CheckpointError, DataError, LockedError, MissingInputError
 from pinnwx.files import replacing
 
 _MOST_OF_ITS_SIZE = 1032  # deflate, at its best
@@ -47,12 +48,15 @@ def read_netcdf(path: str | os.PathLike, content: bytes | None = None) -> xr.Dat
         if content is None:
             raise MissingInputError(f"no file {path}")
     try:
+        require_self_contained(path, content)  # no array in it may stand in another file
         with contextlib.closing(xr.backends.NetCDF4DataStore(netCDF4.Dataset(path.name, memory=content))) as store:
             if problem := _not_ours(store.ds, len(content)):
                 raise CheckpointError(f"{path.name} {problem}; restore it from a copy")
             return xr.open_dataset(store, decode_times=False, mask_and_scale=False).load()
-    except CheckpointError:
+    except (CheckpointError, LockedError):
         raise
+    except DataError as error:
+        raise CheckpointError(f"{path.name}: {error}") from error
     except Exception as error:  # the library raises several types on a damaged file
         raise CheckpointError(f"{path.name} is damaged ({error}); restore it from a copy") from error
 

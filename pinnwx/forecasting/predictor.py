@@ -19,7 +19,7 @@ from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained import Trained
 from pinnwx.model.frames import Frame
 from pinnwx.model.rollout import rollout
-from pinnwx.runtime import physical_memory
+from pinnwx.runtime import memory_limit
 
 MOST_HOURS = 876_600
 
@@ -30,9 +30,9 @@ def require_room(trained: Trained, leads: int, members: int = 1) -> None:
     Raises:
         UsageError: with both sizes, and what would fit.
     """
-    available = physical_memory()
+    available = memory_limit()
     one = 4 * leads * len(trained.names) * math.prod(trained.grid.shape)
-    if available is None or members * one <= available:
+    if members * one <= available:
         return
     fits = f"at most {available // one:,} members" if one <= available else "shorter forecasts"
     raise UsageError(

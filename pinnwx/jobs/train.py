@@ -23,7 +23,7 @@ from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import give_weights
 from pinnwx.model.weights import count_weights
-from pinnwx.runtime import physical_memory, prepare
+from pinnwx.runtime import memory_limit, prepare
 from pinnwx.training.fit import Report, Training, windows_of
 from pinnwx.training.optimiser import named_leaves
 
@@ -75,7 +75,7 @@ def train(
 
 def _train_in(run: Run, settings: Config, config: str | Path, data, deadline: float, *, resume: bool, report) -> None:
     """Trains in this folder, which is as it was before until everything has been found fit to begin."""
-    text = Path(config).read_text(encoding="utf-8")
+    text = Path(config).read_text(encoding="utf-8-sig")
     with recorded(run.folder, "train") as event, run.lock():
         if resume:
             stored = run.folder / CONFIG
@@ -200,12 +200,12 @@ def require_memory(settings: Config) -> None:
     Raises:
         ConfigError: with both numbers.
     """
-    training, model, available = settings.training, settings.model, physical_memory()
+    training, model, available = settings.training, settings.model, memory_limit()
     grid = settings.data.grid
     cells = int(np.prod(Grid.parse(grid).shape)) if grid != "native" else 0
     states = max(stage.steps for stage in training.curriculum) + model.input_times
     needed = _COPIES * 4 * model.weights + 4 * training.batch_size * states * len(settings.data.fields) * cells
-    if available is not None and needed > available:
+    if needed > available:
         raise ConfigError(
             f"training takes at least {needed / 2**30:,.1f} GiB, this machine has {available / 2**30:,.1f}: "
             f"{model.weights:,} weights, {training.batch_size} windows of {states} times on {cells:,} cells; lower "

@@ -6,8 +6,10 @@ import shutil
 import socket
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from safetensors.numpy import save_file
 from synthetic import config_text, tiny_trained
 
@@ -313,16 +315,23 @@ def test_the_last_version_is_said_before_training(copy):
     assert Run(copy).live == "0001"
 
 
-def test_numbers_that_stand_elsewhere_are_refused(copy):
-    """An array without checksums may have its bytes in any file of this machine (HDF5's external storage)."""
-    import xarray as xr
-
+@pytest.mark.parametrize("kind", ["external storage", "external link", "no checksum"])
+def test_numbers_that_stand_elsewhere_are_refused(copy, outside, kind):
+    """An array whose bytes are a file of this machine would be published by an export of the run."""
     folder = copy / "versions" / "0001"
     with xr.open_dataset(folder / "static.nc") as dataset:
         plain = dataset.load().drop_encoding()
     plain.to_netcdf(folder / "static.nc", engine="netcdf4")
+    if kind != "no checksum":
+        (outside / "secret").write_bytes(bytes(8 * 16))
+        with h5py.File(folder / "static.nc", "r+") as file:
+            if kind == "external link":
+                file["secret"] = h5py.ExternalLink(str(outside / "other.h5"), "/x")
+            else:
+                file.create_dataset("secret", (16,), "f8", external=[(str(outside / "secret"), 0, 128)])
     signed_again(folder)
-    with pytest.raises(CheckpointError, match="without a checksum"):
+    words = "without a checksum" if kind == "no checksum" else "secret"
+    with pytest.raises(CheckpointError, match=words):
         load_trained(folder)
 
 
