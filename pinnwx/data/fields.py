@@ -53,6 +53,9 @@ class DatasetReader:
             if name in self.dataset.dims or name == LABEL or self.dataset[name].ndim < 1:
                 continue
             array = self.dataset[name]
+            if all(recognise(str(name), array.attrs, either, self.variables) is None for either in (True, False)):
+                self.ignored.append(str(name))  # whatever its axes, which are not looked at
+                continue
             try:
                 vertical = vertical_axis(self.dataset, array)
                 on_levels = vertical is not None and (vertical.may_be_pressure or vertical.kind == "model levels")
