@@ -26,6 +26,7 @@ _HOMES = {
     "list_models": "pinnwx.jobs.models",
     "plot": "pinnwx.jobs.plot",
     "promote": "pinnwx.jobs.models",
+    "prune_models": "pinnwx.jobs.models",
     "report": "pinnwx.jobs.report",
     "retrain": "pinnwx.jobs.retrain",
     "rollback": "pinnwx.jobs.models",

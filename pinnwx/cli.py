@@ -378,11 +378,14 @@ def status(
     metrics: Annotated[Path | None, typer.Option(help="Write gauges to this file for Prometheus.")] = None,
     force: Force = False,
 ) -> None:
-    """When each job last went well, which model is live, and whether forecasts get worse."""
+    """When each job last went well, which model is live, whether forecasts get worse; exit 65 if none can be made."""
     from pinnwx.jobs.status import status as job
     from pinnwx.terminal import status_table
 
-    status_table(job(run, forecasts=forecasts, json=json, metrics=metrics, force=force))
+    found = job(run, forecasts=forecasts, json=json, metrics=metrics, force=force)
+    status_table(found)
+    if found.alarm:
+        raise typer.Exit(65)
 
 
 @app.command()
@@ -405,6 +408,22 @@ def models_list(run: RunFolder) -> None:
     from pinnwx.terminal import version_table
 
     version_table(job(run))
+
+
+@models.command("prune")
+def models_prune(
+    run: RunFolder,
+    keep: Annotated[int, typer.Option(help="How many of the newest versions stay.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Remove old versions, but neither the live one nor the one that a rollback would go back to."""
+    from pinnwx.jobs.models import prune_models as job
+
+    gone = job(run, keep, dry_run=dry_run)
+    if not gone:
+        typer.echo(f"Nothing to remove in {run}.")
+    for name in gone:
+        typer.echo(f"{'Would remove' if dry_run else 'Removed'} {name}")
 
 
 @models.command("show")

@@ -371,6 +371,30 @@ class CompressionSettings(_Settings):
     minutes: _Minutes = 5.0
 
 
+_OWN_ATTRIBUTES = frozenset({
+    "Conventions", "history", "model", "model_sha256", "config", "versions", "data_sha256", "inputs_sha256",
+    "boundary_sha256", "request_sha256", "content_sha256", "members", "disturbance", "driven_edge", "accepted",
+    "preliminary",
+})  # fmt: skip
+_AttributeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+_AttributeText = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class OutputSettings(_Settings):
+    """What forecast files say beside the forecast: `attributes` are global ones, such as `institution`.
+
+    Those in the config.toml of a run folder, which may be edited, hold for its next forecast.
+    """
+
+    attributes: dict[_AttributeName, _AttributeText] = {}
+
+    @model_validator(mode="after")
+    def _not_ours(self) -> OutputSettings:
+        if taken := sorted(_OWN_ATTRIBUTES & self.attributes.keys()):
+            raise ValueError(f"attributes: {', '.join(taken)} are written by pinnwx; choose other names")
+        return self
+
+
 class Config(_Settings):
     """Everything that a run is made from, besides the data themselves."""
 
@@ -383,6 +407,7 @@ class Config(_Settings):
     training: TrainingSettings = TrainingSettings()
     retraining: RetrainingSettings = RetrainingSettings()
     compression: CompressionSettings = CompressionSettings()
+    output: OutputSettings = OutputSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pinnwx.text import alike_merged, printable
-from pinnwx.variables import VARIABLES, Variable
+from pinnwx.variables import VARIABLES, Variable, difference_units
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from pinnwx.jobs.models import Version
     from pinnwx.jobs.runs import Run
     from pinnwx.jobs.series import Series
-    from pinnwx.jobs.status import Status
+    from pinnwx.jobs.status import Skill, Status
     from pinnwx.training.fit import Report
     from pinnwx.verification.comparison import Comparison
     from pinnwx.verification.results import Scores
 
 _GAPS_SHOWN = 5
+_SKILL_SHOWN = 10  # rows of the table of status, which is to fit a screen
+_WARNING_SHOWN = 220  # letters
+_RANGE = re.compile(r"(?<=\d) to (?=[-\d])")  # is written with a dash in a table
 
 
 class Console(rich.console.Console):
@@ -199,10 +203,12 @@ def series_lines(series: Series) -> None:
 
 
 def status_table(status: Status) -> None:
-    """The live version, one row a verb, recent errors, and what somebody should look at."""
-    console = Console(soft_wrap=True, highlight=False)
+    """The live version, one row a verb, recent errors, and what somebody should look at: a screen of 80 columns."""
+    console = Console(highlight=False)
     trained = f", trained on data to {status.trained_to}" if status.trained_to else ""
-    console.print(f"{status.run}: version {status.version or 'none'} is live{trained}")
+    console.print(f"{status.run}: version {status.version or 'none'} is live{trained}", soft_wrap=True)
+    if status.alarm:
+        console.print(f"ALARM: {status.alarm}", style="bold red", soft_wrap=True)
     if not status.jobs:
         console.print("No job has been recorded here yet.")
     else:
@@ -216,23 +222,45 @@ def status_table(status: Status) -> None:
             )
             for job in status.jobs
         ]
-        console.print(_table(("job", "last success", "age", "last outcome", "failures since"), rows))
+        console.print(_table(("job", "last success", "age", "last outcome", "failed since"), rows))
     if status.skill:
-        skill = [
-            (
-                one.variable,
-                f"{one.lead_hours:g} h",
-                f"{one.recent:.4g}",
-                str(one.recent_forecasts),
-                "-" if one.usual is None else f"{one.usual:.4g}",
-                str(one.earlier_forecasts),
-                "worse" if one.drifts else "",
-            )
-            for one in status.skill
-        ]
-        console.print(_table(("variable", "lead", "RMSE of late", "of", "usually", "of", ""), skill))
+        shown = _most_telling(status.skill)
+        headings = ("error (RMSE)", "lead", "of late", "n", "usually", "n", "/persist.", "")
+        console.print(_table(headings, [_skill_row(one) for one in shown]))
+        if len(shown) < len(status.skill):
+            console.print(f"{len(status.skill) - len(shown)} more in --json.", style="dim")
     for warning in status.warnings:
-        console.print(f"warning: {warning}", style="yellow")
+        console.print(f"warning: {_cut(warning, _WARNING_SHOWN)}", style="yellow")
+
+
+def _most_telling(skill: Sequence[Skill]) -> list[Skill]:
+    """What fits a screen: everything, or of each variable what drifts, and a day and the end."""
+    if len(skill) <= _SKILL_SHOWN:
+        return list(skill)
+    shown = []
+    for variable in dict.fromkeys(one.variable for one in skill):
+        own = [one for one in skill if one.variable == variable]
+        day = min(own, key=lambda one: abs(one.lead_hours - 24))
+        shown += [one for one in own if one.drifts or one is day or one is own[-1]]
+    return shown
+
+
+def _skill_row(one: Skill) -> tuple[str, ...]:
+    factor, units = difference_units(one.variable)
+    return (
+        f"{one.variable} [{units}]",
+        f"{one.lead_hours:g} h",
+        f"{factor * one.recent:.3g}",
+        str(one.recent_forecasts),
+        "-" if one.usual is None else f"{factor * one.usual:.3g}",
+        str(one.earlier_forecasts),
+        "-" if one.of_persistence is None else f"{one.of_persistence:.2f}",
+        "worse" if one.drifts else "",
+    )
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def doctor_lines(findings: Sequence[Finding]) -> None:
@@ -299,5 +327,5 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(cell.replace(" to ", "-") for cell in row))
+        table.add_row(*(_RANGE.sub("-", cell) for cell in row))
     return table

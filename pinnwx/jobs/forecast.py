@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float32, Shaped
 
+from pinnwx.config import load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, parse_time, require_one_time
 from pinnwx.errors import DataError, OutputError, UsageError
@@ -23,7 +24,7 @@ from pinnwx.forecasting.driving import driving_archive
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.predictor import Predictor, require_room, whole_steps
 from pinnwx.forecasting.stability import require_stable
-from pinnwx.forecasting.trained import WEIGHTS, Trained, load_trained
+from pinnwx.forecasting.trained import CONFIG, WEIGHTS, Trained, load_trained
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.readiness import require_credible, require_timely
@@ -100,7 +101,7 @@ CHANGED = "its analyses have changed since it was made"
 class Forecasting:
     """What the forecasts of one live model from the same data share, read once: any analysis can be forecast from.
 
-    `driving` tells a driven model its edge; `maker` makes single forecasts or ensembles.
+    `driving` tells a driven model its edge; `maker` makes single forecasts or ensembles; `attributes` are the user's.
     """
 
     version: str
@@ -108,6 +109,7 @@ class Forecasting:
     archive: Archive
     driving: Archive | None
     maker: Predictor | Ensemble
+    attributes: Mapping[str, str]
 
     @classmethod
     def open(
@@ -134,7 +136,9 @@ class Forecasting:
         leads = tuple(step * k for k in range(1, steps + 1))
         archive = matching_archive(trained, data, leave_damaged=leave_damaged)
         maker = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
-        return cls(version, trained, archive, _driving(trained, boundary), maker)
+        own = opened.folder / CONFIG
+        output = (load_config(own) if own.is_file() else trained.config).output
+        return cls(version, trained, archive, _driving(trained, boundary), maker, output.attributes)
 
     def initial_time(self, init: str) -> np.datetime64:
         """The time that a text names: ISO 8601, or "latest"."""
@@ -219,8 +223,8 @@ class Forecasting:
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def provenance(self, when: np.datetime64, accepted: Sequence[str] = ()) -> dict[str, Any]:
-        """`origin`, the digest of the inputs, what was `accepted`, and whether analyses may still be replaced."""
-        found = self.origin(when) | {INPUTS: self.inputs_digest(when)}
+        """The user's attributes, `origin`, digest of the inputs, what was `accepted`; if analyses may be replaced."""
+        found = {**self.attributes, **self.origin(when), INPUTS: self.inputs_digest(when)}
         if accepted:
             found["accepted"] = list(accepted)
         if self.archive.preliminary:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json as json_module
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pinnwx.enclosed import require_own_folder
 from pinnwx.errors import CheckpointError, MissingInputError, PinnwxError, UsageError
-from pinnwx.files import check_writable, write_text
+from pinnwx.files import check_writable, write_text, writing
 from pinnwx.forecasting.trained import load_trained
 from pinnwx.jobs.evaluate import matching_archive
-from pinnwx.jobs.events import recorded
+from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.gate import Verdict, judge
 from pinnwx.jobs.runs import Run, is_version
-from pinnwx.manifest import read_manifest
+from pinnwx.manifest import MANIFEST, read_manifest
+from pinnwx.runlayout import VERSIONS
 from pinnwx.runtime import prepare
 
 
@@ -134,6 +137,44 @@ def rollback(run: str | Path, to: str | None = None) -> str:
             event.details["version"] = name
             return name
         raise MissingInputError(f"{run} has no version older than {live} that can be used")
+
+
+def prune_models(run: str | Path, keep: int, *, dry_run: bool = False) -> tuple[str, ...]:
+    """Removes all but the newest `keep` versions of a run; returns the names of those removed, oldest first.
+
+    What stays besides: the live version, the newest older one that is whole, which a rollback would go back to, and
+    everything as long as no live version can be told. With `dry_run` nothing is removed.
+
+    Raises:
+        UsageError: `keep` is below 1.
+        CheckpointError: no version is live, or the pointer is damaged.
+        MissingInputError, LockedError, OutputError: as their names say.
+    """
+    if keep < 1:
+        raise UsageError(f"--keep {keep}: at least 1 version stays")
+    opened = Run.open(run)
+    with recorded(run, "prune") as event, opened.lock():
+        live, _ = opened.pointer
+        versions = opened.versions
+        older = (
+            name for name in reversed(versions) if int(name) < int(live) and not _described(opened, name, False).problem
+        )
+        stays = {*versions[-keep:], live, *list(older)[:1]}
+        gone = tuple(name for name in versions if name not in stays)
+        if not gone or dry_run:
+            event.outcome = NOTHING_TO_DO
+            return gone
+        for name in gone:
+            _remove(require_own_folder(require_own_folder(opened.folder, VERSIONS), name))
+        event.details["removed"] = list(gone)
+    return gone
+
+
+def _remove(version: Path) -> None:
+    """The manifest goes first: what is left of a version that was cut off here is known as none."""
+    with writing(version):
+        (version / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(version)
 
 
 def _existing(run: Run, name: str) -> Path:

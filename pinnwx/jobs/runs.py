@@ -9,6 +9,7 @@ is the log of what jobs did here (`pinnwx.jobs.events`), `reports/` what they fo
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ from pinnwx.runlayout import LIVE, LOCK, METRICS, REPORTS, TRAINING, UNFINISHED,
 LAST_VERSION = 99_999
 _VERSION = re.compile(r"\d{4}|[1-9]\d{4}", re.ASCII)
 _LONGEST_POINTER = 1000  # bytes
+_MARKS = (LIVE, VERSIONS, TRAINING, UNFINISHED, LOCK)  # of a run, begun or finished
 
 
 def is_version(name: str) -> bool:
@@ -50,7 +52,7 @@ class Run:
         """
         run = cls(Path(folder))
         if not run.folder.is_dir():
-            raise MissingInputError(f"no run folder {folder}")
+            raise MissingInputError(f"no run folder {folder}{_did_you_mean(run.folder)}")
         return run
 
     @property
@@ -124,8 +126,14 @@ class Run:
         """The name that the pointer holds, and the digest beside it, not compared with anything.
 
         Raises:
+            MissingInputError: the folder is no run.
             CheckpointError: no training has finished here, or the name is none of a version.
         """
+        if not any((self.folder / name).exists() for name in _MARKS):
+            raise MissingInputError(
+                f"{self.folder} is no run folder, which holds config.toml, versions/ and the pointer live"
+                f"{_did_you_mean(self.folder)}"
+            )
         text = read_own_text(self.folder, LIVE, _LONGEST_POINTER)
         if text is None:
             raise CheckpointError(f"{self.folder} has no live model: its training did not finish; try train --resume")
@@ -201,6 +209,18 @@ class Run:
             remove_orphans(self.folder)
             remove_orphans(require_own_folder(self.folder, VERSIONS))
             yield
+
+
+def _did_you_mean(folder: Path) -> str:
+    """The run inside of a folder, around it, or beside it with a name like it; nothing where there is none."""
+    with contextlib.suppress(OSError):
+        beside = {path.name: path for path in folder.parent.iterdir() if path != folder}
+        alike = difflib.get_close_matches(folder.name, beside)
+        inside = sorted(folder.iterdir()) if folder.is_dir() else []
+        for path in (*inside, *folder.parents[:2], *(beside[name] for name in alike)):
+            if (path / "live").is_file() and (path / "versions").is_dir():
+                return f"; did you mean {path}?"
+    return ""
 
 
 def new_run(

@@ -19,6 +19,7 @@ from pinnwx.jobs.series import SCORES
 from pinnwx.jobs.series_folder import time_of
 from pinnwx.manifest import read_manifest
 from pinnwx.text import printable
+from pinnwx.variables import difference_units
 from pinnwx.verification.results import Scores
 
 RECENT_DAYS = 7.0
@@ -31,7 +32,10 @@ _OF_SKILL = ("variable", "lead_hours")
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One verb: its last success and how long ago [h], what happened last, and how often it went wrong since."""
+    """One verb: its last success and how long ago [h], what happened last, and how often it went wrong since.
+
+    `reason` is that of the last time it went wrong since, or else what the last turn refused of several.
+    """
 
     verb: str
     last_success: str | None
@@ -46,6 +50,7 @@ class Skill:
     """RMSE of the recent forecasts of a variable at a lead, and the median of the earlier ones [SI units].
 
     `drifts` where the recent ones err more, on average, than all but a twentieth of the earlier ones did.
+    `of_persistence` is the recent error over that of persistence, on the same forecasts.
     """
 
     variable: str
@@ -55,11 +60,15 @@ class Skill:
     usual: float | None
     earlier_forecasts: int
     drifts: bool
+    of_persistence: float | None = None
 
 
 @dataclass(frozen=True)
 class Status:
-    """Everything `pinnwx status` says; `warnings` are what somebody should look at."""
+    """Everything `pinnwx status` says; `warnings` are what somebody should look at.
+
+    `alarm`: no forecast can be made, because the live version is damaged; what to do about it. Empty if all is well.
+    """
 
     run: str
     version: str | None
@@ -67,6 +76,14 @@ class Status:
     jobs: tuple[JobStatus, ...]
     skill: tuple[Skill, ...]
     warnings: tuple[str, ...]
+    alarm: str = ""
+
+    def require_usable(self) -> None:
+        """Raises:
+        CheckpointError: the live version is damaged.
+        """
+        if self.alarm:
+            raise CheckpointError(self.alarm)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object."""
@@ -95,31 +112,30 @@ def status(
         check_writable(json, force=force)
     if metrics is not None:
         _require_metrics(Path(metrics))
-    version, trained_to, name, warnings = None, None, "", []
+    version, trained_to, name, warnings, alarm = None, None, "", [], ""
     try:
         version = opened.live
         manifest = read_manifest(opened.version(version))
         trained_to, name = manifest.get("trained_on", [None])[-1], manifest.get("name", name)
     except CheckpointError as error:
-        warnings.append(str(error))
+        if opened.versions:
+            alarm = f"no forecast can be made: {error}; {_way_out(opened)}"
+        else:
+            warnings.append(str(error))
     log = _log_of(opened.folder, warnings)
     jobs = tuple(_jobs(log.events))
     warnings += [
-        f"{job.verb}: {job.failures} time(s) without success, last {job.last_outcome}: {job.reason}"
+        f"{job.verb}: " + (f"failed {job.failures} time(s), last: " * bool(job.failures)) + job.reason
         for job in jobs
-        if job.failures
+        if job.reason
     ]
     skill: tuple[Skill, ...] = ()
     if forecasts is not None:
         entries, unreadable = _scores_in(Path(forecasts), name)
         skill = tuple(skill_of(entries))
         warnings += unreadable + _of_silence(entries)
-    warnings += [
-        f"{one.variable} at {one.lead_hours:g} h: RMSE {one.recent:.4g} of late, usually {one.usual:.4g}"
-        for one in skill
-        if one.drifts
-    ]
-    found = Status(str(opened.folder), version, trained_to, jobs, skill, tuple(warnings))
+    warnings += [_of_drift(one) for one in skill if one.drifts]
+    found = Status(str(opened.folder), version, trained_to, jobs, skill, tuple(warnings), alarm)
     if json is not None:
         write_text(json, json_module.dumps(found.to_dict(), indent=2) + "\n")
     if metrics is not None:
@@ -147,9 +163,42 @@ def _jobs(events: Sequence[Event]) -> list[JobStatus]:
         well = [index for index, event in enumerate(own) if event.went_well]
         last = own[well[-1]].time if well else None
         age = None if last is None else round(float((now() - parse_time(last)) / _HOUR), 2)
-        failures = sum(event.went_wrong for event in (own[well[-1] + 1 :] if well else own))
-        found.append(JobStatus(verb, last, age, own[-1].outcome, own[-1].reason, failures))
+        wrong = [event for event in (own[well[-1] + 1 :] if well else own) if event.went_wrong]
+        reason = wrong[-1].reason if wrong else _refused_of_several(own[-1])
+        found.append(JobStatus(verb, last, age, own[-1].outcome, reason, len(wrong)))
     return found
+
+
+def _refused_of_several(event: Event) -> str:
+    """What a series refused, although its newest forecast was made."""
+    refused = event.details.get("refused") if event.went_well else None
+    if not isinstance(refused, dict) or not refused:
+        return ""
+    when, why = next(iter(refused.items()))
+    return f"{len(refused)} refused in the last turn, of {when}: {why}"
+
+
+def _way_out(run: Run) -> str:
+    """How to get a live version that can be used."""
+    try:
+        live, _ = run.pointer
+    except CheckpointError:
+        live = ""
+    good = [name for name in run.versions if name != live and _is_whole(run, name)]
+    older = [name for name in good if live and int(name) < int(live)]
+    if older:
+        return f"pinnwx models rollback --run {run.folder} makes {older[-1]} live"
+    if good:
+        return f"pinnwx models promote {good[-1]} --run {run.folder} makes {good[-1]} live"
+    return "no other version is whole: restore it from a copy, or train again"
+
+
+def _is_whole(run: Run, name: str) -> bool:
+    try:
+        read_manifest(run.version(name))
+    except CheckpointError:
+        return False
+    return True
 
 
 def _scores_in(folder: Path, name: str) -> tuple[list[dict[str, Any]], list[str]]:
@@ -188,8 +237,11 @@ def skill_of(entries: Sequence[dict[str, Any]]) -> list[Skill]:
         of_late, earlier = float(errors[recent].mean()), errors[~recent]
         enough = len(earlier) >= LEAST_HISTORY
         drifts = enough and of_late > float(np.quantile(earlier, USUAL_SHARE))
+        persisted = [one.get("persistence_rmse") or np.nan for one in own]
+        ratios = (errors / np.array(persisted, np.float64))[recent]
+        ratio = float(np.nanmean(ratios)) if np.isfinite(ratios).any() else None
         usual = float(np.median(earlier)) if len(earlier) else None
-        found.append(Skill(variable, lead, of_late, int(recent.sum()), usual, len(earlier), bool(drifts)))
+        found.append(Skill(variable, lead, of_late, int(recent.sum()), usual, len(earlier), bool(drifts), ratio))
     return found
 
 
@@ -203,6 +255,15 @@ def _require_metrics(path: Path) -> None:
             begins = file.read(len(_METRICS_BEGIN))
         if begins not in (b"", _METRICS_BEGIN):
             raise OutputError(f"{path} is no metrics file of pinnwx, which it would replace; give another name")
+
+
+def _of_drift(one: Skill) -> str:
+    factor, units = difference_units(one.variable)
+    usual = factor * (one.usual or 0.0)
+    return (
+        f"{one.variable} at {one.lead_hours:g} h: RMSE {factor * one.recent:.3g} {units} of late, "
+        f"usually {usual:.3g} {units}"
+    )
 
 
 def _write_metrics(found: Status, path: Path) -> None:
@@ -223,6 +284,8 @@ def _write_metrics(found: Status, path: Path) -> None:
         failures.labels(run, verb).set(job.failures)
         if job.last_success is not None:
             success.labels(run, verb).set(float((parse_time(job.last_success) - _EPOCH) / _SECOND))
+    alarm = gauge("live_version_damaged", "1 if no forecast can be made, because the live version is damaged.")
+    alarm.labels(run).set(bool(found.alarm))
     version = gauge("live_version", "Number of the version that forecasts are made with; 0 if there is none.")
     version.labels(run).set(int(found.version or 0))
     error = gauge("rmse", "Error of the newest week of forecasts that was scored, in SI units.", _OF_SKILL)

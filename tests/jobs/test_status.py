@@ -6,12 +6,22 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from synthetic import tiny_trained
+from typer.testing import CliRunner
 
 import pinnwx
-from pinnwx.errors import LockedError, MissingInputError, NotPromotedError, OutputError, UnavailableError, UsageError
+from pinnwx.cli import app
+from pinnwx.errors import (
+    CheckpointError,
+    LockedError,
+    MissingInputError,
+    NotPromotedError,
+    OutputError,
+    UnavailableError,
+    UsageError,
+)
 from pinnwx.jobs import doctor as doctoring
-from pinnwx.jobs.events import EVENTS, recorded
-from pinnwx.jobs.runs import new_run
+from pinnwx.jobs.events import EVENTS, NOTHING_TO_DO, recorded
+from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.status import skill_of
 
 
@@ -43,7 +53,7 @@ def test_each_job_has_its_last_success_and_what_failed_since(run, monkeypatch):
     assert (forecast.verb, forecast.last_success, forecast.age_hours) == ("forecast", "2026-02-01T01:40Z", 13.0)
     assert (forecast.last_outcome, forecast.failures) == ("failed", 2)
     assert (retrain.failures, retrain.last_outcome) == (0, "done")
-    assert found.warnings == ("forecast: 2 time(s) without success, last failed: ValueError: odd",)
+    assert found.warnings == ("forecast: failed 2 time(s), last: ValueError: odd",)
     assert (found.version, found.trained_to) == ("0001", "2026-01-20T18:00Z")
 
 
@@ -73,10 +83,71 @@ def test_what_is_no_run_gets_no_log(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_model_is_a_warning_not_the_end(run):
+def test_a_damaged_live_model_is_an_alarm_that_names_the_way_out(run, tmp_path):
     (run / "versions" / "0001" / "weights.safetensors").write_bytes(b"no weights")
+    found = pinnwx.status(run, json=tmp_path / "s.json")
+    assert "weights.safetensors does not match" in found.alarm
+    assert found.alarm.endswith("no other version is whole: restore it from a copy, or train again")
+    assert json.loads((tmp_path / "s.json").read_text())["alarm"] == found.alarm
+    with pytest.raises(CheckpointError):
+        found.require_usable()
+    Run(run).publish(tiny_trained(), {"seed": 1})
+    assert pinnwx.status(run).alarm == "", "the new one is live, and whole"
+    Run(run).point_to("0001")
+    assert "pinnwx models promote 0002" in pinnwx.status(run).alarm, "a rollback would find no older one"
+
+
+def test_after_a_damaged_version_the_way_out_is_a_rollback(run):
+    Run(run).publish(tiny_trained(), {"seed": 1})
+    (run / "versions" / "0002" / "weights.safetensors").write_bytes(b"no weights")
     found = pinnwx.status(run)
-    assert "weights.safetensors does not match" in found.warnings[0]
+    assert f"pinnwx models rollback --run {run} makes 0001 live" in found.alarm
+    ended = CliRunner().invoke(app, ["status", "--run", str(run)])
+    assert ended.exit_code == 65
+    assert "ALARM" in ended.output
+    assert pinnwx.rollback(run) == "0001"
+    assert CliRunner().invoke(app, ["status", "--run", str(run)]).exit_code == 0
+
+
+def test_it_fits_a_screen_of_80_columns(run, tmp_path, monkeypatch):
+    """With jobs, failures with long reasons, and scores of many fields and leads."""
+    for verb in ("train", "forecast", "retrain", "promote"):
+        did(run, verb, "2026-02-01T01:40", monkeypatch)
+    did(run, "forecast", "2026-02-01T07:40", monkeypatch, OutputError("disk is full " * 40))
+    with recorded(run, "retrain") as event:
+        event.outcome = NOTHING_TO_DO
+    for day in range(20):
+        begun = str(np.datetime64("2026-01-10") + day).replace("-", "")
+        entries = [
+            {"variable": name, "lead_hours": lead, "rmse": 12345.678 + day, "n": 1, "persistence_rmse": 20000.0}
+            for name in ("z500", "msl", "t850", "u850", "v850", "t2m")
+            for lead in (6, 12, 24, 48, 72, 96, 120, 240)
+        ]
+        (tmp_path / f"tiny_{begun}T0000Z.scores.json").write_text(
+            json.dumps({"run": "tiny", "scores": entries, "skipped": {}, "settings": {}})
+        )
+    words = ["status", "--run", str(run), "--forecasts", str(tmp_path)]
+    lines = CliRunner().invoke(app, words, env={"COLUMNS": "80"}).output.splitlines()[1:]
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 23
+    text = "\n".join(lines)
+    assert "nothing to do" in text
+    assert "msl [hPa]" in text
+    assert "0.62" in text, "the ratio to persistence"
+    assert text.count("disk is full") >= 3
+    assert "…" not in text.split("warning")[0], "no number is cut"
+
+
+def test_each_failure_has_its_own_reason(run, monkeypatch):
+    """What comes after and is no failure does not take its place; what a series refused of several is told too."""
+    did(run, "forecast", "2026-02-01T01:40", monkeypatch, OutputError("no space"))
+    did(run, "forecast", "2026-02-01T02:40", monkeypatch, LockedError("busy"))
+    with recorded(run, "retrain") as event:
+        event.details["refused"] = {"2026-01-01T00:00Z": "late", "2026-01-02T00:00Z": "damaged"}
+    assert pinnwx.status(run).warnings == (
+        "forecast: failed 1 time(s), last: no space",
+        "retrain: 2 refused in the last turn, of 2026-01-01T00:00Z: late",
+    )
 
 
 def scores(errors, lead=24):
@@ -121,13 +192,14 @@ def test_skill_comes_from_the_scores_of_a_folder_and_all_goes_into_files(run, tm
     found = pinnwx.status(run, forecasts=folder, json=tmp_path / "s.json", metrics=tmp_path / "pinnwx.prom")
     (skill,) = found.skill
     assert (skill.recent, skill.usual, skill.drifts) == (300.0, 100.0, True)
-    assert found.warnings == ("msl at 24 h: RMSE 300 of late, usually 100",)
+    assert found.warnings == ("msl at 24 h: RMSE 3 hPa of late, usually 1 hPa",)
     assert json.loads((tmp_path / "s.json").read_text())["skill"][0]["recent"] == 300.0
     families = text_string_to_metric_families((tmp_path / "pinnwx.prom").read_text())
     values = {(one.name, one.labels.get("verb")): one.value for family in families for one in family.samples}
     assert values == {
         ("pinnwx_job_last_success_timestamp_seconds", "forecast"): 1770681600.0,
         ("pinnwx_job_failures", "forecast"): 0.0,
+        ("pinnwx_live_version_damaged", None): 0.0,
         ("pinnwx_live_version", None): 1.0,
         ("pinnwx_rmse", None): 300.0,
         ("pinnwx_drift", None): 1.0,
