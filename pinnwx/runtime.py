@@ -3,14 +3,20 @@ that code is made, and how fast the machine is."""
 
 import contextlib
 import ctypes
+import logging
 import os
+import re
 import sys
 import time
+import warnings
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8  # malloc.h
 _NEVER = -1
+_DAMAGED_ENTRY = re.compile(r"Error reading persistent compilation cache entry for '([^']*)'")  # as JAX warns of one
+_log = logging.getLogger(__name__)
 
 
 def prepare() -> None:
@@ -71,9 +77,35 @@ def keep_compiled_code() -> Path | None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # the latter where the user has no home
         return None
+    _drop_damaged_entries(Path(folder))
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     return Path(folder)
+
+
+@cache
+def _drop_damaged_entries(folder: Path) -> None:
+    """Removes entries that JAX cannot read from the cache, with a note, so that they are compiled and kept again.
+
+    JAX warns of each at every start and never writes over it.
+    """
+    show_others = warnings.showwarning
+
+    def show(message: Warning | str, *rest: Any, **more: Any) -> None:
+        found = _DAMAGED_ENTRY.match(str(message))
+        if found is None:
+            show_others(message, *rest, **more)
+            return
+        for path in folder.iterdir():
+            if path.name.startswith(f"{found[1]}-"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        if not noted:
+            noted.append(found[1])
+            _log.info("note: damaged code in the cache %s is dropped and compiled again", folder)
+
+    noted: list[str] = []
+    warnings.showwarning = show
 
 
 @cache

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pinnwx.verification.results import Scores
 
 _GAPS_SHOWN = 5
-_SKILL_SHOWN = 10  # rows of the table of status, which is to fit a screen
-_WARNING_SHOWN = 220  # letters
+_SKILL_SHOWN = 8  # rows of the table of status, which is to fit a screen
+_WARNINGS_SHOWN, _WARNING_SHOWN = 3, 148  # and of how many letters
 _RANGE = re.compile(r"(?<=\d) to (?=[-\d])")  # is written with a dash in a table
 
 
@@ -229,19 +229,22 @@ def status_table(status: Status) -> None:
         console.print(_table(headings, [_skill_row(one) for one in shown]))
         if len(shown) < len(status.skill):
             console.print(f"{len(status.skill) - len(shown)} more in --json.", style="dim")
-    for warning in status.warnings:
+    for warning in status.warnings[:_WARNINGS_SHOWN]:
         console.print(f"warning: {_cut(warning, _WARNING_SHOWN)}", style="yellow")
+    if len(status.warnings) > _WARNINGS_SHOWN:
+        console.print(f"{len(status.warnings) - _WARNINGS_SHOWN} more warnings in --json.", style="yellow")
 
 
 def _most_telling(skill: Sequence[Skill]) -> list[Skill]:
-    """What fits a screen: everything, or of each variable what drifts, and a day and the end."""
+    """What fits a screen: everything, or of each variable the lead next to a day, and the last one if there is room."""
     if len(skill) <= _SKILL_SHOWN:
         return list(skill)
     shown = []
-    for variable in dict.fromkeys(one.variable for one in skill):
+    variables = list(dict.fromkeys(one.variable for one in skill))
+    for variable in variables[:_SKILL_SHOWN]:
         own = [one for one in skill if one.variable == variable]
         day = min(own, key=lambda one: abs(one.lead_hours - 24))
-        shown += [one for one in own if one.drifts or one is day or one is own[-1]]
+        shown += [day, own[-1]] if own[-1] is not day and 2 * len(variables) <= _SKILL_SHOWN else [day]
     return shown
 
 

@@ -18,6 +18,7 @@ from pinnwx.config import (
     Config,
     DataSettings,
     ModelSettings,
+    OutputSettings,
     Period,
     PhysicsSettings,
     RetrainingSettings,
@@ -51,6 +52,7 @@ SECTIONS = {
     "training": TrainingSettings,
     "retraining": RetrainingSettings,
     "compression": CompressionSettings,
+    "output": OutputSettings,
 }
 
 
@@ -100,7 +102,9 @@ def test_the_gate_holds_out_as_many_days_as_bounds_need():
 
 def test_template_shows_the_defaults_wherever_it_says_so():
     tables = {"": load_config(TEMPLATE)}
-    tables |= {name: getattr(tables[""], name) for name in ("data", "model", "training", "retraining", "compression")}
+    tables |= {
+        name: getattr(tables[""], name) for name in ("data", "model", "training", "retraining", "compression", "output")
+    }
     tables["variables.ozone"] = tables[""].variables["ozone"]
     tables["model.physics"], tables["model.closure"] = tables["model"].physics, tables["model"].closure
     tables["model.climate"] = tables["model"].climate

@@ -165,7 +165,7 @@ def prune_models(run: str | Path, keep: int, *, dry_run: bool = False) -> tuple[
             event.outcome = NOTHING_TO_DO
             return gone
         for name in gone:
-            _remove(require_own_folder(require_own_folder(opened.folder, VERSIONS), name))
+            _remove(require_own_folder(opened.folder, VERSIONS, name))
         event.details["removed"] = list(gone)
     return gone
 
