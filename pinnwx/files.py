@@ -21,6 +21,7 @@ from pinnwx.errors import LockedError, OutputError
 from pinnwx.runlayout import run_of
 
 _FILE_MODE = 0o666  # before the umask
+_LITTLE = 2**20  # bytes free, below which a write that failed did so for lack of space
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "host"
 _TEMPORARY = re.compile(rf"\..+\.{_HOST}\.(\d+)\.[0-9a-f]{{8}}\.tmp(\.[^.]+)?")
 
@@ -48,7 +49,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
             _flush_folder(path.parent)
         except (OSError, RuntimeError, SafetensorError) as error:  # the latter two are the libraries' full disk
-            raise OutputError(f"cannot write {path}: {_reason(error)}; choose another place") from error
+            raise OutputError(f"cannot write {path}: {_reason_in(path.parent, error)}; choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -195,6 +196,17 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _reason_in(folder: Path, error: Exception) -> str:
+    """Why nothing could be written here; HDF5 calls a full disk an "HDF error"."""
+    reason = _reason(error)
+    if "HDF error" in reason or "HDF5" in reason:
+        with contextlib.suppress(OSError):
+            free = shutil.disk_usage(folder).free
+            if free < _LITTLE:
+                return f"no space left on device ({free:,} bytes free)"
+    return reason
 
 
 def _reason(error: Exception) -> str:
