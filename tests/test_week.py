@@ -4,6 +4,7 @@ The verbs are called as `scripts/schedules` call them, once a day on a clock tha
 there and is what its model makes of the analyses as they are in the end, and every refusal had its reason.
 """
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -115,10 +116,8 @@ def test_a_week_of_daily_analyses(tmp_path, monkeypatch):
             if one.outdated:
                 outdated[day_of(when)] = str(one.init)[:10]
         if day_of(when) in (4, 9):
-            try:
+            with contextlib.suppress(NotPromotedError, UnavailableError):  # the log must tell why
                 pinnwx.retrain(run, feed.folder)
-            except (NotPromotedError, UnavailableError, DataError) as reason:
-                assert str(reason)
             retrained += 1
         assert not last or not pinnwx.status(run, forecasts=out).alarm
     # Every refusal for its reason, and of its class.

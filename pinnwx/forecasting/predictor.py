@@ -52,8 +52,8 @@ def whole_steps(label: str, hours: float, step_hours: float) -> int:
     steps = hours / step_hours
     if not math.isfinite(steps) or round(steps) < 1 or abs(steps - round(steps)) > 1e-6:
         raise UsageError(
-            f"{label} {hours:g} h is no positive multiple of the model's step of {step_hours:g} h; give {step_hours:g}, "
-            f"{2 * step_hours:g} and so on"
+            f"{label} {hours:g} h is no positive multiple of the model's step of {step_hours:g} h; "
+            f"give {step_hours:g}, {2 * step_hours:g} and so on"
         )
     return round(steps)
 
