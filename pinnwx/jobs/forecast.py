@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float32, Shaped
 
-from pinnwx.config import load_config
+from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, parse_time, require_one_time
 from pinnwx.errors import DataError, OutputError, UsageError
@@ -136,8 +136,8 @@ class Forecasting:
         leads = tuple(step * k for k in range(1, steps + 1))
         archive = matching_archive(trained, data, leave_damaged=leave_damaged)
         maker = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
-        own = opened.folder / CONFIG
-        output = (load_config(own) if own.is_file() else trained.config).output
+        text = opened.text(CONFIG)
+        output = (trained.config if text is None else parse_config(text, str(opened.folder / CONFIG))).output
         return cls(version, trained, archive, _driving(trained, boundary), maker, output.attributes)
 
     def initial_time(self, init: str) -> np.datetime64:
