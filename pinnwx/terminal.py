@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pinnwx.verification.results import Scores
 
 _GAPS_SHOWN = 5
+_WIDEST = 1000  # columns of a table
 _SKILL_SHOWN = 8  # rows of the table of status, which is to fit a screen
 _WARNINGS_SHOWN, _WARNING_SHOWN = 3, 148  # and of how many letters
 _RANGE = re.compile(r"(?<=\d) to (?=[-\d])")  # is written with a dash in a table
@@ -111,13 +112,13 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
     """The scores, one row per variable and lead, and what was skipped; with `details`, where and how they err."""
     headings = ("variable", "lead", "n", "RMSE", "95 % bounds", "persist.", "climat.", "ratio", "ACC")
     console = Console()
-    console.print(_table(headings, scores.table(variables)))
+    _print_table(console, _table(headings, scores.table(variables)))
     console.print("RMSE beside that of persistence and climatology; ratio: RMSE over persistence.", style="dim")
     if details:
         from pinnwx.verification.results import DETAIL_COLUMNS
 
         console.print()
-        console.print(_table(DETAIL_COLUMNS, scores.details_table(variables)))
+        _print_table(console, _table(DETAIL_COLUMNS, scores.details_table(variables)))
         console.print("RMSE by region, the tropics within 20 degrees; the error that this share of the", style="dim")
         console.print("area stays below; variance of the forecasts over that of the truth.", style="dim")
     if told := scores.settings.get("driven_edge"):
@@ -132,7 +133,7 @@ def comparison_table(comparison: Comparison) -> None:
     console = Console()
     headings = ("variable", "lead", "n", "days", "ratio", "95 % bounds", "verdict")
     console.print(f"RMSE of {comparison.first} over RMSE of {comparison.second}", highlight=False, soft_wrap=True)
-    console.print(_table(headings, [_comparison_row(entry) for entry in comparison.ratios]))
+    _print_table(console, _table(headings, [_comparison_row(entry) for entry in comparison.ratios]))
     missing = {entry["bounds_missing"] for entry in comparison.ratios if entry["bounds_missing"]}
     for reason in sorted(missing):
         console.print(f"No bounds: {reason}.", style="dim")
@@ -142,7 +143,7 @@ def budget_table(shares: Sequence[Share], variables: Mapping[str, Variable] = VA
     """What each part of a model did to each field over a forecast, one row per field and part."""
     from pinnwx.explaining.reading import COLUMNS, in_words
 
-    Console().print(_table(COLUMNS, in_words(shares, variables)))
+    _print_table(Console(), _table(COLUMNS, in_words(shares, variables)))
 
 
 def attribution_lines(dataset: xr.Dataset) -> None:
@@ -163,7 +164,7 @@ def attribution_lines(dataset: xr.Dataset) -> None:
             ):
                 rows.append((field, f"{age:g} h", f"{made:+.3g} {units}"))
     rows.append(("not attributed", "", f"{told['completeness_gap']:+.3g} {units}"))
-    console.print(_table(("field", "analysis", "of it"), rows))
+    _print_table(console, _table(("field", "analysis", "of it"), rows))
 
 
 def version_table(versions: Sequence[Version]) -> None:
@@ -179,7 +180,7 @@ def version_table(versions: Sequence[Version]) -> None:
         )
         for one in versions
     ]
-    console.print(_table(("version", "", "trained to", "updates", "whole"), rows))
+    _print_table(console, _table(("version", "", "trained to", "updates", "whole"), rows))
     for one in versions:
         if one.problem:
             console.print(f"{one.name}: {one.problem}", style="red", highlight=False, soft_wrap=True)
@@ -222,11 +223,11 @@ def status_table(status: Status) -> None:
             )
             for job in status.jobs
         ]
-        console.print(_table(("job", "last success", "age", "last outcome", "failed since"), rows))
+        _print_table(console, _table(("job", "last success", "age", "last outcome", "failed since"), rows))
     if status.skill:
         shown = _most_telling(status.skill)
         headings = ("error (RMSE)", "lead", "of late", "n", "usually", "n", "/persist.", "")
-        console.print(_table(headings, [_skill_row(one) for one in shown]))
+        _print_table(console, _table(headings, [_skill_row(one) for one in shown]))
         if len(shown) < len(status.skill):
             console.print(f"{len(status.skill) - len(shown)} more in --json.", style="dim")
     for warning in status.warnings[:_WARNINGS_SHOWN]:
@@ -299,7 +300,7 @@ def check_tables(report: CheckReport) -> None:
                 for one in entry.fields
             ]
             headings = ("  field", "in the file", "units", "as", "steps", "first", "last")
-            console.print(_table(headings, [("  " + row[0], *row[1:]) for row in rows]))
+            _print_table(console, _table(headings, [("  " + row[0], *row[1:]) for row in rows]))
         details = {
             "axes": "; ".join(entry.axes),
             "normalised": "; ".join(entry.normalised),
@@ -323,6 +324,12 @@ def check_tables(report: CheckReport) -> None:
         for text in alike_merged(str(problem) for problem in report.problems if problem.severity == severity):
             console.print(f"{severity}: {text}", style=style)
     console.print("A forecast from these files would be " + ("accepted." if report.ok else "refused."))
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """A table whose cells are whole: where the terminal is too narrow its lines wrap, rather than that digits go."""
+    needed = table.__rich_measure__(console, console.options.update(max_width=_WIDEST)).maximum
+    (console if needed <= console.width else Console(file=console.file, width=needed)).print(table)
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
