@@ -103,7 +103,7 @@ class TimeCoordinates:
             return self._along_one(_instants(self.valid[0]))
         if not self.reference:
             raise DataError("has no time coordinate, and is not declared static")
-        if not self.leads and self.array.attrs.get("GRIB_dataType") != "an":
+        if not self.leads and not self._said_to_be_an_analysis():
             raise DataError(
                 f"its only time, {self.reference[0].name}, is the one that a forecast starts from; where these are "
                 'analyses, set its standard_name to "time"'
@@ -114,6 +114,11 @@ class TimeCoordinates:
                 raise DataError(f"{lead.name} has no units of time; set them, for example to hours")
             total = total + xr.Variable(lead.dims, duration(hours(lead).ravel()).reshape(lead.shape))
         return self._along_one(total)
+
+    def _said_to_be_an_analysis(self) -> bool:
+        """By the attribute of cfgrib, or by a lead of zero in that of NCL."""
+        ahead = np.ravel(self.array.attrs.get("forecast_time", np.nan))
+        return self.array.attrs.get("GRIB_dataType") == "an" or (ahead.dtype.kind in "fiu" and bool(np.all(ahead == 0)))
 
     def _require_a_valid_time(self) -> None:
         """Of forecasts that are wanted as such: `time` may be what they start from, where nothing else tells."""

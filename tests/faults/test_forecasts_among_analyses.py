@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import xarray as xr
-from gridded import HOUR, START, fields, notes, opened, refusal, write
+from grib_files import message, write_grib
+from gridded import EAST, HOUR, NORTH, START, fields, notes, opened, refusal, write
 from synthetic import tiny_trained, wave_dataset
 from verbs import INIT
 
@@ -230,3 +231,22 @@ def test_a_forecast_whose_times_may_be_either_is_refused_as_a_boundary_too(tmp_p
     dataset = fields().assign_coords(step=((), 24, {"units": "hours"}))
     said = opened(write(dataset, tmp_path / "x.nc"), forecasts=True)
     assert "time may be the start of the forecast or the time that its values are valid at" in str(said)
+
+
+@pytest.mark.parametrize("said", [{"GRIB_dataType": "an"}, {"forecast_time": np.int32(0)}])
+def test_a_start_alone_is_the_time_of_what_is_said_to_be_an_analysis(tmp_path, said):
+    dataset = starting(fields())
+    dataset["t2m"].attrs |= said
+    found = opened(write(dataset, tmp_path / "x.nc"))
+    np.testing.assert_array_equal(found["time"].values, fields()["time"].values)
+
+
+def test_a_grib_forecast_is_read_at_its_valid_time_where_forecasts_are_asked_for(tmp_path):
+    pytest.importorskip("eccodes")
+    values = fields()["t2m"].values[0]
+    made = [message(values + step, NORTH, EAST, short_name="2t", date=20200101, time=0, step=step) for step in (6, 12)]
+    path = write_grib(tmp_path / "x.grib", *made)
+    assert isinstance(opened(path), PinnwxError)
+    found = opened(path, forecasts=True)
+    np.testing.assert_array_equal(found["time"].values, START + np.array([6, 12]) * HOUR)
+    np.testing.assert_allclose(found["t2m"].values[1], values + 12, atol=1e-3)
