@@ -219,7 +219,8 @@ class TransportForecaster(nnx.Module):
             places = np.array(self.learned_wind)
             learned = learned.at[..., places, :, :, :].set(self._learned(self.wind_network(features, frame)))
             winds = {"physical_wind": step.winds - learned, "learned_wind": learned}
-        faces = {name: on_faces(wind, self.inputs.grid) for name, wind in winds.items()}
+        equations = self.solver.equations
+        faces = {name: on_faces(wind, self.inputs.grid, equations) for name, wind in winds.items()}
         carried = self.carried.values(fields)
         increments = self.solver.increments(carried, faces, self.diffusivity(), diffusive=self.diffusive)
         found = {
@@ -281,7 +282,7 @@ class TransportForecaster(nnx.Module):
 
     def _transported(self, solver: TransportSolver, fields: Fields, winds: Array) -> tuple[Array, Array]:
         """The carried fields after and before the solver's interval, in winds that are held."""
-        faces = on_faces(winds, self.inputs.grid)
+        faces = on_faces(winds, self.inputs.grid, solver.equations)
         return solver(self.carried.values(fields), faces, self.diffusivity(), diffusive=self.diffusive)
 
     def _sources(self, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> tuple[Array, Array]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from pinnwx.config import Transport
 from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity, face_velocity
+from pinnwx.operators.stencils import pad
 from pinnwx.physics.diagnostics import geostrophic_wind, geostrophic_wind_from_pressure, rotational_wind
 
 Wind = tuple[Float[Array, "*batch lat lon"], Float[Array, "*batch lat lon"]]
@@ -45,6 +47,19 @@ def physical_winds(
     return jnp.stack([jnp.stack(wind, axis=-1) for wind in winds], axis=-4)
 
 
-def on_faces(winds: Float[Array, "*batch field lat lon 2"], grid: Grid) -> FaceVelocity:
-    """Winds at cell centres as normal velocities on the cell faces."""
-    return face_velocity(winds[..., 0], winds[..., 1], grid)
+def on_faces(
+    winds: Float[Array, "*batch field lat lon 2"], grid: Grid, equations: Sequence[Transport] = ()
+) -> FaceVelocity:
+    """Winds at cell centres as normal velocities on the cell faces.
+
+    Beyond the edge of a box the wind continues as it is at the edge; but that of an equation whose wind is rotational
+    ends there, for the streamfunction of the vorticity inside is zero beyond. With it continued, the wind would
+    converge in the cells of the edge, by half of the wind over the width of a cell.
+    """
+    eastward, northward = winds[..., 0], winds[..., 1]
+    ends = np.array([equation.wind.startswith("rotational") for equation in equations])
+    if grid.is_global or not ends.any():
+        return face_velocity(eastward, northward, grid)
+    goes_on = jnp.asarray(~ends, winds.dtype)[:, None, None]
+    beyond = (pad(component, grid, 1) * goes_on for component in (eastward, northward))
+    return face_velocity(eastward, northward, grid, tuple(beyond))

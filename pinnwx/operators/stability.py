@@ -13,7 +13,7 @@ from pinnwx.errors import StabilityError
 from pinnwx.grid import Grid
 from pinnwx.operators.calculus import face_mean, with_west_face, zonal_distance
 from pinnwx.operators.polar import cap_groups, close_group_faces, zonal_group_mean
-from pinnwx.operators.stencils import FaceVector, constant, pad_cross, slab
+from pinnwx.operators.stencils import FaceVector, constant, pad, pad_cross, slab
 
 
 class SafeStep(NamedTuple):
@@ -116,13 +116,20 @@ def limit_outflow(
     Every face belongs to the cell upwind of it and is scaled by that cell's factor min(1, limit / Courant number); so
     afterwards no cell, or group, exceeds the limit, and where none did nothing changes. With `limit` at most the
     scheme's `outflow_limit`, flux-form transport keeps signs in any wind. What it slows is no longer non-divergent.
+
+    A cell beyond the edge of a box is like the cell inside of it, and its Courant number is that of the inflow there
+    where this is larger. So the wind into a box is slowed at least as much as the wind out of the same cell: with the
+    edge value for what flows in, a cell of the edge gains from beyond at most what the wind as given would bring.
     """
     courant = courant_number(velocity, grid, dt, groups)
     limit = jnp.asarray(limit, courant.dtype)
     factor = limit / jnp.maximum(courant, limit)
     rows, columns = grid.shape
-    outside = jnp.ones((rows + 2, columns + 2), factor.dtype)  # inflow through the edge of a box is not limited
-    wide, tall = pad_cross(factor, grid, 1, boundary=outside)
+    beyond = None
+    if not grid.is_global:
+        inflow = courant_number(FaceVector(-velocity.east, -velocity.north), grid, dt, groups)
+        beyond = pad(limit / jnp.maximum(jnp.maximum(courant, inflow), limit), grid, 1)
+    wide, tall = pad_cross(factor, grid, 1, boundary=beyond)
     first, faces = (1, columns) if grid.is_periodic else (0, columns + 1)
     eastward = jnp.where(velocity.east > 0, slab(wide, first, faces, -1), slab(wide, first + 1, faces, -1))
     northward = jnp.where(velocity.north > 0, slab(tall, 0, rows + 1, -2), slab(tall, 1, rows + 1, -2))
