@@ -97,13 +97,19 @@ def train(
     minutes: Minutes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     force: Force = False,
+    promote_anyway: Annotated[
+        bool, typer.Option("--promote-anyway", help="Make it live though it is worse than persistence.")
+    ] = False,
 ) -> None:
-    """Train a model into a run folder."""
+    """Train a model into a run folder; it goes live if it is not worse than persistence (exit 77 if it is)."""
     from pinnwx.jobs.train import train as job
     from pinnwx.terminal import training_progress
 
     with training_progress() as report:
-        run = job(config, data, out, minutes=minutes, resume=resume, force=force, report=report, started=_STARTED)
+        run = job(
+            config, data, out, minutes=minutes, resume=resume, force=force, promote_anyway=promote_anyway,
+            report=report, started=_STARTED,
+        )  # fmt: skip
     _say(f"Model {run.live} is live in {out}.")
 
 

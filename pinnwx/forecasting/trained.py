@@ -251,3 +251,9 @@ def _set_weights(model: Forecaster, stored: Mapping[str, np.ndarray], path: Path
     if broken:
         raise CheckpointError(f"{path}: {broken[0]} is not finite; restore it from a copy or train again")
     set_weights(model, stored)
+
+
+def error_scale(trained: Trained) -> np.ndarray:
+    """The unit of each field's error in the loss, (field, 1, 1): its usual change over a step, and its weight."""
+    weights = np.array([trained.config.training.field_weights.get(name, 1.0) for name in trained.names])
+    return (trained.normalisation.increment_std / np.sqrt(weights))[:, None, None]

@@ -19,12 +19,13 @@ from pinnwx.data.archive import Archive
 from pinnwx.enclosed import read_own
 from pinnwx.errors import CheckpointError, UsageError
 from pinnwx.files import write_text, writing
-from pinnwx.forecasting.trained import CONFIG, WEIGHTS, Trained, resized
+from pinnwx.forecasting.trained import CONFIG, WEIGHTS, Trained, error_scale, resized
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
+from pinnwx.jobs.promotion import require_promoted, validation_archive
 from pinnwx.jobs.runs import Run, new_run
-from pinnwx.jobs.train import budget_ends, error_scale, learn
+from pinnwx.jobs.train import budget_ends, learn
 from pinnwx.model.weights import count_weights
 from pinnwx.records import CompressionReport, NotARecord, checked, parsed
 from pinnwx.runlayout import REPORTS
@@ -74,6 +75,7 @@ def compress(
         started: `time.monotonic()` at which the budget began; now, if None.
 
     Raises:
+        NotPromotedError: the smaller model is worse than persistence (`jobs.promotion`); it is kept, not live.
         UsageError: not one of `keep` and `size` is given, or it is no share; `updates` is below 1, or given with
             `minutes`.
         StabilityError: the loss, or a forecast to learn from, is not finite.
@@ -123,6 +125,7 @@ def compress(
             student = _begun(smaller, trained, notes, updates)
             if smaller.is_finished():
                 event.outcome = NOTHING_TO_DO
+                require_promoted(smaller)
                 return smaller
         else:
             rounds: list[Round] = []
@@ -137,8 +140,10 @@ def compress(
                 )
         taught = [] if size is None else _taught(trained, archive)
         notes["updates_between_rounds"] = sum(one["updates"] for one in _report(smaller)["rounds"])
-        learn(smaller, student, archive, deadline, taught=taught, notes=notes, resume=goes_on, report=report)
-        event.details["version"] = smaller.live
+        event.details["version"] = learn(
+            smaller, student, archive, deadline, validation_archive(student, data), taught=taught, notes=notes,
+            resume=goes_on, report=report,
+        )  # fmt: skip
     return smaller
 
 

@@ -80,7 +80,18 @@ def score_on(
     inputs: Shaped[np.ndarray, " input"],
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Scores of forecasts from every analysis of the period that has the analyses `inputs` it needs.
+    """Scores of forecasts from every analysis of the period that has the analyses `inputs` it needs."""
+    return score_from(predictor, archive, initial_times_between(archive, start, end), inputs, progress)
+
+
+def score_from(
+    predictor: Predictor,
+    archive: Archive,
+    initial_times: Shaped[np.ndarray, " init"],
+    inputs: Shaped[np.ndarray, " input"],
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Scores of forecasts from those of these times that have the analyses `inputs` they need.
 
     What a driven model is told is no forecast: its outer cells are not scored.
     """
@@ -90,7 +101,7 @@ def score_on(
         archive.inside(told),
         lambda starts: predictor.from_archive(archive, archive.times[starts])[..., rows, columns],
         predictor.trained.climatology.inside(told),
-        initial_times_between(archive, start, end),
+        initial_times,
         predictor.lead_hours,
         inputs=inputs,
         progress=progress,
@@ -109,10 +120,18 @@ def shared_inputs(predictors: Sequence[Predictor]) -> Shaped[np.ndarray, " input
 
 
 def matching_archive(
-    trained: Trained, data: Sequence[str | Path] | str | Path, *, leave_damaged: bool = False
+    trained: Trained,
+    data: Sequence[str | Path] | str | Path,
+    start: str | None = None,
+    end: str | None = None,
+    *,
+    leave_damaged: bool = False,
 ) -> Archive:
-    """The model's fields out of the data, on the model's grid; without damaged files, if they are to be left out."""
+    """The model's fields out of the data, on the model's grid, from `start` to `end`; without damaged files, if they
+    are to be left out."""
     config = trained.config
-    options = config.reading_options()
-    dataset = open_data(data, config.data.fields, grid=trained.grid, leave_damaged=leave_damaged, **options)
+    dataset = open_data(
+        data, config.data.fields, grid=trained.grid, start=start, end=end, leave_damaged=leave_damaged,
+        **config.reading_options(),
+    )  # fmt: skip
     return Archive.from_dataset(dataset, config.data.fields)

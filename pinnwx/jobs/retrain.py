@@ -20,14 +20,14 @@ from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.files import check_writable, write_text, writing
-from pinnwx.forecasting.trained import CONFIG, Trained, load_optimiser, load_trained
+from pinnwx.forecasting.trained import CONFIG, Trained, error_scale, load_optimiser, load_trained
 from pinnwx.jobs.evaluate import default_leads, matching_archive
 from pinnwx.jobs.events import recorded
 from pinnwx.jobs.gate import Verdict, judge
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.readiness import require_credible
 from pinnwx.jobs.runs import Run
-from pinnwx.jobs.train import budget_ends, error_scale, lineage
+from pinnwx.jobs.train import budget_ends, lineage
 from pinnwx.model.committee import give_weights, members_of
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report

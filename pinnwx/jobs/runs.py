@@ -136,16 +136,25 @@ class Run:
             )
         text = read_own_text(self.folder, LIVE, _LONGEST_POINTER)
         if text is None:
-            raise CheckpointError(f"{self.folder} has no live model: its training did not finish; try train --resume")
+            why = "its training did not finish; try train --resume"
+            if self.is_finished():
+                newest = self.versions[-1]
+                why = f"none was promoted; pinnwx models show {newest} --run {self.folder} says why"
+            raise CheckpointError(f"{self.folder} has no live model: {why}")
         name, _, digest = text.strip().partition(" ")
         if not is_version(name) or name not in self.versions:
             known = ", ".join(self.versions[-10:]) or "none"
             raise CheckpointError(f'{self.folder / LIVE} names "{name}", which is not one of {known}')
         return name, digest
 
+    @property
+    def has_live(self) -> bool:
+        """Whether any version was made live here."""
+        return is_there(self.folder / LIVE)
+
     def is_finished(self) -> bool:
-        """Whether the newest training here has published its model."""
-        return is_there(self.folder / LIVE) and not is_there(self.folder / UNFINISHED)
+        """Whether the newest training here has published its model, made live or not."""
+        return bool(self.versions) and not is_there(self.folder / UNFINISHED)
 
     def may_begin(self) -> bool:
         """Whether a training was stopped here before it saved anything: it may begin again."""
@@ -180,15 +189,17 @@ class Run:
         optimiser: Mapping[str, np.ndarray] | None = None,
         *,
         ends_training: bool = True,
+        live: bool = True,
     ) -> str:
-        """Stores a new version and makes it live; returns its name.
+        """Stores a new version and makes it `live`; returns its name.
 
         `ends_training`: it is what the training that began here was for.
         """
         number = self.next_version
         with appearing(self.version(number)) as folder:
             save_trained(trained, folder, notes, optimiser)
-        self.point_to(number)
+        if live:
+            self.point_to(number)
         if ends_training:
             (self.folder / UNFINISHED).unlink(missing_ok=True)
         return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,23 +15,28 @@ from pinnwx.config import MOST_MINUTES, Config, load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, period_bounds
 from pinnwx.data.open import open_data
-from pinnwx.errors import ConfigError, UsageError
+from pinnwx.errors import ConfigError, NotPromotedError, UsageError
 from pinnwx.files import kept_if_used, write_text, writing
-from pinnwx.forecasting.trained import CONFIG, Trained, untrained
+from pinnwx.forecasting.trained import CONFIG, Trained, error_scale, untrained
 from pinnwx.grid import Grid
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
+from pinnwx.jobs.promotion import KEY, not_promoted, promotion_check, require_promoted, validation_archive
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import give_weights
 from pinnwx.model.weights import count_weights
 from pinnwx.runtime import memory_limit, prepare
 from pinnwx.training.fit import Report, Training, windows_of
 from pinnwx.training.optimiser import named_leaves
+from pinnwx.training.slowed import slowed_winds
 
 _log = logging.getLogger(__name__)
 SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
 _COPIES = 5  # of the weights: themselves, their average, their gradient, two moments
 SAVING_SHARE = 0.04  # and for a machine that slows down
+# Of the rest of the budget, for the promotion check:
+CHECKING_SECONDS, CHECKING_SHARE = 4.0, 0.02
+MOST_CHECKING_SHARE = 0.15
 
 
 def train(
@@ -41,10 +47,11 @@ def train(
     minutes: float | None = None,
     resume: bool = False,
     force: bool = False,
+    promote_anyway: bool = False,
     report: Callable[[Report], None] = lambda _: None,
     started: float | None = None,
 ) -> Run:
-    """Trains a model and returns its run folder.
+    """Trains a model, makes it live if it passes the promotion check (`jobs.promotion`), and returns its run folder.
 
     Args:
         config: TOML file (see `experiments/template.toml`).
@@ -54,10 +61,12 @@ def train(
             config fixes `training.updates`.
         resume: go on with an interrupted training in `out`.
         force: start afresh in an existing run folder, keeping its versions.
+        promote_anyway: make the model live whatever the check says.
         report: called after each dispatch, for a progress bar.
         started: `time.monotonic()` at which the budget began; now, if None.
 
     Raises:
+        NotPromotedError: the model is worse than persistence; it is kept as a version that is not live.
         ConfigError, DataError, OutputError, LockedError, StabilityError: as their names say.
         Interrupted: a signal asked to stop; a checkpoint is saved and `resume` goes on from it.
     """
@@ -69,11 +78,23 @@ def train(
     require_memory(settings)
     with kept_if_used(out):
         run = Run.open(out) if resume else new_run(out, force=force)
-        _train_in(run, settings, config, data, deadline, resume=resume, report=report)
+        _train_in(
+            run, settings, config, data, deadline, resume=resume, promote_anyway=promote_anyway, report=report
+        )  # fmt: skip
     return run
 
 
-def _train_in(run: Run, settings: Config, config: str | Path, data, deadline: float, *, resume: bool, report) -> None:
+def _train_in(
+    run: Run,
+    settings: Config,
+    config: str | Path,
+    data: Sequence[str | Path] | str | Path,
+    deadline: float,
+    *,
+    resume: bool,
+    promote_anyway: bool,
+    report: Callable[[Report], None],
+) -> None:
     """Trains in this folder, which is as it was before until everything has been found fit to begin."""
     text = Path(config).read_text(encoding="utf-8-sig")
     with recorded(run.folder, "train") as event, run.lock():
@@ -85,6 +106,7 @@ def _train_in(run: Run, settings: Config, config: str | Path, data, deadline: fl
                 )
             if run.is_finished():
                 event.outcome = NOTHING_TO_DO
+                require_promoted(run, anyway=promote_anyway)
                 return
             resume = not run.may_begin()
             if not resume:
@@ -93,10 +115,17 @@ def _train_in(run: Run, settings: Config, config: str | Path, data, deadline: fl
         for stage in settings.training.curriculum:
             windows_of(archive, settings.model, stage.steps)
         trained = untrained(settings, text, archive)
+        validation = validation_archive(trained, data)
+        slowed = slowed_winds(trained.model, archive, settings.model)
+        if slowed is not None and slowed.matters:
+            _log.warning("warning: %s", slowed)
+        notes = {} if slowed is None else {"slowed_winds": slowed.to_dict()}
         if not resume:
             run.begin()
-        learn(run, trained, archive, deadline, resume=resume, report=report)
-        event.details["version"] = run.live
+        event.details["version"] = learn(
+            run, trained, archive, deadline, validation, notes=notes, resume=resume, promote_anyway=promote_anyway,
+            report=report,
+        )  # fmt: skip
 
 
 def learn(
@@ -104,21 +133,29 @@ def learn(
     trained: Trained,
     archive: Archive,
     deadline: float,
+    validation: Archive | str,
     *,
     taught: Sequence[Archive] = (),
     notes: Mapping[str, Any] | None = None,
     resume: bool = False,
+    promote_anyway: bool = False,
     report: Callable[[Report], None] = lambda _: None,
-) -> None:
-    """Trains a model in its run folder, from the weights that it has, and publishes it there.
+) -> str:
+    """Trains a model in its run folder, from the weights that it has, checks it, and publishes it there.
 
-    `deadline` counts where the settings do not fix the number of updates; `taught` are forecasts of a teacher to learn
-    from too (`compression.teacher_share`); `notes` go into the manifest.
+    `deadline` counts where the settings do not fix the number of updates; `validation` is what the model is checked on
+    (`jobs.promotion`); `taught` are forecasts of a teacher to learn from too (`compression.teacher_share`); `notes` go
+    into the manifest.
+
+    Returns the name of the version, which is live.
 
     Raises:
+        NotPromotedError: the version is not live, for it did not pass the check.
         Interrupted: a signal asked to stop; a checkpoint is saved.
     """
     settings = trained.config
+    now = time.monotonic()
+    checking = min(CHECKING_SECONDS + CHECKING_SHARE * (deadline - now), MOST_CHECKING_SHARE * (deadline - now))
     write_text(run.folder / CONFIG, trained.config_text)
     with Interrupts() as interrupts:
         training = Training(
@@ -129,7 +166,7 @@ def learn(
             run.folder,
             taught=taught,
             taught_share=settings.compression.teacher_share,
-            deadline=deadline if settings.training.updates is None else None,
+            deadline=deadline - checking if settings.training.updates is None else None,
             report=report,
             stop=interrupts.arrived,
         )
@@ -147,8 +184,19 @@ def learn(
         "source": "pinnwx train",
         **(notes or {}),
     }
+    found = promotion_check(trained, archive, validation)
+    live = found.passed or promote_anyway
     with writing(run.folder):
-        run.publish(trained, made, named_leaves(training.optimiser))
+        name = run.publish(trained, made | {KEY: found.summary()}, named_leaves(training.optimiser), live=live)
+        if not found.passed:
+            write_text(run.reports() / f"promotion_{name}.json", json.dumps(found.to_dict(), indent=2) + "\n")
+    if found.not_checked:
+        _log.info("note: the skill of model %s was not checked: %s", name, found.not_checked)
+    if not live:
+        raise NotPromotedError(not_promoted(name, run.folder, found))
+    if not found.passed:
+        _log.warning("warning: model %s is made live as asked, though %s", name, found.reason)
+    return name
 
 
 def lineage(trained: Trained, archive: Archive) -> dict[str, Any]:
@@ -161,12 +209,6 @@ def lineage(trained: Trained, archive: Archive) -> dict[str, Any]:
         "analyses": len(archive),
         "parameters": count_weights(trained.model),
     }
-
-
-def error_scale(trained: Trained) -> np.ndarray:
-    """The unit of each field's error in the loss, (field, 1, 1): its usual change over a step, and its weight."""
-    weights = np.array([trained.config.training.field_weights.get(name, 1.0) for name in trained.names])
-    return (trained.normalisation.increment_std / np.sqrt(weights))[:, None, None]
 
 
 def budget_ends(minutes: float, begun: float) -> float:

@@ -145,6 +145,10 @@ class TransportForecaster(nnx.Module):
         after, before = self._transported(self.to_the_middle, fields, winds)
         return self._physical(fields + self.carried.among_all(self.carried.changes(after - before)), learned)
 
+    def slowing(self, fields: Fields) -> Float[Array, "batch equation lat lon"]:
+        """By how much the physical wind of each equation is too fast for its sub-steps (`TransportSolver.slowing`)."""
+        return self.solver.slowing(on_faces(self._physical(fields, None), self.inputs.grid, self.solver.equations))
+
     def _physical(self, fields: Fields, learned: Array | None) -> Array:
         """The winds that the fields hold, and the learned one added to those that have one."""
         winds = physical_winds(self.solver.equations, self.inputs.named(fields), self.inputs.grid)

@@ -22,7 +22,7 @@ from pinnwx.config import PhysicsSettings, Transport
 from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
-from pinnwx.operators.stability import limit_outflow
+from pinnwx.operators.stability import courant_number, limit_outflow
 from pinnwx.physics.integrate import integrate
 from pinnwx.physics.terms import Environment, environment, terms, total
 
@@ -76,6 +76,12 @@ class TransportSolver:
         velocity = close_group_faces(velocity, self.grid, self.groups)
         limits = jnp.asarray(self.courant_limits, velocity.east.dtype)
         return limit_outflow(velocity, self.grid, self.substep, limits, self.groups)
+
+    def slowing(self, velocity: FaceVelocity) -> Float[Array, "*batch field lat lon"]:
+        """The outflow Courant number of a sub-step over its limit; where it is above 1, the wind is slowed by it."""
+        velocity = close_group_faces(velocity, self.grid, self.groups)
+        limits = jnp.asarray(self.courant_limits, velocity.east.dtype)
+        return courant_number(velocity, self.grid, self.substep, self.groups) / limits
 
     def _given(self, safe: FaceVelocity, diffusivity: Float[Array, " field"]) -> Environment:
         diffusivity = jnp.minimum(diffusivity, self.largest_diffusivity)

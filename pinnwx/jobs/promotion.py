@@ -1,0 +1,207 @@
+"""The promotion check of a training: whether what was trained may go live.
+
+It may if its weights are finite and, at its first leads, no field of it is worse than persistence on the validation time
+(`data.validate`), beyond the chance of the days: the lower bound of the ratio of the errors is not above 1. Where there
+is no validation time, or too little of it, its loss on training time must not be above that of persistence: a training
+that diverged is found out without later days, and that the skill is not known is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Shaped
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.windows import match_times
+from pinnwx.errors import DataError, NotPromotedError, StabilityError, UnavailableError
+from pinnwx.files import writing
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained import Trained, error_scale
+from pinnwx.jobs.evaluate import default_leads, matching_archive, score_from
+from pinnwx.jobs.runs import Run
+from pinnwx.manifest import read_manifest
+from pinnwx.verification.pairing import lead_deltas
+from pinnwx.verification.results import Scores
+
+LEADS = 3  # the first of those that a model is scored at
+MOST_FORECASTS = 64  # of each time, spread evenly over it: a check takes seconds
+FEWEST_FORECASTS = 8  # of the validation time, below which skill is chance
+KEY = "promotion_check"  # in the manifest of a version
+
+
+@dataclass(frozen=True, eq=False)
+class PromotionReport:
+    """What the promotion check found.
+
+    Attributes:
+        objections: why the model may not go live; empty if it may.
+        not_checked: why its skill on validation time is unknown; empty if it was checked.
+        remedy: what to try, where there are objections.
+        scores: of the forecasts that it was checked on.
+    """
+
+    objections: tuple[str, ...]
+    not_checked: str = ""
+    remedy: str = ""
+    scores: Scores | None = None
+
+    @property
+    def passed(self) -> bool:
+        return not self.objections
+
+    @property
+    def reason(self) -> str:
+        """The first objection, and how many more there are."""
+        first, *others = self.objections
+        return first + (f" (and {len(others)} more)" if others else "")
+
+    def summary(self) -> dict[str, Any]:
+        """What the manifest of the version keeps of it."""
+        return {
+            "passed": self.passed,
+            "objections": list(self.objections),
+            "not_checked": self.not_checked,
+            "remedy": self.remedy,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {**self.summary(), "scores": [] if self.scores is None else list(self.scores.scores)}
+
+
+def validation_archive(trained: Trained, data: Sequence[str | Path] | str | Path) -> Archive | str:
+    """The model's fields in the validation time of its config, or why there are none."""
+    period = trained.config.data.validate_
+    if period is None:
+        return "the config has no data.validate"
+    try:
+        return matching_archive(trained, data, period.start, period.end)
+    except (DataError, UnavailableError) as error:
+        return f"data.validate cannot be read: {error}"
+
+
+def promotion_check(trained: Trained, training: Archive, validation: Archive | str) -> PromotionReport:
+    """Checks a model on a time that it was not trained on, or, where there is none, on the time that it was.
+
+    `validation` may be the reason why there is none. A driven model is told its edge by the analyses, as in `evaluate`.
+    """
+    not_checked = validation if isinstance(validation, str) else ""
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(nnx.state(trained.model, nnx.Param))):
+        return PromotionReport(("its weights are not finite",), not_checked, _remedy(trained))
+    scores = None
+    try:
+        if isinstance(validation, Archive):
+            predictor = Predictor(trained, default_leads(trained)[:LEADS])
+            starts = initial_times(predictor, validation)
+            if len(starts) >= FEWEST_FORECASTS:
+                scores = _scores(predictor, validation, starts)
+                return _report(trained, _worse_than_persistence(scores), "", scores)
+            not_checked = f"data.validate holds {len(starts)} forecasts of {max(predictor.lead_hours):g} h to score, "
+            not_checked += f"fewer than {FEWEST_FORECASTS}"
+        predictor = Predictor(trained, _trained_leads(trained))
+        starts = initial_times(predictor, training)
+        if len(starts):
+            scores = _scores(predictor, training, starts)
+            return _report(trained, _diverged(trained, scores), not_checked, scores)
+    except StabilityError as error:
+        return _report(trained, [str(error).partition(";")[0]], not_checked, scores)
+    return _report(trained, [], not_checked, scores)
+
+
+def initial_times(predictor: Predictor, archive: Archive) -> Shaped[np.ndarray, " init"]:
+    """At most `MOST_FORECASTS` of the times whose forecasts can be made and scored, spread evenly."""
+    needed = np.concatenate([predictor.needed_offsets, lead_deltas(predictor.lead_hours)])
+    usable = archive.times[(match_times(archive.times, archive.times[:, None] + needed) >= 0).all(axis=1)]
+    places = np.linspace(0, len(usable) - 1, min(MOST_FORECASTS, len(usable)))
+    return usable[places.round().astype(int)]
+
+
+def require_promoted(run: Run, *, anyway: bool = False) -> None:
+    """Of a finished training: its version is live, or is made so if `anyway`.
+
+    Raises:
+        NotPromotedError: it did not pass the promotion check, and nobody has made it live since.
+    """
+    newest = run.versions[-1]
+    found = read_manifest(run.version(newest)).get(KEY, {})
+    if found.get("passed", True) or (run.has_live and run.live == newest):
+        return
+    if not anyway:
+        report = PromotionReport(tuple(found["objections"]), remedy=found["remedy"])
+        raise NotPromotedError(not_promoted(newest, run.folder, report))
+    with writing(run.folder):
+        run.point_to(newest)
+
+
+def not_promoted(version: str, folder: Path, report: PromotionReport) -> str:
+    """The one line that says so."""
+    remedy = f"; {report.remedy}" if report.remedy else ""
+    return (
+        f"model {version} in {folder} is kept, but not made live: {report.reason}{remedy}; "
+        f"pinnwx models promote {version} --run {folder} makes it live all the same"
+    )
+
+
+def _report(trained: Trained, objections: Sequence[str], not_checked: str, scores: Scores | None) -> PromotionReport:
+    return PromotionReport(tuple(objections), not_checked, _remedy(trained) if objections else "", scores)
+
+
+def _trained_leads(trained: Trained) -> tuple[float, ...]:
+    """The first leads, as far as the rollouts of its training reached."""
+    step = trained.config.model.step_hours
+    reach = step * max(stage.steps for stage in trained.config.training.curriculum)
+    return tuple(lead for lead in default_leads(trained)[:LEADS] if lead <= reach) or (step,)
+
+
+def _scores(predictor: Predictor, archive: Archive, starts: Shaped[np.ndarray, " init"]) -> Scores:
+    """Raises:
+    StabilityError: a forecast is not finite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return score_from(predictor, archive, starts, predictor.needed_offsets)
+
+
+def _worse_than_persistence(scores: Scores) -> list[str]:
+    """Where a field is worse beyond chance, the worst first."""
+    found = []
+    for entry in scores.scores:
+        ratio, low = entry["persistence_ratio"], entry["persistence_ratio_low"]
+        where = f"{entry['variable']} at {entry['lead_hours']:g} h"
+        if entry["rmse"] is None:
+            found.append((np.inf, f"the error of {where} in data.validate is not finite"))
+        elif ratio is not None and (ratio if low is None else low) > 1:
+            found.append((ratio, f"the error of {where} in data.validate is {_times(ratio)} that of persistence"))
+    return [text for _, text in sorted(found, key=lambda one: one[0], reverse=True)]
+
+
+def _diverged(trained: Trained, scores: Scores) -> list[str]:
+    """Of forecasts from the training time: the square error in units of the loss, weighted as in its rollouts."""
+    unit = dict(zip(trained.names, error_scale(trained)[:, 0, 0], strict=True))
+
+    def loss(name: str) -> float:
+        errors = [(entry[name], unit[entry["variable"]], entry["lead_hours"]) for entry in scores.scores]
+        return sum(np.inf if error is None else (error / one) ** 2 / lead for error, one, lead in errors)
+
+    ratio = loss("rmse") / max(loss("persistence_rmse"), 1e-12)
+    return [f"its loss in the training time is {_times(ratio)} that of persistence"] if not ratio <= 1 else []
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.4f} times" if ratio < 10 else f"{ratio:.4g} times"
+
+
+def _remedy(trained: Trained) -> str:
+    training = trained.config.training
+    longest = max(stage.steps for stage in training.curriculum)
+    shorter = f", or shorten the curriculum (rollouts of {longest} steps)" if longest > 1 else ""
+    return (
+        f"lower training.learning_rate ({training.learning_rate:g}){shorter}, train for more minutes, or on more data"
+    )

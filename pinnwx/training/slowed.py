@@ -1,0 +1,99 @@
+"""In how much of the weather the wind is too fast for the sub-steps of a model, and is slowed (`physics.transport`)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from pinnwx.config import ModelSettings
+from pinnwx.data.archive import Archive
+from pinnwx.model.committee import members_of
+from pinnwx.model.forecaster import TransportForecaster
+from pinnwx.model.interface import Forecaster
+
+LARGEST_FRACTION = 0.01  # of the cells, above which it is warned of
+_SAMPLE = 48  # analyses looked at, spread evenly
+
+
+@dataclass(frozen=True)
+class SlowedWinds:
+    """The equation whose wind is slowed most often, in a sample of the analyses.
+
+    Attributes:
+        field: that it carries.
+        fraction: of the cells in which its wind is slowed.
+        median_courant: of the outflow Courant numbers in a sub-step.
+        largest_courant: of them.
+        courant_limit: above which the wind is slowed.
+        substeps: of the settings (`model.physics.substeps`).
+        substeps_needed: with which it is slowed in no more than `LARGEST_FRACTION` of the cells.
+        substeps_for_all: with which it would be slowed nowhere in the sample.
+    """
+
+    field: str
+    fraction: float
+    median_courant: float
+    largest_courant: float
+    courant_limit: float
+    substeps: int
+    substeps_needed: int
+    substeps_for_all: int
+
+    @property
+    def matters(self) -> bool:
+        return self.fraction > LARGEST_FRACTION
+
+    def __str__(self) -> str:
+        return (
+            f"the wind of {self.field} is slowed in {100 * self.fraction:.3g} % of the cells: its Courant number in a "
+            f"sub-step is {self.median_courant:.2g} (median) and up to {self.largest_courant:.3g}, the limit "
+            f"{self.courant_limit:g}; model.physics.substeps = {self.substeps_needed} instead of {self.substeps} would "
+            f"slow no more than {100 * LARGEST_FRACTION:g} %, {self.substeps_for_all} none"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+
+def slowed_winds(model: Forecaster, archive: Archive, settings: ModelSettings) -> SlowedWinds | None:
+    """How often the physical wind of the analyses is slowed; None where no equation has one.
+
+    What a network adds to the wind is not known before it has learned, and is left out.
+    """
+    member = members_of(model)[0]
+    if not isinstance(member, TransportForecaster):
+        return None
+    equations = member.solver.equations
+    blowing = [index for index, equation in enumerate(equations) if equation.wind != "none"]
+    if not blowing:
+        return None
+    places = np.linspace(0, len(archive) - 1, min(_SAMPLE, len(archive))).round().astype(int)
+    graph, state = nnx.split(member)
+    look = jax.jit(lambda state, fields: nnx.merge(graph, state).slowing(fields))
+    over = np.asarray(look(state, jnp.asarray(archive.fields[places])), np.float64)[:, blowing]
+    worst = int((over > 1).mean(axis=(0, 2, 3)).argmax())
+    own, limit = over[:, worst], float(member.solver.courant_limits[blowing[worst], 0, 0])
+    couplings = settings.physics.couplings
+    in_use = member.solver.settings.substeps * couplings
+
+    def needed(excess: float) -> int:
+        """Sub-steps of all couplings together that bring this excess down to 1."""
+        return max(math.ceil(in_use * excess / couplings - 1e-9) * couplings, in_use)
+
+    return SlowedWinds(
+        equations[blowing[worst]].field,
+        float((own > 1).mean()),
+        float(np.median(own)) * limit,
+        float(own.max()) * limit,
+        limit,
+        in_use,
+        needed(float(np.quantile(own, 1 - LARGEST_FRACTION))),
+        needed(float(own.max())),
+    )
