@@ -312,6 +312,7 @@ def retrain(
     if done.verdict.comparison is not None:
         comparison_table(done.verdict.comparison)
     _say(f"Model {done.version} is live in {run}, after {done.refitted.updates} updates.")
+    _say(f"Learning ended: {done.refitted.ended}.")
 
 
 @app.command()

@@ -87,6 +87,10 @@ class NotPromotedError(PinnwxError):
     exit_code = 77
 
 
+class NothingLearnedError(NotPromotedError):
+    """Learning on changed nothing that can be told; there is no candidate, and the live model stays."""
+
+
 class ConfigError(PinnwxError):
     """A configuration that cannot be used; lists every problem by its path."""
 

@@ -17,6 +17,7 @@ from pinnwx.enclosed import appended_own, read_own_text
 from pinnwx.errors import (
     CheckpointError,
     LockedError,
+    NothingLearnedError,
     NotPromotedError,
     OutputError,
     PinnwxError,
@@ -28,6 +29,7 @@ from pinnwx.runlayout import EVENTS
 
 _log = logging.getLogger(__name__)
 DONE, NOTHING_TO_DO, REFUSED, STOPPED, FAILED = "done", "nothing to do", "refused", "stopped", "failed"
+NOTHING_LEARNED = "nothing learned"
 _OF_A_RUN = ("live", "versions", "training")
 _BY_A_SIGNAL = 128
 
@@ -58,8 +60,11 @@ class Event:
 
     def refuse(self, error: PinnwxError) -> None:
         """Notes why the job was refused, or stopped."""
-        stopped = error.exit_code > _BY_A_SIGNAL
-        self.outcome, self.exit_code, self.reason = STOPPED if stopped else REFUSED, error.exit_code, str(error)
+        self.outcome, self.exit_code, self.reason = REFUSED, error.exit_code, str(error)
+        if error.exit_code > _BY_A_SIGNAL:
+            self.outcome = STOPPED
+        elif isinstance(error, NothingLearnedError):
+            self.outcome = NOTHING_LEARNED
 
 
 @contextlib.contextmanager

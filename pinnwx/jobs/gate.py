@@ -28,6 +28,7 @@ from pinnwx.verification.significance import BlockBootstrap
 
 LARGEST_RATIO = 1.02
 LONG_DAYS = 30
+SAME = 5e-4  # of a ratio that is 1.000 when it is printed
 DRIFT_ALLOWED = 0.5  # of an area mean over the long forecast, in standard deviations of the field
 
 
@@ -42,6 +43,24 @@ class Verdict:
     @property
     def passed(self) -> bool:
         return not self.objections
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether at no variable and lead the one errs surely less, or more, than the other."""
+        bounds = [(entry["ratio_low"], entry["ratio_high"]) for entry in self.ratios]
+        return bool(bounds) and all(low is None or low <= 1 <= high for low, high in bounds)
+
+    @property
+    def is_the_same(self) -> bool:
+        """Whether the errors of both are the same, within `SAME`."""
+        return bool(self.ratios) and all(
+            entry["ratio"] is not None and abs(entry["ratio"] - 1) < SAME for entry in self.ratios
+        )
+
+    @property
+    def ratios(self) -> tuple[Mapping[str, Any], ...]:
+        """Of each variable and lead, as `Comparison.ratios`; none where either blew up."""
+        return () if self.comparison is None else self.comparison.ratios
 
     def require_passed(self, name: str, live: str) -> None:
         """Raises:

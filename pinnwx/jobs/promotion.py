@@ -1,9 +1,9 @@
 """The promotion check of a training: whether what was trained may go live.
 
-It may if its weights are finite and, at its first leads, no field of it is worse than persistence on the validation time
-(`data.validate`), beyond the chance of the days: the lower bound of the ratio of the errors is not above 1. Where there
-is no validation time, or too little of it, its loss on training time must not be above that of persistence: a training
-that diverged is found out without later days, and that the skill is not known is said.
+It may if its weights are finite and, at its first leads, no field of it is worse than persistence on the validation
+time (`data.validate`), beyond the chance of the days: the lower bound of the ratio of the errors is not above 1. Where
+there is no validation time, or too little of it, its loss on training time must not be above that of persistence: a
+training that diverged is found out without later days, and that the skill is not known is said.
 """
 
 from __future__ import annotations

@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from flax import nnx
 
 from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import format_time, parse_time
-from pinnwx.data.windows import window_indices
-from pinnwx.errors import UnavailableError, UsageError
+from pinnwx.data.calendar import format_time
+from pinnwx.errors import NothingLearnedError
 from pinnwx.files import check_writable, write_text, writing
 from pinnwx.forecasting.trained import CONFIG, Trained, error_scale, load_optimiser, load_trained
-from pinnwx.jobs.evaluate import default_leads, matching_archive
-from pinnwx.jobs.events import recorded
+from pinnwx.jobs.evaluate import matching_archive
+from pinnwx.jobs.events import NOTHING_LEARNED, recorded
 from pinnwx.jobs.gate import Verdict, judge
+from pinnwx.jobs.held_out import Periods, judged_leads, material, split
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.readiness import require_credible
 from pinnwx.jobs.runs import Run
@@ -32,11 +31,14 @@ from pinnwx.model.committee import give_weights, members_of
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
-from pinnwx.training.refit import Material, Refitted, refit, set_aside
+from pinnwx.training.refit import Material, Refitted, refit
 from pinnwx.training.update import initial_state
 
 _log = logging.getLogger(__name__)
-LEARNING_SHARE = 0.6  # of the budget; the rest is for the gate
+LEARNING_SHARE = 0.6  # of a short budget; the rest is for the gate
+JUDGING_SECONDS, JUDGING_SHARE = 45.0, 0.1  # that the gate takes of a long one
+FEWEST_UPDATES = 10  # of each member, below which only a clear difference is taken for something learned
+PROMOTED, WORSE = "promoted", "worse"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,17 +48,6 @@ class Retrained:
     version: str
     verdict: Verdict
     refitted: Refitted
-
-
-@dataclass(frozen=True)
-class Periods:
-    """Who sees which analyses: those up to `learn_to` are learned from, of which those after `since` are fresh; those
-    from `judge_from` to `judge_to` are held out."""
-
-    since: np.datetime64
-    learn_to: np.datetime64
-    judge_from: np.datetime64
-    judge_to: np.datetime64
 
 
 def retrain(
@@ -73,8 +64,9 @@ def retrain(
 ) -> Retrained:
     """Makes a successor of the live version out of `data`, and stores it and makes it live if it passes the gate.
 
-    The newest days (`retraining.hold_out_days`) are held out: the gate (`jobs.gate`) judges both there. From what is
-    older, windows that end after `since` are mixed with a share of older ones (`retraining.replay`). Normalisation and
+    The newest days (`retraining.hold_out_days`, and more where the steps of the model are so long that these hold fewer
+    than `FEWEST_FORECASTS` forecasts) are held out: the gate (`jobs.gate`) judges both there. From what is older,
+    windows that end after `since` are mixed with a share of older ones (`retraining.replay`). Normalisation and
     climatology stay those of the live version, which is never touched. What the gate said is kept in the run folder,
     under `reports/`. A retraining that is stopped or killed leaves nothing; start it again.
 
@@ -93,7 +85,8 @@ def retrain(
         started: `time.monotonic()` at which the budget began; now, if None.
 
     Raises:
-        NotPromotedError: the successor is worse, or learning on did not help; the live version stays.
+        NotPromotedError: the successor is worse; the live version stays.
+        NothingLearnedError: learning on did not help, or changed nothing that can be told; the live version stays.
         UnavailableError: nothing is fresh, or what is to be held out was learned from already.
         LockedError: another job is at work in the run.
         MissingInputError, CheckpointError, DataError, OutputError, UsageError: as their names say.
@@ -117,72 +110,26 @@ def retrain(
         successor = dataclasses.replace(
             successor, manifest=_notes(incumbent, live, archive, periods, lessons, refitted)
         )
-        verdict = _judged(successor, incumbent, archive, periods, refitted)
-        found = {"successor_of": live, **verdict.to_dict(), "watched_error": list(refitted.watch)}
+        verdict, nothing = _judged(successor, incumbent, archive, periods, refitted)
+        outcome = NOTHING_LEARNED if nothing else PROMOTED if verdict.passed else WORSE
+        learning = {"updates": refitted.updates, "learning_ended": refitted.ended}
+        event.details |= {"verdict": outcome, **learning}
+        found = {"outcome": outcome, "nothing_learned": nothing, "successor_of": live, **learning, **verdict.to_dict()}
+        found["watched_error"] = list(refitted.watch)
         text = json_module.dumps(found, indent=2) + "\n"
         with writing(opened.folder):
             write_text(opened.reports() / f"{format_time(periods.learn_to)[:13]}.json", text)
         if json is not None:
             write_text(json, text)
+        if nothing:
+            fresh = len(lessons.fresh)
+            raise NothingLearnedError(f"nothing learned from {fresh} fresh windows: {nothing}; {live} stays live")
         verdict.require_passed(f"the successor of {live}", live)
         with writing(opened.folder):
             optimiser = named_leaves(refitted.optimiser)
             name = opened.publish(successor, successor.manifest, optimiser, ends_training=False)
         event.details["version"] = name
     return Retrained(name, verdict, refitted)
-
-
-def split(incumbent: Trained, archive: Archive, since: str | None) -> Periods:
-    """Which analyses are fresh, and which are held out.
-
-    Raises:
-        UnavailableError: no analysis is fresh, or the live version has learned from some of those to hold out.
-        UsageError: `since` is not given, and the live version does not say what it learned from.
-    """
-    days = incumbent.config.retraining.hold_out_days
-    known = incumbent.manifest.get("trained_on")
-    if since is None and known is None:
-        raise UsageError("the live version does not say what it was trained on; give --since")
-    learned_to = None if known is None else parse_time(known[-1])
-    since_when = parse_time(incumbent.manifest.get("learned_fresh_to", known and known[-1]) if since is None else since)
-    last = archive.times[-1]
-    cut = last - np.timedelta64(round(86400 * days), "s")
-    if learned_to is not None and learned_to > cut:
-        why = f"the live version learned from analyses up to {format_time(learned_to)}"
-    elif since_when >= cut or archive.times[0] > cut:
-        why = f"no analysis after {format_time(since_when)}" + ("" if since is None else " (--since)")
-        why += " is older than those"
-    else:
-        judged = archive.times[archive.times > cut]
-        return Periods(since_when, archive.times[archive.times <= cut][-1], judged[0], last)
-    raise UnavailableError(
-        f"nothing to learn from: the data end at {format_time(last)}, the newest {days:g} days of them are held out, "
-        f"and {why}; wait for newer analyses, or lower hold_out_days of [retraining] in the run's config.toml"
-    )
-
-
-def material(incumbent: Trained, archive: Archive, periods: Periods) -> Material:
-    """The windows that end in the fresh time, those to watch among them, and older ones.
-
-    What is watched is not learned from: no window to learn from ends after the forecast of a watched one begins.
-
-    Raises:
-        UnavailableError: there are too few fresh windows.
-    """
-    config = incumbent.config
-    inputs = config.model.input_times
-    windows = window_indices(archive.times, config.model.step_hours, inputs - 1 + config.retraining.steps)
-    ends = archive.times[windows[:, -1]]
-    windows, ends = windows[ends <= periods.learn_to], ends[ends <= periods.learn_to]
-    newest = windows[ends > periods.since]
-    fresh, watched = set_aside(newest, archive.times, inputs)
-    if not len(fresh):
-        raise UnavailableError(
-            f"only {len(newest)} windows of {inputs + config.retraining.steps} analyses end after "
-            f"{format_time(periods.since)} and by {format_time(periods.learn_to)}, too few to learn from and to watch; "
-            "wait for newer analyses, or lower steps or hold_out_days of [retraining] in the run's config.toml"
-        )
-    return Material(fresh, windows[ends <= periods.since], watched)
 
 
 def _with_settings_of(run: Run, trained: Trained) -> Trained:
@@ -202,7 +149,8 @@ def _learn(successor: Trained, archive: Archive, lessons: Material, stored, ends
     if optimiser is None:
         _log.info("note: the live version keeps no state of this optimiser; it starts afresh")
     now = time.monotonic()
-    deadline = now + LEARNING_SHARE * (ends - now) if config.retraining.updates is None else None
+    judging = min((1 - LEARNING_SHARE) * (ends - now), JUDGING_SECONDS + JUDGING_SHARE * (ends - now))
+    deadline = ends - judging if config.retraining.updates is None else None
     with Interrupts("stopping") as interrupts:
         refitted = refit(
             successor.model, archive, config, error_scale(successor), lessons,
@@ -214,15 +162,26 @@ def _learn(successor: Trained, archive: Archive, lessons: Material, stored, ends
     return refitted
 
 
-def _judged(successor: Trained, incumbent: Trained, archive: Archive, periods: Periods, refitted: Refitted) -> Verdict:
-    """What the gate says; what has learned nothing is not worth its time."""
+def _judged(
+    successor: Trained, incumbent: Trained, archive: Archive, periods: Periods, refitted: Refitted
+) -> tuple[Verdict, str]:
+    """What the gate says, and why nothing was learned, empty where something was."""
     if not refitted.helped:
         before, after = refitted.watch[0], min(refitted.watch[1:])
-        return Verdict((f"learning on did not help: the watched error went from {before:.4g} to {after:.4g}",))
-    step = incumbent.config.model.step_hours
-    leads = tuple(lead for lead in incumbent.config.retraining.leads if lead % step == 0) or default_leads(incumbent)
+        why = f"learning on did not help: the watched error went from {before:.4g} to {after:.4g} ({refitted.ended})"
+        return Verdict((why,)), why
     start, end = format_time(periods.judge_from), format_time(periods.judge_to)
-    return judge(successor, incumbent, (archive, archive), start, end, leads, block_days=1)
+    leads = judged_leads(incumbent)
+    verdict = judge(successor, incumbent, (archive, archive), start, end, leads, block_days=1)
+    members = len(members_of(successor.model))
+    few = refitted.updates < FEWEST_UPDATES * members
+    if verdict.is_the_same or (few and verdict.is_undecided):
+        largest = max(abs(entry["ratio"] - 1) for entry in verdict.ratios)
+        why = f"after {refitted.updates} updates its errors are within {100 * largest:.2g} % of the live model's"
+        if few:
+            why += f", and {FEWEST_UPDATES * members} updates at least are needed to tell; give more --minutes"
+        return verdict, f"{why} ({refitted.ended})"
+    return verdict, ""
 
 
 def _notes(

@@ -61,5 +61,5 @@ def on_faces(
     if grid.is_global or not ends.any():
         return face_velocity(eastward, northward, grid)
     goes_on = jnp.asarray(~ends, winds.dtype)[:, None, None]
-    beyond = (pad(component, grid, 1) * goes_on for component in (eastward, northward))
-    return face_velocity(eastward, northward, grid, tuple(beyond))
+    beyond = pad(eastward, grid, 1) * goes_on, pad(northward, grid, 1) * goes_on
+    return face_velocity(eastward, northward, grid, beyond)

@@ -67,12 +67,14 @@ class Refitted:
         optimiser: the state of each member's optimiser then.
         updates: of all members together.
         watch: the error on the watched windows before, and at each check.
+        ended: why learning ended.
     """
 
     parameters: list[Any]
     optimiser: list[Any]
     updates: int
     watch: tuple[float, ...]
+    ended: str = ""
 
     @property
     def helped(self) -> bool:
@@ -141,7 +143,7 @@ def refit(
         total = int((deadline - time.monotonic() - checks) / seconds)
     each = max(total // len(members), 1)
     chunk = -(-each // CHECKS)
-    began = time.monotonic()
+    began, ended = time.monotonic(), f"all {each * len(members)} planned updates were made"
     while (done := int(states[0].update)) < each:
         progress = None
         for member in range(len(members)):
@@ -156,11 +158,14 @@ def refit(
         assert progress is not None
         left = (each * len(members) - together) / rate
         report(Report(together, each * len(members), float(progress.loss), rate, left, retraining.steps))
-        impatient = len(history) > PATIENCE + max(int(np.argmin(history)), CHECKS // 2)
-        if impatient or stop() or (deadline is not None and now > deadline):
+        if len(history) > PATIENCE + max(int(np.argmin(history)), CHECKS // 2):
+            ended = f"the watched error fell no more, {together} of {each * len(members)} planned updates were made"
+            break
+        if stop() or (deadline is not None and now > deadline):
+            ended = f"its time was up, {together} of {each * len(members)} planned updates were made"
             break
     updates = sum(int(state.update) for state in states)
-    return Refitted([one.average for one in best], [one.optimiser for one in best], updates, tuple(history))
+    return Refitted([one.average for one in best], [one.optimiser for one in best], updates, tuple(history), ended)
 
 
 def _copied(states: Sequence[TrainingState]) -> list[TrainingState]:
