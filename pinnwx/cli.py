@@ -42,6 +42,9 @@ Accept = Annotated[
     bool, typer.Option("--accept-suspicious", help="Start from a stuck field, a jump or a spike all the same.")
 ]
 Minutes = Annotated[float | None, typer.Option(help="Wall-clock budget of the whole command.")]
+PromoteAnyway = Annotated[
+    bool, typer.Option("--promote-anyway", help="Make it live even if it is worse than persistence.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is at the output.")]
 
 
@@ -97,9 +100,7 @@ def train(
     minutes: Minutes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     force: Force = False,
-    promote_anyway: Annotated[
-        bool, typer.Option("--promote-anyway", help="Make it live though it is worse than persistence.")
-    ] = False,
+    promote_anyway: PromoteAnyway = False,
 ) -> None:
     """Train a model into a run folder; it goes live if it is not worse than persistence (exit 77 if it is)."""
     from pinnwx.jobs.train import train as job
@@ -333,6 +334,7 @@ def compress(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted compression.")] = False,
     force: Force = False,
+    promote_anyway: PromoteAnyway = False,
 ) -> None:
     """Make the live model smaller, by pruning or by distillation, into a run folder of its own."""
     from pinnwx.jobs.compress import compress as job
@@ -341,7 +343,7 @@ def compress(
     with training_progress() as report:
         smaller = job(
             run, data, out, keep=keep if prune else None, size=size if distill else None, order=order, minutes=minutes,
-            updates=updates, resume=resume, force=force, report=report, started=_STARTED,
+            updates=updates, resume=resume, force=force, promote_anyway=promote_anyway, report=report, started=_STARTED,
         )  # fmt: skip
     compression_lines(smaller)
 

@@ -84,7 +84,9 @@ def train(run: Path, folder: Path, until: np.datetime64, minutes: float) -> dict
     settings["data"].pop("validate", None)
     config = FOLDER / f"{until}.toml"
     write_text(config, tomli_w.dumps(settings))
-    return timed("train", config, "--data", folder, "--out", run, "--minutes", minutes, "--force")[1]
+    return timed("train", config, "--data", folder, "--out", run, "--minutes", minutes, "--force", "--promote-anyway")[
+        1
+    ]
 
 
 def scored(run: Path, first: np.datetime64) -> Scores:

@@ -106,13 +106,13 @@ def train_words(name: str, seed: int, changes: dict[str, Any], minutes: float, u
     config = folder(name, seed).with_suffix(f".{seed}.toml")
     config.parent.mkdir(parents=True, exist_ok=True)
     write_text(config, tomli_w.dumps(settings))
-    words = ["train", config, "--data", ARCHIVE, "--out", folder(name, seed), "--force"]
+    words = ["train", config, "--data", ARCHIVE, "--out", folder(name, seed), "--force", "--promote-anyway"]
     return [*map(str, words), *(["--minutes", str(minutes)] if updates is None else [])]
 
 
 def compress_words(name: str, seed: int, *options: object) -> list[str]:
     words = ["compress", "--run", folder("teacher", seed), "--data", ARCHIVE, "--out", folder(name, seed), *options]
-    return [*map(str, words), "--force"]
+    return [*map(str, words), "--force", "--promote-anyway"]
 
 
 def rivals(names: Sequence[str], seed: int, verbs: Sequence[list[str]]) -> None:

@@ -114,7 +114,7 @@ def uniform(path: Path) -> bool:
 def kill_training(place: Path, kills: int, dice: random.Random, counts: Counter) -> None:
     """The newest whole checkpoint is never older than it was before the kill."""
     (place / "soak.toml").write_text(CONFIG)
-    words = ["train", place / "soak.toml", "--data", sample_path(), "--out", place / "run"]
+    words = ["train", place / "soak.toml", "--data", sample_path(), "--out", place / "run", "--promote-anyway"]
     for _ in range(kills):
         resume = ["--resume"] if (place / "run" / "config.toml").exists() else []
         before = whole_updates(place / "run")
@@ -140,7 +140,7 @@ def flip_bits(place: Path, flips: int, dice: random.Random, counts: Counter) -> 
     config.write_text(CONFIG.replace("1000000", "16"))
     run, made = place / "run", place / "f.nc"
     subprocess.run(
-        [sys.executable, "-m", "pinnwx", "train", config, "--data", sample_path(), "--out", run],
+        [sys.executable, "-m", "pinnwx", "train", config, "--data", sample_path(), "--out", run, "--promote-anyway"],
         check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     forecast(run, sample_path(), hours=24, out=made)

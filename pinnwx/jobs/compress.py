@@ -48,6 +48,7 @@ def compress(
     updates: int | None = None,
     resume: bool = False,
     force: bool = False,
+    promote_anyway: bool = False,
     report: Callable[[Report], None] = lambda _: None,
     started: float | None = None,
 ) -> Run:
@@ -71,6 +72,7 @@ def compress(
         updates: how many to make, in all rounds or of all members together, instead of as many as the minutes allow.
         resume: go on with an interrupted compression in `out`.
         force: start afresh in an existing run folder, keeping its versions.
+        promote_anyway: make the smaller model live whatever the promotion check says.
         report: called as it learns, for a progress bar.
         started: `time.monotonic()` at which the budget began; now, if None.
 
@@ -125,7 +127,7 @@ def compress(
             student = _begun(smaller, trained, notes, updates)
             if smaller.is_finished():
                 event.outcome = NOTHING_TO_DO
-                require_promoted(smaller)
+                require_promoted(smaller, anyway=promote_anyway)
                 return smaller
         else:
             rounds: list[Round] = []
@@ -142,7 +144,7 @@ def compress(
         notes["updates_between_rounds"] = sum(one["updates"] for one in _report(smaller)["rounds"])
         event.details["version"] = learn(
             smaller, student, archive, deadline, validation_archive(student, data), taught=taught, notes=notes,
-            resume=goes_on, report=report,
+            resume=goes_on, promote_anyway=promote_anyway, report=report,
         )  # fmt: skip
     return smaller
 

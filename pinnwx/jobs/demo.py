@@ -53,7 +53,8 @@ def demo(
     period = _validation(config)
     run = folder / "run"
     say(f"Training on {sample.name} (synthetic), {config.data.train.start} to {config.data.train.end} ...")
-    train(CONFIG, sample, run, minutes=minutes, force=force, report=report)
+    # However short: what came of it is shown beside persistence.
+    train(CONFIG, sample, run, minutes=minutes, force=force, promote_anyway=True, report=report)
     say("Scoring hindcasts from later days that the model has not seen ...")
     scores = evaluate(
         run, sample, start=period.start, end=period.end, leads=LEADS, json=folder / "scores.json", force=force

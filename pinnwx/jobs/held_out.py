@@ -53,7 +53,6 @@ def split(incumbent: Trained, archive: Archive, since: str | None) -> Periods:
         why += " is older than those"
     else:
         judged = archive.times[archive.times > cut]
-        _require_forecasts(incumbent, judged)
         return Periods(since_when, archive.times[archive.times <= cut][-1], judged[0], last)
     raise UnavailableError(
         f"nothing to learn from: the data end at {format_time(last)}, the newest {days:g} days of them are held out, "
@@ -73,11 +72,12 @@ def _days_held_out(incumbent: Trained) -> float:
     return max(days, needed)
 
 
-def _require_forecasts(incumbent: Trained, judged: np.ndarray) -> None:
+def require_forecasts(incumbent: Trained, archive: Archive, periods: Periods) -> None:
     """Raises:
     UnavailableError: the analyses held out allow too few forecasts for a verdict.
     """
     longest = max(judged_leads(incumbent))
+    judged = archive.times[archive.times >= periods.judge_from]
     can_be = int((match_times(judged, judged[:, None] + lead_deltas([longest])) >= 0).sum())
     if can_be < FEWEST_FORECASTS:
         raise UnavailableError(

@@ -16,6 +16,7 @@ from pinnwx.forecasting.trained import load_trained
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.gate import Verdict, judge
+from pinnwx.jobs.promotion import may_be_live
 from pinnwx.jobs.runs import Run, is_version
 from pinnwx.manifest import MANIFEST, read_manifest
 from pinnwx.runlayout import VERSIONS
@@ -117,6 +118,8 @@ def promote(
 def rollback(run: str | Path, to: str | None = None) -> str:
     """Makes `to` live again, or the newest version older than the live one that can be used; returns its name.
 
+    What a promotion check refused is gone back to only if it is named.
+
     Raises:
         UsageError, MissingInputError, CheckpointError, LockedError: as `promote`; MissingInputError also where there is
             no such version.
@@ -128,10 +131,12 @@ def rollback(run: str | Path, to: str | None = None) -> str:
         candidates = [to] if to is not None else [name for name in reversed(opened.versions) if int(name) < int(live)]
         for name in candidates:
             try:
-                load_trained(_existing(opened, name))
+                manifest = load_trained(_existing(opened, name)).manifest
             except PinnwxError:
                 if to is not None:
                     raise
+                continue
+            if to is None and not may_be_live(manifest):
                 continue
             opened.point_to(name)
             event.details["version"] = name

@@ -8,7 +8,7 @@ training that diverged is found out without later days, and that the skill is no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,12 @@ def initial_times(predictor: Predictor, archive: Archive) -> Shaped[np.ndarray, 
     usable = archive.times[(match_times(archive.times, archive.times[:, None] + needed) >= 0).all(axis=1)]
     places = np.linspace(0, len(usable) - 1, min(MOST_FORECASTS, len(usable)))
     return usable[places.round().astype(int)]
+
+
+def may_be_live(manifest: Mapping[str, Any]) -> bool:
+    """Whether a version passed its promotion check, was made live all the same, or had none."""
+    check = manifest.get(KEY, {})
+    return bool(check.get("passed", True) or check.get("promoted_anyway"))
 
 
 def require_promoted(run: Run, *, anyway: bool = False) -> None:

@@ -22,7 +22,7 @@ from pinnwx.forecasting.trained import CONFIG, Trained, error_scale, load_optimi
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_LEARNED, recorded
 from pinnwx.jobs.gate import Verdict, judge
-from pinnwx.jobs.held_out import Periods, judged_leads, material, split
+from pinnwx.jobs.held_out import Periods, judged_leads, material, require_forecasts, split
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.readiness import require_credible
 from pinnwx.jobs.runs import Run
@@ -104,6 +104,7 @@ def retrain(
         ends = budget_ends(incumbent.config.retraining.minutes if minutes is None else minutes, begun)
         archive = matching_archive(incumbent, data)
         periods = split(incumbent, archive, since)
+        require_forecasts(incumbent, archive, periods)
         require_credible(archive, periods.since, periods.judge_to, accept=accept_suspicious)
         lessons = material(incumbent, archive, periods)
         refitted = _learn(successor, archive, lessons, load_optimiser(opened.version(live)), ends, report)

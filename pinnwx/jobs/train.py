@@ -187,7 +187,8 @@ def learn(
     found = promotion_check(trained, archive, validation)
     live = found.passed or promote_anyway
     with writing(run.folder):
-        name = run.publish(trained, made | {KEY: found.summary()}, named_leaves(training.optimiser), live=live)
+        made[KEY] = found.summary() | {"promoted_anyway": promote_anyway}
+        name = run.publish(trained, made, named_leaves(training.optimiser), live=live)
         if not found.passed:
             write_text(run.reports() / f"promotion_{name}.json", json.dumps(found.to_dict(), indent=2) + "\n")
     if found.not_checked:
