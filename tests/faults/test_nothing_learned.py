@@ -18,6 +18,7 @@ from pinnwx.jobs.events import read_events
 from pinnwx.jobs.held_out import judged_leads, material, require_forecasts, rollout_steps, split
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.status import status
+from pinnwx.model.committee import members_of
 from pinnwx.training.refit import Refitted
 
 LEARNED_TO = "2026-01-15T18:00Z"
