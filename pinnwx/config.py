@@ -332,7 +332,9 @@ class RetrainingSettings(_Settings):
     """How a trained model learns on from fresh analyses (`pinnwx retrain`).
 
     The newest `hold_out_days` are learned from by nobody: there the candidate is judged against the live model, at
-    `leads` hours (those that the model's step divides). `replay` is the share of older windows in a batch.
+    `leads` hours (those that the model's step divides); more days are held out where these allow too few forecasts. It
+    learns from rollouts of `steps` steps, or, where that is not given, of a day and at most 4 steps. `replay` is the
+    share of older windows in a batch.
     """
 
     replay: Annotated[float, Field(ge=0, lt=1)] = 0.5
