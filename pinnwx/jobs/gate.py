@@ -51,6 +51,12 @@ class Verdict:
         return bool(bounds) and all(low is None or low <= 1 <= high for low, high in bounds)
 
     @property
+    def is_worse(self) -> bool:
+        """Whether it does not pass for what it forecast, and not for want of days to be sure."""
+        unsure = [_of_ratio(one) for one in self.ratios if one["ratio_high"] is None or one["ratio"] <= 1]
+        return any(text not in unsure for text in self.objections)
+
+    @property
     def is_the_same(self) -> bool:
         """Whether the errors of both are the same, within `SAME`."""
         return bool(self.ratios) and all(
@@ -131,7 +137,8 @@ def _of_ratio(entry: Mapping[str, Any]) -> str:
     if entry["ratio_high"] is None:
         return f"{where}: too few days to be sure ({entry['bounds_missing']})"
     if entry["ratio_high"] > LARGEST_RATIO:
-        return f"{where}: error {entry['ratio']:.3f} of the live model's, up to {entry['ratio_high']:.3f}"
+        surely = f"{where}: error {entry['ratio']:.3f} of the live model's, up to {entry['ratio_high']:.3f}"
+        return surely if entry["ratio"] > 1 else f"{surely} by chance, as {entry['n_days']} days are too few to tell"
     return ""
 
 

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 LEARNING_SHARE = 0.6  # of a short budget; the rest is for the gate
 JUDGING_SECONDS, JUDGING_SHARE = 45.0, 0.1  # that the gate takes of a long one
 FEWEST_UPDATES = 10  # of each member, below which only a clear difference is taken for something learned
-PROMOTED, WORSE = "promoted", "worse"
+PROMOTED, WORSE, UNDECIDED = "promoted", "worse", "undecided"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def retrain(
         started: `time.monotonic()` at which the budget began; now, if None.
 
     Raises:
-        NotPromotedError: the successor is worse; the live version stays.
+        NotPromotedError: the successor is worse, or the days held out are too few to tell; the live version stays.
         NothingLearnedError: learning on did not help, or changed nothing that can be told; the live version stays.
         UnavailableError: nothing is fresh, or what is to be held out was learned from already.
         LockedError: another job is at work in the run.
@@ -112,7 +112,7 @@ def retrain(
             successor, manifest=_notes(incumbent, live, archive, periods, lessons, refitted)
         )
         verdict, nothing = _judged(successor, incumbent, archive, periods, refitted)
-        outcome = NOTHING_LEARNED if nothing else PROMOTED if verdict.passed else WORSE
+        outcome = NOTHING_LEARNED if nothing else _in_a_word(verdict)
         learning = {"updates": refitted.updates, "learning_ended": refitted.ended}
         event.details |= {"verdict": outcome, **learning}
         found = {"outcome": outcome, "nothing_learned": nothing, "successor_of": live, **learning, **verdict.to_dict()}
@@ -183,6 +183,10 @@ def _judged(
             why += f", and {FEWEST_UPDATES * members} updates at least are needed to tell; give more --minutes"
         return verdict, f"{why} ({refitted.ended})"
     return verdict, ""
+
+
+def _in_a_word(verdict: Verdict) -> str:
+    return PROMOTED if verdict.passed else WORSE if verdict.is_worse else UNDECIDED
 
 
 def _notes(

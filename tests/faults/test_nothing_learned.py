@@ -13,13 +13,16 @@ from synthetic import config_text, tiny_trained, wave_archive, wave_dataset
 import pinnwx
 from pinnwx.data.archive import Archive
 from pinnwx.errors import NothingLearnedError, NotPromotedError, UnavailableError
+from pinnwx.jobs import gate
 from pinnwx.jobs import retrain as module
 from pinnwx.jobs.events import read_events
+from pinnwx.jobs.gate import Verdict
 from pinnwx.jobs.held_out import judged_leads, material, require_forecasts, rollout_steps, split
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.status import status
 from pinnwx.model.committee import members_of
 from pinnwx.training.refit import Refitted
+from pinnwx.verification.comparison import Comparison
 
 LEARNED_TO = "2026-01-15T18:00Z"
 DAY = np.timedelta64(1, "D")
@@ -135,3 +138,17 @@ def test_worse_is_another(run, monkeypatch):
     assert not isinstance(raised.value, NothingLearnedError)
     event = read_events(run)[-1]
     assert (event.outcome, event.details["verdict"]) == ("refused", "worse")
+
+
+def test_too_few_days_to_tell_is_not_worse():
+    """An error of 0.97 of the live model's, and up to 1.05 by chance: nobody knows; 1.04 is worse."""
+
+    def verdict(ratio: float, other: str = "") -> Verdict:
+        entry = {"variable": "msl", "lead_hours": 24, "n": 8, "n_days": 8, "ratio": ratio, "ratio_low": 0.9}
+        found = Comparison("a", "b", ({**entry, "ratio_high": ratio + 0.08, "bounds_missing": None},))
+        return Verdict(tuple(filter(None, [*map(gate._of_ratio, found.ratios), other])), found)
+
+    assert "too few to tell" in verdict(0.97).objections[0]
+    assert not verdict(0.97).is_worse
+    assert verdict(1.04).is_worse
+    assert verdict(0.97, "msl at 24 h: no better than persistence").is_worse
