@@ -130,6 +130,22 @@ class Origin(_Record):
     parameters: Annotated[Count, Field(ge=1)]
 
 
+class PromotionNotes(_Record):
+    """What the promotion check of a training found (`pinnwx.jobs.promotion`)."""
+
+    passed: bool = True
+    objections: list[str] = []
+    not_checked: str = ""
+    remedy: str = ""
+    promoted_anyway: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_reason(self) -> PromotionNotes:
+        if not self.passed and not self.objections:
+            raise ValueError("not passed, and no objection")
+        return self
+
+
 class Manifest(_Record):
     """`manifest.json` (`pinnwx.manifest`)."""
 
@@ -150,6 +166,7 @@ class Manifest(_Record):
     device: Text = ""
     versions: dict[str, Text] = {}
     compressed_from: Origin | None = None
+    promotion_check: PromotionNotes = PromotionNotes()
 
 
 class Details(_Record):

@@ -141,7 +141,7 @@ def require_promoted(run: Run, *, anyway: bool = False) -> None:
     if found.get("passed", True) or (run.has_live and run.live == newest):
         return
     if not anyway:
-        report = PromotionReport(tuple(found["objections"]), remedy=found["remedy"])
+        report = PromotionReport(tuple(found["objections"]), remedy=found.get("remedy", ""))
         raise NotPromotedError(not_promoted(newest, run.folder, report))
     with writing(run.folder):
         run.point_to(newest)
