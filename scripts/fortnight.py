@@ -162,8 +162,8 @@ def simulate(folder: Path, seed: int) -> Fortnight:
     config.write_text(CONFIG)
     pinnwx.train(config, feed.folder / "archive.nc", outcome.run)
     turns = np.arange(BEGIN + TURN, BEGIN + (DAYS + 2) * DAY, TURN)
-    # The damaged file stops a whole turn. It is not killed, for it is to tell why; nor is the one before or after: with
-    # the late analysis that would be more than the three days that the job catches up with.
+    # The turn of the damaged file is not killed, for it is to tell why; nor is the one before or after: with the late
+    # analysis that would be more than the three days that the job catches up with.
     damaged = int(np.searchsorted(turns, feed.due[feed.cut_off]))
     killed = dice.sample([turn for turn in range(2, 12) if abs(turn - damaged) > 1], 2)
     doubled = dice.choice([turn for turn in range(2, 12) if turn not in killed])

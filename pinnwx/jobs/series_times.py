@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Shaped
@@ -61,7 +62,7 @@ def initial_times(job: Forecasting, init: str, keep_days: float | None) -> list[
         start = format_time(newest - np.timedelta64(24 * whole_days + hours, "h"))
     first, last = period_bounds(start, None if end == "latest" else end)
     assert first is not None
-    until = job.archive.select(None, format_time(newest))
+    until = replace(job.archive, times=times, fields=job.archive.fields[: len(times)])
     found = times[times >= first] if len(times) == 1 else initial_times_between(until, start, None)
     found = np.union1d(found[found >= times[0] - job.maker.input_offsets[0]], refused[refused >= first])
     if last is not None:
