@@ -31,7 +31,11 @@ class Stamps:
 
     def note(self, path: Path) -> None:
         """Notes a file or a zarr store; only the first time counts."""
-        for file in metadata_files(path) if path.is_dir() else (path,):
+        try:
+            files = [*metadata_files(path)] if path.is_dir() else [path]
+        except OSError:  # what cannot be listed cannot be read either, and is refused for that
+            files = [path]
+        for file in files:
             self._stamps.setdefault(file, _stamp(file))
 
     def require_unchanged(self) -> None:

@@ -154,8 +154,10 @@ def _scan_fields(
         for message in reader.warnings:
             findings.add("warning", message, file.label)
     nothing = not any(reader.pieces or reader.unresolved or reader.left_out for reader in readers)
-    if nothing and opened is not None and opened.explanation:
-        survey.unresolved.append(f"{file.label}: {opened.explanation}")
+    if nothing and opened is not None:
+        with reading("its structure"):
+            explanation = opened.explanation
+        survey.unresolved += [f"{file.label}: {explanation}"] if explanation else []
     return _file_report(file.label, kind, shown, readers)
 
 

@@ -322,3 +322,15 @@ def test_many_files_with_the_same_fault_get_one_line(tmp_path, capsys):
     with pytest.raises(DataError, match="33 files, the first") as caught:
         open_data(tmp_path, ["msl"])
     assert str(caught.value).count("in groups") == 1
+
+
+@pytest.mark.parametrize("document", ["{", "[1]", "[" * 100_000, '{"shape": "x"}', "null"])
+@pytest.mark.parametrize("name", [".zgroup", ".zarray", "zarr.json"])
+def test_metadata_of_a_zarr_store_that_make_no_sense(tmp_path, name, document):
+    path = tmp_path / "x.zarr"
+    (path / "group").mkdir(parents=True)
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+    (path / "group" / name).write_text(document)
+    with pytest.raises(DataError):
+        open_data(path)
+    assert errors(path)
