@@ -123,6 +123,10 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
         console.print("area stays below; variance of the forecasts over that of the truth.", style="dim")
     if told := scores.settings.get("driven_edge"):
         console.print(f"Hindcasts: the edge of the box was told by the {told}.", style="dim")
+    if learned := scores.settings.get("trained_on"):
+        console.print(
+            f"Trained on a part of this time, {learned[0]} to {learned[-1]}: too good to be true.", style="red"
+        )
     skipped = {name: count for name, count in scores.skipped.items() if count}
     if skipped:
         console.print("Skipped: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in skipped.items()))

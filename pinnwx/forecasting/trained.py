@@ -28,6 +28,7 @@ from pinnwx.errors import CheckpointError, ConfigError, GridError, UsageError
 from pinnwx.files import replacing, write_text
 from pinnwx.grid import Grid
 from pinnwx.manifest import read_files, write_manifest
+from pinnwx.model.architecture import architecture, differences
 from pinnwx.model.build import build_forecaster
 from pinnwx.model.climate import Usual
 from pinnwx.model.inputs import Inputs, Scales
@@ -116,7 +117,10 @@ def save_trained(
         with replacing(folder / OPTIMISER) as temporary:
             save_file(dict(optimiser), temporary)
         parts += (OPTIMISER,)
-    write_manifest(folder, parts, {**notes, "versions": versions, "device": jax.devices()[0].device_kind})
+    made_of = architecture(trained.model, trained.config.model)
+    write_manifest(
+        folder, parts, {**notes, "model": made_of, "versions": versions, "device": jax.devices()[0].device_kind}
+    )
 
 
 def load_optimiser(folder: Path) -> dict[str, np.ndarray] | None:
@@ -147,6 +151,7 @@ def load_trained(folder: Path) -> Trained:
         model = _assemble(config, grid, normalisation, climatology, static)
     except ConfigError as error:
         raise CheckpointError(f"{folder / CONFIG}: {error}; restore it from a copy or train again") from None
+    _require_same_parts(model, config, manifest, folder)
     _set_weights(model, _tensors(contents[WEIGHTS], folder / WEIGHTS), folder / WEIGHTS)
     return Trained(config, text, grid, model, normalisation, climatology, static, manifest)
 
@@ -159,6 +164,19 @@ def _require_known(manifest: Mapping[str, Any], folder: Path) -> None:
     if unknown:
         raise CheckpointError(
             f"{folder} holds {', '.join(unknown)}, which pinnwx {__version__} does not know; {_made_by(manifest)}"
+        )
+
+
+def _require_same_parts(model: Forecaster, config: Config, manifest: Mapping[str, Any], folder: Path) -> None:
+    """Raises:
+    CheckpointError: the version is told to be made of other parts than this package gives it. Versions that tell
+        nothing of it were made before there was a choice.
+    """
+    if "model" not in manifest:
+        return
+    if found := differences(manifest["model"], architecture(model, config.model)):
+        raise CheckpointError(
+            f"{folder} is of a model that pinnwx {__version__} lacks: {found[0]}; {_made_by(manifest)}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.data.open import open_data
 from pinnwx.files import check_writable
 from pinnwx.forecasting.predictor import Predictor
@@ -20,6 +22,8 @@ from pinnwx.verification.evaluate import score_hindcasts
 from pinnwx.verification.pairing import initial_times_between
 from pinnwx.verification.results import Scores
 
+_log = logging.getLogger(__name__)
+OVERLAP = "trained_on"  # of the settings of scores: the part of their time that the model has learned from
 DEFAULT_LEADS = (6, 12, 24, 48, 72)
 
 
@@ -109,7 +113,25 @@ def score_from(
     )
     if told:
         scores = replace(scores, settings={**scores.settings, "driven_edge": "analyses of the valid times"})
-    return scores
+    return _with_overlap(scores, predictor.trained)
+
+
+def _with_overlap(scores: Scores, trained: Trained) -> Scores:
+    """The same scores; where a part of their time was trained on, their settings say so, and a warning does."""
+    learned = trained.manifest.get("trained_on")
+    if not learned:
+        return scores
+    first, last = (parse_time(scores.settings[key]) for key in ("first_initial_time", "last_valid_time"))
+    begin, end = max(first, parse_time(learned[0])), min(last, parse_time(learned[-1]))
+    if begin > end:
+        return scores
+    overlap = [format_time(begin), format_time(end)]
+    _log.warning(
+        "warning: %s was trained on analyses from %s to %s, which are scored here: errors of days that a model has "
+        "learned from are too small; choose later days",
+        trained.config.name, *overlap,
+    )  # fmt: skip
+    return replace(scores, settings={**scores.settings, OVERLAP: overlap})
 
 
 def shared_inputs(predictors: Sequence[Predictor]) -> Shaped[np.ndarray, " input"]:

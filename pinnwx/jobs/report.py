@@ -17,7 +17,7 @@ from pinnwx.explaining.reading import budget_fields, in_words, shares
 from pinnwx.files import check_writable, write_text
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import WEIGHTS, Trained
-from pinnwx.jobs.evaluate import default_leads, matching_archive, score_on
+from pinnwx.jobs.evaluate import OVERLAP, default_leads, matching_archive, score_on
 from pinnwx.jobs.runs import Run
 from pinnwx.model.weights import count_weights
 from pinnwx.reporting.budget import budget_figure
@@ -123,9 +123,7 @@ def _card(trained: Trained, version: str, scores: Scores) -> Section:
 
 def _scores(trained: Trained, scores: Scores, start: str, end: str) -> Section:
     said = f"Forecasts from every analysis from {start} to {end}. RMSE with bounds of 95 %, days drawn in blocks."
-    learned = trained.manifest.get("trained_on")
-    scored = scores.settings["first_initial_time"], scores.settings["last_valid_time"]
-    if learned and scored[0] <= learned[-1] and scored[-1] >= learned[0]:
+    if OVERLAP in scores.settings:
         said += " CAUTION: the model was trained on a part of this time."
     picture = Picture(scores_figure(scores.to_dict()), "Error against lead time, beside persistence and climatology")
     table = Table(COLUMNS, scores.table(trained.config.variable_table()))

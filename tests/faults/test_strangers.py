@@ -18,6 +18,7 @@ from pinnwx.enclosed import appended_own, read_own, require_own_folder, require_
 from pinnwx.errors import CheckpointError, LockedError, OutputError, PinnwxError
 from pinnwx.files import check_writable, sha256, write_text
 from pinnwx.forecasting.trained import load_trained
+from pinnwx.jobs.evaluate import evaluate
 from pinnwx.jobs.events import read_log, recorded
 from pinnwx.jobs.models import list_models, rollback
 from pinnwx.jobs.runs import LAST_VERSION, Run, new_run
@@ -349,3 +350,66 @@ def signed_again(folder: Path) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
     write_manifest(folder, manifest["files"], {"seed": 0})
     (folder.parent.parent / "live").write_text("0001\n")
+
+
+def resealed(folder: Path, **changes) -> None:
+    """The manifest of a version with other notes, None for one that is left out, as another package would write it."""
+    manifest = {**json.loads((folder / MANIFEST).read_text()), **changes}
+    kept = {key: value for key, value in manifest.items() if value is not None and key != "sha256"}
+    write_manifest(folder, manifest["files"], kept)
+    (folder.parent.parent / "live").write_text("0001\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"terms": ["advection", "pressure_gradient"]}, "its terms: advection, pressure_gradient, here none"),
+        ({"closure": "attention"}, "its closure: attention, here residual"),
+        ({"normalisation": "quantiles"}, "its normalisation: quantiles, here mean and standard deviation"),
+        ({"format": 2}, "its format: 2, here 1"),
+        ({"kind": "spectral"}, "its kind: spectral, here transport"),
+        ({"assimilates": True}, "it declares assimilates = true"),
+        ({"weights": "0" * 64}, "its weights have other names or shapes"),
+        ({"winds": ["none", "thermal"]}, "its winds: none, thermal, here none"),
+        ("no table", "what it is made of is no table"),
+    ],
+)
+def test_a_model_of_other_parts_is_not_run_without_them(copy, change, words):
+    folder = copy / "versions" / "0001"
+    told = json.loads((folder / MANIFEST).read_text())["model"]
+    resealed(folder, model=told | change if isinstance(change, dict) else change)
+    with pytest.raises(CheckpointError, match=rf"that pinnwx .* lacks: {words}; use the pinnwx that made it"):
+        Run(copy).load()
+
+
+def test_a_version_that_tells_nothing_of_its_parts_is_loaded(copy):
+    resealed(copy / "versions" / "0001", model=None)
+    assert "model" not in Run(copy).load().manifest
+
+
+def test_settings_of_another_package_are_an_artefact_of_its(copy):
+    folder = copy / "versions" / "0001"
+    text = (folder / "config.toml").read_text()
+    (folder / "config.toml").write_text(text.replace("[model.closure]", "[model.closure]\nattention_heads = 4"))
+    resealed(folder)
+    with pytest.raises(CheckpointError, match=r"attention_heads.*; use the pinnwx that made it \(0\."):
+        Run(copy).load()
+
+
+@pytest.mark.parametrize("end", ["2026-01-16", "2026-01-10"])
+def test_scores_of_the_training_time_say_so(copy, good, tmp_path, caplog, end):
+    folder = copy / "versions" / "0001"
+    resealed(folder, trained_on=["2026-01-01T00:00Z", "2026-01-12T18:00Z"])
+    out = tmp_path / "s.json"
+    scores = evaluate(copy, good, start="2026-01-09", end=end, leads=[6], json=out)
+    to = "2026-01-12T18:00Z" if end == "2026-01-16" else "2026-01-11T00:00Z"
+    assert scores.settings["trained_on"] == ["2026-01-09T00:00Z", to]
+    assert json.loads(out.read_text())["settings"]["trained_on"][-1] == to
+    assert "errors of days that a model has learned from are too small" in caplog.text
+
+
+def test_scores_of_later_days_do_not(copy, good, caplog):
+    resealed(copy / "versions" / "0001", trained_on=["2026-01-01T00:00Z", "2026-01-12T18:00Z"])
+    scores = evaluate(copy, good, start="2026-01-13", end="2026-01-16", leads=[6])
+    assert "trained_on" not in scores.settings
+    assert "learned from" not in caplog.text

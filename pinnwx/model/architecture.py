@@ -1,0 +1,60 @@
+"""What a model is made of, in words that its version keeps: so that code without a part of it does not run it without.
+
+Settings and the names and shapes of weights say much of this, but not all: a term that always belongs to the equations,
+or another use of the same weights, shows in neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pinnwx.config import ModelSettings
+from pinnwx.model.committee import members_of
+from pinnwx.model.forecaster import TransportForecaster
+from pinnwx.model.interface import Forecaster
+from pinnwx.model.weights import named_weights
+from pinnwx.physics.terms import terms
+
+FORMAT = 1  # raised when the same settings and weights make another forecast than before
+
+
+def architecture(model: Forecaster, settings: ModelSettings) -> dict[str, Any]:
+    """The parts of a model as JSON values: kind, terms of its equations, winds, closure, normalisation and weights."""
+    first, closure = members_of(model)[0], "none"
+    if settings.closure.enabled:
+        closure = "residual" if settings.closure.experts == 1 else "experts"
+    shapes = {name: [list(leaf.shape), str(leaf.dtype)] for name, leaf in named_weights(model).items()}
+    return {
+        "format": FORMAT,
+        "kind": settings.kind,
+        "terms": _terms(first),
+        "winds": sorted({equation.wind.partition(":")[0] for equation in settings.physics.transport}),
+        "closure": closure,
+        "normalisation": "mean and standard deviation",
+        "weights": hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest(),
+    }
+
+
+def differences(told: Any, own: dict[str, Any]) -> list[str]:
+    """In what a model that was `told` of is not like one's `own`, in words; empty where it is."""
+    if not isinstance(told, dict):
+        return ["what it is made of is no table"]
+    found = [f"it declares {key} = {json.dumps(told[key])[:200]}" for key in sorted(told.keys() - own.keys())]
+    for key, value in own.items():
+        if key in told and told[key] != value and key != "weights":
+            found.append(f"its {key}: {_in_words(told[key])}, here {_in_words(value)}")
+    if not found and told.get("weights") != own["weights"]:
+        found.append("its weights have other names or shapes")
+    return found + [f"it does not tell its {key}" for key in own if key not in told]
+
+
+def _terms(model: Any) -> list[str]:
+    if not isinstance(model, TransportForecaster) or not model.solver.equations:
+        return []
+    return sorted(terms(model.solver.equations, model.inputs.grid, model.solver.groups, diffusive=model.diffusive))
+
+
+def _in_words(value: Any) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)[:200]
