@@ -51,6 +51,8 @@ def checked(value: Any, schema: type[Schema]) -> Schema:
     Raises:
         NotARecord: it is none; with the first keys that are wrong.
     """
+    if not isinstance(value, dict):
+        raise NotARecord("not a JSON object")
     try:
         return schema.model_validate(value, strict=True)
     except RecursionError:
