@@ -4,7 +4,7 @@ Fields are given as everywhere in pinnwx: (latitude, longitude), both ascending.
 which order their values stand in the message.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -149,6 +149,20 @@ def from_sample(sample: str, **keys: object) -> bytes:
         eccodes.codes_release(handle)
 
 
+def joined(*messages: bytes) -> bytes:
+    """One message of edition 2 with the fields of several, whose first sections it shares: as NCEP writes winds."""
+    body = b""
+    for content in messages:
+        sections, position = [], 16
+        while content[position : position + 4] != b"7777":
+            length = int.from_bytes(content[position : position + 4], "big")
+            sections.append(content[position : position + length])
+            position += length
+        body += b"".join(section for section in sections if section[4] not in ((1, 3) if body else ()))
+    body += b"7777"
+    return messages[0][:8] + (16 + len(body)).to_bytes(8, "big") + body
+
+
 def padded(content: bytes, multiple: int = 120) -> bytes:
     """Followed by zeros, up to a multiple of so many bytes, as MARS writes edition 1."""
     return content + b"\0" * (-len(content) % multiple)
@@ -167,16 +181,7 @@ def iterated(content: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     handle = eccodes.codes_new_from_message(content)
     try:
-        iterator = eccodes.codes_grib_iterator_new(handle, 0)
-        points = np.array(list(_points(iterator)))
-        eccodes.codes_grib_iterator_delete(iterator)
+        points = eccodes.codes_get_array(handle, "latLonValues").reshape(-1, 3)
     finally:
         eccodes.codes_release(handle)
     return points[:, 0], points[:, 1] % 360, points[:, 2]
-
-
-def _points(iterator) -> Iterable[tuple[float, float, float]]:
-    import eccodes
-
-    while point := eccodes.codes_grib_iterator_next(iterator):
-        yield point

@@ -1,7 +1,12 @@
 """GRIB as services write it: every value where ecCodes finds it, and every message read or named."""
 
 import datetime
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,19 +16,23 @@ from grib_files import (
     LONGITUDE,
     SCANNING_MODES,
     ScanningMode,
+    changed,
     example_field,
     from_sample,
     iterated,
+    joined,
     message,
     padded,
     write_grib,
 )  # fmt: skip
+from verbs import pinnwx
 
 from pinnwx.data.open import check_data, open_data
 from pinnwx.errors import DataError
 from pinnwx.variables import VARIABLES
 
 eccodes = pytest.importorskip("eccodes")
+TESTS = str(Path(__file__).parent.parent)
 
 
 def points_of(path, name="t2m", time=0) -> dict[tuple[float, float], float]:
@@ -101,6 +110,18 @@ def test_edition_1_above_8_mebibytes_is_walked_by_its_units_of_120_bytes(tmp_pat
     cut = write_grib(tmp_path / "b.grib", large[:-200])
     with pytest.raises(DataError, match="message 1 at byte 0 is cut off"):
         open_data(cut)
+
+
+def test_all_fields_of_one_message_are_read(tmp_path):
+    fields = {"10u": example_field(seed=1, mean=0), "10v": example_field(seed=2, mean=0)}
+    at = {"level_type": "heightAboveGround", "level": 10}
+    winds = [message(field, short_name=name, **at) for name, field in fields.items()]
+    later = message(example_field(seed=3), time=600)
+    path = write_grib(tmp_path / "a.grib", joined(*winds, message()), later)
+    found = open_data(path, ("u10", "v10"))
+    np.testing.assert_allclose(found["u10"][0], fields["10u"], atol=1e-5)
+    np.testing.assert_allclose(found["v10"][0], fields["10v"], atol=1e-5)
+    np.testing.assert_allclose(open_data(path, ("t2m",))["t2m"][0], example_field(), rtol=1e-6)
 
 
 # Geometry.
@@ -375,3 +396,275 @@ def test_report_17_geopotential_of_the_surface_is_orography(tmp_path, edition):
     assert set(found.data_vars) == {"orography", "z500"}
     np.testing.assert_allclose(found["orography"], height, atol=1e-3)
     np.testing.assert_allclose(found["z500"][0], example_field(mean=54000), rtol=1e-6)
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+@pytest.mark.parametrize(
+    ("short_name", "level_type", "level", "name"),
+    [
+        ("2t", "surface", 0, "t2m"), ("2t", "heightAboveGround", 2, "t2m"), ("10u", "heightAboveGround", 10, "u10"),
+        ("10v", "heightAboveGround", 10, "v10"), ("msl", "meanSea", 0, "msl"), ("prmsl", "meanSea", 0, "msl"),
+        ("lsm", "surface", 0, "lsm"), ("t", "isobaricInhPa", 850, "t850"), ("gh", "isobaricInhPa", 500, "z500"),
+        ("q", "isobaricInhPa", 1000, "q1000"), ("vo", "isobaricInhPa", 850, "vo850"),
+    ],
+)  # fmt: skip
+def test_a_field_is_known_by_its_parameter_and_level(tmp_path, edition, short_name, level_type, level, name):
+    if short_name == "prmsl":
+        edition = 2
+    elif (short_name, level_type) == ("2t", "surface"):
+        edition = 1
+    scale = {"q": 1e-5, "vo": 1e-6, "lsm": 0.01, "msl": 1.0, "prmsl": 1.0, "gh": 1.0}.get(short_name, 1.0)
+    mean = {"msl": 101000, "prmsl": 101000, "gh": 54000, "2t": 280, "t": 270, "lsm": 0.5, "q": 0.005}.get(short_name, 0)
+    field, factor = mean + scale * example_field(mean=0), 9.80665 if short_name == "gh" else 1.0
+    content = message(field / factor, edition=edition, short_name=short_name, level_type=level_type, level=level)
+    found = open_data(write_grib(tmp_path / "a.grib", content))
+    assert list(found.data_vars) == [name]
+    np.testing.assert_allclose(found[name].values.squeeze(), field, rtol=1e-5, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("short_name", ["ta", "ua", "va"])
+def test_anomalies_are_not_taken_for_the_fields_that_cmip_calls_so(tmp_path, short_name):
+    content = message(edition=1, short_name=short_name, level=500)
+    with pytest.raises(DataError, match="no variable of the table"):
+        open_data(write_grib(tmp_path / "a.grib", content))
+
+
+@pytest.mark.parametrize("level", [850, 850.5])
+def test_levels_are_read_as_they_are_coded(tmp_path, level):
+    keys = {"scaleFactorOfFirstFixedSurface": 0, "scaledValueOfFirstFixedSurface": round(level * 100)}
+    content = message(short_name="t", level=500, **keys)
+    path = write_grib(tmp_path / "a.grib", content, message(short_name="t", level=300))
+    assert set(open_data(path).data_vars) == ({"t300", "t850"} if level == 850 else {"t300"})
+
+
+def test_a_variable_of_the_users_own_is_found_by_its_name(tmp_path):
+    own = {
+        "r": replace(VARIABLES["t"], name="r", units="%", minimum=-10, maximum=200, aliases=()),
+        "cloud": replace(VARIABLES["msl"], name="cloud", units="1", minimum=0, maximum=1, aliases=("tcc",)),
+    }
+    humid = message(example_field(mean=50), short_name="r", level=700)
+    cloud = message(np.full((9, 9), 0.5), short_name="tcc", level_type="surface", edition=1)
+    found = open_data(write_grib(tmp_path / "a.grib", humid, cloud), variables={**VARIABLES, **own})
+    assert set(found.data_vars) == {"r700", "cloud"}
+
+
+# Values.
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+def test_points_under_the_bitmap_are_missing(tmp_path, edition):
+    field = example_field()
+    field[2, 3] = np.nan
+    path = write_grib(tmp_path / "a.grib", message(field, edition=edition))
+    with pytest.raises(DataError, match=r"1 missing value.*45 N 7.5 E"):
+        open_data(path)
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+def test_a_field_without_any_value_is_a_missing_step(tmp_path, edition):
+    empty = message(np.full((9, 9), np.nan), edition=edition, time=600)
+    path = write_grib(tmp_path / "a.grib", message(edition=edition), empty)
+    assert open_data(path).sizes["time"] == 1
+
+
+PACKINGS = {
+    1: ("grid_simple", "grid_second_order", "grid_ieee"),
+    2: (
+        "grid_simple", "grid_ccsds", "grid_ieee", "grid_jpeg", "grid_second_order", "grid_complex",
+        "grid_complex_spatial_differencing",
+    ),
+}  # fmt: skip
+EACH_PACKING = [(edition, name) for edition, names in PACKINGS.items() for name in names]
+
+
+@pytest.mark.parametrize(("edition", "packing"), EACH_PACKING)
+def test_packings_give_the_values_of_eccodes(tmp_path, edition, packing):
+    content = message(edition=edition, packingType=packing, bits=16)
+    assert_same_points(points_of(write_grib(tmp_path / "a.grib", content)), points_by_eccodes(content))
+
+
+def test_the_scan_reads_headers_only_and_leaves_nothing_beside(tmp_path, monkeypatch):
+    """Values are decoded when a block is read, message by message."""
+    from pinnwx.data.grib import values
+    from pinnwx.data.grib.reader import GribReader
+
+    contents = [message(example_field(seed=hour), time=100 * hour) for hour in range(24)]
+    path = write_grib(tmp_path / "a.grib", *contents)
+    decoded = []
+    original = values._decoded
+    monkeypatch.setattr(values, "_decoded", lambda *args: decoded.append(args[1]) or original(*args))
+    reader = GribReader(path, "a.grib", VARIABLES)
+    reader.survey()
+    assert not decoded
+    (piece,) = reader.pieces
+    block = piece.read(slice(5, 7))
+    assert decoded == [f"message {number} at byte {(number - 1) * len(contents[0])}" for number in (6, 7)]
+    np.testing.assert_allclose(block, [example_field(seed=5), example_field(seed=6)], rtol=1e-6)
+    assert [child.name for child in tmp_path.iterdir()] == ["a.grib"]
+
+
+def test_thousands_of_messages_are_asked_once_for_each_kind(tmp_path, monkeypatch):
+    from pinnwx.data.grib import headers
+    from pinnwx.data.grib.reader import GribReader
+
+    one = bytearray(message(edition=1))
+    contents = []
+    for hour in range(2400):
+        one[8 + 12 : 8 + 16] = bytes((20, 1 + hour // 700, 1 + hour // 24 % 28, hour % 24))
+        contents.append(bytes(one))
+    path = write_grib(tmp_path / "a.grib", *contents)
+    asked = []
+    original = headers._header
+    monkeypatch.setattr(headers, "_header", lambda *args: asked.append(args) or original(*args))
+    reader = GribReader(path, "a.grib", VARIABLES)
+    reader.survey()
+    assert len(asked) == 1
+    assert reader.pieces[0].times.size == 2400
+
+
+# The libraries.
+
+
+def test_report_16_libraries_print_nothing(tmp_path):
+    several = [message(), message(short_name="t", level=500), message(edition=1, timeRangeIndicator=51, time=600)]
+    damaged = bytearray(message(edition=2, packingType="grid_ccsds", time=1200))
+    damaged[-40:-4] = bytes(36)
+    for name, content in (("several", several), ("damaged", [bytes(damaged)])):
+        ended = pinnwx("check", "--data", write_grib(tmp_path / name / "a.grib", *content))
+        assert "Warning" not in ended.err + ended.out
+        assert "ECCODES" not in ended.err + ended.out
+        assert not ended.err
+
+
+# Declared sizes, and damage.
+
+
+def with_size(content: bytes, columns: int, rows: int) -> bytes:
+    """The same message, saying that it has so many points, with increments left open."""
+    changed_bytes = bytearray(content)
+    if content[7] == 1:
+        grid = 8 + int.from_bytes(content[8:11], "big")
+        changed_bytes[grid + 6 : grid + 10] = columns.to_bytes(2, "big") + rows.to_bytes(2, "big")
+        changed_bytes[grid + 16] = 0
+    else:
+        grid = 16 + int.from_bytes(content[16:20], "big")
+        changed_bytes[grid + 6 : grid + 10] = (columns * rows).to_bytes(4, "big")
+        changed_bytes[grid + 30 : grid + 38] = columns.to_bytes(4, "big") + rows.to_bytes(4, "big")
+        changed_bytes[grid + 54] = 0
+        packing = changed_bytes.index((81).to_bytes(4, "big"), grid + 72)
+        changed_bytes[packing : packing + 4] = (columns * rows).to_bytes(4, "big")
+    return bytes(changed_bytes)
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+@pytest.mark.parametrize("field", [example_field(), np.full((9, 9), 280.0)], ids=["packed", "constant"])
+@pytest.mark.parametrize("size", [(65534, 65534), (65534, 300), (10, 9)])
+def test_declared_sizes_are_judged_before_values_are_asked_for(tmp_path, edition, field, size):
+    """ecCodes ends the process where there is no memory for what is declared."""
+    path = write_grib(tmp_path / "a.grib", with_size(message(field, edition=edition), *size))
+    ended = pinnwx("check", "--data", path)
+    if np.ptp(field) == 0 and size[0] * size[1] < 1e8:  # a constant may have as many points as it likes
+        assert ended.code in (0, 65)
+    else:
+        assert ended.code == 65
+        assert "message 1 at byte 0" in ended.out
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_damaged_messages_end_neither_the_process_nor_in_other_values_than_those_of_eccodes(tmp_path, seed):
+    holes = np.where(np.eye(9) > 0, np.nan, example_field())
+    contents = [message(edition=edition, **keys) for edition in (1, 2) for keys in ({}, {"values": holes})]
+    contents += [message(packingType=packing, bits=16) for packing in PACKINGS[2]]
+    contents += [message(edition=1, short_name="t", level=500), changed(message(short_name="t", level=850), step=0)]
+    for number, content in enumerate(contents):
+        (tmp_path / f"{number}.message").write_bytes(content)
+    path = os.pathsep.join(filter(None, (TESTS, os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        [sys.executable, f"{TESTS}/faults/damaged_grib.py", tmp_path, str(seed), "80"],
+        capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout.splitlines()[-1])
+    assert ends["refused"] + ends["opened"] == 80
+    assert min(ends.values()) > 0
+
+
+# Real files.
+
+REFUSED = {
+    "alternate_rows.grib": "2t .*forecast from 2021-08-01T12:00Z|alternating directions",
+    "ecmwf-ifs-oper-surface.grib2": "no variable of the table",
+    "forecast_72h_member5.grib": "prmsl .*perturbed member of an ensemble",
+    "gfs.t18z.pgrb2.0p25.f186-RH.grib2": "no variable of the table",
+    "healpix.grib2": "t at 500 hPa: on a HEALPix grid",
+    "reduced_gaussian.grib": "10u .*on a reduced Gaussian grid",
+    "rotated_wind.grib": "10u .*on a rotated latitude-longitude grid, its winds along that grid",
+    "spherical_harmonics.grib": "z at 500 hPa: in spherical harmonics",
+}
+READ = {
+    "aifs-single-t500.grib2": {"t500": 1}, "forecast_steps.grib": {"t1000": 1, "z1000": 1},
+    "level_types.grib": {"t100": 1}, "era5-2mt-2019-03-uk.grib": {"t2m": 744},
+}  # fmt: skip
+
+
+def messages_of(path) -> list[tuple[str, np.datetime64, bytes]]:
+    """(name in pinnwx, valid time, message) of the analyses of one file, as ecCodes reads it from end to end."""
+    names = {"2t": "t2m"}
+    found = []
+    with path.open("rb") as file:
+        while (handle := eccodes.codes_grib_new_from_file(file)) is not None:
+            keys = ("shortName", "level", "typeOfLevel", "dataDate", "dataTime", "step")
+            short, level, kind, date, time, step = (eccodes.codes_get(handle, key) for key in keys)
+            if step == 0 and kind in ("isobaricInhPa", "surface"):
+                name = names.get(short, f"{short}{level}")
+                moment = datetime.datetime.strptime(f"{date} {time:04}", "%Y%m%d %H%M")
+                found.append((name, np.datetime64(moment, "ns"), eccodes.codes_get_message(handle)))
+            eccodes.codes_release(handle)
+    return found
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", READ)
+def test_every_point_of_real_files_is_where_eccodes_has_it(real_data, name):
+    (path,) = real_data.glob(f"*/{name}")
+    found = open_data(path)
+    assert {str(field): values.sizes["time"] for field, values in found.items()} == READ[name]
+    assert check_data(path).fields == tuple(READ[name])
+    north, east = found.latitude.values, found.longitude.values
+    compared = 0
+    for field, time, content in messages_of(path):
+        latitude, longitude, values = iterated(content)
+        rows = np.rint((latitude - north[0]) / (north[1] - north[0])).astype(int)
+        columns = np.rint((longitude - east[0]) % 360 / (east[1] - east[0])).astype(int)
+        np.testing.assert_allclose(north[rows], latitude, atol=1e-3)
+        np.testing.assert_allclose((east[columns] - longitude + 180) % 360, 180, atol=1e-3)
+        ours = found[field].sel(time=time).values
+        assert ours.size == values.size
+        np.testing.assert_array_equal(ours[rows, columns], values.astype(np.float32))
+        compared += 1
+    assert compared == sum(READ[name].values())
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", REFUSED)
+def test_real_files_that_are_not_read_are_named_for_what_they_are(real_data, name):
+    (path,) = real_data.glob(f"formats/{name}")
+    with pytest.raises(DataError, match=REFUSED[name]):
+        open_data(path)
+    assert not check_data(path).ok
+
+
+@pytest.mark.real_data
+def test_every_real_grib_file_is_tried(real_data):
+    found = {path.name for folder in ("formats", "era5_uk") for path in (real_data / folder).glob("*.gri*")}
+    assert found == {*READ, *REFUSED}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["temp.bufr", "synop_germany_20210516.bufr"])
+def test_bufr_is_called_observations(real_data, name):
+    report = check_data(real_data / "formats" / name)
+    assert not report.ok
+    assert "BUFR" in f"{report.files} {report.problems}"
+    assert "observations" in f"{report.files} {report.problems}"
