@@ -17,6 +17,8 @@ _AGAIN = "fetch it again"
 _CONVERT = "convert it to netCDF first"
 _OTHER = "give the netCDF, GRIB or zarr files"
 
+_BUFR = ("BUFR, which holds observations", _OTHER)
+
 # (offset, bytes, what it is, what to do)
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SIGNATURES = (
@@ -37,7 +39,7 @@ _SIGNATURES = (
     (0, b"Rar!", "a RAR archive", f"{_UNPACK} (unrar x)"),
     (257, b"ustar", "a tar archive", f"{_UNPACK} (tar xf)"),
     (0, b"\x0e\x03\x13\x01", "HDF4", "convert it to netCDF-4, with h4tonccf_nc4 or the like, first"),
-    (0, b"BUFR", "BUFR, which holds observations", _OTHER),
+    (0, b"BUFR", *_BUFR),
     (0, b"\x89PNG", "a PNG picture", _OTHER),
     (0, b"\xff\xd8\xff", "a JPEG picture", _OTHER),
     (0, b"GIF8", "a GIF picture", _OTHER),
@@ -130,6 +132,9 @@ def format_of(head: bytes) -> Format:
     for start, signature, name, remedy in _SIGNATURES:
         if head.startswith(signature, start):
             return Format(name, remedy)
+    start = head.find(b"BUFR")
+    if start >= 0 and head[start + 7 : start + 8] in (b"\2", b"\3", b"\4"):
+        return Format(*_BUFR)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not head.strip(b"\0"):
         return Format("nothing but zero bytes, as of a copy that broke off", _AGAIN)
