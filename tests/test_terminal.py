@@ -3,9 +3,8 @@
 import io
 
 import pytest
-from rich.console import Console
 
-from pinnwx.terminal import _print_table, _table
+from pinnwx.terminal import Console, _print_table, _table
 
 ROW = ("relative_vorticity850 [1e-5 s-1]", "240 h", "12,345", "123456.789", "12345.678 to 123456.789", "nothing to do")
 
