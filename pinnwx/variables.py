@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from pinnwx.constants import STANDARD_GRAVITY
 from pinnwx.errors import DataError
 
 
@@ -60,7 +61,10 @@ def _pressure(name, standard_name, long_name, units, low, high, **options) -> Va
 
 
 _TABLE = (
-    _pressure("z", "geopotential", "Geopotential", "m2 s-2", -2.0e4, 5.0e5, aliases=("geopotential",)),
+    _pressure(
+        "z", "geopotential", "Geopotential", "m2 s-2", -2.0e4, 5.0e5, aliases=("geopotential",),
+        display_units="gpdm", display_factor=0.1 / STANDARD_GRAVITY,
+    ),
     _pressure(
         "t", "air_temperature", "Temperature", "K", 150.0, 350.0, aliases=("temperature", "air_temperature", "air")
     ),

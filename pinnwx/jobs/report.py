@@ -93,7 +93,7 @@ def _card(trained: Trained, version: str, scores: Scores) -> Section:
     if closure.experts > 1:
         network += f", {closure.experts} experts each"
     facts = {
-        "Forecasts": "; ".join(f"{name}: {describe(name, table).long_name.lower()}" for name in trained.names),
+        "Forecasts": "; ".join(f"{name}: {_inside(describe(name, table).long_name)}" for name in trained.names),
         "Grid": str(trained.grid),
         "Step": f"{model.step_hours:g} h, from {model.input_times} analyses",
         "Equations": "; ".join(equations) or "none",
@@ -119,6 +119,11 @@ def _card(trained: Trained, version: str, scores: Scores) -> Section:
         "At every lead scored below it errs less than climatology."
     )  # fmt: skip
     return Section("Model card", [limits, "It knows nothing that its fields on this grid do not show."], facts)
+
+
+def _inside(text: str) -> str:
+    """A name inside a sentence: small at its beginning only, as in "geopotential at 500 hPa" and "CO2 at 500 hPa"."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 def _scores(trained: Trained, scores: Scores, start: str, end: str) -> Section:

@@ -12,6 +12,7 @@ from synthetic import config_text, randomise, tiny_trained
 
 import pinnwx
 from pinnwx.errors import OutputError, UsageError
+from pinnwx.jobs.report import _inside
 from pinnwx.jobs.runs import new_run
 from pinnwx.jobs.train import train
 from pinnwx.reporting.page import Section, Table, page
@@ -103,6 +104,17 @@ def test_a_model_that_blows_up_gets_its_report(data, tmp_path):
     text = pinnwx.report(run.folder, data, tmp_path / "r.html", **PERIOD).read_text()
     assert "The first forecast of the period fails: the forecast blew up: " in text
     assert "Provenance" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [
+        ("Geopotential at 500 hPa", "geopotential at 500 hPa"), ("2 metre temperature", "2 metre temperature"),
+        ("CO2 at 500 hPa", "CO2 at 500 hPa"), ("", ""),
+    ],
+)  # fmt: skip
+def test_units_keep_their_capitals_inside_a_sentence(name, inside):
+    assert _inside(name) == inside
 
 
 def test_text_is_escaped():
