@@ -39,7 +39,12 @@ Details = Annotated[bool, typer.Option("--details", help="Scores by region, perc
 Leads = Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")]
 Boundary = Annotated[list[str] | None, typer.Option(help="Forecast of a larger area, for a model with a driven edge.")]
 Accept = Annotated[
-    bool, typer.Option("--accept-suspicious", help="Start from a stuck field, a jump or a spike all the same.")
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD:KIND@TIME",
+        help="Use an analysis that is refused as suspicious; the refusal says what to give. Less of it names more: "
+        "msl, msl@2026-01-16, stuck. May be repeated.",
+    ),
 ]
 Minutes = Annotated[float | None, typer.Option(help="Wall-clock budget of the whole command.")]
 PromoteAnyway = Annotated[
@@ -78,15 +83,16 @@ def demo(
 @app.command()
 def check(
     data: Data,
-    config: Annotated[Path | None, typer.Option(help="Config whose own variables and levels to know.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Config: whether `train` accepts it with these data.")] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder: whether it can forecast from them.")] = None,
     json: Json = None,
     force: Force = False,
 ) -> None:
-    """What the files hold after normalising, and every problem found; exit 65 if a forecast would be refused."""
+    """What the files hold after normalising, and every problem found; exit 65 if training or a forecast is refused."""
     from pinnwx.jobs.check import check as job
     from pinnwx.terminal import check_tables
 
-    report = job(data, config=config, json=json, force=force)
+    report = job(data, config=config, run=run, json=json, force=force)
     check_tables(report)
     if not report.ok:
         raise typer.Exit(65)
@@ -164,7 +170,7 @@ def forecast(
     members: Annotated[int | None, typer.Option(help="Make an ensemble of so many forecasts.")] = None,
     boundary: Boundary = None,
     max_age: Annotated[float | None, typer.Option(help="Hours from which an analysis is too old (exit 69).")] = None,
-    accept_suspicious: Accept = False,
+    accept_suspicious: Accept = None,
     plots: Annotated[bool, typer.Option("--plots", help="In a folder: draw maps of each forecast.")] = False,
     score: Annotated[bool, typer.Option("--score", help="In a folder: score earlier forecasts.")] = False,
     keep_days: Annotated[float | None, typer.Option(help="In a folder: remove forecasts this much older.")] = None,
@@ -176,7 +182,7 @@ def forecast(
     """Write one forecast file, or a series into a folder; done at once where it is there already."""
     asked = {
         "init": init, "hours": hours, "members": members, "boundary": boundary, "max_age": max_age,
-        "accept_suspicious": accept_suspicious, "remake": remake, "force": force,
+        "accept_suspicious": accept_suspicious or (), "remake": remake, "force": force,
     }  # fmt: skip
     if out.endswith("/") or Path(out).is_dir():
         from pinnwx.jobs.series import forecast_series
@@ -236,7 +242,7 @@ def explain(
         str | None, typer.Option(help="Ask what a number comes from: FIELD@LAT,LON or FIELD@NORTH,WEST,SOUTH,EAST.")
     ] = None,
     boundary: Boundary = None,
-    accept_suspicious: Accept = False,
+    accept_suspicious: Accept = None,
     force: Force = False,
 ) -> None:
     """What each part of the model did to each field in each step of a forecast, or what a number in it comes from."""
@@ -245,7 +251,7 @@ def explain(
     from pinnwx.terminal import attribution_lines, budget_table
 
     found = job(
-        run, data, init=init, hours=hours, target=target, boundary=boundary, accept_suspicious=accept_suspicious,
+        run, data, init=init, hours=hours, target=target, boundary=boundary, accept_suspicious=accept_suspicious or (),
         out=out, force=force,
     )  # fmt: skip
     if target is None:
@@ -295,9 +301,7 @@ def retrain(
         str | None, typer.Option(help="From when analyses are fresh; by default, from where training ended.")
     ] = None,
     minutes: Minutes = None,
-    accept_suspicious: Annotated[
-        bool, typer.Option("--accept-suspicious", help="Learn from a stuck field, a jump or a spike all the same.")
-    ] = False,
+    accept_suspicious: Accept = None,
     json: Json = None,
     force: Force = False,
 ) -> None:
@@ -307,7 +311,7 @@ def retrain(
 
     with training_progress() as report:
         done = job(
-            run, data, since=since, minutes=minutes, accept_suspicious=accept_suspicious, json=json, force=force,
+            run, data, since=since, minutes=minutes, accept_suspicious=accept_suspicious or (), json=json, force=force,
             report=report, started=_STARTED,
         )  # fmt: skip
     if done.verdict.comparison is not None:

@@ -39,6 +39,10 @@ class ConflictError(DataError):
     time: Any = None
 
 
+class ContradictionError(DataError):
+    """A variable that says two things at once."""
+
+
 class GridError(DataError):
     """A grid that the operators are not defined on, or that differs from the model's."""
 

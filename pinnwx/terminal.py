@@ -327,7 +327,7 @@ def check_tables(report: CheckReport) -> None:
     for severity, style in (("error", "red"), ("warning", "yellow"), ("note", None)):
         for text in alike_merged(str(problem) for problem in report.problems if problem.severity == severity):
             console.print(f"{severity}: {text}", style=style)
-    console.print("A forecast from these files would be " + ("accepted." if report.ok else "refused."))
+    console.print(report.verdict)
 
 
 def _print_table(console: Console, table: Table) -> None:

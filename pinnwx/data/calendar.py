@@ -16,6 +16,7 @@ from pinnwx.errors import UsageError
 _J2000 = np.datetime64("2000-01-01T12:00:00", "ns")
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?!\d{3})")
 _DAY = np.timedelta64(1, "D").astype("timedelta64[ns]")
+CLOCKS_DIFFER_BY = np.timedelta64(1, "h")
 FIRST_YEAR, LAST_YEAR = 1678, 2261  # those that nanoseconds since 1970 hold whole
 _LENGTH = re.compile(r"P(?=\d|T\d)(\d{1,9}D)?(T\d{1,9}H)?")
 _OTHER_ORDERS = re.compile(r"(?:(\d{1,2})[./-](\d{1,2})[./-](\d{4})|(\d{4})[./](\d{1,2})[./](\d{1,2}))")
@@ -93,6 +94,17 @@ def now() -> np.datetime64:
     """
     text = os.environ.get("PINNWX_NOW")
     return parse_time(text) if text else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "ns")
+
+
+def ahead_of_the_clock(when: np.datetime64) -> str | None:
+    """What is wrong with an analysis dated more than an hour ahead of `now`; None of any other."""
+    if when <= now() + CLOCKS_DIFFER_BY:
+        return None
+    hours = (when.astype("datetime64[ns]") - now()) / np.timedelta64(1, "h")
+    return (
+        f"the analysis of {format_time(when)} is dated {hours:.1f} h ahead of the clock ({format_time(now())}); "
+        "correct the time in the file, or the clock (PINNWX_NOW)"
+    )
 
 
 def duration(hours: Float[np.ndarray, " lead"]) -> Shaped[np.ndarray, " lead"]:

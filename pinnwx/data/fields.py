@@ -19,7 +19,7 @@ from pinnwx.data.piece import Piece
 from pinnwx.data.roles import coordinate_role
 from pinnwx.data.surface import AMBIGUOUS, is_surface_geopotential
 from pinnwx.data.vertical import VerticalAxis, levels_in_hectopascals, vertical_axis
-from pinnwx.errors import DataError
+from pinnwx.errors import ContradictionError, DataError
 from pinnwx.variables import Variable, describe
 
 
@@ -41,6 +41,7 @@ class DatasetReader:
         self.pieces: list[Piece] = []
         self.ignored: list[str] = []
         self.unresolved: list[str] = []
+        self.contradictory: list[str] = []
         self.left_out: dict[str, None] = {}
         self.normalised: dict[str, None] = {}  # in order, each once
         self.axes: dict[str, None] = {}  # what was taken for which axis
@@ -69,6 +70,8 @@ class DatasetReader:
                 self.pieces += self._pieces(array, axes, vertical, *recognised)
             except DataError as error:
                 self.unresolved.append(f"{self.file}: {name}: {error}")
+                if isinstance(error, ContradictionError):
+                    self.contradictory.append(self.unresolved[-1])
 
     def _pieces(
         self, array: xr.DataArray, axes: Axes, vertical: VerticalAxis | None, base: str, level: int | None
@@ -158,7 +161,7 @@ class DatasetReader:
             self.left_out[f"{array.name} at {shown} hPa, no whole number of hPa"] = None
         places = [place for _, place in found]
         if found and level is not None and level not in places:
-            raise DataError(
+            raise ContradictionError(
                 f"is named for {level} hPa, but its level coordinate says {', '.join(map(str, places))} hPa"
             )
         if found and vertical is not None:

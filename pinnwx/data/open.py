@@ -11,20 +11,23 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pinnwx.data import quality
-from pinnwx.data.assemble import all_times, by_name, common_times, only_grid, read_field, read_static
-from pinnwx.data.calendar import dates_in_name, format_time, period_mask
+from pinnwx.data.assemble import read_field, read_static
+from pinnwx.data.calendar import dates_in_name, format_time
 from pinnwx.data.changes import once_more_if_changed
+from pinnwx.data.check import check_data
 from pinnwx.data.expver import MARK
 from pinnwx.data.find import Paths
 from pinnwx.data.piece import Piece
-from pinnwx.data.report import CheckReport, Damaged, Findings, describe_times
+from pinnwx.data.plan import planned, present_times, report_of, wanted
+from pinnwx.data.report import CheckReport, Damaged, Findings
 from pinnwx.data.sizes import require_memory
 from pinnwx.data.survey import Survey, surveyed
 from pinnwx.errors import DataError, MissingInputError, UnavailableError
 from pinnwx.grid import Grid
 from pinnwx.text import alike_merged
-from pinnwx.variables import VARIABLES, Variable, describe, split_name
+from pinnwx.variables import VARIABLES, Variable, describe
+
+__all__ = ["assembled", "check_data", "open_data", "open_with_report", "sample_path"]
 
 _log = logging.getLogger(__name__)
 _MOST_DISPUTED = 20  # times for which files differ, above which one of the files is wrong as a whole
@@ -97,7 +100,7 @@ def open_with_report(
     """As `open_data`, with the report of what was found, normalised and left out."""
     findings = Findings(strict=True, leave_damaged=leave_damaged)
     with surveyed(paths, variables, levels, findings, forecasts=forecasts) as survey:
-        names = _wanted(survey, fields, static, variables, findings)
+        names = wanted(survey, fields, static, variables, findings)
         dataset = _undamaged(survey, names, grid, findings, variables=variables, start=start, end=end)
     if findings.damaged or findings.disputed:
         dataset.attrs["damaged"] = _left_out(survey, findings)
@@ -105,7 +108,7 @@ def open_with_report(
     fixed = tuple(name for name in names if name not in moving)
     times = dataset["time"].values if moving else np.empty(0, "datetime64[ns]")
     target = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
-    return dataset, _report(survey, moving, fixed, target, times, findings)
+    return dataset, report_of(survey, moving, fixed, target, times, findings)
 
 
 def _undamaged(survey: Survey, names: Sequence[str], grid: str | Grid, findings: Findings, **options) -> xr.Dataset:
@@ -172,69 +175,21 @@ def assembled(
     Raises:
         DataError, GridError, UnavailableError: as `open_data`.
     """
-    moving, fixed = by_name(pieces, names)
-    source = only_grid([part for parts in (*moving.values(), *fixed.values()) for part in parts], findings)
-    target = source if grid == "native" else Grid.parse(grid) if isinstance(grid, str) else grid
-    if target != source:
-        findings.add("note", f"averaged conservatively from {source} onto {target}")
-    times = common_times(moving, findings)
-    times = times[period_mask(times, start, end) & ~np.isin(times, np.array([*without], "datetime64[ns]"))]
+    plan = planned(pieces, names, grid, findings, start, end, without)
     require_memory(
-        4 * len(moving) * times.size * math.prod(target.shape),
-        f"{', '.join(moving)} at {times.size:,} times on {target}",
+        4 * len(plan.moving) * plan.times.size * math.prod(plan.grid.shape),
+        f"{', '.join(plan.moving)} at {plan.times.size:,} times on {plan.grid}",
         "read a shorter time or fewer fields, or average onto a coarser grid",
     )
-    found = {name: read_field(parts, times, target, findings) for name, parts in moving.items()}
-    constants = {name: read_static(parts, target, findings) for name, parts in fixed.items()}
-    present = np.logical_and.reduce([np.ones(times.size, dtype=bool), *(field.filled for field in found.values())])
-    if moving and not present.any():
-        period = f" from {start or 'the start'} to {end or 'the end'}" if start or end else ""
-        raise UnavailableError(f"no time{period} has all of {', '.join(moving)}; `pinnwx check` lists what there is")
+    found = {name: read_field(parts, plan.times, plan.grid, findings) for name, parts in plan.moving.items()}
+    constants = {name: read_static(parts, plan.grid, findings) for name, parts in plan.fixed.items()}
+    present = present_times(plan, (field.filled for field in found.values()), findings)
     whole = bool(present.all())
     cubes = {name: field.values if whole else field.values[present] for name, field in found.items()}
-    dataset = _dataset(cubes, constants, times[present], target, variables)
+    dataset = _dataset(cubes, constants, plan.times[present], plan.grid, variables)
     if any(field.preliminary[present].any() for field in found.values()):
         dataset.attrs[MARK] = "yes"
     return dataset
-
-
-@once_more_if_changed
-def check_data(
-    paths: Paths, *, variables: Mapping[str, Variable] = VARIABLES, levels: Mapping[str, int] | None = None
-) -> CheckReport:
-    """What the files hold after normalising, and every problem found; bad data are reported, never raised.
-
-    Raises:
-        MissingInputError: no such file.
-    """
-    findings = Findings(strict=False)
-    with surveyed(paths, variables, levels, findings) as survey:
-        for message in survey.unresolved:
-            findings.add("error", message)
-        if not survey.pieces:
-            if not survey.unresolved:
-                findings.add("error", _nothing_to_read(survey, "any file"))
-            return CheckReport(files=tuple(survey.reports), problems=tuple(findings))
-        grid = only_grid(survey.pieces, findings)
-        pieces = [piece for piece in survey.pieces if piece.grid == grid]
-        moving, fixed = by_name(pieces, _table_order({piece.name for piece in pieces}, variables))
-        times = common_times(moving, findings)
-        present = np.ones(times.size, dtype=bool)
-        for name, parts in moving.items():
-            own = all_times(parts)
-            values, filled, _ = read_field(parts, own, grid, findings)
-            present &= np.isin(times, own[filled])
-            if any(problem.severity == "error" and problem.variable == name for problem in findings):
-                continue
-            held, when = values[filled], own[filled]
-            for message in quality.suspicions(held[:-1], when[:-1], grid):
-                findings.add("warning", message, variable=name)
-            newest = when[np.isin(when, times[-1:])]  # the last that all fields have
-            for message in quality.suspicions_of(held, when, grid, *newest, *newest) if newest.size else ():
-                findings.add("error", f"{message} (the newest analysis: a forecast from it is refused)", variable=name)
-        for parts in fixed.values():
-            read_static(parts, grid, findings)
-        return _report(survey, tuple(moving), tuple(fixed), grid, times[present], findings)
 
 
 def sample_path() -> Path:
@@ -248,58 +203,6 @@ def sample_path() -> Path:
         if path.is_file():
             return path
     raise MissingInputError("the embedded sample data/sample.nc is missing; reinstall pinnwx")
-
-
-def _wanted(
-    survey: Survey,
-    fields: Sequence[str] | None,
-    static: Sequence[str],
-    variables: Mapping[str, Variable],
-    findings: Findings,
-) -> list[str]:
-    """The names to read, all of which are there.
-
-    Raises:
-        DataError: a name is missing, or nothing is recognised.
-    """
-    found = {piece.name for piece in survey.pieces}
-    damaged = (f"{file}: {reason}" for file, reason in findings.damaged.items())
-    reasons = "".join(f"; {text}" for text in alike_merged((*survey.unresolved, *survey.left_out, *damaged)))
-    if fields is None and not static:
-        if survey.unresolved:
-            raise DataError(survey.unresolved[0])
-        if not found:
-            place = f"{len(survey.reports)} file(s); `pinnwx check` lists them"
-            raise DataError(_nothing_to_read(survey, place))
-        return _table_order(found, variables)
-    names = list(dict.fromkeys((*(fields or ()), *static)))
-    for name in names:
-        split_name(name, variables)
-    missing = [name for name in names if name not in found]
-    if missing:
-        listed = ", ".join(_table_order(found, variables)) or "nothing"
-        raise DataError(f"{', '.join(missing)} not in the data; found: {listed}{reasons}")
-    for message in survey.unresolved:
-        findings.add("note", f"left alone: {message}")
-    return names
-
-
-def _nothing_to_read(survey: Survey, place: str) -> str:
-    """Why there is no field at all: what was left out, or else that nothing was recognised."""
-    if not survey.left_out:
-        return f"no variable of the table in {place}"
-    first, further = survey.left_out[0], len(survey.left_out) - 1
-    return f"nothing to read: {first}" + (f" (and {further} more)" if further else "")
-
-
-def _table_order(names: set[str], variables: Mapping[str, Variable]) -> list[str]:
-    order = list(variables)
-
-    def key(name: str) -> tuple[int, int]:
-        base, level = split_name(name, variables)
-        return order.index(base), level or 0
-
-    return sorted(names, key=key)
 
 
 def _dataset(
@@ -323,10 +226,3 @@ def _dataset(
     data = {name: (("time", *_DEGREES), cube, attributes(name)) for name, cube in cubes.items()}
     data |= {name: (tuple(_DEGREES), values, attributes(name)) for name, values in constants.items()}
     return xr.Dataset(data, coordinates)
-
-
-def _report(
-    survey: Survey, fields: tuple[str, ...], static: tuple[str, ...], grid: Grid, times: np.ndarray, findings: Findings
-) -> CheckReport:
-    summary = describe_times(times)
-    return CheckReport(tuple(survey.reports), fields, static, str(grid), **summary, problems=tuple(findings))

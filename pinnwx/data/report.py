@@ -10,15 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 from pinnwx.data.calendar import format_time, now
-from pinnwx.errors import ConflictError, DataError, GridError
+from pinnwx.errors import ConflictError, DataError, GridError, PinnwxError, UnavailableError
 
 Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding. An error is what `open_data`, or a forecast from the newest analysis, refuses; a warning changes
-    nothing that is safe to use."""
+    """One finding. An error is what the verb in question (`CheckReport.verb`) refuses; a warning changes nothing that
+    is safe to use."""
 
     severity: Severity
     message: str
@@ -65,12 +65,16 @@ class Findings(list[Problem]):
         if problem not in self:
             self.append(problem)
 
+    def condemns(self, variable: str) -> bool:
+        """Whether an error of this variable is among them."""
+        return any(problem.severity == "error" and problem.variable == variable for problem in self)
+
     @contextmanager
     def guard(self, file: str | None = None, variable: str | None = None) -> Iterator[None]:
-        """Turns a `DataError` inside the block into a problem of this file and variable, each named once."""
+        """Turns what is refused inside the block into a problem of this file and variable, each named once."""
         try:
             yield
-        except DataError as error:
+        except (DataError, UnavailableError) as error:
             inner = getattr(error, "problem", Problem("error", str(error)))
             problem = Problem("error", inner.message, inner.file or file, inner.variable or variable)
             if self.leave_damaged and isinstance(error, ConflictError) and error.time is not None:
@@ -83,7 +87,7 @@ class Findings(list[Problem]):
                 self.add("error", problem.message, problem.file, problem.variable)
 
 
-def _placed(error: DataError, problem: Problem) -> DataError:
+def _placed(error: PinnwxError, problem: Problem) -> PinnwxError:
     """The error with the words of a problem, which it keeps."""
     error.args, error.problem = (str(problem),), problem  # type: ignore[attr-defined]
     return error
@@ -130,15 +134,21 @@ class CheckReport:
     gaps: tuple[tuple[str, str], ...] = ()
     age_hours: float | None = None
     problems: tuple[Problem, ...] = ()
+    verb: str = "a forecast from these files"
+
+    @property
+    def verdict(self) -> str:
+        """A sentence: what would be accepted or refused."""
+        return f"{self.verb[0].upper()}{self.verb[1:]} would be {'accepted' if self.ok else 'refused'}."
 
     @property
     def ok(self) -> bool:
-        """Whether `open_data` would accept the same files, and `forecast` the newest analysis."""
+        """Whether what `verb` names would be accepted."""
         return not any(problem.severity == "error" for problem in self.problems)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, with `ok` first."""
-        return {"ok": self.ok, **asdict(self)}
+        """JSON-able, with `ok` and the verdict first."""
+        return {"ok": self.ok, "verdict": self.verdict, **asdict(self)}
 
 
 def describe_times(times: np.ndarray) -> dict[str, Any]:

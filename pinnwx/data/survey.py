@@ -25,6 +25,7 @@ from pinnwx.variables import Variable
 @dataclass
 class Survey:
     """What a set of files holds; `unresolved` says which variables cannot be used as they stand, and why.
+    `contradictory` are those of them that say two things at once: somebody mixed something up.
 
     `left_out` says what is no analysis on a latitude-longitude grid, so that nothing is lost by passing it over:
     forecasts, other levels, other grids. `preliminary`: some of it is ERA5T, which may still be replaced. `forecasts`:
@@ -34,6 +35,7 @@ class Survey:
     pieces: list[Piece] = field(default_factory=list)
     reports: list[FileReport] = field(default_factory=list)
     unresolved: list[str] = field(default_factory=list)
+    contradictory: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     preliminary: bool = False
     forecasts: bool = False
@@ -145,6 +147,7 @@ def _scan_fields(
             require_memory(8 * rows * columns, f"a step of {piece.raw}, on {rows:,} x {columns:,} points,")
         survey.pieces += reader.pieces
         survey.unresolved += reader.unresolved
+        survey.contradictory += reader.contradictory
         for reason in reader.left_out:
             survey.left_out.append(f"{file.label}: {reason}")
             findings.add("note", f"left out: {reason}", file.label)

@@ -1,36 +1,85 @@
-"""What data files hold after normalising, and every problem found."""
+"""What data files hold after normalising, every problem found, and whether they would do for a verb."""
 
 from __future__ import annotations
 
 import json as json_module
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pinnwx.config import load_config
-from pinnwx.data.open import check_data
-from pinnwx.data.report import CheckReport
+from pinnwx.data.check import check_data
+from pinnwx.data.report import CheckReport, Problem
+from pinnwx.errors import ConfigError, DataError, UnavailableError, UsageError
 from pinnwx.files import check_writable, write_text
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained import load_trained
+from pinnwx.jobs.evaluate import matching_archive
+from pinnwx.jobs.forecast import Forecasting
+from pinnwx.jobs.runs import Run
+from pinnwx.jobs.train import prepared, training_report
 
 
 def check(
     data: Sequence[str | Path] | str | Path,
     *,
     config: str | Path | None = None,
+    run: str | Path | None = None,
     json: str | Path | None = None,
     force: bool = False,
 ) -> CheckReport:
-    """Reads every file and reports; `report.ok` is false where a forecast from them would be refused.
+    """Reads every file and reports; `report.ok` is the verdict of the verb that `report.verb` names.
 
-    With `config` its own variables and levels are known too.
+    With `config` it is that of `train` with this config; with `run` that of a forecast of its live model from the
+    newest analysis. With neither it is that of a forecast of all the fields there are: what is unusable beside them
+    is noted.
 
     Raises:
         ConfigError: `config` is none.
-        MissingInputError: there are no such files.
+        UsageError: `config` and `run` are both given.
+        MissingInputError: there are no such files, or no such run.
+        CheckpointError: the live model is damaged.
         OutputError: `json` cannot be written.
     """
     if json is not None:
         check_writable(json, force=force)
-    report = check_data(data, **({} if config is None else load_config(config).reading_options()))
+    if config is not None and run is not None:
+        raise UsageError("--config and --run: give one of them, for training or for a forecast")
+    if config is not None:
+        report = _for_training(config, data)
+    elif run is not None:
+        report = _for_forecasts(run, data)
+    else:
+        report = check_data(data)
     if json is not None:
         write_text(json, json_module.dumps(report.to_dict(), indent=2) + "\n")
     return report
+
+
+def _for_training(config: str | Path, data: Sequence[str | Path] | str | Path) -> CheckReport:
+    """By the steps of `train` up to its first update."""
+    settings = load_config(config)
+    report = training_report(settings, data)
+    if report.ok:
+        try:
+            prepared(settings, Path(config).read_text(encoding="utf-8-sig"), data)
+        except (ConfigError, DataError, UnavailableError) as error:
+            report = replace(report, problems=(*report.problems, Problem("error", str(error))))
+    return replace(report, verb=f"`pinnwx train {config}` with these files")
+
+
+def _for_forecasts(run: str | Path, data: Sequence[str | Path] | str | Path) -> CheckReport:
+    """By the steps of `forecast` up to its first step; a boundary is not asked for."""
+    opened = Run.open(run)
+    version = opened.live
+    trained = load_trained(opened.version(version))
+    settings = trained.config
+    report = check_data(data, settings.data.fields, grid=trained.grid, newest=False, **settings.reading_options())
+    if report.ok:
+        predictor = Predictor(trained, (settings.model.step_hours,))
+        try:
+            job = Forecasting(version, trained, matching_archive(trained, data), None, predictor)
+            job.require_fit(job.initial_time("latest"), max_age=None, accept_suspicious=())
+        except (DataError, UnavailableError) as error:
+            report = replace(report, problems=(*report.problems, Problem("error", str(error))))
+    return replace(report, verb=f"a forecast of {run} from these files")

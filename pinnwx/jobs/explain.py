@@ -24,7 +24,7 @@ def explain(
     hours: float = 24,
     target: str | None = None,
     boundary: Sequence[str | Path] | str | Path | None = None,
-    accept_suspicious: bool = False,
+    accept_suspicious: Sequence[str] = (),
     out: str | Path | None = None,
     force: bool = False,
 ) -> xr.Dataset:

@@ -43,7 +43,7 @@ def forecast(
     members: int | None = None,
     boundary: Sequence[str | Path] | str | Path | None = None,
     max_age: float | None = None,
-    accept_suspicious: bool = False,
+    accept_suspicious: Sequence[str] = (),
     out: str | Path | None = None,
     remake: bool = False,
     force: bool = False,
@@ -57,8 +57,9 @@ def forecast(
     it is refused, or with `remake` made again. `pinnwx.point(dataset, latitude, longitude)` reads
     it at a place.
 
-    `max_age` is the age in hours from which an analysis is too old. One that repeats the step before it, jumps or has a
-    spike is refused unless `accept_suspicious`; then the file says what was accepted.
+    `max_age` is the age in hours from which an analysis is too old. One that repeats the step before it, jumps, or has
+    what weather does not have (`pinnwx.data.outliers`) is refused unless `accept_suspicious` names it: `FIELD`,
+    `FIELD:KIND` or `KIND`, each with or without `@TIME`. The refusal says how; the file says what was accepted.
 
     Raises:
         UnavailableError: the data hold no analysis for `init`, or the boundary does not reach far enough.
@@ -144,7 +145,7 @@ class Forecasting:
         """The time that a text names: ISO 8601, or "latest"."""
         return self.archive.times[-1] if init == "latest" else parse_time(init)
 
-    def require_fit(self, when: np.datetime64, *, max_age: float | None, accept_suspicious: bool) -> list[str]:
+    def require_fit(self, when: np.datetime64, *, max_age: float | None, accept_suspicious: Sequence[str]) -> list[str]:
         """Refuses analyses that no forecast should start from; what was suspicious and accepted is returned.
 
         Raises:
@@ -155,11 +156,11 @@ class Forecasting:
         predictor = self.maker.predictor if isinstance(self.maker, Ensemble) else self.maker
         predictor.analyses(self.archive, np.array([when]))  # that they are there
         require_timely(when, max_age)
-        first = when + self.maker.input_offsets[0]
-        accepted = require_credible(self.archive, first, when, accept=accept_suspicious)
+        first, table = when + self.maker.input_offsets[0], self.trained.config.variable_table()
+        accepted = require_credible(self.archive, first, when, accept=accept_suspicious, variables=table)
         if self.driving is not None:
             end = when + np.timedelta64(round(3600 * self.maker.lead_hours[-1]), "s")
-            accepted += require_credible(self.driving, when, end, accept=accept_suspicious)
+            accepted += require_credible(self.driving, when, end, accept=accept_suspicious, variables=table)
         return accepted
 
     def _require_undamaged(self, when: np.datetime64) -> None:

@@ -1,4 +1,5 @@
-"""Whether analyses are fit to start a forecast from: neither too old nor from the future, not stuck, without spikes.
+"""Whether analyses are fit to train on and to start a forecast from: in a row; neither too old nor from the future, not
+stuck, without spikes.
 
 What can never be true (missing values, wrong units) is refused when data are read. This is about what may be true but
 seldom is, and would give a forecast that looks right and is wrong.
@@ -7,17 +8,22 @@ seldom is, and would give a forecast that looks right and is wrong.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Shaped
 
+from pinnwx.config import Config
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import format_time, now
-from pinnwx.data.quality import suspicions_of
+from pinnwx.data.calendar import ahead_of_the_clock, format_time, now, period_bounds
+from pinnwx.data.suspicion import KINDS, Suspicion, names_of, summary, suspicions_of
+from pinnwx.data.windows import window_indices
 from pinnwx.errors import DataError, UnavailableError, UsageError
+from pinnwx.variables import VARIABLES, Variable, describe
 
 _log = logging.getLogger(__name__)
 _HOUR = np.timedelta64(1, "h")
-CLOCKS_DIFFER_BY = np.timedelta64(1, "h")
 
 
 def require_an_age(max_age: float | None) -> None:
@@ -37,12 +43,9 @@ def require_timely(when: np.datetime64, max_age: float | None) -> None:
         UsageError: `max_age` is no positive number.
     """
     require_an_age(max_age)
+    if early := ahead_of_the_clock(when):
+        raise DataError(early)
     age = (now() - when.astype("datetime64[ns]")) / _HOUR
-    if when > now() + CLOCKS_DIFFER_BY:
-        raise DataError(
-            f"the analysis of {format_time(when)} is dated {-age:.1f} h ahead of the clock ({format_time(now())}); "
-            "correct the time in the file, or the clock (PINNWX_NOW)"
-        )
     if max_age is not None and age > max_age:
         raise UnavailableError(
             f"the analysis of {format_time(when)} is {age:.1f} h old, more than --max-age {max_age:g} h; "
@@ -50,21 +53,93 @@ def require_timely(when: np.datetime64, max_age: float | None) -> None:
         )
 
 
-def require_credible(archive: Archive, first: np.datetime64, last: np.datetime64, *, accept: bool = False) -> list[str]:
-    """Refuses analyses from `first` to `last` that repeat the one before, jump, or have a cell that stands out grossly.
+@dataclass(frozen=True)
+class Acceptance:
+    """What a user takes for true though it is suspicious: a field, a kind of finding, a time; None is any.
 
-    With `accept` the findings are logged and returned.
+    Written `FIELD`, `FIELD:KIND` or `KIND`, each with or without `@TIME`; a bare date is its whole day.
+    """
+
+    field: str | None
+    kind: str | None
+    first: np.datetime64 | None
+    last: np.datetime64 | None
+
+    @classmethod
+    def parse(cls, text: str, fields: Sequence[str]) -> Acceptance:
+        """Raises:
+        UsageError: it names no field of these and no kind, or no time.
+        """
+        what, _, when = text.partition("@")
+        field, _, kind = (None, "", what) if what in KINDS and what not in fields else what.partition(":")
+        if (field is not None and field not in fields) or kind not in ("", *KINDS) or text.endswith(("@", ":")):
+            raise UsageError(
+                f"--accept-suspicious {text}: write FIELD:KIND@TIME, or less of it; fields are {', '.join(fields)}, "
+                f"kinds {', '.join(KINDS)}"
+            )
+        return cls(field, kind or None, *(period_bounds(when, when) if when else (None, None)))
+
+    def covers(self, field: str, found: Suspicion) -> bool:
+        """Whether it names this finding."""
+        return (
+            self.field in (None, field)
+            and self.kind in (None, found.kind)
+            and (self.first is None or self.first <= found.time.astype("datetime64[m]"))
+            and (self.last is None or found.time.astype("datetime64[m]") <= self.last)
+        )
+
+
+def training_problems(settings: Config, times: Shaped[np.ndarray, " time"]) -> list[str]:
+    """Why these times of the training period cannot be trained on: a stage of the curriculum finds no window."""
+    step, problems = settings.model.step_hours, []
+    for steps in sorted({stage.steps for stage in settings.training.curriculum}):
+        analyses = settings.model.input_times + steps
+        if times.size and not len(window_indices(times, step, analyses - 1)):
+            spacings, counts = np.unique(np.diff(times), return_counts=True)
+            apart = f", {spacings[counts.argmax()] / _HOUR:g} h apart" if spacings.size else ""
+            problems.append(
+                f"the training time holds no {analyses} analyses in a row {step:g} h apart, which rollouts of {steps} "
+                f"step(s) need; it holds {times.size}{apart}; set model.step_hours to the spacing of the data, lower "
+                "training.curriculum.steps, or train on more of them"
+            )
+    return problems[:1]  # longer rollouts lack windows for the same reason
+
+
+def require_credible(
+    archive: Archive,
+    first: np.datetime64,
+    last: np.datetime64,
+    *,
+    accept: Sequence[str] = (),
+    variables: Mapping[str, Variable] = VARIABLES,
+) -> list[str]:
+    """Refuses analyses from `first` to `last` that repeat the one before, jump, or have what weather does not have.
+
+    What `accept` names (`Acceptance`) is logged and returned instead.
 
     Raises:
-        DataError: with the field, the time and the place.
+        DataError: with the field, the time, the place, and the option that accepts it.
+        UsageError: `accept` names nothing that there can be.
     """
-    found = [
-        f"{name}: {message}"
-        for index, name in enumerate(archive.names)
-        for message in suspicions_of(archive.fields[:, index], archive.times, archive.grid, first, last)
-    ]
-    if found and not accept:
-        raise DataError(f"{'; '.join(found)}; fetch the analysis again, or give --accept-suspicious")
-    for message in found:
+    asked = [Acceptance.parse(text, archive.names) for text in ([accept] if isinstance(accept, str) else accept)]
+    accepted, refused, options = [], [], []
+    for name, found in suspicious_fields(archive, first, last, variables):
+        taken = [one for one in found if any(acceptance.covers(name, one) for acceptance in asked)]
+        left = [one for one in found if one not in taken]
+        accepted += [f"{name}: {line}" for line in summary(taken)]
+        refused += [f"{name}: {line}" for line in summary(left)]
+        options += [f"--accept-suspicious {text}" for text in names_of(name, left)]
+    if refused:
+        raise DataError(f"{'; '.join(refused)}; fetch the analysis again, or give {' '.join(options)}")
+    for message in accepted:
         _log.warning("accepted: %s", message)
-    return found
+    return accepted
+
+
+def suspicious_fields(
+    archive: Archive, first: np.datetime64, last: np.datetime64, variables: Mapping[str, Variable]
+) -> Iterator[tuple[str, list[Suspicion]]]:
+    """The findings of each field from `first` to `last`."""
+    for index, name in enumerate(archive.names):
+        entry = describe(name, variables)
+        yield name, suspicions_of(archive.fields[:, index], archive.times, archive.grid, entry, first, last)

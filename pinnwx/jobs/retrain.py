@@ -56,7 +56,7 @@ def retrain(
     *,
     since: str | None = None,
     minutes: float | None = None,
-    accept_suspicious: bool = False,
+    accept_suspicious: Sequence[str] = (),
     json: str | Path | None = None,
     force: bool = False,
     report: Callable[[Report], None] = lambda _: None,
@@ -78,7 +78,7 @@ def retrain(
         since: ISO 8601 time after which analyses are fresh; by default the end of what the live version learned from.
         minutes: wall-clock budget of the whole call; `retraining.minutes` if None. Ignored where
             `retraining.updates` is set.
-        accept_suspicious: learn from a stuck field, a jump or a spike all the same.
+        accept_suspicious: suspicious analyses to learn from all the same, as `forecast` names them.
         json: another place for what the gate said.
         force: replace what is at `json`.
         report: called as learning goes on, for a progress bar.
@@ -105,11 +105,16 @@ def retrain(
         archive = matching_archive(incumbent, data)
         periods = split(incumbent, archive, since)
         require_forecasts(incumbent, archive, periods)
-        require_credible(archive, periods.since, periods.judge_to, accept=accept_suspicious)
+        accepted = require_credible(
+            archive, periods.since, periods.judge_to,
+            accept=accept_suspicious, variables=incumbent.config.variable_table(),
+        )  # fmt: skip
         lessons = material(incumbent, archive, periods)
         refitted = _learn(successor, archive, lessons, load_optimiser(opened.version(live)), ends, report)
         successor = dataclasses.replace(
-            successor, manifest=_notes(incumbent, live, archive, periods, lessons, refitted)
+            successor,
+            manifest=_notes(incumbent, live, archive, periods, lessons, refitted)
+            | ({"accepted": accepted} if accepted else {}),
         )
         verdict, nothing = _judged(successor, incumbent, archive, periods, refitted)
         outcome = NOTHING_LEARNED if nothing else _in_a_word(verdict)

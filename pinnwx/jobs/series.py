@@ -91,7 +91,7 @@ def forecast_series(
     members: int | None = None,
     boundary: Sequence[str | Path] | str | Path | None = None,
     max_age: float | None = None,
-    accept_suspicious: bool = False,
+    accept_suspicious: Sequence[str] = (),
     plots: bool = False,
     score: bool = False,
     keep_days: float | None = None,
@@ -175,7 +175,7 @@ def _attempt(
     when: np.datetime64,
     file: Path,
     max_age: float | None,
-    accept_suspicious: bool,
+    accept_suspicious: Sequence[str],
     remake: bool,
     force: bool,
 ) -> Attempt:

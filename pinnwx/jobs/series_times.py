@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import format_time, now, period_bounds
+from pinnwx.data.calendar import CLOCKS_DIFFER_BY, format_time, now, period_bounds
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.jobs.forecast import Forecasting
-from pinnwx.jobs.readiness import CLOCKS_DIFFER_BY
 from pinnwx.verification.pairing import initial_times_between
 
 _LENGTH = re.compile(r"P(?:(\d+)D)?(?:T(\d+)H)?")

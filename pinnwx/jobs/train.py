@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,22 @@ import numpy as np
 from pinnwx.config import MOST_MINUTES, Config, load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, period_bounds
+from pinnwx.data.check import check_times
 from pinnwx.data.open import open_data
-from pinnwx.errors import ConfigError, NotPromotedError, UsageError
+from pinnwx.data.report import CheckReport, Problem
+from pinnwx.errors import ConfigError, DataError, NotPromotedError, UnavailableError, UsageError
 from pinnwx.files import kept_if_used, write_text, writing
 from pinnwx.forecasting.trained import CONFIG, Trained, error_scale, untrained
 from pinnwx.grid import Grid
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.promotion import KEY, not_promoted, promotion_check, require_promoted, validation_archive
+from pinnwx.jobs.readiness import training_problems
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import give_weights
 from pinnwx.model.weights import count_weights
 from pinnwx.runtime import memory_limit, prepare
-from pinnwx.training.fit import Report, Training, windows_of
+from pinnwx.training.fit import Report, Training
 from pinnwx.training.optimiser import named_leaves
 from pinnwx.training.slowed import slowed_winds
 
@@ -74,7 +78,6 @@ def train(
     begun = time.monotonic() if started is None else started
     settings = load_config(config)
     deadline = budget_ends(settings.training.minutes if minutes is None else minutes, begun)
-    refuse_overlap(settings)
     require_memory(settings)
     with kept_if_used(out):
         run = Run.open(out) if resume else new_run(out, force=force)
@@ -111,10 +114,7 @@ def _train_in(
             resume = not run.may_begin()
             if not resume:
                 _log.info("nothing was saved in %s; beginning with update 0", run.folder)
-        archive = training_archive(settings, data)
-        for stage in settings.training.curriculum:
-            windows_of(archive, settings.model, stage.steps)
-        trained = untrained(settings, text, archive)
+        archive, trained = prepared(settings, text, data)
         validation = validation_archive(trained, data)
         slowed = slowed_winds(trained.model, archive, settings.model)
         if slowed is not None and slowed.matters:
@@ -126,6 +126,35 @@ def _train_in(
             run, trained, archive, deadline, validation, notes=notes, resume=resume, promote_anyway=promote_anyway,
             report=report,
         )  # fmt: skip
+
+
+def prepared(settings: Config, text: str, data: Sequence[str | Path] | str | Path) -> tuple[Archive, Trained]:
+    """What training starts from: the archive of the training time, and a model with fresh weights.
+
+    Raises:
+        PinnwxError: something stands in the way; the message names all of it (`training_report`).
+    """
+    try:
+        refuse_overlap(settings)
+        require_memory(settings)
+        archive = training_archive(settings, data)
+        for problem in training_problems(settings, archive.times):
+            raise DataError(problem)
+        return archive, untrained(settings, text, archive)
+    except (ConfigError, DataError, UnavailableError) as error:
+        problems = [str(one) for one in training_report(settings, data).problems if one.severity == "error"]
+        raise (type(error)("; ".join(problems)) if len(problems) > 1 else error) from error
+
+
+def training_report(settings: Config, data: Sequence[str | Path] | str | Path) -> CheckReport:
+    """Every problem of a config and its data, but those that only the model finds."""
+    report, times = check_times(data, **training_options(settings), newest=False)
+    problems = [Problem("error", message) for message in training_problems(settings, times)]
+    try:
+        refuse_overlap(settings)
+    except ConfigError as error:
+        problems.insert(0, Problem("error", str(error)))
+    return replace(report, problems=(*report.problems, *problems))
 
 
 def learn(
@@ -225,16 +254,16 @@ def budget_ends(minutes: float, begun: float) -> float:
 
 def training_archive(settings: Config, data) -> Archive:
     """The fields and static fields of the config on its grid, in its training time."""
-    dataset = open_data(
-        data,
-        settings.data.fields,
-        grid=settings.data.grid,
-        static=settings.data.static,
-        start=settings.data.train.start,
-        end=settings.data.train.end,
-        **settings.reading_options(),
-    )
-    return Archive.from_dataset(dataset, settings.data.fields, settings.data.static)
+    options = training_options(settings)
+    return Archive.from_dataset(open_data(data, **options), options["fields"], options["static"])
+
+
+def training_options(settings: Config) -> dict[str, Any]:
+    """How the data of a training are read, as options of `open_data` and `check_data`."""
+    return {
+        "fields": settings.data.fields, "grid": settings.data.grid, "static": settings.data.static,
+        "start": settings.data.train.start, "end": settings.data.train.end, **settings.reading_options(),
+    }  # fmt: skip
 
 
 def require_memory(settings: Config) -> None:

@@ -250,8 +250,9 @@ def test_27_a_stuck_field(forecast, damaged):
 
     path = damaged(change)
     assert "t850: 1 step(s) repeat the step before" in pinnwx("check", "--data", path).out
-    forecast(path).refused(65, "t850", "repeat the step before", TIME, "--accept-suspicious")
-    assert "accepted: t850" in forecast(path, "--accept-suspicious").did()
+    option = ("--accept-suspicious", f"t850:stuck@{TIME}")
+    forecast(path).refused(65, "t850", "repeat the step before", TIME, " ".join(option))
+    assert "accepted: t850" in forecast(path, *option).did()
     forecast(path, out="later.nc", init="2026-01-17").did()
 
 

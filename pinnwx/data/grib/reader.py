@@ -49,6 +49,7 @@ class GribReader:
         self.pieces: list[Piece] = []
         self.ignored: dict[str, None] = {}
         self.unresolved: list[str] = []
+        self.contradictory: list[str] = []
         self.left_out: dict[str, None] = {}
         self.normalised: dict[str, None] = {}
         self.axes: dict[str, None] = {}  # what was taken for which axis

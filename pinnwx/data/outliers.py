@@ -1,0 +1,138 @@
+"""Shapes within one analysis that weather does not have, each with a score that follows grid, time step and variable.
+
+- a `spike`: one cell beyond all its eight neighbours;
+- a `stripe`: four cells of a row (or column) beyond both rows (columns) beside them;
+- a `seam`: a straight edge of four cells across which the field steps more than it does beside the edge;
+
+of the four the three that stand out least.
+
+Each is an excess e over what the nearest cells say, and its score is
+
+    e / (s + G / 2 + M),
+
+s the differences among the cells around, without the suspected ones; G the mean difference of neighbours; M the largest
+excess that a step usually has, the median over the steps at hand. A cyclone or a front stands among differences as
+large as its own, and M knows of point sampling, terrain and aliasing; a damaged cell stands among undisturbed ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from pinnwx.grid import Grid
+
+Fields = Float32[np.ndarray, "time lat lon"]
+
+RUN = 4  # cells of a stripe or a seam
+_FEW = 4  # steps from which M is known
+_TAIL = 6.0  # times the 99th percentile of the excesses stands for M where steps are fewer: so it is for vorticity
+_SKEW = 0.05  # a field whose median lies so near to its minimum, in its range, is mostly near zero, as rain is
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """How far each place stands out: `excess`, above zero or below, and what of it is `usual`.
+
+    A place of a spike is its cell. Of a stripe or a seam it is the first of its cells; these lie along a row (`axis` 1,
+    the one that is crossed) or a column (2), and that side of the arrays is shorter by `RUN` - 1.
+    """
+
+    shape: str
+    axis: int
+    excess: Float32[np.ndarray, "time a b"]
+    usual: Float32[np.ndarray, "time a b"]
+
+    @property
+    def score(self) -> Float32[np.ndarray, "time a b"]:
+        return self.excess / self.usual
+
+
+def evened(values: Fields) -> Fields:
+    """The field to score: the cube root of what is mostly near zero, for rain is as lumpy as its cube root is even."""
+    sample = values.ravel()[:: max(values.size // 20_000, 1)]
+    least, middle, most = np.quantile(sample, (0.0, 0.5, 0.99))
+    if middle - least > _SKEW * (most - least):
+        return values
+    return np.cbrt(values - np.float32(least))
+
+
+def scores(values: Fields, grid: Grid) -> Iterator[Scores]:
+    """The scores of each shape in turn."""
+    neighbours = float(np.abs(np.diff(values, axis=1)).mean())
+    for shape, axis, excess, around in _excesses(values, grid):
+        size = np.abs(excess).reshape(len(excess), -1)
+        largest = _TAIL * np.quantile(size, 0.99) if len(values) < _FEW else np.median(size.max(axis=1))
+        around += np.float32(max(0.5 * neighbours + float(largest), float(np.finfo(np.float32).tiny)))
+        yield Scores(shape, axis, excess, around)
+
+
+def _excesses(values: Fields, grid: Grid) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
+    """(shape, axis, excess, differences around)."""
+    padded = np.pad(values, ((0, 0), (2, 2), (0, 0)), mode="reflect")
+    padded = np.pad(padded, ((0, 0), (0, 0), (2, 2)), mode="wrap" if grid.is_periodic else "reflect")
+    yield "spike", 1, *_spike(padded, grid.is_periodic)
+    for axis, lines in ((1, padded[..., 2:-2].swapaxes(1, 2)), (2, padded[:, 2:-2])):
+        # along the last axis of `lines` they lie side by side; a run of cells goes along the second
+        count = lines.shape[2] - 4
+        before, here, after = (lines[..., shift : shift + count] for shift in (1, 2, 3))
+        steps = np.abs(np.diff(lines, axis=2))
+        if axis == 1 or not grid.is_periodic:  # beyond the edge there is nothing to differ from
+            steps[..., :2] = steps[..., count + 1 :] = 0
+        outer_before, inner, outer_after = steps[..., :count], steps[..., 2 : 2 + count], steps[..., 3 : 3 + count]
+        stripe = _beyond(here, np.maximum(before, after), np.minimum(before, after))
+        beside = 0.5 * (steps[..., 1 : 1 + count] + outer_after)
+        for shape, excess, around in (
+            ("stripe", stripe, 0.5 * (outer_before + outer_after)), ("seam", inner - beside, beside)
+        ):  # fmt: skip
+            means = _means(excess, trimmed=True), _means(around)
+            yield shape, axis, *(means if axis == 2 else (part.swapaxes(1, 2) for part in means))
+
+
+def _spike(padded: np.ndarray, is_periodic: bool) -> tuple[np.ndarray, np.ndarray]:
+    """How far a cell lies beyond its eight neighbours, and the mean difference between those and the next ones out."""
+    rows, columns = padded.shape[1] - 4, padded.shape[2] - 4
+
+    def at(down: int, right: int, of: np.ndarray = padded) -> np.ndarray:
+        return of[:, 2 + down : 2 + down + rows, 2 + right : 2 + right + columns]
+
+    highest = np.maximum(at(0, -1), at(0, 1))
+    lowest = np.minimum(at(0, -1), at(0, 1))
+    around = np.zeros_like(highest)
+    for right in (-1, 0, 1):
+        for down in (-1, 1):
+            np.maximum(highest, at(down, right), out=highest)
+            np.minimum(lowest, at(down, right), out=lowest)
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        step = np.abs(padded - np.roll(padded, (-down, -right), axis=(1, 2)))
+        step[:, :2] = step[:, 2 + rows - down :] = 0  # beyond the edge there is nothing to differ from
+        if not is_periodic:
+            step[..., : 2 + (right < 0)] = step[..., 2 + columns - (right > 0) :] = 0
+        around += at(down, right, step)
+        around += at(-2 * down, -2 * right, step)
+    return _beyond(at(0, 0), highest, lowest), around / 8
+
+
+def _beyond(here: np.ndarray, highest: np.ndarray, lowest: np.ndarray) -> np.ndarray:
+    """How far a value lies above the highest, or (negative) below the lowest."""
+    return np.maximum(here - highest, 0) - np.maximum(lowest - here, 0)
+
+
+def _means(values: np.ndarray, *, trimmed: bool = False) -> np.ndarray:
+    """Means over `RUN` neighbours along the second axis, or over all of fewer; `trimmed` of the one farthest from zero,
+    so that a single cell is no stripe."""
+    run = min(RUN, values.shape[1])
+    count = values.shape[1] - run + 1
+    total, high, low = (values[:, :count].copy() for _ in range(3))
+    for shift in range(1, run):
+        more = values[:, shift : shift + count]
+        total += more
+        if trimmed:
+            np.maximum(high, more, out=high)
+            np.minimum(low, more, out=low)
+    if trimmed:
+        return (total - np.where(high > -low, high, low)) / np.float32(run - 1)
+    return total / np.float32(run)
