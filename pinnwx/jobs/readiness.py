@@ -8,8 +8,8 @@ seldom is, and would give a forecast that looks right and is wrong.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Shaped
@@ -143,3 +143,29 @@ def suspicious_fields(
     for index, name in enumerate(archive.names):
         entry = describe(name, variables)
         yield name, suspicions_of(archive.fields[:, index], archive.times, archive.grid, entry, first, last)
+
+
+def doubtful_analyses(
+    archive: Archive,
+    first: np.datetime64,
+    *,
+    accept: Sequence[str] = (),
+    variables: Mapping[str, Variable] = VARIABLES,
+) -> dict[np.datetime64, str]:
+    """The analyses from `first` on that no forecast would start from, and why; what `accept` names is not doubted."""
+    asked = [Acceptance.parse(text, archive.names) for text in accept]
+    reasons: dict[np.datetime64, str] = {}
+    for name, found in suspicious_fields(archive, first, archive.times[-1], variables):
+        for one in found:
+            if not any(acceptance.covers(name, one) for acceptance in asked):
+                reasons.setdefault(one.time, f"{name}: {one.text}")
+    for when in archive.times[archive.times >= first]:
+        if early := ahead_of_the_clock(when):
+            reasons[when] = early
+    return dict(sorted(reasons.items()))
+
+
+def without(archive: Archive, doubtful: Iterable[np.datetime64]) -> Archive:
+    """The other analyses."""
+    kept = ~np.isin(archive.times, np.array([*doubtful], "datetime64[ns]"))
+    return archive if kept.all() else replace(archive, times=archive.times[kept], fields=archive.fields[kept])

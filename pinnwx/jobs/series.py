@@ -35,7 +35,7 @@ from pinnwx.forecasting.cf import REALIZATION, lead_hours, read_forecast, refere
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.forecast import CHANGED, Forecasting, already_there
-from pinnwx.jobs.readiness import require_an_age, require_timely
+from pinnwx.jobs.readiness import doubtful_analyses, require_an_age, require_timely, without
 from pinnwx.jobs.series_folder import LATEST, forecasts_in, point_at_newest, remove_old
 from pinnwx.jobs.series_times import MOST_DAYS, initial_times, newest_analysis
 from pinnwx.runtime import prepare
@@ -151,7 +151,7 @@ def forecast_series(
                         _plot(file)
             finally:
                 point_at_newest(folder, name)
-            scored = _score(folder, job) if score else []
+            scored = _score(folder, job, accept_suspicious) if score else []
             removed = [] if keep_days is None else remove_old(folder, name, keep_days)
         refused = {format_time(one.init): str(one.refused) for one in attempts if one.refused is not None}
         if refused:
@@ -225,14 +225,24 @@ def _plot(file: Path) -> None:
         _log.warning("no map of %s: %s", file.name, error)
 
 
-def _score(folder: Path, job: Forecasting) -> list[Path]:
-    """Scores every forecast for which more analyses have come than it was scored on."""
-    name, told, written = job.trained.config.name, job.trained.config.model.driven_edge, []
-    archive, climatology = job.archive.inside(told), job.trained.climatology.inside(told)
-    for file in forecasts_in(folder, name).values():
+def _score(folder: Path, job: Forecasting, accept: Sequence[str]) -> list[Path]:
+    """Scores every forecast for which more analyses have come than it was scored on.
+
+    Analyses that no forecast would start from are no truth either: they are left out, and named.
+    """
+    config, written = job.trained.config, []
+    name, told = config.name, config.model.driven_edge
+    files = forecasts_in(folder, name)
+    files = {when: file for when, file in files.items() if not _is_scored_to_its_end(file, file.with_suffix(SCORES))}
+    if not files:
+        return []
+    doubtful = doubtful_analyses(job.archive, min(files), accept=accept, variables=config.variable_table())
+    for when, reason in doubtful.items():
+        _log.warning("warning: not scored with the analysis of %s: %s", format_time(when), reason)
+    archive = without(job.archive, doubtful).inside(told)
+    climatology = job.trained.climatology.inside(told)
+    for file in files.values():
         path = file.with_suffix(SCORES)
-        if _is_scored_to_its_end(file, path):
-            continue
         try:
             arrived = int(np.isin(read_forecast(file)["time"].values, archive.times).sum())
             if arrived > _scored_leads(path):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import format_time
 from pinnwx.data.open import open_data
 from pinnwx.errors import UsageError
 from pinnwx.files import check_writable
-from pinnwx.forecasting.cf import inside_edge, read_forecast, reading_options
+from pinnwx.forecasting.cf import inside_edge, read_forecast, reading_options, reference_time
 from pinnwx.grid import Grid
+from pinnwx.jobs.readiness import doubtful_analyses
 from pinnwx.jobs.runs import Run
+from pinnwx.variables import VARIABLES
 from pinnwx.verification.results import Scores
 from pinnwx.verification.verify import verify_forecasts
+
+_log = logging.getLogger(__name__)
 
 
 def verify(
@@ -26,7 +32,8 @@ def verify(
 ) -> Scores:
     """Scores forecast files against truth at their valid times.
 
-    The climatology is that of `run`, where it is given; without it those columns are empty.
+    The climatology is that of `run`, where it is given; without it those columns are empty. Analyses since the first
+    forecast that no forecast would start from (stuck, with a spike, of the future) are used, with a warning.
 
     Raises:
         MissingInputError, DataError, UnavailableError, CheckpointError, OutputError.
@@ -41,6 +48,9 @@ def verify(
     grid = Grid.from_coordinates(first["latitude"].values, first["longitude"].values)
     trained = None if run is None else Run.open(run).load()
     archive = Archive.from_dataset(open_data(data, names, grid=grid, **reading_options(first)), names)
+    table = reading_options(first).get("variables", VARIABLES)
+    for when, reason in doubtful_analyses(archive, reference_time(first), variables=table).items():
+        _log.warning("warning: no forecast would start from the analysis of %s: %s", format_time(when), reason)
     scores = verify_forecasts(
         paths,
         archive,
