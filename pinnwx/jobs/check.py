@@ -78,7 +78,7 @@ def _for_forecasts(run: str | Path, data: Sequence[str | Path] | str | Path) -> 
     if report.ok:
         predictor = Predictor(trained, (settings.model.step_hours,))
         try:
-            job = Forecasting(version, trained, matching_archive(trained, data), None, predictor)
+            job = Forecasting(version, trained, matching_archive(trained, data), None, predictor, {})
             job.require_fit(job.initial_time("latest"), max_age=None, accept_suspicious=())
         except (DataError, UnavailableError) as error:
             report = replace(report, problems=(*report.problems, Problem("error", str(error))))

@@ -81,7 +81,7 @@ class Acceptance:
 
     def covers(self, field: str, found: Suspicion) -> bool:
         """Whether it names this finding."""
-        return (
+        return bool(
             self.field in (None, field)
             and self.kind in (None, found.kind)
             and (self.first is None or self.first <= found.time.astype("datetime64[m]"))
