@@ -62,7 +62,7 @@ class Climatology:
             mean_range.append(np.ptp(area_mean(departure, archive.grid)))
         fitted, least, most = (np.stack(parts, axis=-3).astype(np.float32) for parts in (coefficients, least, most))
         statistics = np.stack(largest, axis=-1).astype(np.float32)
-        return cls(archive.names, fitted, annual, diurnal, least, most, statistics, np.float32(mean_range))
+        return cls(archive.names, fitted, annual, diurnal, least, most, statistics, np.asarray(mean_range, np.float32))
 
     def at(self, times: Shaped[np.ndarray, " time"]) -> Float32[np.ndarray, "time field lat lon"]:
         """The usual state at these times, in the units of the fields."""

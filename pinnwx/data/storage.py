@@ -9,6 +9,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import xarray as xr
+from xarray.backends import NetCDF4DataStore
 
 from pinnwx.data.hdf5 import require_self_contained
 from pinnwx.enclosed import read_own
@@ -49,7 +50,7 @@ def read_netcdf(path: str | os.PathLike, content: bytes | None = None) -> xr.Dat
             raise MissingInputError(f"no file {path}")
     try:
         require_self_contained(path, content)  # no array in it may stand in another file
-        with contextlib.closing(xr.backends.NetCDF4DataStore(netCDF4.Dataset(path.name, memory=content))) as store:
+        with contextlib.closing(NetCDF4DataStore(netCDF4.Dataset(path.name, memory=content))) as store:
             if problem := _not_ours(store.ds, len(content)):
                 raise CheckpointError(f"{path.name} {problem}; restore it from a copy")
             return xr.open_dataset(store, decode_times=False, mask_and_scale=False).load()

@@ -22,13 +22,15 @@ def library() -> ModuleType:
         import eccodes
     except (ImportError, RuntimeError) as error:
         raise DataError(f'GRIB needs the extra "grib": pip install "pinnwx[grib]" ({error})') from error
-    _silence(eccodes)
+    _silence()
     return eccodes
 
 
 @cache
-def _silence(eccodes: ModuleType) -> IO[str]:
+def _silence() -> IO[str]:
     """Lets ecCodes write its log to nowhere; the file stays open as long as the process runs."""
+    import eccodes
+
     nowhere = open(os.devnull, "w")  # noqa: SIM115, PTH123
     eccodes.codes_context_set_logging(nowhere)
     return nowhere
