@@ -20,6 +20,7 @@ from jaxtyping import Float32
 from pinnwx.data.calendar import duration
 from pinnwx.data.field_statistics import STATISTICS, area_mean, field_statistics
 from pinnwx.forecasting.trained import Trained
+from pinnwx.grid import Grid
 from pinnwx.variables import describe, difference_units
 
 LARGEST_RATIO: Mapping[str, float] = {
@@ -78,17 +79,16 @@ def excess(
 ) -> Mapping[str, np.ndarray]:
     """Each number of the forecast, (lead, field), over its limit."""
     limits = _limits(trained, when, analysis)
-    departure = forecast - trained.climatology.at(_instant(when) + duration(leads))
-    found = dict(field_statistics(departure, trained.grid))
-    start = area_mean(_departure(trained, when, analysis), trained.grid)
-    found["area_mean"] = np.abs(area_mean(departure, trained.grid) - start)
+    departure, grid = _judged(trained, forecast - trained.climatology.at(_instant(when) + duration(leads)))
+    found = dict(field_statistics(departure, grid))
+    found["area_mean"] = np.abs(area_mean(departure, grid) - area_mean(_departure(trained, when, analysis), grid))
     return {kind: found[kind] / limits[kind] for kind in found}
 
 
 def _limits(trained: Trained, when: np.datetime64, analysis: np.ndarray) -> Mapping[str, np.ndarray]:
     """(field,) of each number."""
     climatology = trained.climatology
-    own = field_statistics(_departure(trained, when, analysis), trained.grid)
+    own = field_statistics(_departure(trained, when, analysis), _judged(trained, analysis)[1])
     limits = {
         kind: LARGEST_RATIO[kind] * np.maximum(largest, own[kind])
         for kind, largest in zip(STATISTICS, climatology.largest, strict=True)
@@ -100,7 +100,16 @@ def _limits(trained: Trained, when: np.datetime64, analysis: np.ndarray) -> Mapp
 
 
 def _departure(trained: Trained, when: np.datetime64, analysis: np.ndarray) -> np.ndarray:
-    return analysis - trained.climatology.at(np.array([_instant(when)]))[0]
+    return _judged(trained, analysis - trained.climatology.at(np.array([_instant(when)]))[0])[0]
+
+
+def _judged(trained: Trained, fields: np.ndarray) -> tuple[np.ndarray, Grid]:
+    """Fields and grid without the outer cells that the model is given from outside, for those are not its own."""
+    width, grid = trained.config.model.driven_edge or 0, trained.grid
+    if not width:
+        return fields, grid
+    part = slice(width, -width)
+    return fields[..., part, part], Grid(grid.latitude[part], grid.longitude[part])
 
 
 def _instant(when: np.datetime64) -> np.datetime64:

@@ -48,7 +48,7 @@ def test_training_is_told_the_edge_of_each_step(box):
 
 
 def test_a_driven_model_is_trained_and_forecasts(box, tmp_path):
-    (tmp_path / "c.toml").write_text(TEXT + "updates = 3\n")
+    (tmp_path / "c.toml").write_text(TEXT + "updates = 60\n")
     pinnwx.train(tmp_path / "c.toml", box, tmp_path / "run")
     made = pinnwx.forecast(tmp_path / "run", box, init="2026-01-16", hours=12, boundary=box)
     assert made.sizes["time"] == 2
