@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ from matplotlib.figure import Figure
 from pinnwx.errors import DataError
 from pinnwx.explaining.reading import ATTRIBUTION, SENSITIVITY
 from pinnwx.grid import Grid
-from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for
-from pinnwx.reporting.style import describe_or_guess, pretty_units, save
+from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for, mark_place
+from pinnwx.reporting.style import describe_or_guess, model_name, pretty_units, save, shown_units
+from pinnwx.variables import Variable
 
 _MOST_ROWS = 4
 _KINDS = (SENSITIVITY, ATTRIBUTION)
+_NUMBER = r"(-?[\d.]+(?:e[-+]?\d+)?)"
+_PLACE = re.compile(rf" at {_NUMBER}(?: to {_NUMBER})? N, {_NUMBER}(?: to {_NUMBER})? E")
 
 
 def plot_attribution(dataset: xr.Dataset, path: str | Path) -> Path:
@@ -44,20 +48,40 @@ def attribution_figure(dataset: xr.Dataset, *, centre: float = 0.0) -> Figure:
     }
     if not given:
         raise DataError("the dataset holds no attribution; make one with explain --target")
+    told = str(dataset.attrs["target"])
+    target = describe_or_guess(told.partition(" ")[0], {"units": str(dataset.attrs.get("target_units", ""))})
     fields = sorted(given, key=lambda name: -float(np.abs(given[name]).sum()))[:_MOST_ROWS]
     grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     figure = empty_figure(grid, len(fields), 2)
     axes = figure.subplots(len(fields), 2, squeeze=False)
-    shared = levels_for(np.stack([given[name].values for name in fields]), diverging=True)
+    scale, place = target.display_factor, _PLACE.search(told)
+    shared = levels_for(scale * np.stack([given[name].values for name in fields]), diverging=True)
     for row, name in enumerate(fields):
         sensitivity = dataset[f"{name}{SENSITIVITY}"]
-        label = describe_or_guess(name, sensitivity.attrs).long_name.partition(":")[0]
-        for column, values in enumerate((sensitivity.values[-1], given[name].values)):
+        field = describe_or_guess(name, sensitivity.attrs)
+        label, per = field.long_name.partition(":")[0], _units(field, sensitivity)
+        units = shown_units(target, difference=True), f"{shown_units(target, difference=True)} per {per}"
+        shown = scale / field.display_factor * sensitivity.values[-1], scale * given[name].values
+        for column, values in enumerate(shown):
             levels = shared if column else levels_for(values, diverging=True)
-            panel = Panel(values, f"{label}: {_KINDS[column].strip('_')}", "RdBu_r", levels, False)
+            panel = Panel(values, f"{label}: {_KINDS[column].strip('_')}", "RdBu_r", levels)
             drawn = draw_map(axes[row, column], panel, grid, centre)
-            units = dataset[f"{name}{_KINDS[column]}"].attrs["units"]
-            figure.colorbar(drawn, ax=axes[row, column], fraction=0.04, pad=0.01).set_label(pretty_units(units))
-    start = clock(dataset["forecast_reference_time"].values)
-    figure.suptitle(f"{dataset.attrs['target']} from {start}", fontsize="large", fontweight="bold")
+            bar = figure.colorbar(drawn, ax=axes[row, column], fraction=0.04, pad=0.01)
+            bar.set_ticks(list(levels))
+            bar.ax.tick_params(labelsize="small")
+            bar.set_label(units[0 if column else 1])
+            if place:
+                south, west = float(place[1]), float(place[3])
+                north, east = float(place[2] or south), float(place[4] or west)
+                mark_place(axes[row, column], grid, (south, north), (west, east), centre)
+    start, model = clock(dataset["forecast_reference_time"].values), model_name(dataset.attrs)
+    figure.suptitle(f"{model and model + ': '}{told}", fontsize="large", fontweight="bold")
+    figure.supxlabel(f"from {start}; the target is marked", fontsize="medium")
     return figure
+
+
+def _units(field: Variable, sensitivity: xr.DataArray) -> str:
+    """Of a change of the field; a field of the user's own has them in those of its sensitivity."""
+    if field.standard_name:
+        return shown_units(field, difference=True)
+    return pretty_units(str(sensitivity.attrs.get("units", "")).partition("(")[2].removesuffix(")-1"))

@@ -14,8 +14,8 @@ from pinnwx.errors import DataError, UsageError
 from pinnwx.explaining.reading import RESIDUAL, TENDENCY, TOTAL, budget_fields, parts_of
 from pinnwx.forecasting.cf import point
 from pinnwx.grid import Grid
-from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for
-from pinnwx.reporting.style import PART_COLOURS, describe_or_guess, save, shown_units
+from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for, mark_place, place_text
+from pinnwx.reporting.style import PART_COLOURS, describe_or_guess, model_name, save, shown_units
 
 _COLUMNS = 2
 _MOST_TICKS = 16
@@ -81,7 +81,7 @@ def budget_figure(
     levels = levels_for(total[step], diverging=True)
     maps, drawn = [], []
     for index, (name, values) in enumerate({"total": total, **parts}.items()):
-        panel = Panel(values[step], name.replace("_", " "), "RdBu_r", levels, False)
+        panel = Panel(values[step], name.replace("_", " "), "RdBu_r", levels)
         maps.append(figure.add_subplot(axes[index // _COLUMNS, index % _COLUMNS]))
         drawn.append(draw_map(maps[-1], panel, grid, centre))
     figure.colorbar(drawn[-1], ax=maps, fraction=0.04, pad=0.01, aspect=24).set_label(units)
@@ -90,12 +90,16 @@ def budget_figure(
         place = grid.latitude[row], grid.longitude[column]
     cell = point(dataset[[f"{field}{TENDENCY}{name}" for name in (*parts, TOTAL)]], *place)
     here = {name: scale * values.values for name, values in parts_of(cell, field).items()}
-    where = f"{float(cell['latitude']):g} N, {float(cell['longitude']):g} E"
+    latitude, longitude = float(cell["latitude"]), float(cell["longitude"])
+    for one in maps:
+        mark_place(one, grid, (latitude, latitude), (longitude, longitude), centre)
     stacked = figure.add_subplot(axes[rows, :])
     _stack(stacked, hours, here, here.pop(TOTAL))
     stacked.set(xlabel="end of the step, hours from the analysis", ylabel=units)
-    stacked.set_title(f"at {where}; largest residual anywhere {np.abs(residual).max():.2g}", fontsize="medium")
-    title = f"{variable.long_name}: what changed it in the step to {clock(dataset['time'].values[step])}"
+    largest = f"largest residual anywhere {np.abs(residual).max():.1g} {units}"
+    stacked.set_title(f"at the cross, {place_text(latitude, longitude)}; {largest}", fontsize="medium")
+    first = model_name(dataset.attrs)
+    title = f"{first and first + ': '}{variable.long_name}, step to {clock(dataset['time'].values[step])}"
     figure.suptitle(title, fontsize="large", fontweight="bold")
     return figure
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from pinnwx.enclosed import read_own_text
 from pinnwx.errors import DataError, MissingInputError
@@ -25,6 +25,8 @@ from pinnwx.reporting.style import (
 )
 
 _MOST_COLUMNS = 4
+_MARGIN = 1.1  # above the largest loss and below the smallest
+_MOST_DECADES = 4  # with more of them, each has one number
 
 # key of the scores, what the legend says, colour, line style, marker
 _CURVES = (
@@ -177,8 +179,11 @@ def training_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
         _loss_curve(right, [record["wall_seconds"] / 60 for record in timed], timed, "wall-clock time [min]")
     else:
         right.set_axis_off()
-    left.set_ylabel("loss")
-    left.legend(frameon=False)
+    losses = np.array([record["loss"] for record in finite])
+    validated = [record["validation_loss"] for record in finite if _is_positive(record, "validation_loss")]
+    left.set_ylabel("loss [1], of normalised fields")
+    _readable(left, [*losses, *validated])
+    left.legend(frameon=False, loc="lower left")
     dropped = len(held) - len(finite)
     note = f"  ·  {dropped} losses not finite or not positive, left out" if dropped else ""
     figure.suptitle(f"Training, {len(finite)} records{note}", fontsize="large", fontweight="bold")
@@ -189,13 +194,11 @@ def _loss_curve(axes: Axes, x: Sequence[float | int], records: Sequence[Mapping[
     loss = np.array([record["loss"] for record in records])
     axes.plot(x, loss, color=MODEL_COLOUR, linewidth=0.6, alpha=0.35)
     axes.plot(x, _running_median(loss), color=MODEL_COLOUR, label="training, running median")
-    checked = [(at, r["validation_loss"]) for at, r in zip(x, records, strict=True) if _is_finite(r, "validation_loss")]
+    checked = [
+        (at, r["validation_loss"]) for at, r in zip(x, records, strict=True) if _is_positive(r, "validation_loss")
+    ]
     if checked:
         axes.plot(*zip(*checked, strict=True), "o-", color=PERSISTENCE_COLOUR, markersize=4, label="validation")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(text)
     axes.set_xlim(left=0)
     axes.grid(color="0.85", linewidth=0.6)
@@ -209,8 +212,23 @@ def _loss_curve(axes: Axes, x: Sequence[float | int], records: Sequence[Mapping[
         axes.annotate(text, (x[index], 0.98), (3, 0), va="top", fontsize="small", color="0.3", **place)
 
 
-def _is_finite(record: Mapping[str, Any], key: str) -> bool:
-    return record.get(key) is not None and bool(np.isfinite(record[key]))
+def _readable(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis over all but the outermost hundredth of the values, with at least three numbers beside it."""
+    low, high = np.percentile(values, [0.5, 99.5])
+    low, high = low / _MARGIN, high * _MARGIN
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    decades = np.log10(high / low)
+    subs = (1,) if decades > _MOST_DECADES else (1, 2, 5) if decades > 1 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    if decades < np.log10(2):  # too narrow for those
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _is_positive(record: Mapping[str, Any], key: str) -> bool:
+    return record.get(key) is not None and bool(np.isfinite(record[key])) and record[key] > 0
 
 
 def _running_median(values: np.ndarray) -> np.ndarray:

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from pinnwx.errors import DataError, GridError, UnavailableError, UsageError
 from pinnwx.forecasting.cf import REALIZATION, ensemble_mean
 from pinnwx.grid import Grid
-from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for
-from pinnwx.reporting.style import describe_or_guess, save, shown_units
+from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for, lines_for, rows_on_a_screen
+from pinnwx.reporting.style import describe_or_guess, model_name, save, shown_units
 from pinnwx.variables import Variable
 
-_MOST_ROWS = 9  # what still fits on a wall; more on request
 _MOST_LEADS = 3
+_MOST_COMPARED = 3  # fields beside their analysis, three rows each
 _DAY = 24
 
 # All of these are safe for the colour-blind, says ColorBrewer of its own.
@@ -28,7 +28,7 @@ _COLOURS = {
     "air_pressure_at_mean_sea_level": "YlGnBu_r",
     "geopotential": "viridis",
 }
-_LINED = ("air_pressure_at_mean_sea_level", "geopotential")
+_LINES_APART = {"air_pressure_at_mean_sea_level": 5.0, "geopotential": 8.0}  # hPa and gpdm, as on weather charts
 
 
 def plot_forecast(
@@ -61,7 +61,8 @@ def forecast_figure(
     Args:
         dataset: a forecast: variables (time, latitude, longitude) with a scalar `forecast_reference_time`; of an
             ensemble, the mean is drawn.
-        variables: which, and in which order; otherwise the first that fit on nine rows.
+        variables: which, and in which order; otherwise the first that fit a screen (three with an
+            analysis), and the title says of how many.
         leads: hours; otherwise up to three, whole days where there are any, the last one included.
         truth: an analysis on the same grid with the valid times in it; adds a row of it and a row of the
             difference, with the area-weighted RMSE, below each variable.
@@ -73,14 +74,19 @@ def forecast_figure(
         UnavailableError: the analysis does not reach a valid time.
         UsageError: a lead is not in the forecast.
     """
-    title = f"Forecast from {clock(dataset['forecast_reference_time'].values)}"
+    name = model_name(dataset.attrs)
+    title = f"{f'{name}: forecast' if name else 'Forecast'} from {clock(dataset['forecast_reference_time'].values)}"
     if REALIZATION in dataset.dims:
         title += f"  ·  mean of {dataset.sizes[REALIZATION]} members"
         dataset = ensemble_mean(dataset)
     grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     available = _lead_hours(dataset)
     chosen = _default_leads(available) if leads is None else [_index(available, lead) for lead in leads]
-    names = list(variables) if variables is not None else _default_variables(dataset, with_truth=truth is not None)
+    names = known = _drawable(dataset) if variables is None else list(variables)
+    if variables is None:
+        names = known[: max(rows_on_a_screen(grid), 1) if truth is None else _MOST_COMPARED]
+    if len(names) < len(known):
+        title += f"  ·  {len(names)} of {len(known)} fields"
     if not names or not chosen:
         raise UsageError("nothing to draw: give at least one variable and one lead time")
     rows = [row for name in names for row in _rows(dataset, name, chosen, available, truth, grid)]
@@ -118,7 +124,7 @@ def _rows(
     size = np.sqrt((grid.area_weights * error**2).mean(axis=(-2, -1)))
     headings = [f"forecast minus analysis  ·  RMSE {value:.3g} {apart_units}" for value in size]
     apart = levels_for(error, diverging=True)
-    difference = [Panel(v, t, "PuOr_r", apart, False) for v, t in zip(error, headings, strict=True)]
+    difference = [Panel(v, t, "PuOr_r", apart) for v, t in zip(error, headings, strict=True)]
     analysed = _panels(analysis, [f"analysis  ·  {clock(time)}" for time in times], variable, levels)
     return [
         (_panels(forecast, titles, variable, levels), variable.long_name, units),
@@ -129,8 +135,11 @@ def _rows(
 
 def _panels(values, titles, variable: Variable, levels) -> list[Panel]:
     colours = "RdBu_r" if variable.diverging else _COLOURS.get(variable.standard_name, "viridis")
-    lined = variable.standard_name in _LINED
-    return [Panel(value, title, colours, levels, lined) for value, title in zip(values, titles, strict=True)]
+    apart = _LINES_APART.get(variable.standard_name)
+    return [
+        Panel(value, title, colours, levels, None if apart is None else lines_for(value, apart))
+        for value, title in zip(values, titles, strict=True)
+    ]
 
 
 def _variable(dataset: xr.Dataset, name: str) -> Variable:
@@ -174,8 +183,8 @@ def _default_leads(available: np.ndarray) -> list[int]:
     return pool[picks].tolist()
 
 
-def _default_variables(dataset: xr.Dataset, *, with_truth: bool) -> list[str]:
-    maps = [
+def _drawable(dataset: xr.Dataset) -> list[str]:
+    """The variables that a map can show."""
+    return [
         str(name) for name, array in dataset.data_vars.items() if {"time", "latitude", "longitude"} <= {*array.dims}
     ]
-    return maps[: _MOST_ROWS // (3 if with_truth else 1)]

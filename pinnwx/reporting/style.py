@@ -50,6 +50,11 @@ def describe_or_guess(name: str, attributes: Mapping[str, str] | None = None) ->
         )
 
 
+def model_name(attributes: Mapping[str, object]) -> str:
+    """The model that a file is of, as its attributes tell; empty where they do not."""
+    return str(attributes.get("model", "")).strip()
+
+
 def shown_units(variable: Variable, *, difference: bool = False) -> str:
     """Display units as people write them; a difference of degrees Celsius is in kelvin."""
     return pretty_units(variable.units if difference and variable.display_offset else variable.shown_units)

@@ -133,6 +133,26 @@ def test_running_median_ignores_one_wild_update():
     np.testing.assert_allclose(training_figure(records).axes[0].get_lines()[1].get_ydata(), 0.5)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e5])
+@pytest.mark.parametrize("fall", [0.05, 0.5, 1.1, 3.0, 8.0])
+def test_the_axis_of_the_loss_has_numbers_to_read_it_by(scale, fall):
+    records = make_metrics(300)
+    for index, record in enumerate(records):
+        record["loss"] = scale * 10 ** (-fall * index / 299)
+    axes = training_figure(records).axes[0]
+    low, high = axes.get_ylim()
+    numbers = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    assert 3 <= len(numbers) <= 12
+
+
+def test_one_wild_loss_does_not_flatten_the_curve():
+    records = make_metrics(300)
+    records[7]["loss"] = 667909.0
+    low, high = training_figure(records).axes[0].get_ylim()
+    assert high < 1
+    assert low > 0
+
+
 def test_missing_keys_do_not_matter():
     records = [{"loss": 0.5}, {"loss": 0.4}, {"note": "resumed"}, {"loss": 0.3, "update": 9}]
     left, right = training_figure(records).axes

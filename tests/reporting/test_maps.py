@@ -9,8 +9,8 @@ import xarray as xr
 from pinnwx.errors import DataError, GridError, OutputError, UnavailableError, UsageError
 from pinnwx.grid import Grid
 from pinnwx.reporting.maps import _default_leads, forecast_figure, plot_forecast
-from pinnwx.reporting.panel import _closed, coastline
-from pinnwx.reporting.style import pretty_units
+from pinnwx.reporting.panel import _closed, coastline, empty_figure, levels_for, lines_for
+from pinnwx.reporting.style import DOTS_PER_INCH, pretty_units
 
 START = np.datetime64("2025-12-24T00", "ns")
 
@@ -182,6 +182,67 @@ def test_a_box_shows_the_box():
     assert axes.get_ylim() == (30, 60)
     axes.figure.canvas.draw()
     assert [text.get_text() for text in axes.get_xticklabels()][-2:] == ["10°E", "20°E"]
+
+
+HIGH_OVER_IBERIA = Grid.from_coordinates(np.arange(30, 61, 1.5), np.arange(-30, 31, 1.5))
+
+
+def weather_map(grid: Grid) -> xr.Dataset:
+    """Geopotential at 500 hPa that falls to the north, with a high over Iberia."""
+    latitude, longitude = np.asarray(grid.latitude)[:, None], np.asarray(grid.longitude)
+    metres = 5500 - 10 * (latitude - 40) + 300 * np.exp(-(((latitude - 40) / 6) ** 2) - ((longitude + 5) / 8) ** 2)
+    forecast = make_forecast(grid, hours=(24,), z500=0.0)
+    forecast["z500"][:] = 9.80665 * metres
+    return forecast
+
+
+def test_geopotential_has_labelled_lines_8_gpdm_apart_and_its_high_is_marked():
+    figure = forecast_figure(weather_map(HIGH_OVER_IBERIA))
+    (axes,) = panels(figure)
+    assert [bar.get_ylabel() for bar in colour_bars(figure)] == ["gpdm"]
+    lines = lines_for(weather_map(HIGH_OVER_IBERIA)["z500"].values / 98.0665, 8.0)
+    assert set(np.diff(lines)) == {8.0}
+    assert set(lines % 8) == {0.0}
+    written = {text.get_text(): text for text in axes.texts}
+    assert {"544", "560"} <= set(written)
+    assert [text for text in written if text in "HL"] == ["H"]
+    assert written["H"].get_position() == pytest.approx((-4.5, 39.0), abs=1.5)
+    assert "580" in written
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        ((30, 60.1, 1.5), (-20, 14.6, 1.5)), ((36, 44.1, 0.25), (-10, 4.1, 0.25)), ((0, 80.1, 2.5), (0, 20.1, 2.5)),
+        ((40, 45.1, 0.5), (-60, 60.1, 0.5)),
+    ],
+    ids=["europe", "iberia", "tall", "flat"],
+)  # fmt: skip
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_few_rows_of_any_box_fit_a_screen(box, rows):
+    grid = Grid.from_coordinates(*(np.arange(*axis) for axis in box))
+    width, height = empty_figure(grid, rows, 3).get_size_inches() * DOTS_PER_INCH
+    assert width <= 1920
+    assert height <= 1080
+
+
+def test_fields_that_do_not_fit_a_screen_are_counted_in_the_title():
+    forecast = make_forecast(
+        Grid.parse("22.5deg"), **dict.fromkeys(("u500", "v500", "t500", "t850", "t2m", "msl"), 9.0)
+    )
+    forecast.attrs["model"] = "demo"
+    figure = forecast_figure(forecast, leads=[24])
+    shown = len(panels(figure))
+    assert 1 < shown < 6
+    assert figure.get_suptitle() == f"demo: forecast from 2025-12-24 00 UTC  ·  {shown} of 6 fields"
+    assert len(panels(forecast_figure(forecast, variables=list(forecast.data_vars), leads=[24]))) == 6
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 7e4])
+def test_numbers_about_zero_have_one_colour_whatever_their_sign(size):
+    levels = levels_for(size * np.linspace(-1, 1, 50), diverging=True)
+    np.testing.assert_allclose(levels, -levels[::-1])
+    assert len(np.unique(np.digitize([-1e-3 * size, 0.0, 1e-3 * size], levels))) == 1
 
 
 def test_a_constant_field_and_a_variable_of_the_users_own_are_drawn(tmp_path):
