@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.errors import StabilityError, UsageError
@@ -18,6 +19,7 @@ from pinnwx.files import check_writable, write_text
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import WEIGHTS, Trained
 from pinnwx.jobs.evaluate import OVERLAP, default_leads, matching_archive, score_on
+from pinnwx.jobs.events import read_log
 from pinnwx.jobs.runs import Run
 from pinnwx.model.weights import count_weights
 from pinnwx.reporting.budget import budget_figure
@@ -31,6 +33,7 @@ from pinnwx.verification.results import COLUMNS, Scores
 FORECAST_HOURS = 72.0
 MAPS = 3  # fields whose maps are shown, the first
 BUDGETS = 2
+EVENTS_SHOWN = 20
 
 
 def report(
@@ -46,8 +49,8 @@ def report(
     """Writes a page about the live model of a run, and returns its path.
 
     It has a model card, scores of forecasts from `start` to `end` (the config's `data.validate`, if not given) beside
-    persistence and climatology, the forecast from the first of them beside the analyses, its budget, the course of the
-    training, and provenance. Nothing on it is fetched from elsewhere.
+    persistence and climatology, the newest of them beside the analyses, its budget, the course of the training, what
+    happened to the run since, and provenance. Nothing on it is fetched from elsewhere.
 
     Raises:
         UsageError: no period is given, and the config has none.
@@ -70,8 +73,9 @@ def report(
     sections = [
         _card(trained, version, scores),
         _scores(trained, scores, start, end),
-        *_forecast(trained, archive, scores),
+        *_forecast(predictor, archive, scores),
         *_training(opened),
+        *_history(opened),
         _provenance(trained),
     ]
     config = trained.config
@@ -135,29 +139,47 @@ def _scores(trained: Trained, scores: Scores, start: str, end: str) -> Section:
     return Section("Scores", [said], table=table, pictures=[picture])
 
 
-def _forecast(trained: Trained, archive: Archive, scores: Scores) -> list[Section]:
-    """The first forecast of the period as far as there are analyses of it: maps, and its budget."""
+def _forecast(predictor: Predictor, archive: Archive, scores: Scores) -> list[Section]:
+    """The newest forecast of the period that analyses cover: maps of each field, and its budget."""
+    trained = predictor.trained
     step = trained.config.model.step_hours
+    start, hours = _newest(archive, scores, predictor.needed_offsets, step)
+    try:
+        made = budget(trained, archive, start, hours)
+    except StabilityError as error:
+        return [Section("Forecast", [f"The newest forecast of the period, from {format_time(start)}, fails: {error}."])]
+    analyses, beside = _analyses(trained, archive), ", the analyses, and the difference"
+    if not np.isin(made["time"].values, archive.times).all():  # a gap
+        analyses, beside = None, ""
+    maps = [
+        Picture(
+            forecast_figure(made, variables=[name], truth=analyses),
+            f"{name}: the forecast from {format_time(start)}{beside}",
+        )
+        for name in trained.names[:MAPS]
+    ]
+    shown = budget_fields(made)[:BUDGETS]
+    pictures = [Picture(budget_figure(made, field=name), f"What changed {name}, by part") for name in shown]
+    table = Table(BUDGET_COLUMNS, in_words(shares(made), trained.config.variable_table()), words=2)
+    said = "What each part of the model did to each field in that forecast."
+    return [Section("Forecast", pictures=maps), Section("Budget", [said], table=table, pictures=pictures)]
+
+
+def _newest(archive: Archive, scores: Scores, needed: np.ndarray, step: float) -> tuple[np.datetime64, float]:
+    """The latest start of the scored period whose forecast the analyses cover, and the hours of that forecast."""
     first = parse_time(scores.settings["first_initial_time"])
     reach = (archive.times[-1] - first) / np.timedelta64(1, "h")
     hours = max(min(FORECAST_HOURS, reach) // step, 1) * step
-    try:
-        made = budget(trained, archive, first, hours)
-    except StabilityError as error:
-        return [Section("Forecast", [f"The first forecast of the period fails: {error}."])]
-    analyses = _analyses(trained, archive)
-    told = f"The forecast from {format_time(first)}, the analyses, and the difference"
-    if not np.isin(made["time"].values, archive.times).all():  # a gap
-        analyses, told = None, f"The forecast from {format_time(first)}"
-    maps = forecast_figure(made, variables=trained.names[:MAPS], truth=analyses)
-    shown = budget_fields(made)[:BUDGETS]
-    pictures = [Picture(budget_figure(made, field=name), f"What changed {name}, by part") for name in shown]
-    table = Table(BUDGET_COLUMNS, in_words(shares(made), trained.config.variable_table()))
-    said = "What each part of the model did to each field in that forecast."
-    return [
-        Section("Forecast", pictures=[Picture(maps, told)]),
-        Section("Budget", [said], table=table, pictures=pictures),
-    ]
+    longest = max(entry["lead_hours"] for entry in scores.scores)
+    last = parse_time(scores.settings["last_valid_time"]) - _duration(longest)
+    starts = archive.times[(archive.times > first) & (archive.times <= last)]
+    starts = starts[starts + _duration(hours) <= archive.times[-1]]
+    held = [start for start in starts if np.isin(start + needed, archive.times).all()]
+    return (held[-1] if held else first), hours
+
+
+def _duration(hours: float) -> np.timedelta64:
+    return np.timedelta64(round(hours * SECONDS_PER_HOUR), "s")
 
 
 def _analyses(trained: Trained, archive: Archive) -> xr.Dataset:
@@ -173,6 +195,22 @@ def _training(run: Run) -> list[Section]:
     return [
         Section("Training", pictures=[Picture(training_figure(read_metrics(path)), "The loss as training went on")])
     ]
+
+
+def _history(run: Run) -> list[Section]:
+    """What happened to the run, the newest first."""
+    log = read_log(run.folder)
+    if not log.events:
+        return []
+    rows = [
+        (event.time, event.verb, str(event.details.get("version", "")), event.outcome, event.reason)
+        for event in reversed(log.events[-EVENTS_SHOWN:])
+    ]
+    said = f"Versions kept: {', '.join(run.versions)}. The last {len(rows)} of {len(log.events)} jobs, newest first."
+    if log.unreadable:
+        said += f" {log.unreadable} lines of the log cannot be read."
+    headings = ("time", "job", "version", "outcome", "reason")
+    return [Section("History", [said], table=Table(headings, rows, words=len(headings)))]
 
 
 def _provenance(trained: Trained) -> Section:

@@ -18,10 +18,11 @@ from pinnwx.text import printable
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings."""
+    """Rows of text under headings. The columns after the first `words` of them hold numbers, one below the other."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: int = 1
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from synthetic import config_text, randomise, tiny_trained
 
 import pinnwx
-from pinnwx.errors import OutputError, UsageError
+from pinnwx.errors import OutputError, StabilityError, UsageError
 from pinnwx.jobs.report import _inside
 from pinnwx.jobs.runs import new_run
 from pinnwx.jobs.train import train
@@ -52,7 +52,7 @@ def test_nothing_on_the_page_comes_from_elsewhere(made):
     assert seen.open == []
     assert not {"script", "link", "iframe"} & set(seen.tags)
     sources = [value for name, value in seen.attributes if name == "src"]
-    assert len(sources) == 5, "scores, maps, two budgets, training"
+    assert len(sources) == 6, "scores, maps of two fields, two budgets, training"
     for source in sources:
         kind, _, content = source.partition(",")
         assert kind == "data:image/png;base64"
@@ -77,6 +77,15 @@ def test_it_says_what_the_model_is_and_where_it_comes_from(made, data):
     assert "CAUTION" not in text
 
 
+def test_the_newest_forecast_and_the_history_are_shown(made):
+    text = made[1].read_text()
+    (start,) = set(re.findall(r"the forecast from (\S+Z)", text))
+    assert "2026-01-16T00:00Z" < start <= "2026-01-17T12:00Z"
+    section = text.partition('<section id="history">')[2].partition("</section>")[0]
+    assert "Versions kept: 0001." in section
+    assert [cell in section for cell in ("<td>train</td>", "<td>0001</td>", "<td>done</td>")] == [True] * 3
+
+
 def test_scores_on_what_it_was_trained_on_are_marked(made, data, tmp_path):
     run, _ = made
     path = pinnwx.report(run.folder, data, tmp_path / "r.html", **PERIOD | {"start": "2026-01-14"})
@@ -98,11 +107,15 @@ def test_the_period_is_that_of_the_config_or_given(data, tmp_path):
         pinnwx.report(run.folder, data, tmp_path / "r.html")
 
 
-def test_a_model_that_blows_up_gets_its_report(data, tmp_path):
+def test_a_model_that_blows_up_gets_its_report(data, tmp_path, monkeypatch):
+    def blown_up(*_):
+        raise StabilityError("the forecast blew up: msl")
+
+    monkeypatch.setattr("pinnwx.jobs.report.budget", blown_up)
     run, trained = new_run(tmp_path / "run"), tiny_trained()
     run.publish(trained, {"seed": 0})
-    text = pinnwx.report(run.folder, data, tmp_path / "r.html", **PERIOD).read_text()
-    assert "The first forecast of the period fails: the forecast blew up: " in text
+    text = pinnwx.report(run.folder, data, tmp_path / "r.html", **PERIOD | {"end": "2026-01-16T00:00"}).read_text()
+    assert re.search("The newest forecast of the period, from 2026-01-16T00:00Z, fails: the forecast blew up: ", text)
     assert "Provenance" in text
 
 
@@ -137,4 +150,4 @@ def test_a_browser_shows_it(made, tmp_path):
     )
     assert done.returncode == 0
     assert f"<h1>tiny, version {run.live}</h1>" in done.stdout
-    assert done.stdout.count("<figure>") == 5
+    assert done.stdout.count("<figure>") == 6
