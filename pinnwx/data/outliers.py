@@ -74,7 +74,8 @@ def _excesses(values: Fields, grid: Grid) -> Iterator[tuple[str, int, np.ndarray
     """(shape, axis, excess, differences around)."""
     padded = np.pad(values, ((0, 0), (2, 2), (0, 0)), mode="reflect")
     padded = np.pad(padded, ((0, 0), (0, 0), (2, 2)), mode="wrap" if grid.is_periodic else "reflect")
-    yield "spike", 1, *_spike(padded, grid.is_periodic)
+    excess, around = _spike(padded, grid.is_periodic)
+    yield "spike", 1, excess, around
     for axis, lines in ((1, padded[..., 2:-2].swapaxes(1, 2)), (2, padded[:, 2:-2])):
         # along the last axis of `lines` they lie side by side; a run of cells goes along the second
         count = lines.shape[2] - 4
@@ -88,8 +89,10 @@ def _excesses(values: Fields, grid: Grid) -> Iterator[tuple[str, int, np.ndarray
         for shape, excess, around in (
             ("stripe", stripe, 0.5 * (outer_before + outer_after)), ("seam", inner - beside, beside)
         ):  # fmt: skip
-            means = _means(excess, trimmed=True), _means(around)
-            yield shape, axis, *(means if axis == 2 else (part.swapaxes(1, 2) for part in means))
+            excess, around = _means(excess, trimmed=True), _means(around)
+            if axis == 1:
+                excess, around = excess.swapaxes(1, 2), around.swapaxes(1, 2)
+            yield shape, axis, excess, around
 
 
 def _spike(padded: np.ndarray, is_periodic: bool) -> tuple[np.ndarray, np.ndarray]:

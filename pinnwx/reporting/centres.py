@@ -46,7 +46,9 @@ def centres(values: Float[np.ndarray, "lat lon"], grid: Grid, least: float, *, a
 
 def _peaks(values: np.ndarray, grid: Grid, least: float, apart: float) -> list[tuple[int, int]]:
     """Rows and columns of the maxima, the highest first."""
-    highest = maximum_filter(values, 3, mode=("nearest", "wrap" if grid.is_global else "nearest"))
+    padded = np.pad(values, ((1, 1), (0, 0)), mode="edge")
+    padded = np.pad(padded, ((0, 0), (1, 1)), mode="wrap" if grid.is_global else "edge")
+    highest = maximum_filter(padded, 3)[1:-1, 1:-1]
     inside = np.abs(np.asarray(grid.latitude))[:, None] <= _NEAREST_TO_POLE
     inside = np.broadcast_to(inside, values.shape).copy()
     inside[[0, -1]] = False
