@@ -29,7 +29,7 @@ def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
     encoding = {
         name: _CHECKED
         for name, array in dataset.variables.items()
-        if array.ndim and np.issubdtype(array.dtype, np.number)
+        if array.ndim and (np.issubdtype(array.dtype, np.number) or array.dtype.kind == "M")
     }
     with replacing(Path(path)) as temporary:
         dataset.to_netcdf(temporary, engine="netcdf4", encoding=encoding)

@@ -259,11 +259,14 @@ def test_a_run_on_other_data(run, data, tmp_path):
         pinnwx.forecast(run, tmp_path / "msl.nc")
     with pytest.raises(MissingInputError, match="no run folder"):
         pinnwx.forecast(tmp_path / "norun", data)
+    with pytest.raises(MissingInputError, match=r"is no run folder, which holds config\.toml"):
+        pinnwx.evaluate(tmp_path, data, start="2026-01-16", end="2026-01-17")
+    (tmp_path / "config.toml").write_text("")
     with pytest.raises(CheckpointError, match="no live model"):
         pinnwx.evaluate(tmp_path, data, start="2026-01-16", end="2026-01-17")
 
 
-def test_check(data, tmp_path):
+def test_check(run, data, tmp_path):
     report = pinnwx.check(data, json=tmp_path / "check.json")
     assert report.ok
     assert (report.fields, report.steps, report.step_hours) == (("t850", "msl"), 80, 6.0)
@@ -271,7 +274,10 @@ def test_check(data, tmp_path):
     broken = wave_dataset(80)
     broken["t850"].attrs["units"] = "furlong"
     broken.to_netcdf(tmp_path / "broken.nc")
-    assert not pinnwx.check(tmp_path / "broken.nc").ok
+    report = pinnwx.check(tmp_path / "broken.nc")
+    assert (report.ok, report.fields) == (True, ("msl",)), "an unusable variable condemns no other"
+    assert any("furlong" in str(problem) for problem in report.problems)
+    assert not pinnwx.check(tmp_path / "broken.nc", run=run).ok, "but this run needs it"
 
 
 def test_pictures(run, data, forecast_file, tmp_path):
