@@ -261,7 +261,7 @@ def test_a_run_on_other_data(run, data, tmp_path):
         pinnwx.forecast(tmp_path / "norun", data)
     with pytest.raises(MissingInputError, match=r"is no run folder, which holds config\.toml"):
         pinnwx.evaluate(tmp_path, data, start="2026-01-16", end="2026-01-17")
-    (tmp_path / "config.toml").write_text("")
+    (tmp_path / "versions").mkdir()
     with pytest.raises(CheckpointError, match="no live model"):
         pinnwx.evaluate(tmp_path, data, start="2026-01-16", end="2026-01-17")
 
