@@ -151,7 +151,7 @@ def test_another_config_than_that_of_the_weights_is_refused(version):
     parse_config(text)
     (version / "config.toml").write_text(text)
     signed_again(version)
-    with pytest.raises(CheckpointError, match=r"weights\.safetensors: .*, not "):
+    with pytest.raises(CheckpointError, match="its weights have other names or shapes"):
         load_trained(version)
 
 
