@@ -176,7 +176,8 @@ def _require_same_parts(model: Forecaster, config: Config, manifest: Mapping[str
         return
     if found := differences(manifest["model"], architecture(model, config.model)):
         raise CheckpointError(
-            f"{folder} is of a model that pinnwx {__version__} lacks: {found[0]}; {_made_by(manifest)}"
+            f"{folder} is not of the model that pinnwx {__version__} makes of its config.toml: {found[0]}; "
+            f"{_made_by(manifest)}"
         )
 
 

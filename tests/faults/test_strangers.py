@@ -378,7 +378,7 @@ def test_a_model_of_other_parts_is_not_run_without_them(copy, change, words):
     folder = copy / "versions" / "0001"
     told = json.loads((folder / MANIFEST).read_text())["model"]
     resealed(folder, model=told | change if isinstance(change, dict) else change)
-    with pytest.raises(CheckpointError, match=rf"that pinnwx .* lacks: {words}; use the pinnwx that made it"):
+    with pytest.raises(CheckpointError, match=rf"that pinnwx .* makes of its config\.toml: {words}; use the pinnwx that made it"):
         Run(copy).load()
 
 

@@ -71,8 +71,11 @@ def test_a_version_cut_off_does_not_stop_the_next(run, trained):
 def test_no_run(tmp_path):
     with pytest.raises(MissingInputError, match="no run folder"):
         Run.open(tmp_path / "nowhere")
-    with pytest.raises(CheckpointError, match="has no live model"):
+    with pytest.raises(MissingInputError, match="is no run folder, which holds"):
         new_run(tmp_path / "empty").load()
+    (tmp_path / "empty" / "versions").mkdir()
+    with pytest.raises(CheckpointError, match="has no live model"):
+        Run.open(tmp_path / "empty").load()
 
 
 def test_one_job_at_a_time(run):
