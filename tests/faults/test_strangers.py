@@ -378,7 +378,8 @@ def test_a_model_of_other_parts_is_not_run_without_them(copy, change, words):
     folder = copy / "versions" / "0001"
     told = json.loads((folder / MANIFEST).read_text())["model"]
     resealed(folder, model=told | change if isinstance(change, dict) else change)
-    with pytest.raises(CheckpointError, match=rf"that pinnwx .* makes of its config\.toml: {words}; use the pinnwx that made it"):
+    message = rf"that pinnwx .* makes of its config\.toml: {words}; use the pinnwx that made it"
+    with pytest.raises(CheckpointError, match=message):
         Run(copy).load()
 
 
