@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 
@@ -546,13 +546,12 @@ class _Printing(io.FileIO):
             return memoryview(content).nbytes
 
     @classmethod
-    def instead_of(cls, stream: TextIO | None) -> TextIO | None:
+    def instead_of(cls, stream: Any) -> Any:
         """The same as `stream`, a standard one; itself where it is none of the system's, or closed."""
         try:
-            raw = cls(stream.fileno(), "w", closefd=False)  # type: ignore[union-attr]
+            raw = cls(stream.fileno(), "w", closefd=False)
         except (AttributeError, OSError, ValueError):
             return stream
-        assert stream is not None
         lines = stream.isatty() or raw.fileno() == 2
         return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=lines)
 
