@@ -77,7 +77,8 @@ def test_a_file_that_is_a_link_is_never_written_through(copy, outside, caplog, n
         if verb == "rollback":
             rollback(copy, "0001")
         elif verb == "status":
-            said += status(copy).warnings
+            found = status(copy)
+            said += [*found.warnings, found.alarm]
         else:
             with recorded(copy, "train"):
                 train_again(copy)
