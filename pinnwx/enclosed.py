@@ -71,7 +71,7 @@ def read_own(folder: Path, name: str, most: int = LARGEST_FILE) -> bytes | None:
         CheckpointError: it, or a folder on the way to it, is a link or otherwise no regular file; it has more than
             `most` bytes; or it cannot be read.
     """
-    return _taken(folder, name, most, lambda file: file.read(most))
+    return _taken(folder, name, most, lambda file: file.read(os.fstat(file.fileno()).st_size))
 
 
 def digest_own(folder: Path, name: str, most: int = LARGEST_FILE) -> str | None:
