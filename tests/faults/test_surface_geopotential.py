@@ -65,7 +65,12 @@ def test_it_condemns_no_other_field(tmp_path):
 @pytest.mark.parametrize("beside", [None, "msl", "t2m"])
 def test_a_geopotential_that_may_be_either_is_refused_with_both_ways_out(tmp_path, beside):
     dataset = surface() if beside is None else surface().merge(fields(beside, steps=1))
-    said = refusal(write(dataset, tmp_path / "x.nc"))
+    path = write(dataset, tmp_path / "x.nc")
+    if beside is None:
+        said = refusal(path)
+    else:  # it condemns no other field
+        assert set(opened(path)) == {beside}
+        said = str(opened(path, [beside, "z500"]))
     assert "it may be of the surface" in said
     assert 'rename it to "geopotential_at_surface"' in said
     assert "levels = { z = 500 }" in said
