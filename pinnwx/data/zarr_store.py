@@ -1,37 +1,24 @@
 """zarr stores on disk: what they declare, judged before zarr reads it, and a store that never leaves its folder.
 
-A store is a folder from a stranger. Its metadata names the codecs that unpack it, of which `pickle` runs code; its
-chunks may be links to other files, or FIFOs.
+A store is a folder from a stranger: its chunks may be links to other files, or FIFOs.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
 from pinnwx.data.chunks import require_chunks
 from pinnwx.data.formats import open_regular
-from pinnwx.data.sizes import Declared, require_readable
+from pinnwx.data.zarr_metadata import LARGEST_METADATA, OF_ARRAYS, OF_GROUPS, parsed, require_usable
 from pinnwx.errors import DataError
 
-# All that unpack bytes to numbers or text and do nothing else; names of zarr v2 and v3 alike.
-CODECS = frozenset((
-    "blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd",
-    "adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3",
-    "astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize", "shuffle",
-    "bytes", "transpose", "sharding_indexed", "vlen-utf8",
-))  # fmt: skip
-_ARRAY, _GROUP = (".zarray", "zarr.json"), (".zgroup", "zarr.json")
-_LARGEST_METADATA = 64 * 2**20  # bytes
 _REFERENCES = "record_size"  # in the metadata of a kerchunk store
 
 
@@ -82,15 +69,14 @@ def open_contained(path: Path) -> ContainedStore:
     if _REFERENCES in _document(store, ".zmetadata"):
         raise DataError("is a reference store (kerchunk), which points to other files; give those files")
     for name, document in _arrays(store):
-        require_known_codecs(name, document)
-        require_readable(_declared(name, document))
+        require_usable(name, document)
     return store
 
 
 def groups_in(path: Path) -> list[str]:
     """The groups right below the root, whose arrays are not read."""
     store = ContainedStore(path)
-    return [name for name in _children(path) if any(_is_group(_document(store, f"{name}/{key}")) for key in _GROUP)]
+    return [name for name in _children(path) if any(_is_group(_document(store, f"{name}/{key}")) for key in OF_GROUPS)]
 
 
 def metadata_files(path: Path) -> Iterator[Path]:
@@ -98,21 +84,9 @@ def metadata_files(path: Path) -> Iterator[Path]:
     for name in ("", *_children(path)):
         folder = path / name
         yield folder
-        yield from (folder / key for key in (".zattrs", ".zmetadata", *_ARRAY, ".zgroup") if (folder / key).is_file())
-
-
-def require_known_codecs(name: str, document: Mapping[str, Any]) -> None:
-    """Of an array's metadata, in the form of zarr v2 or v3.
-
-    Raises:
-        DataError: it names a codec that is not among `CODECS`.
-    """
-    for codec in _codecs(document):
-        if codec.removeprefix("numcodecs.") not in CODECS:
-            raise DataError(
-                f'the array "{name}" is packed by the codec "{codec[:40]}", which is not read from a file; rewrite the '
-                "store with zstd or blosc"
-            )
+        yield from (
+            folder / key for key in (".zattrs", ".zmetadata", *OF_ARRAYS, ".zgroup") if (folder / key).is_file()
+        )
 
 
 def check_chunks(path: Path, arrays: Mapping[str, tuple[int, int]]) -> None:
@@ -121,8 +95,11 @@ def check_chunks(path: Path, arrays: Mapping[str, tuple[int, int]]) -> None:
     Raises:
         DataError: with the array and the number of absent chunks.
     """
-    for name, spatial in sorted(arrays.items()):
-        require_chunks(zarr.open_array(ContainedStore(path), path=name, mode="r"), name, spatial)
+    store = ContainedStore(path)
+    for name, document in _arrays(store):
+        if name in arrays:
+            array = zarr.open_array(store, path=name, mode="r")
+            require_chunks(array, require_usable(name, document), arrays[name])
 
 
 def _children(path: Path) -> list[str]:
@@ -136,19 +113,16 @@ def _document(store: ContainedStore, key: str) -> dict[str, Any]:
     path = store.root / key
     if not path.is_file():
         return {}
-    if path.stat().st_size > _LARGEST_METADATA:
+    if path.stat().st_size > LARGEST_METADATA:
         raise DataError(f"{key} has {path.stat().st_size:,} bytes, more than metadata ever have; is the store damaged?")
     with open_regular(path) as file:
-        document = json.loads(file.read(_LARGEST_METADATA))
-    if not isinstance(document, dict):
-        raise ValueError(f"{key} is no JSON object")
-    return document
+        return parsed(key, file.read(LARGEST_METADATA))
 
 
 def _arrays(store: ContainedStore) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, metadata) of each array that stands right below the root, where fields are read."""
     for name in _children(store.root):
-        for key in _ARRAY:
+        for key in OF_ARRAYS:
             document = _document(store, f"{name}/{key}")
             if "shape" in document:
                 yield name, document
@@ -156,37 +130,3 @@ def _arrays(store: ContainedStore) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _is_group(document: Mapping[str, Any]) -> bool:
     return bool(document) and "shape" not in document
-
-
-def _codecs(document: Mapping[str, Any]) -> Iterator[str]:
-    """The names of all codecs, those inside of shards too."""
-    for codec in (document.get("compressor"), *(document.get("filters") or ())):
-        if codec is not None:
-            yield str(codec["id"])
-    for codec in (*document.get("codecs", ()), *document.get("index_codecs", ())):
-        yield str(codec if isinstance(codec, str) else codec["name"])
-        if not isinstance(codec, str):
-            yield from _codecs(codec.get("configuration") or {})
-
-
-def _declared(name: str, document: Mapping[str, Any]) -> Iterator[Declared]:
-    shape = tuple(map(int, document["shape"]))
-    if "zarr_format" in document and document["zarr_format"] == 2:
-        yield Declared(name, shape, _itemsize(document["dtype"]), tuple(map(int, document["chunks"])))
-        return
-    chunk = tuple(map(int, document["chunk_grid"]["configuration"]["chunk_shape"]))
-    for codec in document["codecs"]:
-        if isinstance(codec, dict) and codec.get("name") == "sharding_indexed":
-            inner = tuple(map(int, codec["configuration"]["chunk_shape"]))
-            count = math.prod(-(-outer // max(1, one)) for outer, one in zip(chunk, inner, strict=True))
-            yield Declared(f"the index of {name}", (2 * count,), 8)
-            chunk = inner
-    yield Declared(name, shape, _itemsize(document["data_type"]), chunk)
-
-
-def _itemsize(dtype: Any) -> int:
-    """Of a type that NumPy knows; 8 of any other, text say."""
-    try:
-        return max(1, np.dtype(dtype).itemsize)
-    except (TypeError, ValueError):
-        return 8

@@ -1,0 +1,211 @@
+"""What the metadata of a zarr array say, judged before zarr acts on them: codecs, sizes, where its values stand.
+
+They come from a stranger. They name the codecs that unpack the values, of which `pickle` runs code, and shapes that may
+not fit into memory.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from pinnwx.data.sizes import Declared, require_readable
+from pinnwx.errors import DataError
+
+# All that unpack bytes to numbers or text and do nothing else; names of zarr v2 and v3 alike.
+CODECS = frozenset((
+    "blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd",
+    "adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3",
+    "astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize", "shuffle",
+    "bytes", "transpose", "sharding_indexed", "vlen-utf8",
+))  # fmt: skip
+OF_ARRAYS, OF_GROUPS = (".zarray", "zarr.json"), (".zgroup", "zarr.json")
+LARGEST_METADATA = 64 * 2**20  # bytes
+_NAMES = {*OF_ARRAYS, *OF_GROUPS, ".zattrs", ".zmetadata"}
+_NOWHERE = 2**64 - 1  # offset and length of an inner chunk that a shard does not hold
+_BYTES_PER_VALUE, _BYTES_PER_CHUNK, _BYTES_PER_OBJECT = 16, 64, 2**16  # more than any codec writes
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """How a shard tells where its inner chunks stand: offset and length of each, in C order."""
+
+    grid: tuple[int, ...]
+    byte_order: str
+    has_checksum: bool
+    at_start: bool
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return 16 * math.prod(self.grid) + 4 * self.has_checksum
+
+    def of_shard(self, shard: bytes) -> bytes:
+        return shard[: self.size] if self.at_start else shard[-self.size :]
+
+    def present(self, index: bytes, shard_size: int | None = None) -> Bool[np.ndarray, "*grid"]:
+        """Which inner chunks the shard holds, whole; what reaches beyond its end it does not hold.
+
+        Raises:
+            DataError: the index is cut off.
+        """
+        if len(index) != self.size:
+            raise DataError(f"the index of a shard has {len(index):,} bytes, not {self.size:,}; fetch the store again")
+        count = math.prod(self.grid)
+        places = np.frombuffer(index, f"{self.byte_order}u8", 2 * count).reshape(*self.grid, 2)
+        start, length = places[..., 0], places[..., 1]
+        there = (start != _NOWHERE) & (length != _NOWHERE) & (length > 0)
+        if shard_size is not None:
+            there &= (length <= shard_size) & (start <= shard_size - np.minimum(length, shard_size))
+        return there
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """How an array is stored: in objects of the shape `chunk`, which are shards of inner chunks where there is `index`.
+
+    `absent_is_missing`: what no chunk holds reads as NaN, and not as a number.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    itemsize: int
+    chunk: tuple[int, ...]
+    inner: tuple[int, ...]
+    index: ShardIndex | None
+    absent_is_missing: bool
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """How many there are along each axis."""
+        return tuple(-(-length // each) for length, each in zip(self.shape, self.chunk, strict=True))
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """How many chunks there are along each axis; of shards, inner ones."""
+        return tuple(-(-length // each) for length, each in zip(self.shape, self.inner, strict=True))
+
+    @property
+    def largest_object(self) -> int:
+        """Bytes that no object of it can exceed, whatever its codecs."""
+        inner = 1 if self.index is None else math.prod(self.index.grid)
+        return _BYTES_PER_OBJECT + _BYTES_PER_CHUNK * inner + _BYTES_PER_VALUE * math.prod(self.chunk)
+
+
+def is_metadata(key: str) -> bool:
+    return key.rpartition("/")[2] in _NAMES
+
+
+def parsed(key: str, text: bytes) -> dict[str, Any]:
+    """Raises:
+    ValueError: it is no JSON object.
+    """
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError(f"{key} is no JSON object")
+    return document
+
+
+def arrays_in(key: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(name, metadata) of the arrays that a file of metadata describes; consolidated ones tell of many."""
+    group, _, file = key.rpartition("/")
+    if file == ".zmetadata":
+        for inner, one in document["metadata"].items():
+            if inner.rpartition("/")[2] in OF_ARRAYS:
+                yield from arrays_in(inner, one)
+        return
+    if "shape" in document:
+        yield group, document
+    consolidated = document.get("consolidated_metadata") or {}
+    for name, one in consolidated.get("metadata", {}).items():
+        yield from arrays_in("/".join(part for part in (group, name, file) if part), one)
+
+
+def require_usable(name: str, document: Mapping[str, Any]) -> ArrayLayout:
+    """How an array is stored, of metadata in the form of zarr v2 or v3.
+
+    Raises:
+        DataError: it names a codec that is not among `CODECS`, or does not fit into memory.
+        Exception: the metadata make no sense.
+    """
+    _require_known_codecs(name, document)
+    found = _layout(name, document)
+    if found.index is not None:
+        require_readable([Declared(f"the index of {name}", (2 * math.prod(found.index.grid),), 8)])
+    require_readable([Declared(name, found.shape, found.itemsize, found.inner)])
+    return found
+
+
+def _require_known_codecs(name: str, document: Mapping[str, Any]) -> None:
+    for codec in _codecs(document):
+        if codec.removeprefix("numcodecs.") not in CODECS:
+            raise DataError(
+                f'the array "{name}" is packed by the codec "{codec[:40]}", which is not read from a file; rewrite the '
+                "store with zstd or blosc"
+            )
+
+
+def _codecs(document: Mapping[str, Any]) -> Iterator[str]:
+    """The names of all codecs, those inside of shards too."""
+    for codec in (document.get("compressor"), *(document.get("filters") or ())):
+        if codec is not None:
+            yield str(codec["id"])
+    for codec in (*document.get("codecs", ()), *document.get("index_codecs", ())):
+        yield str(codec if isinstance(codec, str) else codec["name"])
+        if not isinstance(codec, str):
+            yield from _codecs(codec.get("configuration") or {})
+
+
+def _layout(name: str, document: Mapping[str, Any]) -> ArrayLayout:
+    shape = tuple(map(int, document["shape"]))
+    old = document.get("zarr_format") == 2
+    dtype = document["dtype" if old else "data_type"]
+    chunk = _sizes(document["chunks"] if old else document["chunk_grid"]["configuration"]["chunk_shape"])
+    shards = [] if old else [one for one in document["codecs"] if _name_of(one) == "sharding_indexed"]
+    inner, index = chunk, None
+    for shard in shards:
+        inner = _sizes(shard["configuration"]["chunk_shape"])
+        index = _shard_index(name, chunk, shard["configuration"])
+    return ArrayLayout(name, shape, _itemsize(dtype), chunk, inner, index, _reads_as_nan(dtype, document))
+
+
+def _shard_index(name: str, chunk: tuple[int, ...], shard: Mapping[str, Any]) -> ShardIndex:
+    if any(_name_of(one) == "sharding_indexed" for one in shard["codecs"]):
+        raise DataError(f'the array "{name}" has shards inside of shards, which are not read; rewrite the store')
+    first, *further = shard.get("index_codecs") or ("bytes", "crc32c")
+    if _name_of(first) != "bytes" or [_name_of(one) for one in further] not in ([], ["crc32c"]):
+        raise DataError(f'the array "{name}" has shards whose index is packed, which are not read; rewrite the store')
+    grid = tuple(-(-outer // one) for outer, one in zip(chunk, _sizes(shard["chunk_shape"]), strict=True))
+    big = isinstance(first, dict) and (first.get("configuration") or {}).get("endian") == "big"
+    return ShardIndex(grid, ">" if big else "<", bool(further), shard.get("index_location", "end") == "start")
+
+
+def _sizes(shape: Iterable[Any]) -> tuple[int, ...]:
+    return tuple(max(1, int(size)) for size in shape)
+
+
+def _name_of(codec: Any) -> str:
+    return str(codec if isinstance(codec, str) else codec["name"])
+
+
+def _reads_as_nan(dtype: Any, document: Mapping[str, Any]) -> bool:
+    fill = document.get("fill_value")
+    is_nan = fill == "NaN" or (isinstance(fill, float) and math.isnan(fill))
+    try:
+        return is_nan and np.dtype(dtype).kind == "f"
+    except (TypeError, ValueError):
+        return False
+
+
+def _itemsize(dtype: Any) -> int:
+    """Of a type that NumPy knows; 8 of any other, text say."""
+    try:
+        return max(1, np.dtype(dtype).itemsize)
+    except (TypeError, ValueError):
+        return 8
