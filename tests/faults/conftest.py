@@ -1,5 +1,6 @@
 """What the faults are tried on: a tiny model, and waves that are known for all time."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +13,17 @@ from pinnwx.jobs.runs import new_run
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory) -> Path:
-    """A run whose model has random weights: nothing here depends on skill."""
-    made = new_run(tmp_path_factory.mktemp("runs") / "run")
+def untouched_run(tmp_path_factory) -> Path:
+    """A run whose model has random weights: nothing here depends on skill. It is for copies: every verb adds to it."""
+    made = new_run(tmp_path_factory.mktemp("untouched") / "run")
     made.publish(tiny_trained(), {"seed": 0})
     return made.folder
+
+
+@pytest.fixture
+def run(untouched_run, tmp_path_factory) -> Path:
+    """A run of this test's own."""
+    return Path(shutil.copytree(untouched_run, tmp_path_factory.mktemp("runs") / "run"))
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +65,10 @@ def forecast(run, tmp_path) -> Callable[..., Ended]:
 
 
 @pytest.fixture(scope="session")
-def expected(run, good, tmp_path_factory) -> xr.Dataset:
+def expected(untouched_run, good, tmp_path_factory) -> xr.Dataset:
     """The forecast from the data without fault."""
-    path = tmp_path_factory.mktemp("expected") / "f.nc"
+    folder = tmp_path_factory.mktemp("expected")
+    run, path = Path(shutil.copytree(untouched_run, folder / "run")), folder / "f.nc"
     pinnwx("forecast", "--run", run, "--data", good, "--init", INIT, "--hours", 12, "--out", path).did()
     with xr.open_dataset(path) as dataset:
         return dataset.load()

@@ -186,7 +186,7 @@ def test_events_never_stop_status(copy):
     with recorded(copy, "forecast"):
         pass
     dice, path = random.Random(SEED + 3), copy / "events.jsonl"
-    good = path.read_text().strip()
+    (good,) = path.read_text().splitlines()
     for _ in range(TRIES // 10):
         lines = [mutated(dice, good).replace(b"\n", b" ") for _ in range(10)]
         path.write_bytes(b"\n".join([*lines, good.encode()]) + b"\n")
