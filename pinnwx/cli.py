@@ -217,6 +217,7 @@ def fetch(
     grid: Annotated[str, typer.Option(help='Grid to average onto, such as 5.625deg, or "native".')] = "native",
     region: Annotated[str | None, typer.Option(help="Box in degrees: north,west,south,east.")] = None,
     every: Annotated[float, typer.Option(help="Hours between the times to take.")] = 6,
+    timeout: Annotated[float, typer.Option(help="Seconds in which a server must send something.")] = 30,
     force: Force = False,
 ) -> None:
     """Bring analyses from a public store into a folder; goes on where it was cut off."""
@@ -226,7 +227,7 @@ def fetch(
     with counting_progress("months") as report:
         files = job(
             source, out, fields=_names(fields), start=start, end=end, static=_names(static), grid=grid,
-            region=_numbers("--region", region), every_hours=every, force=force, report=report,
+            region=_numbers("--region", region), every_hours=every, patience=timeout, force=force, report=report,
         )  # fmt: skip
     _say(f"In {out}: {len(files)} file(s), {files[0].name} to {files[-1].name}.")
 

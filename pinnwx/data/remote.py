@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -23,6 +25,8 @@ STORES = {
     "weatherbench2": "gs://weatherbench2/datasets/era5/1959-2023_01_10-6h-64x32_equiangular_conservative.zarr",
     "arco-era5": "gs://gcp-public-data-arco-era5/ar/full_37-1h-0p25deg-chunk-1.zarr-v3",
 }
+GOOGLE = "https://storage.googleapis.com"  # where every public bucket is served
+PATIENCE = 30.0  # seconds
 _HOUR = np.timedelta64(1, "h")
 _FEWEST = 3  # rows or columns of a grid
 
@@ -52,29 +56,51 @@ class Region:
         return order, self.west + eastward[order]
 
 
-def open_store(source: str) -> xr.Dataset:
+def open_store(source: str, patience: float = PATIENCE) -> xr.Dataset:
     """A zarr store by its name in `STORES`, its URL (`gs://`, `https://`) or its path; nothing but its index is read.
+
+    `patience`: in how many seconds a server must send something, else it has failed. Close the dataset after use.
 
     Raises:
         MissingInputError: there is no store, or the extra `cloud` is not installed.
-        UnreadableError: it did not answer.
+        DataError: its metadata are not to be used (`pinnwx.data.zarr_metadata`).
+        UnreadableError: it is no zarr store.
+        UnavailableError: its server does not answer, or breaks off again and again.
     """
     url = STORES.get(source, source)
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
-    options = {"storage_options": {"token": "anon"}} if url.startswith("gs://") else {}
+    with ExitStack() as on_failure, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there are no consolidated metadata, which is slow but no harm
+        try:
+            is_local = Path(url).is_dir()
+            store: Any = open_contained(Path(url)) if is_local else _served(url, patience)
+            on_failure.callback(store.close)
+            dataset = xr.open_zarr(store, chunks=None, decode_cf=False, consolidated=False if is_local else None)
+        except PinnwxError:
+            raise
+        except FileNotFoundError as error:
+            raise MissingInputError(f"no zarr store at {url}; stores with a name: {', '.join(STORES)}") from error
+        except Exception as error:  # whatever makes no sense in metadata
+            raise UnreadableError(f"{url} is no zarr store that can be read ({first_line(error)})") from error
+        on_failure.pop_all()
+    dataset.set_close(store.close)
+    return dataset
+
+
+def _served(url: str, patience: float) -> Any:
+    """Raises:
+    MissingInputError: this is no address, or what speaks HTTP is not installed.
+    """
+    scheme, _, rest = url.partition("://")
+    address = {"http": url, "https": url, "gs": f"{GOOGLE}/{rest}"}.get(scheme)
+    if address is None or not rest:
+        raise MissingInputError(
+            f"no zarr store at {url}; give a path, a URL (https://, http://, gs://), or a name: {', '.join(STORES)}"
+        )
     try:
-        store = open_contained(Path(url)) if Path(url).is_dir() else url
-        return xr.open_zarr(store, chunks=None, decode_cf=False, **options)  # type: ignore[arg-type]
-    except PinnwxError:
-        raise
+        from pinnwx.data.zarr_http import HttpStore
     except ImportError as error:
-        raise MissingInputError(f'{source} needs the extra "cloud": pip install "pinnwx[cloud]" ({error})') from error
-    except FileNotFoundError as error:
-        raise MissingInputError(f"no zarr store at {url}; stores with a name: {', '.join(STORES)}") from error
-    except Exception as error:  # every file system has its own
-        raise UnreadableError(
-            f"{url} did not answer ({first_line(error)}); is it a zarr store, and is there a network?"
-        ) from error
+        raise MissingInputError(f'{url} needs the extra "cloud": pip install "pinnwx[cloud]" ({error})') from error
+    return HttpStore(address, patience)
 
 
 def pieces_in(

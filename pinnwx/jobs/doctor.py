@@ -15,7 +15,7 @@ from pinnwx.runtime import compiler_options, keep_compiled_code, keep_freed_memo
 from pinnwx.version import __version__
 
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "orbax-checkpoint", "numpy", "xarray", "netCDF4", "zarr")
-_EXTRAS = {"GRIB files": "eccodes", "cloud stores": "gcsfs", "notebooks": "ipykernel"}
+_EXTRAS = {"GRIB files": "eccodes", "cloud stores": "aiohttp", "notebooks": "ipykernel"}
 _LEAST_MEMORY, _LEAST_DISK = 2 * 2**30, 2**30  # bytes: what training at 5.625 degrees takes, and a run with its cache
 _SLOW = 20.0  # GFLOP/s, below which ten minutes of training come to little
 

@@ -14,18 +14,18 @@ import xarray as xr
 from pinnwx.data.calendar import format_time, period_bounds
 from pinnwx.data.open import assembled
 from pinnwx.data.piece import Piece
-from pinnwx.data.readers import reading
-from pinnwx.data.remote import Region, every, inside, open_store, pieces_in
+from pinnwx.data.readers import first_line, reading
+from pinnwx.data.remote import PATIENCE, Region, every, inside, open_store, pieces_in
 from pinnwx.data.report import Findings
-from pinnwx.data.storage import write_netcdf
+from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.data.zarr_store import check_chunks
-from pinnwx.errors import DataError, OutputError, UnavailableError, UnreadableError, UsageError
+from pinnwx.errors import DataError, OutputError, PinnwxError, UnavailableError, UnreadableError, UsageError
 from pinnwx.files import check_writable, locked, writing
 from pinnwx.grid import Grid
 
 _log = logging.getLogger(__name__)
-ATTEMPTS = 6  # at a month, with a pause twice as long each time
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
+ATTEMPTS = 3  # at what cannot be decoded, with a pause twice as long each time
+FIRST_PAUSE, LONGEST_PATIENCE = 1.0, 3600.0  # seconds
 STATIC = "static.nc"
 Read = TypeVar("Read")
 
@@ -41,6 +41,7 @@ def fetch(
     grid: str = "native",
     region: Sequence[float] | None = None,
     every_hours: float = 6.0,
+    patience: float = PATIENCE,
     force: bool = False,
     report: Callable[[int, int], None] = lambda _done, _months: None,
 ) -> tuple[Path, ...]:
@@ -48,7 +49,7 @@ def fetch(
 
     Only the chunks that hold what is asked for are transferred. A month that is there with all its times and fields is
     left alone, and one that lacks some gets them beside what it has; so a call that was cut off goes on where it stood,
-    and later ones add what is new. Where the connection drops, the month is tried again.
+    and later ones add what is new. What a connection drops is asked for again, a few times.
 
     Args:
         source: a name in `pinnwx.data.remote.STORES`, a URL, or a path, of a zarr store.
@@ -59,18 +60,21 @@ def fetch(
         grid: "native", or the grid to average onto conservatively.
         region: north, west, south and east in degrees, or None for all.
         every_hours: takes times at multiples of so many hours since midnight.
+        patience: in how many seconds a server must send something, a thousand bytes a second at least.
         force: fetch anew what is there.
         report: called after each month, with how many are done and how many there are.
 
     Raises:
         MissingInputError: there is no such store.
-        DataError: it lacks a field, or its values cannot be true.
-        UnavailableError: it has no time in the period, or the connection drops again and again.
+        DataError: it lacks a field or a chunk, or its values cannot be true.
+        UnavailableError: it has no time in the period, or its server is silent, or breaks off again and again.
         OutputError: what is in the folder is on another grid, or cannot be written.
         UsageError, GridError, LockedError: as their names say.
     """
     if not 0 < every_hours <= 24:
         raise UsageError(f"--every {every_hours:g}: the hours must be positive and at most 24")
+    if not 0 < patience <= LONGEST_PATIENCE:
+        raise UsageError(f"--timeout {patience:g}: the seconds must be positive and at most {LONGEST_PATIENCE:g}")
     if region is not None and len(region) != 4:
         raise UsageError("--region takes four numbers: north,west,south,east")
     box = None if region is None else Region(*region)
@@ -78,7 +82,7 @@ def fetch(
     source, folder = str(source), Path(out)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock", str(folder)), _patiently(source, lambda: open_store(source), 2) as store:
+    with locked(folder / ".lock", str(folder)), _patiently(source, lambda: open_store(source, patience)) as store:
         check_writable(folder / STATIC, force=True)
         wanted = _wanted(pieces_in(store, source), source, fields, static)
         if Path(source).exists():
@@ -163,21 +167,25 @@ def _add(
 
 
 def _there(path: Path) -> xr.Dataset | None:
-    """What a file holds; None where there is no such file.
+    """What a file that was fetched holds; None where there is no such file.
 
     Raises:
-        OutputError: it is something else.
+        OutputError: it is something else, or damaged.
     """
     if not path.is_file():
         return None
+    why = "holds no analyses"
     try:
-        with xr.open_dataset(path) as there:
-            found = there.load()
+        found = xr.decode_cf(read_netcdf(path.resolve())).load()
         if {"latitude", "longitude"} <= set(found.coords):
             return found
-    except (OSError, ValueError, RuntimeError):  # what the library raises on a file that is none
-        pass
-    raise OutputError(f"{path} exists and holds no analyses; give --force to replace it, or --out elsewhere")
+    except PinnwxError as error:
+        why = str(error)
+    except Exception as error:  # axes that make no sense
+        why = first_line(error)
+    raise OutputError(
+        f"{path} exists, and is no file of this job ({why}); give --force to replace it, or --out elsewhere"
+    )
 
 
 def _read(
@@ -191,23 +199,22 @@ def _read(
     return dataset
 
 
-def _patiently(what: str, read: Callable[[], Read], attempts: int = ATTEMPTS) -> Read:
-    """Reads again after a pause where a connection dropped; what is wrong with the data is raised at once.
+def _patiently(what: str, read: Callable[[], Read]) -> Read:
+    """Reads again after a pause what cannot be decoded, as it may have been spoilt on its way.
 
     Raises:
-        UnavailableError: it dropped again and again.
+        UnavailableError: it cannot be decoded whenever it is read.
     """
-    pause = FIRST_PAUSE
-    for attempt in range(1, attempts + 1):
+    for attempt in range(1, ATTEMPTS):
+        pause = FIRST_PAUSE * 2 ** (attempt - 1)
         try:
             return read()
         except UnreadableError as error:
-            if attempt == attempts:
-                raise UnavailableError(
-                    f"{what}: {attempts} times in vain ({error}); what was fetched so far is kept, so start it again "
-                    "later"
-                ) from error
             _log.warning("warning: %s: %s; again in %g s", what, error, pause)
         time.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
-    raise AssertionError("no attempt")
+    try:
+        return read()
+    except UnreadableError as error:
+        raise UnavailableError(
+            f"{what}: {ATTEMPTS} times in vain ({error}); what was fetched so far is kept, so start it again later"
+        ) from error

@@ -1,0 +1,247 @@
+"""zarr stores behind HTTP, whose server may be slow, broken or lying: every answer is bounded in time and in size.
+
+An object that breaks off, or does not come, is asked for again a few times. Metadata are judged as they come, so what
+was judged is what zarr uses. An object that is not there (404) is refused where zarr would read it as numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Iterable
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+import aiohttp
+from yarl import URL
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+
+from pinnwx.data.readers import first_line
+from pinnwx.data.zarr_metadata import (
+    LARGEST_METADATA,
+    ArrayLayout,
+    arrays_in,
+    is_metadata,
+    parsed,
+    require_usable,
+)
+from pinnwx.errors import DataError, UnavailableError, UnreadableError
+
+ATTEMPTS = 4  # at an object; a silent server uses up two of them
+FIRST_PAUSE = 1.0  # seconds; twice as long each time
+SLOWEST = 1000  # bytes per second
+_ABSENT, _BUSY = (404, 410), (408, 425, 429, 500, 502, 503, 504)
+_LINK = re.compile(r'href="([^"/?#:]+)/?"')
+
+
+class HttpStore(Store):
+    """A store to read from; `patience` is in how many seconds a server must send something."""
+
+    supports_writes: bool = False  # type: ignore[assignment]
+    supports_deletes: bool = False  # type: ignore[assignment]
+    supports_listing: bool = True  # type: ignore[assignment]
+
+    def __init__(self, url: str, patience: float) -> None:
+        super().__init__(read_only=True)
+        self._root, self._patience = URL(url), patience
+        self._layouts: dict[str, ArrayLayout] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HttpStore) and self._root == other._root
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """The content of an object, or a part of it; None where there is none, and that means no number.
+
+        Raises:
+            DataError: it is absent and would read as numbers, or metadata are not to be used.
+            UnavailableError: the server did not send it.
+        """
+        if ".." in key.split("/"):
+            raise DataError(f'"{key}" leads out of the store {self._root}')
+        layout = None if is_metadata(key) else self._layout_of(key)
+        most = LARGEST_METADATA if layout is None else layout.largest_object
+        content = await self._patiently(self._root.joinpath(key), most, byte_range)
+        if layout is not None:
+            _require_present(key, layout, content, byte_range)
+        elif content is not None and is_metadata(key):
+            for name, document in arrays_in(key, parsed(key, content)):
+                self._layouts[name] = require_usable(name, document)
+        return None if content is None else prototype.buffer.from_bytes(content)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        return [await self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
+
+    async def exists(self, key: str) -> bool:
+        return await self.get(key, default_buffer_prototype()) is not None
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """The links of the page that a server shows of a folder.
+
+        Raises:
+            DataError: it shows none.
+        """
+        page = await self._patiently(self._root.joinpath(prefix, ""), LARGEST_METADATA, None)
+        if page is None or b"<" not in page:
+            raise DataError(
+                f"{self._root} has no consolidated metadata, and its server lists no folders; write them with "
+                "zarr.consolidate_metadata"
+            )
+        for name in dict.fromkeys(_LINK.findall(page.decode(errors="replace"))):
+            if not is_metadata(name) and name not in (".", ".."):
+                yield unquote(name)
+
+    def close(self) -> None:
+        super().close()
+        if self._session is not None and self._loop is not None:
+            closing = asyncio.run_coroutine_threadsafe(self._session.close(), self._loop)
+            with contextlib.suppress(Exception):  # then the connections end with the process
+                closing.result(self._patience)
+
+    async def set(self, key: str, value: Buffer) -> None:
+        raise NotImplementedError
+
+    async def delete(self, key: str) -> None:
+        raise NotImplementedError
+
+    def list(self) -> AsyncIterator[str]:
+        raise NotImplementedError
+
+    def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        raise NotImplementedError
+
+    def _layout_of(self, key: str) -> ArrayLayout | None:
+        return next(
+            (self._layouts[name] for name in map(str, PurePosixPath(key).parents) if name in self._layouts), None
+        )
+
+    async def _patiently(self, url: URL, most: int, part: ByteRequest | None) -> bytes | None:
+        """Asks again after a pause; None where there is no such object.
+
+        Raises:
+            UnavailableError: it was in vain, or what is sent cannot be what is asked for.
+        """
+        left, pause = ATTEMPTS, FIRST_PAUSE
+        while True:
+            try:
+                return await self._transferred(url, most, part)
+            except TimeoutError:
+                left -= 2
+                reason = f"fewer than {self._fewest:,} bytes came in {self._patience:g} s; see --timeout"
+            except (aiohttp.ClientError, OSError) as error:
+                left -= 1
+                reason = first_line(error)
+            if left <= 0:
+                raise UnavailableError(f"{url} did not answer ({reason}); {KEPT}")
+            await asyncio.sleep(pause)
+            pause *= 2
+
+    @property
+    def _fewest(self) -> int:
+        """Bytes that a server must send in the time that it has."""
+        return max(1, round(SLOWEST * self._patience))
+
+    async def _transferred(self, url: URL, most: int, part: ByteRequest | None) -> bytes | None:
+        """One attempt.
+
+        Raises:
+            TimeoutError: nothing came, or less than `SLOWEST` allows.
+            aiohttp.ClientError, OSError: the connection broke off, or the server is busy.
+            UnavailableError: it refuses, or sends more than `most` bytes.
+            UnreadableError: it sends another part than the one that is asked for.
+        """
+        content, counted = bytearray(), 0
+        async with (
+            asyncio.timeout(self._patience) as deadline,
+            self._opened().get(url, headers=_range_header(part)) as answer,
+        ):
+            if answer.status in _ABSENT:
+                return None
+            if answer.status in _BUSY:
+                answer.raise_for_status()
+            if answer.status != 200 and (answer.status, part is None) != (206, False):
+                raise UnavailableError(
+                    f"{url} is refused by its server: {answer.status} {answer.reason or ''}".rstrip()
+                )
+            promised = answer.content_length or 0
+            while len(content) <= most and promised <= most and (piece := await answer.content.readany()):
+                content += piece
+                if len(content) - counted >= self._fewest:
+                    counted = len(content)
+                    deadline.reschedule(asyncio.get_running_loop().time() + self._patience)
+            if max(len(content), promised) > most:
+                raise UnavailableError(f"{url} sends more than {most:,} bytes, which none of its kind can have; {KEPT}")
+            return _cut(bytes(content), part, answer)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._loop = asyncio.get_running_loop()
+            headers = {"Accept-Encoding": "identity"}
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None), headers=headers)
+        return self._session
+
+
+KEPT = "what was fetched so far is kept, so start it again later"
+
+
+def _range_header(part: ByteRequest | None) -> dict[str, str]:
+    if isinstance(part, RangeByteRequest):
+        return {"Range": f"bytes={part.start}-{part.end - 1}"}
+    if isinstance(part, OffsetByteRequest):
+        return {"Range": f"bytes={part.offset}-"}
+    return {} if part is None else {"Range": f"bytes=-{part.suffix}"}
+
+
+def _cut(content: bytes, part: ByteRequest | None, answer: aiohttp.ClientResponse) -> bytes:
+    """The part that was asked for; a server may send the whole instead."""
+    if part is None or isinstance(part, OffsetByteRequest):
+        return content if part is None or answer.status == 206 else content[part.offset :]
+    start, end = (part.start, part.end) if isinstance(part, RangeByteRequest) else (-part.suffix, None)
+    wanted = part.end - part.start if isinstance(part, RangeByteRequest) else part.suffix
+    found = content if answer.status == 206 else content[start:end]
+    told = answer.headers.get("Content-Range", "")
+    if len(found) != wanted or (answer.status == 206 and start >= 0 and not told.startswith(f"bytes {start}-")):
+        raise UnreadableError(f"{answer.url} sends another part than bytes {start} to {end or 'the end'}")
+    return found
+
+
+def _require_present(key: str, layout: ArrayLayout, content: bytes | None, part: Any) -> None:
+    """Coordinates, of one dimension, may be absent: zarr writes no zero, and a time may be zero.
+
+    Raises:
+        DataError: a chunk that is absent would read as numbers.
+    """
+    if layout.absent_is_missing or len(layout.shape) < 2:
+        return
+    if content is None:
+        absent = "is absent (404)"
+    else:
+        count = _absent_inside(key, layout, content, part)
+        absent = f"lacks {count} of its inner chunks" if count else ""
+    if absent:
+        raise DataError(
+            f"{key} of the store {absent}, and would read as numbers; tell its owner, or choose other times or fields"
+        )
+
+
+def _absent_inside(key: str, layout: ArrayLayout, content: bytes, part: Any) -> int:
+    """How many inner chunks a shard lacks, where `content` is the whole of it or its index."""
+    index = layout.index
+    if index is None:
+        return 0
+    asked_for_index = part == (RangeByteRequest(0, index.size) if index.at_start else SuffixByteRequest(index.size))
+    if part is not None and not asked_for_index:
+        return 0
+    there = index.present(index.of_shard(content), len(content) if part is None else None)
+    place = map(int, re.findall(r"\d+", key.removeprefix(layout.name)))
+    inside = (
+        slice(0, whole - at * each) for at, each, whole in zip(place, index.grid, layout.chunks, strict=True)
+    )  # a shard may reach beyond the array
+    there = there[tuple(inside)]
+    return int(there.size - there.sum())
