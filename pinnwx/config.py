@@ -8,31 +8,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    PositiveFloat,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError
 
 from pinnwx.errors import ConfigError, GridError, MissingInputError, PinnwxError, UsageError
 from pinnwx.grid import Grid
+from pinnwx.settings import NotJudged, Settings, agreement, as_read
 from pinnwx.tomltext import LARGEST, problems_of, toml_table
 from pinnwx.variables import VARIABLES, Variable, split_name
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _is_grid(text: str) -> str:
@@ -44,26 +33,30 @@ def _is_grid(text: str) -> str:
     return text
 
 
-class Period(_Settings):
+def _is_time(text: str) -> str:
+    try:
+        year = datetime.fromisoformat(text).year
+    except ValueError:
+        raise ValueError(f'"{text}" is not an ISO 8601 time') from None
+    if not 1678 <= year <= 2261:
+        raise ValueError(f'"{text}": the year is outside 1678 to 2261')
+    return text
+
+
+_Time = Annotated[str, AfterValidator(_is_time)]
+
+
+class Period(Settings):
     """A span of time; both ends belong to it, and a bare end date includes its whole day."""
 
-    start: str
-    end: str
+    start: _Time
+    end: _Time
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Period:
-        ends = []
-        for value in (self.start, self.end):
-            try:
-                ends.append(datetime.fromisoformat(value))
-            except ValueError:
-                raise ValueError(f'"{value}" is not an ISO 8601 time') from None
-            if not 1678 <= ends[-1].year <= 2261:
-                raise ValueError(f'"{value}": the year is outside 1678 to 2261')
-        first, last = (end.replace(tzinfo=None) for end in ends)
+    @agreement
+    def _ordered(self) -> Iterator[str]:
+        first, last = (datetime.fromisoformat(end).replace(tzinfo=None) for end in (self.start, self.end))
         if first > last and not (len(self.end) <= len("2000-01-01") and first.date() == last.date()):
-            raise ValueError(f"starts at {self.start}, after its end {self.end}")
-        return self
+            yield f"starts at {self.start}, after its end {self.end}"
 
 
 def _is_a_number(value: float) -> float:
@@ -75,7 +68,7 @@ def _is_a_number(value: float) -> float:
 _Bound = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_is_a_number)]  # inf: there is none
 
 
-class VariableSettings(_Settings):
+class VariableSettings(Settings):
     """A variable of the user's own, in the terms of `pinnwx.variables.Variable`; forecasts keep its bounds."""
 
     standard_name: str = ""
@@ -87,16 +80,21 @@ class VariableSettings(_Settings):
     static: bool = False
     aliases: tuple[str, ...] = ()
 
+    def variable(self, name: str) -> Variable:
+        """This entry under its name."""
+        values = {key: getattr(self, key) for key in type(self).model_fields}
+        return Variable(name=name, bounded=True, **{**values, "long_name": self.long_name or name})
+
 
 _Name = Annotated[str, Field(max_length=100)]
 
 
-class DataSettings(_Settings):
+class DataSettings(Settings):
     """Which fields are forecast, on which grid, from which times."""
 
     fields: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=1000)]
     static: Annotated[tuple[_Name, ...], Field(max_length=1000)] = ()
-    levels: dict[str, Annotated[int, Field(ge=1, le=200_000)]] = {}
+    levels: dict[str, Annotated[int, Field(ge=1, le=200_000)]] = Field(default_factory=dict)
     grid: Annotated[str, AfterValidator(_is_grid)] = "5.625deg"
     train: Period
     validate_: Annotated[Period | None, Field(alias="validate")] = None
@@ -115,7 +113,13 @@ DAYS_OF_GATE = 3  # that bounds need at least: the MINIMUM_BLOCKS of verificatio
 _WIND = re.compile(r"analysed:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
 
 
-class Transport(_Settings):
+def _is_wind(text: str) -> str:
+    if not _WIND.fullmatch(text):
+        raise ValueError(f'wind "{text}" is not one of analysed:LEVEL, rotational:voLEVEL, geostrophic:zLEVEL, none')
+    return text
+
+
+class Transport(Settings):
     """How the wind carries one field.
 
     `wind` is the physical part of the velocity: `analysed:850` (fields u850 and v850), `analysed:10m` (u10 and
@@ -126,7 +130,7 @@ class Transport(_Settings):
     """
 
     field: str
-    wind: str = "none"
+    wind: Annotated[str, AfterValidator(_is_wind)] = "none"
     form: Literal["flux", "advective"] = "advective"
     scheme: Literal["upwind1", "centred2", "upwind3", "limited"] = "upwind3"
     absolute: bool = False
@@ -136,25 +140,28 @@ class Transport(_Settings):
     gated: bool = True
     diffusivity: Annotated[float, Field(ge=0, le=1e7)] = 0.0
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Transport:
-        if not _WIND.fullmatch(self.wind):
-            raise ValueError(
-                f'wind "{self.wind}" is not one of analysed:LEVEL, rotational:voLEVEL, geostrophic:zLEVEL, none'
-            )
+    @agreement
+    def _conserved_by_its_scheme(self) -> Iterator[str]:
         if self.conserved and (self.form, self.scheme) != ("flux", "limited"):
-            raise ValueError('a conserved field needs form = "flux" and scheme = "limited"')
+            yield 'a conserved field needs form = "flux" and scheme = "limited"'
+
+    @agreement
+    def _conserved_without_source(self) -> Iterator[str]:
         if self.conserved and self.absolute:
-            raise ValueError("absolute adds a source, so the field cannot be conserved")
+            yield "absolute adds a source, so the field cannot be conserved"
+
+    @agreement
+    def _absolute_vorticity(self) -> Iterator[str]:
         if self.absolute and not re.fullmatch(r"vo\d+", self.field):
-            raise ValueError(f"absolute = true is for vorticity (vo850 ...), not for {self.field}")
+            yield f"absolute = true is for vorticity (vo850 ...), not for {self.field}"
+
+    @agreement
+    def _balanced_vorticity(self) -> Iterator[str]:
         if self.balance is not None and not (
             re.fullmatch(r"vo\d+", self.field) and re.fullmatch(r"z\d+|msl", self.balance)
         ):
-            raise ValueError(
-                f'balance = "{self.balance}" of "{self.field}": only z500 (any level) or msl follow, and only vorticity'
-            )
-        return self
+            pair = f'balance = "{self.balance}" of "{self.field}"'
+            yield f"{pair}: only z500 (any level) or msl follow, and only vorticity"
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -167,13 +174,24 @@ class Transport(_Settings):
             return f"u{level}", f"v{level}"
         return (source,)
 
+    def lacks(self, fields: Sequence[str]) -> Iterator[str]:
+        """What stands in the way where these are the forecast fields."""
+        of_the_wind = self.field.startswith("vo") and self.wind.startswith(("analysed", "geostrophic"))
+        level, source = self.field.removeprefix("vo"), self.wind.rpartition(":")[2].lstrip("z")
+        if of_the_wind and self.field not in fields and source not in (level, "msl"):
+            yield f': wind "{self.wind}" is of another level'
+        own = () if of_the_wind else (self.field,)
+        for name in (*own, *self.inputs, *(() if self.balance is None else (self.balance,))):
+            if name not in fields:
+                yield f' needs "{name}", which is not in data.fields'
+
     def targets(self, fields: Sequence[str]) -> tuple[str, ...]:
         """The forecast fields that this transport changes."""
         own = (self.field,) if self.field in fields else self.inputs
         return own if self.balance is None else (*own, self.balance)
 
 
-class PhysicsSettings(_Settings):
+class PhysicsSettings(Settings):
     """The discretised equations.
 
     The wind is held over one coupling interval: as it is at its start, or, with `winds = "midpoint"`, as the equations
@@ -190,17 +208,15 @@ class PhysicsSettings(_Settings):
     learned_diffusivity: bool = False
     differentiated: bool = True
 
-    @model_validator(mode="after")
-    def _learns_by_gradients(self) -> PhysicsSettings:
-        learned = self.learned_diffusivity or any(transport.learned_wind for transport in self.transport)
-        if learned and not self.differentiated:
-            raise ValueError(
-                "differentiated = false excludes learned_wind and learned_diffusivity, which need gradients"
-            )
-        return self
+    @agreement
+    def _learns_by_gradients(self) -> Iterator[str]:
+        if self.differentiated:
+            return
+        if self.learned_diffusivity or any(transport.learned_wind for transport in self.transport):
+            yield "differentiated = false excludes learned_wind and learned_diffusivity, which need gradients"
 
 
-class ClosureSettings(_Settings):
+class ClosureSettings(Settings):
     """The network that learns what the equations leave out.
 
     With `experts` above 1 each of its blocks is a mixture: every region is given on average `experts_per_region` of
@@ -221,17 +237,15 @@ class ClosureSettings(_Settings):
     learned_wind_width: _Channels = 32
     maximum_learned_wind: Annotated[float, Field(ge=1e-3, le=1e3)] = 20.0
 
-    @model_validator(mode="after")
-    def _enough_experts(self) -> ClosureSettings:
+    @agreement
+    def _enough_experts(self) -> Iterator[str]:
         if self.experts_per_region > self.experts:
-            raise ValueError(f"experts_per_region = {self.experts_per_region} of only {self.experts} experts")
-        return self
+            yield f"experts_per_region = {self.experts_per_region} of only {self.experts} experts"
 
-    @model_validator(mode="after")
-    def _widths_for_each_block(self) -> ClosureSettings:
+    @agreement
+    def _widths_for_each_block(self) -> Iterator[str]:
         if self.block_widths is not None and len(self.block_widths) != self.blocks:
-            raise ValueError(f"block_widths has {len(self.block_widths)} pairs for {self.blocks} blocks")
-        return self
+            yield f"block_widths has {len(self.block_widths)} pairs for {self.blocks} blocks"
 
     def narrower(self, width: int) -> ClosureSettings:
         """Of this width, all other widths in proportion."""
@@ -247,7 +261,7 @@ class ClosureSettings(_Settings):
         return self.model_copy(update=changes)
 
 
-class ClimateSettings(_Settings):
+class ClimateSettings(Settings):
     """What holds long forecasts near the climate of the training time (`model.climate`); nothing unless set.
 
     `relaxation_days` is the time in which a departure from climatology decays to 1/e, beside what the model does with
@@ -267,7 +281,7 @@ class ClimateSettings(_Settings):
         return self != ClimateSettings()
 
 
-class ModelSettings(_Settings):
+class ModelSettings(Settings):
     """`transport` is physics and closure in one step; `second_order` is the ClimODE-like velocity equation."""
 
     kind: Literal["transport", "second_order"] = "transport"
@@ -290,24 +304,23 @@ class ModelSettings(_Settings):
             count = 2 * fine * one.width + blocks
         return self.members * count
 
-    @model_validator(mode="after")
-    def _of_a_size_that_can_be(self) -> ModelSettings:
+    @agreement
+    def _of_a_size_that_can_be(self) -> Iterator[str]:
         if self.weights > MOST_WEIGHTS:
-            raise ValueError(
+            yield (
                 f"{self.members} network(s) of width {self.closure.width} train about {self.weights:,} numbers, more "
                 f"than {MOST_WEIGHTS:,}; lower members, closure.width or closure.blocks"
             )
-        return self
 
 
-class Stage(_Settings):
+class Stage(Settings):
     """One stage of the curriculum: a share of the updates spent on rollouts of `steps` steps."""
 
     steps: Annotated[int, Field(ge=1, le=1000)]
     share: PositiveFloat
 
 
-class TrainingSettings(_Settings):
+class TrainingSettings(Settings):
     """How the weights are fitted. `updates` fixes the number of updates; otherwise `--minutes` decides it.
 
     `perturbation` is the usual size of the zonal-mean disturbances that half of the windows are given, in changes of a
@@ -324,11 +337,11 @@ class TrainingSettings(_Settings):
     curriculum: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=1, share=1.0),)
     updates: _Updates | None = None
     minutes: _Minutes = 10.0
-    field_weights: dict[str, PositiveFloat] = {}
+    field_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
     perturbation: NonNegativeFloat = 0.0
 
 
-class RetrainingSettings(_Settings):
+class RetrainingSettings(Settings):
     """How a trained model learns on from fresh analyses (`pinnwx retrain`).
 
     The newest `hold_out_days` are learned from by nobody: there the candidate is judged against the live model, at
@@ -345,18 +358,17 @@ class RetrainingSettings(_Settings):
     minutes: _Minutes = 1.0
     updates: _Updates | None = None
 
-    @model_validator(mode="after")
-    def _enough_days(self) -> RetrainingSettings:
+    @agreement
+    def _enough_days(self) -> Iterator[str]:
         needed = DAYS_OF_GATE + max(self.leads) / 24
         if self.hold_out_days < needed:
-            raise ValueError(
+            yield (
                 f"hold_out_days = {self.hold_out_days:g} is too short to judge forecasts of {max(self.leads):g} h: "
                 f"bounds need {DAYS_OF_GATE} days of them, so {needed:g}"
             )
-        return self
 
 
-class CompressionSettings(_Settings):
+class CompressionSettings(Settings):
     """How a trained model is made smaller (`pinnwx compress`).
 
     Pruned: in `rounds` of scoring channels, removing the least and learning on; the `widths` of layers shrink by the
@@ -382,71 +394,72 @@ _AttributeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 _AttributeText = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
-class OutputSettings(_Settings):
+class OutputSettings(Settings):
     """What forecast files say beside the forecast: `attributes` are global ones, such as `institution`.
 
     Those in the config.toml of a run folder, which may be edited, hold for its next forecast.
     """
 
-    attributes: dict[_AttributeName, _AttributeText] = {}
+    attributes: dict[_AttributeName, _AttributeText] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _not_ours(self) -> OutputSettings:
+    @agreement
+    def _not_ours(self) -> Iterator[str]:
         if taken := sorted(_OWN_ATTRIBUTES & self.attributes.keys()):
-            raise ValueError(f"attributes: {', '.join(taken)} are written by pinnwx; choose other names")
-        return self
+            yield f"attributes: {', '.join(taken)} are written by pinnwx; choose other names"
 
 
-class Config(_Settings):
+class Config(Settings):
     """Everything that a run is made from, besides the data themselves."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: DataSettings
-    variables: dict[str, VariableSettings] = {}
+    variables: dict[str, VariableSettings] = Field(default_factory=dict)
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     retraining: RetrainingSettings = RetrainingSettings()
     compression: CompressionSettings = CompressionSettings()
     output: OutputSettings = OutputSettings()
 
-    @model_validator(mode="after")
-    def _names_exist(self) -> Config:
-        table = self.variable_table()
-        problems = []
-        for name in self.data.fields + self.data.static:
+    @agreement
+    def _names_exist(self) -> Iterator[str]:
+        table, unread = dict(VARIABLES), []
+        for name, entry in self.variables.items():
+            try:
+                table[name] = entry.variable(name)
+            except NotJudged:
+                unread.append(name)
+        for name in (*self.data.fields, *self.data.static):
             try:
                 split_name(name, table)
             except PinnwxError as error:
-                problems.append(f"data: {error}")
+                if not name.startswith(tuple(unread)):
+                    yield f"data: {error}"
+
+    @agreement
+    def _fields_differ(self) -> Iterator[str]:
         if len(set(self.data.fields)) < len(self.data.fields):
-            problems.append("data.fields: a name stands twice")
+            yield "data.fields: a name stands twice"
+
+    @agreement
+    def _transport_has_its_fields(self) -> Iterator[str]:
+        fields = self.data.fields
         for transport in self.model.physics.transport:
-            of_the_wind = transport.field.startswith("vo") and transport.wind.startswith(("analysed", "geostrophic"))
-            needed = () if of_the_wind else (transport.field,)
-            level, source = transport.field.removeprefix("vo"), transport.wind.rpartition(":")[2].lstrip("z")
-            if of_the_wind and transport.field not in self.data.fields and source not in (level, "msl"):
-                problems.append(
-                    f'model.physics.transport of "{transport.field}": wind "{transport.wind}" is of another level'
-                )
-            needed += transport.inputs + (() if transport.balance is None else (transport.balance,))
-            for name in needed:
-                if name not in self.data.fields:
-                    problems.append(
-                        f'model.physics.transport of "{transport.field}" needs "{name}", which is not in data.fields'
-                    )
+            with suppress(NotJudged):
+                yield from (f'model.physics.transport of "{transport.field}"{text}' for text in transport.lacks(fields))
+
+    @agreement
+    def _transported_once(self) -> Iterator[str]:
         carried = [transport.field for transport in self.model.physics.transport]
         if len(set(carried)) < len(carried):
-            problems.append("model.physics.transport: a field is carried twice")
-        problems += [
-            f'training.field_weights: "{name}" is not in data.fields'
-            for name in self.training.field_weights
-            if name not in self.data.fields
-        ]
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
+            yield "model.physics.transport: a field is carried twice"
+
+    @agreement
+    def _weighted_fields_exist(self) -> Iterator[str]:
+        for name in self.training.field_weights:
+            if name not in self.data.fields:
+                yield f'training.field_weights: "{name}" is not in data.fields'
 
     def with_model(self, **changes: Any) -> Config:
         """These settings with other ones of the model."""
@@ -458,11 +471,7 @@ class Config(_Settings):
 
     def variable_table(self) -> dict[str, Variable]:
         """The built-in table and the user's own variables; the user's win."""
-        own = {
-            name: Variable(name=name, bounded=True, **{**entry.model_dump(), "long_name": entry.long_name or name})
-            for name, entry in self.variables.items()
-        }
-        return {**VARIABLES, **own}
+        return {**VARIABLES, **{name: entry.variable(name) for name, entry in self.variables.items()}}
 
     def reading_options(self) -> dict[str, Any]:
         """The variables and levels that data are read with, as options of `open_data` and `check_data`."""
@@ -483,7 +492,7 @@ def parse_config(text: str, source: str = "config") -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {problems_of(error, Config)}") from None
+        raise ConfigError(f"{source}: {problems_of(error, Config, raw)}") from None
 
 
 def config_text(config: Config) -> str:
@@ -498,13 +507,24 @@ def load_config(path: str | Path) -> Config:
         MissingInputError: there is no such file.
         ConfigError: as `parse_config`.
     """
-    path = Path(path)
+    return parse_config(_text_of(Path(path)), str(path))
+
+
+def config_as_read(path: str | Path) -> Config:
+    """As much of the settings in a TOML file as can be read (`pinnwx.settings.as_read`).
+
+    Raises:
+        MissingInputError, ConfigError: there is no such file, or it is no TOML.
+    """
+    return as_read(Config, toml_table(_text_of(Path(path)), str(path)))
+
+
+def _text_of(path: Path) -> str:
     if not path.is_file():
         raise MissingInputError(f"no config file {path}")
     try:
         if path.stat().st_size > LARGEST:
             raise ConfigError(f"{path}: {path.stat().st_size} bytes are more than the {LARGEST} a config may have")
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    return parse_config(text, str(path))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from pinnwx.errors import ConfigError
+from pinnwx.settings import DISAGREEMENT, Settings, all_disagreements, as_read, tables_in
 
 LARGEST = 2**18  # bytes; the reader takes time in their square
 _MOST_DOTS = 100  # on a line, for the same reason: a key of many parts
@@ -38,12 +39,17 @@ def toml_table(text: str, source: str) -> dict[str, Any]:
         raise ConfigError(f"{source}: not valid TOML: {error}") from None
 
 
-def problems_of(error: ValidationError, schema: type[BaseModel]) -> str:
-    """What is wrong with a table that should be of this schema, each problem by its path."""
+def problems_of(error: ValidationError, schema: type[Settings], raw: dict[str, Any]) -> str:
+    """What is wrong with a table that should be of this schema, each problem by its path.
+
+    First come the values that are wrong by themselves, then what does not agree, as far as it can be judged.
+    """
     known = list(_paths(schema))
-    told = [_told(each, known) for each in error.errors(include_url=False, include_input=False)[:_MOST_TOLD]]
-    more = error.error_count() - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more else "")
+    wrong = [each for each in error.errors(include_url=False, include_input=False) if each["type"] != DISAGREEMENT]
+    told = [_told(each, known) for each in wrong[:_MOST_TOLD]]
+    told += [": ".join(filter(None, (".".join(path), text))) for path, text in all_disagreements(as_read(schema, raw))]
+    more = len(wrong[_MOST_TOLD:]) + len(told[_MOST_TOLD:])
+    return "; ".join(told[:_MOST_TOLD]) + (f"; and {more} more" if more else "")
 
 
 def _told(problem: Any, known: list[tuple[str, ...]]) -> str:
@@ -69,17 +75,10 @@ def _meant(path: tuple[str, ...], known: list[tuple[str, ...]]) -> str:
     return "" if full is None else f'; did you mean "{".".join(full)}"?'
 
 
-def _paths(schema: type[BaseModel], start: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def _paths(schema: type[Settings], start: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Every key of a schema, with the tables it is in."""
     for name, field in schema.model_fields.items():
         path = (*start, field.alias or name)
         yield path
-        for inner in _schemas(field.annotation):
+        for inner in tables_in(field.annotation):
             yield from _paths(inner, path)
-
-
-def _schemas(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for each in get_args(annotation):
-        yield from _schemas(each)

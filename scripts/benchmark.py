@@ -41,7 +41,7 @@ from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import untrained
 from pinnwx.grid import Grid
-from pinnwx.jobs.train import training_archive
+from pinnwx.jobs.preparation import training_archive
 from pinnwx.model.committee import members_of
 from pinnwx.model.rollout import rollout
 from pinnwx.operators.advection import SCHEMES, face_velocity, flux_divergence

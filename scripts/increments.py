@@ -23,7 +23,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
 from pinnwx.files import write_text
 from pinnwx.forecasting.trained import untrained
-from pinnwx.jobs.train import training_archive
+from pinnwx.jobs.preparation import training_archive
 from pinnwx.model.committee import members_of
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import device_archive

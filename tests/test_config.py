@@ -153,14 +153,14 @@ def test_periods_in_iso_8601(start, end):
 @pytest.mark.parametrize(
     ("start", "end", "message"),
     [
-        ("2025-13-01", "2026-01-01", '"2025-13-01" is not an ISO 8601 time'),
-        ("2025-12-01", "tomorrow", '"tomorrow" is not an ISO 8601 time'),
-        ("2025-12-02", "2025-12-01", "starts at 2025-12-02, after its end 2025-12-01"),
+        ("2025-13-01", "2026-01-01", '.start: "2025-13-01" is not an ISO 8601 time'),
+        ("2025-12-01", "tomorrow", '.end: "tomorrow" is not an ISO 8601 time'),
+        ("2025-12-02", "2025-12-01", ": starts at 2025-12-02, after its end 2025-12-01"),
     ],
 )
 def test_periods_that_are_none(start, end, message):
     text = SMALLEST.replace("2025-12-01", start).replace("2026-01-31", end)
-    assert f"data.train: {message}" in problem(text)
+    assert f"data.train{message}" in problem(text)
 
 
 @pytest.mark.parametrize(
@@ -294,6 +294,76 @@ def test_all_problems_are_told_at_once():
     for path in ("data.surprise", "training.batch_size", "training.minutes", "model.closure.width"):
         assert f"{path}: " in message
     assert message.count(";") == 3
+
+
+ALL_AT_ONCE = """
+name = "small"
+[data]
+fields = ["msl", "vo850", "presure", "vo850"]
+levels = { t = 0 }
+train = { start = "2026-01-31", end = "2025-12-01" }
+[variables.ozone]
+units = "1"
+[model]
+step_hours = 1e-300
+[model.physics]
+differentiated = false
+substeps = 0
+[[model.physics.transport]]
+field = "q850"
+wind = "gale"
+learned_wind = true
+[[model.physics.transport]]
+field = "t850"
+wind = "analysed:850"
+conserved = true
+absolute = true
+[model.closure]
+width = -1
+blocks = 2
+block_widths = [[8, 16]]
+experts_per_region = 3
+[training]
+batch_size = 0
+field_weights = { z500 = 2.0 }
+[retraining]
+hold_out_days = "many"
+leads = [6, 240]
+[output.attributes]
+model = "x"
+"""
+
+
+def test_what_does_not_agree_is_told_with_what_is_wrong_by_itself():
+    """Each check is made though other values are wrong, even of its own table, unless it is about these."""
+    told = problem(ALL_AT_ONCE)
+    wrong_by_itself = (
+        "data.levels.t: ", "variables.ozone.minimum: ", "variables.ozone.maximum: ", "model.step_hours: ",
+        'model.physics.transport.0.wind: wind "gale" is not one of ', "model.physics.substeps: ",
+        "model.closure.width: ", "training.batch_size: ", "retraining.hold_out_days: ",
+    )  # fmt: skip
+    do_not_agree = (
+        'data: unknown variable "presure"', "data.fields: a name stands twice",
+        *(f'model.physics.transport of "t850" needs "{name}"' for name in ("t850", "u850", "v850")),
+        'training.field_weights: "z500" is not in data.fields', "data.train: starts at 2026-01-31, after its end",
+        "model.physics: differentiated = false excludes learned_wind", "model.physics.transport.1: a conserved field",
+        "model.physics.transport.1: absolute adds a source", "model.physics.transport.1: absolute = true is for vort",
+        "and 3 more",
+    )  # fmt: skip
+    places = [told.find(f": {each}" if each == wrong_by_itself[0] else f"; {each}") for each in wrong_by_itself]
+    places += [told.find(f"; {each}") for each in do_not_agree]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_what_depends_on_a_wrong_value_is_not_told():
+    """Neither of a name that may be of a variable that cannot be read, nor of fields that are none."""
+    ozone = SMALLEST.replace('"msl"', '"ozone500", "presure"') + '[variables.ozone]\nunits = "1"\nminimum = 0\n'
+    told = problem(ozone)
+    assert "ozone500" not in told
+    assert 'unknown variable "presure"' in told
+    weighted = SMALLEST.replace('["msl", "vo850"]', "7") + "[training]\nfield_weights = { z500 = 2.0 }\n"
+    assert "z500" not in problem(weighted)
 
 
 @pytest.mark.parametrize("name", ["../small", "a/b", "a\\\\b", ".."])

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pinnwx.config import load_config
 from pinnwx.data.check import check_data
 from pinnwx.data.report import CheckReport, Problem
 from pinnwx.errors import ConfigError, DataError, UnavailableError, UsageError
@@ -16,8 +15,8 @@ from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import load_trained
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.forecast import Forecasting
+from pinnwx.jobs.preparation import prepared, training_report, training_settings
 from pinnwx.jobs.runs import Run
-from pinnwx.jobs.train import prepared, training_report
 
 
 def check(
@@ -35,7 +34,7 @@ def check(
     is noted.
 
     Raises:
-        ConfigError: `config` is none.
+        ConfigError: `config` is none; what is wrong with the data is named too.
         UsageError: `config` and `run` are both given.
         MissingInputError: there are no such files, or no such run.
         CheckpointError: the live model is damaged.
@@ -58,7 +57,7 @@ def check(
 
 def _for_training(config: str | Path, data: Sequence[str | Path] | str | Path) -> CheckReport:
     """By the steps of `train` up to its first update."""
-    settings = load_config(config)
+    settings = training_settings(config, data)
     report = training_report(settings, data)
     if report.ok:
         try:

@@ -6,37 +6,29 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pinnwx.config import MOST_MINUTES, Config, load_config
+from pinnwx.config import MOST_MINUTES, Config
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import format_time, period_bounds
-from pinnwx.data.check import check_times
-from pinnwx.data.open import open_data
-from pinnwx.data.report import CheckReport, Problem
-from pinnwx.errors import ConfigError, DataError, NotPromotedError, UnavailableError, UsageError
+from pinnwx.data.calendar import format_time
+from pinnwx.errors import ConfigError, NotPromotedError, UsageError
 from pinnwx.files import kept_if_used, write_text, writing
-from pinnwx.forecasting.trained import CONFIG, Trained, error_scale, untrained
-from pinnwx.grid import Grid
+from pinnwx.forecasting.trained import CONFIG, Trained, error_scale
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
+from pinnwx.jobs.preparation import prepared, require_memory, training_settings
 from pinnwx.jobs.promotion import KEY, not_promoted, promotion_check, require_promoted, validation_archive
-from pinnwx.jobs.readiness import training_problems
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import give_weights
 from pinnwx.model.weights import count_weights
-from pinnwx.runtime import memory_limit, prepare
+from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report, Training
 from pinnwx.training.optimiser import named_leaves
 from pinnwx.training.slowed import slowed_winds
 
 _log = logging.getLogger(__name__)
 SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
-_COPIES = 5  # of the weights: themselves, their average, their gradient, two moments
 SAVING_SHARE = 0.04  # and for a machine that slows down
 # Of the rest of the budget, for the promotion check:
 CHECKING_SECONDS, CHECKING_SHARE = 4.0, 0.02
@@ -76,7 +68,7 @@ def train(
     """
     prepare()
     begun = time.monotonic() if started is None else started
-    settings = load_config(config)
+    settings = training_settings(config, data)
     deadline = budget_ends(settings.training.minutes if minutes is None else minutes, begun)
     require_memory(settings)
     with kept_if_used(out):
@@ -126,35 +118,6 @@ def _train_in(
             run, trained, archive, deadline, validation, notes=notes, resume=resume, promote_anyway=promote_anyway,
             report=report,
         )  # fmt: skip
-
-
-def prepared(settings: Config, text: str, data: Sequence[str | Path] | str | Path) -> tuple[Archive, Trained]:
-    """What training starts from: the archive of the training time, and a model with fresh weights.
-
-    Raises:
-        PinnwxError: something stands in the way; the message names all of it (`training_report`).
-    """
-    try:
-        refuse_overlap(settings)
-        require_memory(settings)
-        archive = training_archive(settings, data)
-        for problem in training_problems(settings, archive.times):
-            raise DataError(problem)
-        return archive, untrained(settings, text, archive)
-    except (ConfigError, DataError, UnavailableError) as error:
-        problems = [str(one) for one in training_report(settings, data).problems if one.severity == "error"]
-        raise (type(error)("; ".join(problems)) if len(problems) > 1 else error) from error
-
-
-def training_report(settings: Config, data: Sequence[str | Path] | str | Path) -> CheckReport:
-    """Every problem of a config and its data, but those that only the model finds."""
-    report, times = check_times(data, **training_options(settings), newest=False)
-    problems = [Problem("error", message) for message in training_problems(settings, times)]
-    try:
-        refuse_overlap(settings)
-    except ConfigError as error:
-        problems.insert(0, Problem("error", str(error)))
-    return replace(report, problems=(*report.problems, *problems))
 
 
 def learn(
@@ -250,56 +213,3 @@ def budget_ends(minutes: float, begun: float) -> float:
     if not 0 < minutes <= MOST_MINUTES:
         raise UsageError(f"--minutes {minutes:g}: the budget must be positive and at most {MOST_MINUTES:,}, a year")
     return begun + 60.0 * minutes * (1 - SAVING_SHARE) - SAVING_SECONDS
-
-
-def training_archive(settings: Config, data) -> Archive:
-    """The fields and static fields of the config on its grid, in its training time."""
-    options = training_options(settings)
-    return Archive.from_dataset(open_data(data, **options), options["fields"], options["static"])
-
-
-def training_options(settings: Config) -> dict[str, Any]:
-    """How the data of a training are read, as options of `open_data` and `check_data`."""
-    return {
-        "fields": settings.data.fields, "grid": settings.data.grid, "static": settings.data.static,
-        "start": settings.data.train.start, "end": settings.data.train.end, **settings.reading_options(),
-    }  # fmt: skip
-
-
-def require_memory(settings: Config) -> None:
-    """Refuses, before data are read, a training that this machine cannot hold; what is counted is the least it needs.
-
-    Raises:
-        ConfigError: with both numbers.
-    """
-    training, model, available = settings.training, settings.model, memory_limit()
-    grid = settings.data.grid
-    cells = int(np.prod(Grid.parse(grid).shape)) if grid != "native" else 0
-    states = max(stage.steps for stage in training.curriculum) + model.input_times
-    needed = _COPIES * 4 * model.weights + 4 * training.batch_size * states * len(settings.data.fields) * cells
-    if needed > available:
-        raise ConfigError(
-            f"training takes at least {needed / 2**30:,.1f} GiB, this machine has {available / 2**30:,.1f}: "
-            f"{model.weights:,} weights, {training.batch_size} windows of {states} times on {cells:,} cells; lower "
-            "model.closure.width, model.members or training.batch_size"
-        )
-
-
-def refuse_overlap(settings: Config) -> None:
-    """Raises:
-    ConfigError: the validation time overlaps the training time.
-    """
-    period = settings.data.validate_
-    if period is None:
-        return
-    begin, end = period_bounds(settings.data.train.start, settings.data.train.end)
-    first, last = period_bounds(period.start, period.end)
-    assert begin is not None
-    assert end is not None
-    assert first is not None
-    assert last is not None
-    if first <= end and last >= begin:
-        raise ConfigError(
-            f"data.validate ({period.start} to {period.end}) overlaps data.train "
-            f"({settings.data.train.start} to {settings.data.train.end}); leave a gap of some days between them"
-        )

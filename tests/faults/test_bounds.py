@@ -13,7 +13,8 @@ from pinnwx.errors import ConfigError, UsageError
 from pinnwx.forecasting.predictor import MOST_HOURS, Predictor, require_room, whole_steps
 from pinnwx.jobs.compress import compress
 from pinnwx.jobs.forecast import Forecasting
-from pinnwx.jobs.train import budget_ends, require_memory
+from pinnwx.jobs.preparation import require_memory
+from pinnwx.jobs.train import budget_ends
 from pinnwx.model.weights import count_weights
 
 BASE = config_text()
@@ -95,7 +96,7 @@ def test_the_weights_of_a_model_are_about_as_many_as_told(closure):
 
 def test_a_training_that_does_not_fit_is_refused(monkeypatch):
     settings = parse_config(BASE.replace("batch_size = 8", "batch_size = 4096").replace("22.5deg", "0.25deg"))
-    monkeypatch.setattr("pinnwx.jobs.train.memory_limit", lambda: 4 * 2**30)
+    monkeypatch.setattr("pinnwx.jobs.preparation.memory_limit", lambda: 4 * 2**30)
     with pytest.raises(ConfigError, match=r"training takes at least 6.\.. GiB, this machine has 4\.0.*lower"):
         require_memory(settings)
     require_memory(parse_config(BASE))

@@ -13,7 +13,7 @@ from verbs import pinnwx as verb
 import pinnwx
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import check_data, open_data
-from pinnwx.errors import PinnwxError
+from pinnwx.errors import ConfigError, PinnwxError
 from pinnwx.jobs.readiness import require_credible, require_timely
 
 
@@ -129,6 +129,29 @@ def test_all_problems_of_a_config_and_its_data_are_told_at_once(tmp_path):
         assert words in str(refused.value)
         assert words in errors(pinnwx.check(tmp_path / "a.nc", config=tmp_path / "c.toml"))
     assert "\n" not in str(refused.value)
+
+
+def test_what_is_wrong_with_a_config_hides_nothing_of_its_data(tmp_path):
+    """A config that is none is not read on, but its data are, where it can be known which."""
+    text = config_text(training="batch_size = 0\ncurriculum = [{steps = 99, share = 1.0}]").replace("[model]", "[modl]")
+    (tmp_path / "c.toml").write_text(text)
+    waves = wave_dataset(40)
+    waves["msl"].values[3, 2, 2] = np.nan
+    path = write(waves, tmp_path / "a.nc")
+    for job in (
+        lambda: pinnwx.train(tmp_path / "c.toml", path, tmp_path / "run"),
+        lambda: pinnwx.check(path, config=tmp_path / "c.toml"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            job()
+        for words in ("modl: Extra inputs", 'did you mean "model"?', "training.batch_size: ", "missing value(s) (NaN)"):
+            assert words in str(refused.value)
+        assert "holds no 100 analyses in a row 6 h apart" in str(refused.value)
+    (tmp_path / "c.toml").write_text(text.replace('"msl", "t850"', '"msl", 7'))
+    with pytest.raises(ConfigError) as refused:
+        pinnwx.check(path, config=tmp_path / "c.toml")
+    assert "NaN" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_config_is_judged_by_its_own_fields_and_time(tmp_path):

@@ -1,0 +1,134 @@
+"""What a training starts from: settings and data that are fit for each other, or everything that is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pinnwx.config import Config, config_as_read, load_config
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import period_bounds
+from pinnwx.data.check import check_times
+from pinnwx.data.open import open_data
+from pinnwx.data.report import CheckReport, Problem
+from pinnwx.errors import ConfigError, DataError, PinnwxError, UnavailableError
+from pinnwx.forecasting.trained import Trained, untrained
+from pinnwx.grid import Grid
+from pinnwx.jobs.readiness import training_problems
+from pinnwx.runtime import memory_limit
+from pinnwx.settings import NotJudged
+
+_COPIES = 5  # of the weights: themselves, their average, their gradient, two moments
+
+
+def prepared(settings: Config, text: str, data: Sequence[str | Path] | str | Path) -> tuple[Archive, Trained]:
+    """What training starts from: the archive of the training time, and a model with fresh weights.
+
+    Raises:
+        PinnwxError: something stands in the way; the message names all of it (`training_report`).
+    """
+    try:
+        refuse_overlap(settings)
+        require_memory(settings)
+        archive = training_archive(settings, data)
+        for problem in training_problems(settings, archive.times):
+            raise DataError(problem)
+        return archive, untrained(settings, text, archive)
+    except (ConfigError, DataError, UnavailableError) as error:
+        problems = [str(one) for one in training_report(settings, data).problems if one.severity == "error"]
+        raise (type(error)("; ".join(problems)) if len(problems) > 1 else error) from error
+
+
+def training_settings(config: str | Path, data: Sequence[str | Path] | str | Path) -> Config:
+    """The settings in a file.
+
+    Raises:
+        MissingInputError: there is no such file.
+        ConfigError: with all that is wrong with it, and with the data, as far as that can be judged without the rest.
+    """
+    try:
+        return load_config(config)
+    except ConfigError as error:
+        problems = []
+        with suppress(NotJudged, PinnwxError):
+            report = training_report(config_as_read(config), data)
+            problems = [str(one) for one in report.problems if one.severity == "error"]
+        raise ConfigError("; ".join([str(error), *problems])) from None
+
+
+def training_report(settings: Config, data: Sequence[str | Path] | str | Path) -> CheckReport:
+    """Every problem of a config and its data, but those that only the model finds.
+
+    Of a config that could not be read whole (`config_as_read`), what depends on the rest is not judged.
+
+    Raises:
+        NotJudged: which fields are asked for, on which grid or from which times could not be read.
+    """
+    report, times = check_times(data, **training_options(settings), newest=False)
+    problems: list[Problem] = []
+    with suppress(NotJudged):
+        problems += [Problem("error", message) for message in training_problems(settings, times)]
+    try:
+        with suppress(NotJudged):
+            refuse_overlap(settings)
+    except ConfigError as error:
+        problems.insert(0, Problem("error", str(error)))
+    return replace(report, problems=(*report.problems, *problems))
+
+
+def training_archive(settings: Config, data) -> Archive:
+    """The fields and static fields of the config on its grid, in its training time."""
+    options = training_options(settings)
+    return Archive.from_dataset(open_data(data, **options), options["fields"], options["static"])
+
+
+def training_options(settings: Config) -> dict[str, Any]:
+    """How the data of a training are read, as options of `open_data` and `check_data`."""
+    return {
+        "fields": settings.data.fields, "grid": settings.data.grid, "static": settings.data.static,
+        "start": settings.data.train.start, "end": settings.data.train.end, **settings.reading_options(),
+    }  # fmt: skip
+
+
+def require_memory(settings: Config) -> None:
+    """Refuses, before data are read, a training that this machine cannot hold; what is counted is the least it needs.
+
+    Raises:
+        ConfigError: with both numbers.
+    """
+    training, model, available = settings.training, settings.model, memory_limit()
+    grid = settings.data.grid
+    cells = int(np.prod(Grid.parse(grid).shape)) if grid != "native" else 0
+    states = max(stage.steps for stage in training.curriculum) + model.input_times
+    needed = _COPIES * 4 * model.weights + 4 * training.batch_size * states * len(settings.data.fields) * cells
+    if needed > available:
+        raise ConfigError(
+            f"training takes at least {needed / 2**30:,.1f} GiB, this machine has {available / 2**30:,.1f}: "
+            f"{model.weights:,} weights, {training.batch_size} windows of {states} times on {cells:,} cells; lower "
+            "model.closure.width, model.members or training.batch_size"
+        )
+
+
+def refuse_overlap(settings: Config) -> None:
+    """Raises:
+    ConfigError: the validation time overlaps the training time.
+    """
+    period = settings.data.validate_
+    if period is None:
+        return
+    begin, end = period_bounds(settings.data.train.start, settings.data.train.end)
+    first, last = period_bounds(period.start, period.end)
+    assert begin is not None
+    assert end is not None
+    assert first is not None
+    assert last is not None
+    if first <= end and last >= begin:
+        raise ConfigError(
+            f"data.validate ({period.start} to {period.end}) overlaps data.train "
+            f"({settings.data.train.start} to {settings.data.train.end}); leave a gap of some days between them"
+        )

@@ -1,0 +1,110 @@
+"""Tables of a config: values that are right each by itself, and checks of what they say together.
+
+A check is a method that `agreement` marks; it yields what is wrong. When a table cannot be read whole, the checks are
+still made on the values that can be read (`as_read`), so that everything that is wrong is found at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+DISAGREEMENT = "disagreement"  # the type of pydantic's error where a check fails
+_Check = TypeVar("_Check", bound=Callable[..., Iterator[str]])
+_Table = TypeVar("_Table", bound="Settings")
+
+
+class NotJudged(Exception):
+    """A value that could not be read is asked for."""
+
+
+def agreement(method: _Check) -> _Check:
+    """Marks a method of `Settings` as a check: it yields each thing that is wrong."""
+    method.is_agreement = True  # type: ignore[attr-defined]
+    return method
+
+
+class Settings(BaseModel):
+    """A table: unknown keys and wrong types are refused, and so is what a check finds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def disagreements(self) -> list[str]:
+        """What the checks of this table find, but those that need a value that could not be read."""
+        found = []
+        for method in vars(type(self)).values():
+            if getattr(method, "is_agreement", False):
+                with suppress(NotJudged):
+                    found += list(method(self))
+        return found
+
+    @model_validator(mode="after")
+    def _agrees(self: _Table) -> _Table:
+        if found := self.disagreements():
+            raise PydanticCustomError(DISAGREEMENT, "{found}", {"found": "; ".join(found)})
+        return self
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in type(self).model_fields:
+                raise NotJudged(name)
+            return super().__getattr__(name)
+
+
+def as_read(schema: type[_Table], raw: dict[str, Any]) -> _Table:
+    """As much of a table as can be read; `NotJudged` is raised where the rest is asked for."""
+    made = schema.model_construct()
+    values: dict[str, Any] = vars(made)  # frozen, but nobody has it yet
+    for name, field in schema.model_fields.items():
+        key = field.alias or name
+        if key in raw:
+            values.pop(name, None)
+            with suppress(NotJudged):
+                values[name] = _value(field, raw[key])
+    return made
+
+
+def all_disagreements(table: Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What the checks of a table and of those inside of it find, each with the path of its table."""
+    yield from ((path, text) for text in table.disagreements())
+    for name, field in type(table).model_fields.items():
+        value, here = table.__dict__.get(name), (*path, field.alias or name)
+        inner = {(): value}
+        if isinstance(value, tuple):
+            inner = {(str(number),): each for number, each in enumerate(value)}
+        elif isinstance(value, dict):
+            inner = {(key,): each for key, each in value.items()}
+        for last, each in inner.items():
+            if isinstance(each, Settings):
+                yield from all_disagreements(each, (*here, *last))
+
+
+def tables_in(annotation: Any) -> Iterator[type[Settings]]:
+    """The tables that a value of this type may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield annotation
+    for each in get_args(annotation):
+        yield from tables_in(each)
+
+
+def _value(field: FieldInfo, raw: Any) -> Any:
+    schema, kind = next(tables_in(field.annotation), None), get_origin(field.annotation)
+    if schema is None:
+        own: Any = Annotated[field.annotation, field]
+        try:
+            return TypeAdapter(own, config=ConfigDict(allow_inf_nan=False)).validate_python(raw)
+        except ValidationError:
+            raise NotJudged from None
+    if kind is tuple and isinstance(raw, list):
+        return tuple(as_read(schema, each) for each in raw if isinstance(each, dict))
+    if kind is tuple or not isinstance(raw, dict):
+        raise NotJudged
+    if kind is dict:
+        return {key: as_read(schema, each) for key, each in raw.items() if isinstance(each, dict)}
+    return as_read(schema, raw)
