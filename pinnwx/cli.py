@@ -23,34 +23,46 @@ _MOST_NUMBERS = 1000  # in a list on the command line
 _STARTED = time.monotonic()
 
 app = typer.Typer(
-    help="A physics-informed neural weather forecaster. Exit codes: 0 done, 2 usage, 65 bad data, 66 missing input, "
-    "69 no data for the time asked, 70 unstable, 73 cannot write, 75 locked, 77 not promoted, 78 bad config; a signal "
-    "ends with 128 and its number (129 hang-up, 130 interrupt, 131 quit, 143 terminate), after saving.",
+    help="A physics-informed neural weather forecaster. Exit codes: 0 done, or done before; 2 usage; 65 bad data; "
+    "66 no such file or run; 69 no data for the time asked; 70 unstable forecast; 73 cannot write; 75 locked, try "
+    "again; 77 not promoted; 78 bad config; 129 hang-up, 130 interrupt, 131 quit, 143 terminate: saved before it ends.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-Data = Annotated[list[str], typer.Option("--data", help="Files, globs, folders or zarr stores; may be repeated.")]
+_PATH = "<path>"
+Data = Annotated[
+    list[str],
+    typer.Option("--data", metavar=_PATH, help="File, glob, folder or zarr store of analyses; may be repeated."),
+]
 RunFolder = Annotated[Path, typer.Option("--run", help="Run folder of a training.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this JSON file.")]
-Details = Annotated[bool, typer.Option("--details", help="Scores by region, percentiles and variance as well.")]
-Leads = Annotated[str | None, typer.Option(help="Lead times in hours, such as 6,12,24.")]
-Boundary = Annotated[list[str] | None, typer.Option(help="Forecast of a larger area, for a model with a driven edge.")]
+Details = Annotated[bool, typer.Option("--details", help="Show scores by region, percentiles and variance too.")]
+Leads = Annotated[
+    str | None, typer.Option(help="Lead times in hours, such as 6,12,24; by default those that suit the model's step.")
+]
+Boundary = Annotated[
+    list[str] | None,
+    typer.Option(metavar=_PATH, help="Forecast of a larger area, for a model with a driven edge; may be repeated."),
+]
 Accept = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FIELD:KIND@TIME",
-        help="Use an analysis that is refused as suspicious; the refusal says what to give. Less of it names more: "
+        help="Use an analysis that is refused as suspicious; the refusal says what to give. A part of it names more: "
         "msl, msl@2026-01-16, stuck. May be repeated.",
     ),
 ]
-Minutes = Annotated[float | None, typer.Option(help="Wall-clock budget of the whole command.")]
-PromoteAnyway = Annotated[
-    bool, typer.Option("--promote-anyway", help="Make it live even if it is worse than persistence.")
+Minutes = Annotated[
+    float | None, typer.Option(help="Wall-clock budget of the whole command; that of the config, if not given.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is at the output.")]
+PromoteAnyway = Annotated[
+    bool, typer.Option("--promote-anyway", help="Make the model live even if the promotion check refuses it.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there already at the output.")]
+Afresh = Annotated[bool, typer.Option("--force", help="Start afresh in a run folder; its versions stay.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -69,7 +81,7 @@ def demo(
     minutes: Annotated[float | None, typer.Option(help="Wall-clock budget of the training; 2 if not given.")] = None,
     force: Force = False,
 ) -> None:
-    """With no data and no network: train on the embedded sample, forecast, verify, plot, and sum up."""
+    """Train, forecast, verify and plot with the embedded sample. It needs neither data nor a network."""
     from pinnwx.jobs.demo import demo as job
     from pinnwx.terminal import score_table, training_progress
 
@@ -83,12 +95,14 @@ def demo(
 @app.command()
 def check(
     data: Data,
-    config: Annotated[Path | None, typer.Option(help="Config: whether `train` accepts it with these data.")] = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder: whether it can forecast from them.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Config: would `train` accept it with these data?")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Run folder: can its model forecast from these data?")
+    ] = None,
     json: Json = None,
     force: Force = False,
 ) -> None:
-    """What the files hold after normalising, and every problem found; exit 65 if training or a forecast is refused."""
+    """Show what files hold, and every problem found. Exit 65 where `train` or a forecast would be refused."""
     from pinnwx.jobs.check import check as job
     from pinnwx.terminal import check_tables
 
@@ -105,10 +119,10 @@ def train(
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     minutes: Minutes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
-    force: Force = False,
+    force: Afresh = False,
     promote_anyway: PromoteAnyway = False,
 ) -> None:
-    """Train a model into a run folder; it goes live if it is not worse than persistence (exit 77 if it is)."""
+    """Train a model into a run folder. It goes live unless it is worse than persistence (exit 77)."""
     from pinnwx.jobs.train import train as job
     from pinnwx.terminal import training_progress
 
@@ -131,7 +145,7 @@ def evaluate(
     json: Json = None,
     force: Force = False,
 ) -> None:
-    """Score hindcasts from every analysis of a period, beside persistence and climatology."""
+    """Score forecasts from every analysis of a period. Persistence and climatology are scored on the same pairs."""
     from pinnwx.jobs.evaluate import evaluate as job
     from pinnwx.terminal import score_table
 
@@ -142,15 +156,18 @@ def evaluate(
 @app.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="Run folder, or a scores file of evaluate.")],
-    second: Annotated[Path, typer.Argument(help="What to compare it with, likewise.")],
-    data: Annotated[list[str] | None, typer.Option("--data", help="Analyses to evaluate run folders on.")] = None,
+    second: Annotated[Path, typer.Argument(help="Run folder or scores file to compare it with.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar=_PATH, help="Analyses to evaluate run folders on; may be repeated."),
+    ] = None,
     start: Annotated[str | None, typer.Option(help="First initial time, ISO 8601 UTC.")] = None,
     end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
     leads: Leads = None,
     json: Json = None,
     force: Force = False,
 ) -> None:
-    """Which of two runs errs less on the same forecasts, with the bounds of a paired comparison."""
+    """Compare the errors of two runs on the same forecasts. The bounds are those of a paired comparison."""
     from pinnwx.jobs.compare import compare as job
     from pinnwx.terminal import comparison_table
 
@@ -166,20 +183,24 @@ def forecast(
     init: Annotated[
         str, typer.Option(help='Initial time, ISO 8601 UTC, or "latest"; into a folder also a period FROM/TO.')
     ] = "latest",
-    hours: Annotated[float, typer.Option(help="Length of the forecast.")] = 120,
-    members: Annotated[int | None, typer.Option(help="Make an ensemble of so many forecasts.")] = None,
+    hours: Annotated[float, typer.Option(help="Length of the forecast in hours.")] = 120,
+    members: Annotated[int | None, typer.Option(help="Make an ensemble of this many forecasts.")] = None,
     boundary: Boundary = None,
-    max_age: Annotated[float | None, typer.Option(help="Hours from which an analysis is too old (exit 69).")] = None,
+    max_age: Annotated[
+        float | None, typer.Option(help="Refuse an analysis older than this many hours (exit 69).")
+    ] = None,
     accept_suspicious: Accept = None,
     plots: Annotated[bool, typer.Option("--plots", help="In a folder: draw maps of each forecast.")] = False,
     score: Annotated[bool, typer.Option("--score", help="In a folder: score earlier forecasts.")] = False,
-    keep_days: Annotated[float | None, typer.Option(help="In a folder: remove forecasts this much older.")] = None,
+    keep_days: Annotated[
+        float | None, typer.Option(help="In a folder: remove forecasts older than the newest by this many days.")
+    ] = None,
     remake: Annotated[
-        bool, typer.Option("--remake", help="Make again what is there where its analyses have changed since.")
+        bool, typer.Option("--remake", help="Make a forecast again if its analyses have changed since.")
     ] = False,
     force: Force = False,
 ) -> None:
-    """Write one forecast file, or a series into a folder; done at once where it is there already."""
+    """Write one forecast file, or a series into a folder. What is there already is not made again."""
     asked = {
         "init": init, "hours": hours, "members": members, "boundary": boundary, "max_age": max_age,
         "accept_suspicious": accept_suspicious or (), "remake": remake, "force": force,
@@ -213,14 +234,14 @@ def fetch(
     start: Annotated[str, typer.Option(help="First time, ISO 8601 UTC.")],
     end: Annotated[str, typer.Option(help="Last time; a bare date includes its whole day.")],
     out: Annotated[Path, typer.Option(help="Folder to write a file a month into.")],
-    static: Annotated[str, typer.Option(help="Fields that do not move, such as orography,lsm.")] = "",
+    static: Annotated[str, typer.Option(help="Fields that do not change in time, such as orography,lsm.")] = "",
     grid: Annotated[str, typer.Option(help='Grid to average onto, such as 5.625deg, or "native".')] = "native",
     region: Annotated[str | None, typer.Option(help="Box in degrees: north,west,south,east.")] = None,
-    every: Annotated[float, typer.Option(help="Hours between the times to take.")] = 6,
-    timeout: Annotated[float, typer.Option(help="Seconds in which a server must send something.")] = 30,
+    every: Annotated[float, typer.Option(help="Hours between analyses.")] = 6,
+    timeout: Annotated[float, typer.Option(help="Seconds within which a server must send something.")] = 30,
     force: Force = False,
 ) -> None:
-    """Bring analyses from a public store into a folder; goes on where it was cut off."""
+    """Bring analyses from a public store into a folder. It goes on where it was cut off."""
     from pinnwx.jobs.fetch import fetch as job
     from pinnwx.terminal import counting_progress
 
@@ -238,15 +259,15 @@ def explain(
     data: Data,
     out: Annotated[Path, typer.Option(help="NetCDF file to write.")],
     init: Annotated[str, typer.Option(help='Initial time, ISO 8601 UTC, or "latest".')] = "latest",
-    hours: Annotated[float, typer.Option(help="Length of the forecast.")] = 24,
+    hours: Annotated[float, typer.Option(help="Length of the forecast in hours.")] = 24,
     target: Annotated[
-        str | None, typer.Option(help="Ask what a number comes from: FIELD@LAT,LON or FIELD@NORTH,WEST,SOUTH,EAST.")
+        str | None, typer.Option(help="A number to explain: FIELD@LAT,LON or FIELD@NORTH,WEST,SOUTH,EAST.")
     ] = None,
     boundary: Boundary = None,
     accept_suspicious: Accept = None,
     force: Force = False,
 ) -> None:
-    """What each part of the model did to each field in each step of a forecast, or what a number in it comes from."""
+    """Show what each part of a model does in a forecast. With --target: what a number in the forecast comes from."""
     from pinnwx.explaining.reading import shares
     from pinnwx.jobs.explain import explain as job
     from pinnwx.terminal import attribution_lines, budget_table
@@ -266,12 +287,14 @@ def explain(
 def verify(
     forecasts: Annotated[list[Path], typer.Argument(help="Forecast files.")],
     data: Data,
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder whose climatology to score beside.")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Run folder whose climatology is scored beside the forecasts.")
+    ] = None,
     details: Details = False,
     json: Json = None,
     force: Force = False,
 ) -> None:
-    """Score finished forecast files against the analyses that have arrived since."""
+    """Score forecast files against the analyses that came since."""
     from pinnwx.jobs.verify import verify as job
     from pinnwx.terminal import score_table
 
@@ -284,7 +307,10 @@ def plot(
     out: Annotated[Path, typer.Option(help="PNG to write.")],
     variables: Annotated[str | None, typer.Option(help="Which variables, such as z500,msl.")] = None,
     leads: Annotated[str | None, typer.Option(help="Which lead times in hours, such as 24,72.")] = None,
-    data: Annotated[list[str] | None, typer.Option("--data", help="Analyses to draw beside a forecast.")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar=_PATH, help="Analyses to draw beside a forecast; may be repeated."),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Draw a forecast, scores, or the course of a training."""
@@ -299,14 +325,17 @@ def retrain(
     run: RunFolder,
     data: Data,
     since: Annotated[
-        str | None, typer.Option(help="From when analyses are fresh; by default, from where training ended.")
+        str | None, typer.Option(help="Time from which analyses are fresh; by default, the end of training.")
     ] = None,
     minutes: Minutes = None,
     accept_suspicious: Accept = None,
     json: Json = None,
     force: Force = False,
 ) -> None:
-    """Let the live model learn on from fresh analyses; its successor goes live if it is not worse (exit 77 if so)."""
+    """Let the live model learn on from fresh analyses. Its successor goes live if it is not worse.
+
+    Exit 77 where it is worse, where nothing was learned, and where the days are too few to tell.
+    """
     from pinnwx.jobs.retrain import retrain as job
     from pinnwx.terminal import comparison_table, training_progress
 
@@ -327,21 +356,23 @@ def compress(
     data: Data,
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     prune: Annotated[bool, typer.Option("--prune", help="Remove the channels that matter least.")] = False,
-    keep: Annotated[float, typer.Option(help="Pruning: share of the channels that stay.")] = 0.5,
+    keep: Annotated[float, typer.Option(help="Pruning: share of the channels that stays, such as 0.5.")] = 0.5,
     order: Annotated[
-        str, typer.Option(help="Pruning: what matters, by taylor, integrated, magnitude or random.")
+        str, typer.Option(help="Pruning: how channels are ranked: taylor, integrated, magnitude or random.")
     ] = "taylor",
     distill: Annotated[bool, typer.Option("--distill", help="Teach a smaller model what this one forecasts.")] = False,
-    size: Annotated[float, typer.Option(help="Distilling: share of the weights that the student has.")] = 0.25,
+    size: Annotated[
+        float, typer.Option(help="Distilling: share of the weights that the student has, such as 0.25.")
+    ] = 0.25,
     minutes: Minutes = None,
     updates: Annotated[
-        int | None, typer.Option(help="So many updates, instead of as many as the minutes allow.")
+        int | None, typer.Option(help="Number of updates, instead of as many as the minutes allow.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted compression.")] = False,
-    force: Force = False,
+    force: Afresh = False,
     promote_anyway: PromoteAnyway = False,
 ) -> None:
-    """Make the live model smaller, by pruning or by distillation, into a run folder of its own."""
+    """Make the live model smaller, by pruning or distillation. The smaller model gets a run folder of its own."""
     from pinnwx.jobs.compress import compress as job
     from pinnwx.terminal import compression_lines, training_progress
 
@@ -360,7 +391,7 @@ def export(
     weights: Annotated[str, typer.Option(help="How weights are stored: float32, bfloat16 or int8.")] = "float32",
     force: Force = False,
 ) -> None:
-    """Write the live model as one file that jax runs without pinnwx; see scripts/run_exported.py."""
+    """Write the live model as one file. jax runs it without pinnwx: see scripts/run_exported.py."""
     from pinnwx.jobs.export import export as job
 
     made = job(run, out, weights=weights, force=force)
@@ -372,12 +403,14 @@ def report(
     run: RunFolder,
     data: Data,
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
-    start: Annotated[str | None, typer.Option(help="First initial time to score; data.validate, if not given.")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="First initial time to score; that of data.validate, if not given.")
+    ] = None,
     end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
     leads: Leads = None,
     force: Force = False,
 ) -> None:
-    """One self-contained HTML page: what the model is, its scores, maps and budgets, and where it comes from."""
+    """Write one HTML page about the live model. It shows scores, maps, budgets, history and origin."""
     from pinnwx.jobs.report import report as job
 
     made = job(run, data, out, start=start, end=end, leads=_numbers("--leads", leads), force=force)
@@ -387,12 +420,15 @@ def report(
 @app.command()
 def status(
     run: RunFolder,
-    forecasts: Annotated[Path | None, typer.Option(help="Folder of scored forecasts, to tell their skill.")] = None,
+    forecasts: Annotated[Path | None, typer.Option(help="Folder of scored forecasts, to show their skill.")] = None,
     json: Json = None,
-    metrics: Annotated[Path | None, typer.Option(help="Write gauges to this file for Prometheus.")] = None,
+    metrics: Annotated[Path | None, typer.Option(help="Write gauges for Prometheus to this file.")] = None,
     force: Force = False,
 ) -> None:
-    """When each job last went well, which model is live, whether forecasts get worse; exit 65 if none can be made."""
+    """Show the health of a run and of its forecasts. Exit 65 if no forecast can be made.
+
+    It says when each job last went well, which model is live, and whether forecasts get worse.
+    """
     from pinnwx.jobs.status import status as job
     from pinnwx.terminal import status_table
 
@@ -404,20 +440,20 @@ def status(
 
 @app.command()
 def doctor() -> None:
-    """What this machine offers, and what stands in the way of a job."""
+    """Show what this machine offers, and what stands in the way."""
     from pinnwx.jobs.doctor import doctor as job
     from pinnwx.terminal import doctor_lines
 
     doctor_lines(job())
 
 
-models = typer.Typer(help="The versions of a run: which there are, and which is live.", no_args_is_help=True)
+models = typer.Typer(help="List, show, promote, roll back or remove versions.", no_args_is_help=True)
 app.add_typer(models, name="models")
 
 
 @models.command("list")
 def models_list(run: RunFolder) -> None:
-    """Every version of a run, verified, and which is live."""
+    """List the versions of a run, each verified."""
     from pinnwx.jobs.models import list_models as job
     from pinnwx.terminal import version_table
 
@@ -430,7 +466,7 @@ def models_prune(
     keep: Annotated[int, typer.Option(help="How many of the newest versions stay.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
-    """Remove old versions, but neither the live one nor the one that a rollback would go back to."""
+    """Remove old versions. The live one stays, and so does the one that a rollback would go back to."""
     from pinnwx.jobs.models import prune_models as job
 
     gone = job(run, keep, dry_run=dry_run)
@@ -444,7 +480,7 @@ def models_prune(
 def models_show(
     run: RunFolder, name: Annotated[str | None, typer.Argument(help="Version; the live one, if not given.")] = None
 ) -> None:
-    """What a version was made from and with, as JSON, after it was verified."""
+    """Show what a version was made from, as JSON. Its files are verified first."""
     import json
 
     from pinnwx.jobs.models import show_model as job
@@ -457,14 +493,16 @@ def models_show(
 def models_promote(
     name: Annotated[str, typer.Argument(help="Version to make live, such as 0002.")],
     run: RunFolder,
-    data: Annotated[list[str] | None, typer.Option("--data", help="Analyses to judge it on first.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option("--data", metavar=_PATH, help="Analyses to judge it on first; may be repeated.")
+    ] = None,
     start: Annotated[str | None, typer.Option(help="First initial time, ISO 8601 UTC.")] = None,
     end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
     leads: Leads = None,
     json: Json = None,
     force: Force = False,
 ) -> None:
-    """Make a version live; with --data only if it is not worse than the live one (exit 77 if it is)."""
+    """Make a version live. With --data only if it is not worse than the live one (exit 77)."""
     from pinnwx.jobs.models import promote as job
 
     job(run, name, data=data, start=start, end=end, leads=_numbers("--leads", leads), json=json, force=force)

@@ -1,17 +1,22 @@
 """The command line, end to end on the embedded sample: every verb, and every exit code of the contract."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 import xarray as xr
 from synthetic import tiny_trained, wave_dataset
+from typer.core import TyperGroup
+from typer.testing import CliRunner
 
 import pinnwx
 from pinnwx import cli
+from pinnwx.cli import app
 from pinnwx.jobs.runs import Run, new_run
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -178,6 +183,23 @@ VERBS = ["demo", "check", "train", "evaluate", "compare", "compress", "export", 
 @pytest.mark.parametrize("verb", ["", *VERBS])
 def test_help(pinnwx_command, verb):
     assert "Usage: " in done(pinnwx_command(*verb.split(), "--help"))
+
+
+def test_help_fits_80_columns_and_is_whole():
+    """No sentence is cut, no option lacks one; and who mistypes is told what there is."""
+    root = typer.main.get_command(app)
+    assert isinstance(root, TyperGroup)
+    groups = {"": root, **{name: one for name, one in root.commands.items() if isinstance(one, TyperGroup)}}
+    verbs = [f"{group} {name}".split() for group, one in groups.items() for name in one.commands]
+    assert len(verbs) > 20
+    for words in [[], *verbs]:
+        text = CliRunner().invoke(app, [*words, "--help"], terminal_width=80).output
+        assert max(map(len, text.splitlines())) <= 80, words
+        assert not re.search(r"(?m)^  .*\.\.\.$", text), words
+        assert not re.search(r"(?m)^  --\S+(  ?<\S+>)?$", text), words
+    told = CliRunner().invoke(app, ["forcast"])
+    assert told.exit_code == 2
+    assert "Did you mean 'forecast'?" in told.output
 
 
 def test_version(pinnwx_command):
