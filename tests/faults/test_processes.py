@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
-from verbs import INIT, Ended, command, pinnwx, recipe
+from verbs import INIT, Ended, command, in_a_process, pinnwx, recipe
 
 from pinnwx.forecasting.cf import read_forecast
 from pinnwx.jobs.runs import Run
@@ -123,7 +123,7 @@ def mounted(tmp_path):
     def run(options: str, words: list[str], after: str = "true") -> Ended:
         prepare = f'mount -t tmpfs -o {options} tmpfs "{disk}"; echo old 2>/dev/null > "{disk}/old.nc"'
         shell = ["unshare", "-rm", "sh", "-c", f'{prepare}; "$@"; code=$?; {after}; exit $code', "sh", *words]
-        return Ended(subprocess.run(shell, capture_output=True, text=True, timeout=120))
+        return in_a_process(shell)
 
     run.disk = disk
     return run
@@ -157,7 +157,7 @@ def test_37_a_file_may_not_grow(run, good, tmp_path):
     """The same where nobody may mount: the system limits the size of a file, to some blocks of it."""
     (tmp_path / "f.nc").write_text("old")
     limited = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", *forecasting(run, good, tmp_path / "f.nc", "--force")]
-    Ended(subprocess.run(limited, capture_output=True, text=True, timeout=120)).refused(73, "cannot write", "f.nc")
+    in_a_process(limited).refused(73, "cannot write", "f.nc")
     assert [path.name for path in tmp_path.iterdir()] == ["f.nc"]
     assert (tmp_path / "f.nc").read_text() == "old"
 
