@@ -33,6 +33,7 @@ _CYCLONE = {
     "atmosphere_relative_vorticity": 6.0,
 }  # fmt: skip
 _LOWS = ("air_pressure_at_mean_sea_level", "geopotential")
+_CYCLONE_LATITUDE = 50.0  # degrees; farther from the equator they have grown into larger storms
 # An excess below this harms no forecast, however calm the field around it is; in SI units.
 _NEGLIGIBLE = {
     "air_pressure_at_mean_sea_level": 200.0, "geopotential": 200.0, "air_temperature": 2.0, "specific_humidity": 1e-3,
@@ -205,11 +206,12 @@ def _exceeds(found: Scores, excess: np.ndarray, grid: Grid, variable: Variable, 
     limit = _LIMITS[found.shape]
     wider = _CYCLONE.get(variable.standard_name)
     if wider is not None and found.shape == "spike":
-        cyclonic = np.ones(1, dtype=bool)
+        latitude = np.asarray(grid.latitude, np.float32)[:, None]
+        cyclonic = np.abs(latitude) <= _CYCLONE_LATITUDE
         if variable.standard_name in _LOWS:
-            cyclonic = excess < 0
+            cyclonic = cyclonic & (excess < 0)
         elif not variable.standard_name.endswith("wind"):
-            cyclonic = excess * np.sign(np.asarray(grid.latitude, np.float32))[:, None] > 0
+            cyclonic = cyclonic & (excess * np.sign(latitude) > 0)
         limit = np.where(cyclonic, np.float32(wider), np.float32(limit))
     negligible = _NEGLIGIBLE.get(variable.standard_name, 0.0) if has_units else 0.0
     return np.abs(excess) > np.maximum(limit * found.usual, np.float32(negligible))
