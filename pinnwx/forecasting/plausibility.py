@@ -53,7 +53,8 @@ def implausibilities(
     `analysis` is the one that the forecast starts from, at `when`. The forecast is finite.
     """
     leads = np.asarray(lead_hours, np.float64)
-    ratios = excess(forecast, leads, trained, when, analysis)
+    limits = _limits(trained, when, analysis)
+    ratios = _over(limits, forecast, leads, trained, when, analysis)
     first = {kind: ratio.max(axis=1) > 1 for kind, ratio in ratios.items()}
     steps = [int(beyond.argmax()) for beyond in first.values() if beyond.any()]
     if not steps:
@@ -65,7 +66,7 @@ def implausibilities(
         if ratios[kind][lead, field] > 1:
             factor, units = difference_units(name, table)
             units = describe(name, table).units if units == "SI" else units
-            limit = _limits(trained, when, analysis)[kind][field]
+            limit = limits[kind][field]
             value, most = (f"{number * factor:.3g} {units}" for number in (ratios[kind][lead, field] * limit, limit))
             yield f"{name} {_WORDS[kind].format(value=value)} after {leads[lead]:g} h, more than {most}"
 
@@ -78,7 +79,17 @@ def excess(
     analysis: Float32[np.ndarray, "field lat lon"],
 ) -> Mapping[str, np.ndarray]:
     """Each number of the forecast, (lead, field), over its limit."""
-    limits = _limits(trained, when, analysis)
+    return _over(_limits(trained, when, analysis), forecast, leads, trained, when, analysis)
+
+
+def _over(
+    limits: Mapping[str, np.ndarray],
+    forecast: np.ndarray,
+    leads: np.ndarray,
+    trained: Trained,
+    when: np.datetime64,
+    analysis: np.ndarray,
+) -> Mapping[str, np.ndarray]:
     departure, grid = _judged(trained, forecast - trained.climatology.at(_instant(when) + duration(leads)))
     found = dict(field_statistics(departure, grid))
     found["area_mean"] = np.abs(area_mean(departure, grid) - area_mean(_departure(trained, when, analysis), grid))
