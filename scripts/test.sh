@@ -18,4 +18,5 @@ step ruff format --check .
 step pyright
 step lint-imports
 # Tests of the README's code are among the tests; nbmake runs every notebook.
-step python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --nbmake tests notebooks "$@"
+step python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 40 --durations-min 5 --nbmake \
+    tests notebooks "$@"
