@@ -38,7 +38,7 @@ from pinnwx.runtime import prepare
 
 STORED = RESULTS / "spoilt.json"
 MODELS = ("era5_hybrid", "europe_hybrid", "gcm_hybrid", "gcm_year")
-DAYS, STARTS, SEEDS = 10, 12, (1, 2)
+DAYS, STARTS, SEEDS = 10, 6, (1,)
 SPOILINGS = (
     *(("noise", amount) for amount in (0.05, 0.1, 0.2, 0.4, 0.8)),
     *(("factor", amount) for amount in (1.05, 1.1, 1.2, 1.4, 2.0)),
