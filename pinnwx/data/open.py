@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from pinnwx.data.assemble import read_field, read_static
+from pinnwx.data.assemble import Field, read_field, read_static
 from pinnwx.data.calendar import dates_in_name, format_time
 from pinnwx.data.changes import once_more_if_changed
 from pinnwx.data.check import check_data
 from pinnwx.data.expver import MARK
 from pinnwx.data.find import Paths
 from pinnwx.data.piece import Piece
-from pinnwx.data.plan import planned, present_times, report_of, wanted
+from pinnwx.data.plan import Plan, planned, present_times, report_of, wanted
 from pinnwx.data.report import CheckReport, Damaged, Findings
 from pinnwx.data.sizes import require_memory
 from pinnwx.data.survey import Survey, surveyed
@@ -30,6 +31,7 @@ from pinnwx.variables import VARIABLES, Variable, describe
 __all__ = ["assembled", "check_data", "open_data", "open_with_report", "sample_path"]
 
 _log = logging.getLogger(__name__)
+Selection = Callable[[np.ndarray], np.ndarray]
 _MOST_DISPUTED = 20  # times for which files differ, above which one of the files is wrong as a whole
 _DEGREES = {"latitude": "degrees_north", "longitude": "degrees_east"}
 
@@ -44,6 +46,7 @@ def open_data(
     static: Sequence[str] = (),
     start: str | None = None,
     end: str | None = None,
+    select: Selection | None = None,
     forecasts: bool = False,
     leave_damaged: bool = False,
 ) -> xr.Dataset:
@@ -57,6 +60,8 @@ def open_data(
         levels: pressure level in hPa of a variable whose file does not tell, `{"z": 500}`.
         static: names of static fields to read beside `fields`.
         start, end: ISO 8601 bounds of the times to read, both included.
+        select: of the sorted times that there are, those that are needed; no other is read, nor judged. A time that
+            turns out to hold no values is not there, and `select` is asked again.
         forecasts: read forecasts too, at the times they are valid for; otherwise they are left out with a note.
         leave_damaged: leave a damaged file out as a whole, and a time for which two files differ, and warn of it; the
             attribute `damaged` of the dataset tells which (`pinnwx.data.report.Damaged`).
@@ -74,8 +79,7 @@ def open_data(
     """
     dataset, report = open_with_report(
         paths, fields, grid=grid, variables=variables, levels=levels, static=static, start=start, end=end,
-        forecasts=forecasts,
-        leave_damaged=leave_damaged,
+        select=select, forecasts=forecasts, leave_damaged=leave_damaged,
     )  # fmt: skip
     for severity, level in (("warning", logging.WARNING), ("note", logging.INFO)):
         for text in alike_merged(str(problem) for problem in report.problems if problem.severity == severity):
@@ -94,6 +98,7 @@ def open_with_report(
     static: Sequence[str] = (),
     start: str | None = None,
     end: str | None = None,
+    select: Selection | None = None,
     forecasts: bool = False,
     leave_damaged: bool = False,
 ) -> tuple[xr.Dataset, CheckReport]:
@@ -101,7 +106,7 @@ def open_with_report(
     findings = Findings(strict=True, leave_damaged=leave_damaged)
     with surveyed(paths, variables, levels, findings, forecasts=forecasts) as survey:
         names = wanted(survey, fields, static, variables, findings)
-        dataset = _undamaged(survey, names, grid, findings, variables=variables, start=start, end=end)
+        dataset = _undamaged(survey, names, grid, findings, variables=variables, start=start, end=end, select=select)
     if findings.damaged or findings.disputed:
         dataset.attrs["damaged"] = _left_out(survey, findings)
     moving = tuple(name for name in names if "time" in dataset[name].dims)
@@ -168,6 +173,7 @@ def assembled(
     variables: Mapping[str, Variable] = VARIABLES,
     start: str | None = None,
     end: str | None = None,
+    select: Selection | None = None,
     without: Collection[np.datetime64] = (),
 ) -> xr.Dataset:
     """The named fields of these pieces, read, checked and brought onto one grid, as `open_data` describes.
@@ -175,13 +181,7 @@ def assembled(
     Raises:
         DataError, GridError, UnavailableError: as `open_data`.
     """
-    plan = planned(pieces, names, grid, findings, start, end, without)
-    require_memory(
-        4 * len(plan.moving) * plan.times.size * math.prod(plan.grid.shape),
-        f"{', '.join(plan.moving)} at {plan.times.size:,} times on {plan.grid}",
-        "read a shorter time or fewer fields, or average onto a coarser grid",
-    )
-    found = {name: read_field(parts, plan.times, plan.grid, findings) for name, parts in plan.moving.items()}
+    plan, found = _read(planned(pieces, names, grid, findings, start, end, without), select, findings)
     constants = {name: read_static(parts, plan.grid, findings) for name, parts in plan.fixed.items()}
     present = present_times(plan, (field.filled for field in found.values()), findings)
     whole = bool(present.all())
@@ -190,6 +190,26 @@ def assembled(
     if any(field.preliminary[present].any() for field in found.values()):
         dataset.attrs[MARK] = "yes"
     return dataset
+
+
+def _read(whole: Plan, select: Selection | None, findings: Findings) -> tuple[Plan, dict[str, Field]]:
+    """What moves, at the times that are selected, and a plan of just those and of times that proved empty."""
+    so_far, empty = list(findings), whole.times[:0]
+    while True:
+        there = np.setdiff1d(whole.times, empty)
+        plan = whole if select is None or not there.size else replace(whole, times=np.union1d(select(there), empty))
+        require_memory(
+            4 * len(plan.moving) * plan.times.size * math.prod(plan.grid.shape),
+            f"{', '.join(plan.moving)} at {plan.times.size:,} times on {plan.grid}",
+            "read a shorter time or fewer fields, or average onto a coarser grid",
+        )
+        found = {name: read_field(parts, plan.times, plan.grid, findings) for name, parts in plan.moving.items()}
+        lacking = [plan.times[~field.filled] for field in found.values()]
+        newly_empty = np.setdiff1d(np.concatenate([empty, *lacking]), empty)
+        if plan.times.size == whole.times.size or not newly_empty.size:
+            return plan, found
+        empty = np.union1d(empty, newly_empty)
+        findings[:] = so_far
 
 
 def sample_path() -> Path:

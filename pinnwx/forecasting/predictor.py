@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float32, Int, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, time_features
@@ -165,15 +165,26 @@ class Predictor:
 
 def _fields_at(archive: Archive, needed: Shaped[np.ndarray, "batch time"], what: str) -> np.ndarray:
     """The archive's fields at these times."""
-    rows = match_times(archive.times, needed)
+    return archive.fields[require_times(archive.times, needed, what)]
+
+
+def require_times(
+    times: Shaped[np.ndarray, " time"], needed: Shaped[np.ndarray, "*shape"], what: str = "analysis"
+) -> Int[np.ndarray, "*shape"]:
+    """Where the needed times stand among those there are, which are sorted.
+
+    Raises:
+        UnavailableError: one is not there; the message says what is.
+    """
+    rows = match_times(times, needed)
     if (rows < 0).any():
         when = needed[rows < 0][0]
-        missing, first, last = map(format_time, (when, *archive.times[[0, -1]]))
-        same_day = archive.times.astype("datetime64[D]") == when.astype("datetime64[D]")
-        hours = [format_time(time)[11:] for time in archive.times[same_day]]
+        missing, first, last = map(format_time, (when, *times[[0, -1]]))
+        same_day = times.astype("datetime64[D]") == when.astype("datetime64[D]")
+        hours = [format_time(time)[11:] for time in times[same_day]]
         day = f"of that day they hold {', '.join(hours)}; " if hours else ""
         raise UnavailableError(f"no {what} at {missing}; {day}the data hold {first} to {last}")
-    return archive.fields[rows]
+    return rows
 
 
 @partial(jax.jit, static_argnums=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pinnwx.data.check import check_data
@@ -16,6 +17,7 @@ from pinnwx.forecasting.trained import load_trained
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.forecast import Forecasting
 from pinnwx.jobs.preparation import prepared, training_report, training_settings
+from pinnwx.jobs.readiness import NEWEST, needed_times
 from pinnwx.jobs.runs import Run
 
 
@@ -68,17 +70,24 @@ def _for_training(config: str | Path, data: Sequence[str | Path] | str | Path) -
 
 
 def _for_forecasts(run: str | Path, data: Sequence[str | Path] | str | Path) -> CheckReport:
-    """By the steps of `forecast` up to its first step; a boundary is not asked for."""
+    """By the steps of `forecast` up to its first step; a boundary is not asked for.
+
+    What is wrong with analyses that this forecast does not need is a warning.
+    """
     opened = Run.open(run)
     version = opened.live
     trained = load_trained(opened.version(version))
     settings = trained.config
     report = check_data(data, settings.data.fields, grid=trained.grid, newest=False, **settings.reading_options())
-    if report.ok:
-        predictor = Predictor(trained, (settings.model.step_hours,))
-        try:
-            job = Forecasting(version, trained, matching_archive(trained, data), None, predictor, {})
-            job.require_fit(job.initial_time("latest"), max_age=None, accept_suspicious=())
-        except (DataError, UnavailableError) as error:
-            report = replace(report, problems=(*report.problems, Problem("error", str(error))))
-    return replace(report, verb=f"a forecast of {run} from these files")
+    predictor = Predictor(trained, (settings.model.step_hours,))
+    try:
+        select = partial(needed_times, NEWEST, predictor.input_offsets, False)
+        job = Forecasting(version, trained, matching_archive(trained, data, select=select), None, predictor, {})
+        job.require_fit(job.initial_time(NEWEST), max_age=None, accept_suspicious=())
+        problems = tuple(
+            replace(one, severity="warning") if one.severity == "error" else one for one in report.problems
+        )
+    except (DataError, UnavailableError) as error:
+        refusal = Problem("error", str(error)) if report.ok else None
+        problems = (*report.problems, *([refusal] if refusal else []))
+    return replace(report, problems=problems, verb=f"a forecast of {run} from these files")

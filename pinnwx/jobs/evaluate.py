@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, parse_time
-from pinnwx.data.open import open_data
+from pinnwx.data.open import Selection, open_data
 from pinnwx.files import check_writable
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import Trained
@@ -147,13 +147,14 @@ def matching_archive(
     start: str | None = None,
     end: str | None = None,
     *,
+    select: Selection | None = None,
     leave_damaged: bool = False,
 ) -> Archive:
-    """The model's fields out of the data, on the model's grid, from `start` to `end`; without damaged files, if they
-    are to be left out."""
+    """The model's fields out of the data, on the model's grid, from `start` to `end`, at the times that `select` needs;
+    without damaged files, if they are to be left out."""
     config = trained.config
     dataset = open_data(
-        data, config.data.fields, grid=trained.grid, start=start, end=end, leave_damaged=leave_damaged,
+        data, config.data.fields, grid=trained.grid, start=start, end=end, select=select, leave_damaged=leave_damaged,
         **config.reading_options(),
     )  # fmt: skip
     return Archive.from_dataset(dataset, config.data.fields)

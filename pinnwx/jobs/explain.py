@@ -46,7 +46,7 @@ def explain(
     if out is not None:
         check_writable(out, force=force)
     asked = None if target is None else Target.parse(target)
-    job = Forecasting.open(run, data, hours=hours, boundary=boundary)
+    job = Forecasting.open(run, data, hours=hours, boundary=boundary, init=init)
     when = job.initial_time(init)
     accepted = job.require_fit(when, max_age=None, accept_suspicious=accept_suspicious)
     provenance = job.provenance(when, accepted)

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from pinnwx.forecasting.stability import require_stable
 from pinnwx.forecasting.trained import CONFIG, WEIGHTS, Trained, load_trained
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
-from pinnwx.jobs.readiness import require_credible, require_timely
+from pinnwx.jobs.readiness import NEWEST, needed_times, require_credible, require_timely
 from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
 
@@ -77,7 +78,7 @@ def forecast(
             check_writable(out, force=True)
             held.enter_context(output_lock(out))
             there = None if force else already_there(Path(out))
-        job = Forecasting.open(run, data, hours=hours, members=members, boundary=boundary)
+        job = Forecasting.open(run, data, hours=hours, members=members, boundary=boundary, init=init)
         when = job.initial_time(init)
         event.details |= {"version": job.version, "init": format_time(when)}
         accepted = job.require_fit(when, max_age=max_age, accept_suspicious=accept_suspicious)
@@ -121,11 +122,14 @@ class Forecasting:
         hours: float,
         members: int | None = None,
         boundary: Sequence[str | Path] | str | Path | None = None,
+        init: str | None = None,
         leave_damaged: bool = False,
     ) -> Forecasting:
-        """With `leave_damaged`, without the files that are damaged: forecasts that need them are refused, no others.
+        """With `init`, of the analyses that a forecast from then needs, and no others. With `leave_damaged`, without
+        the files that are damaged: forecasts that need them are refused, no others.
 
         Raises:
+            UnavailableError: the data lack an analysis that the forecast from `init` starts from.
             MissingInputError, CheckpointError, DataError, UsageError: as `forecast`.
         """
         opened = Run.open(run)
@@ -135,15 +139,16 @@ class Forecasting:
         steps = whole_steps("--hours", hours, step)
         require_room(trained, steps, members or 1)
         leads = tuple(step * k for k in range(1, steps + 1))
-        archive = matching_archive(trained, data, leave_damaged=leave_damaged)
         maker = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
+        select = None if init is None else partial(needed_times, init, maker.input_offsets, isinstance(maker, Ensemble))
+        archive = matching_archive(trained, data, select=select, leave_damaged=leave_damaged)
         text = opened.text(CONFIG)
         output = (trained.config if text is None else parse_config(text, str(opened.folder / CONFIG))).output
         return cls(version, trained, archive, _driving(trained, boundary), maker, output.attributes)
 
     def initial_time(self, init: str) -> np.datetime64:
         """The time that a text names: ISO 8601, or "latest"."""
-        return self.archive.times[-1] if init == "latest" else parse_time(init)
+        return self.archive.times[-1] if init == NEWEST else parse_time(init)
 
     def require_fit(self, when: np.datetime64, *, max_age: float | None, accept_suspicious: Sequence[str]) -> list[str]:
         """Refuses analyses that no forecast should start from; what was suspicious and accepted is returned.

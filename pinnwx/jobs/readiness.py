@@ -16,13 +16,15 @@ from jaxtyping import Shaped
 
 from pinnwx.config import Config
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import ahead_of_the_clock, format_time, now, period_bounds
-from pinnwx.data.suspicion import KINDS, Suspicion, names_of, summary, suspicions_of
+from pinnwx.data.calendar import ahead_of_the_clock, format_time, now, parse_time, period_bounds
+from pinnwx.data.suspicion import KINDS, Suspicion, around, names_of, summary, suspicions_of
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import DataError, UnavailableError, UsageError
+from pinnwx.forecasting.predictor import require_times
 from pinnwx.variables import VARIABLES, Variable, describe
 
 _log = logging.getLogger(__name__)
+NEWEST = "latest"  # as an initial time
 _HOUR = np.timedelta64(1, "h")
 
 
@@ -87,6 +89,24 @@ class Acceptance:
             and (self.first is None or self.first <= found.time.astype("datetime64[m]"))
             and (self.last is None or found.time.astype("datetime64[m]") <= self.last)
         )
+
+
+def needed_times(
+    init: str,
+    input_offsets: Shaped[np.ndarray, " input"],
+    all_before: bool,
+    times: Shaped[np.ndarray, " time"],
+) -> Shaped[np.ndarray, " needed"]:
+    """Of the times that there are, those of the analyses that the forecast from `init` starts from, and of those before
+    that tell what is usual (`pinnwx.data.suspicion`); with `all_before`, as an ensemble draws on them, of all before.
+
+    Raises:
+        UnavailableError: an analysis that it starts from is not there.
+    """
+    when = times[-1] if init == NEWEST else parse_time(init)
+    require_times(times, when + input_offsets)
+    used = around(times, when + input_offsets[0], when)
+    return times[slice(0 if all_before else used.start, used.stop)]
 
 
 def training_problems(settings: Config, times: Shaped[np.ndarray, " time"]) -> list[str]:
