@@ -79,18 +79,20 @@ class DatasetReader:
         if base == "z" and level is None and "orography" in self.variables:
             base = self._geopotential(array, vertical)
         entry = self.variables[base]
-        times, time_dim = self._times(array, entry)
-        if times is None and not entry.static:
+        moments = self._moments(array, entry)
+        if moments is None:
             return []
+        array = moments.array
+        times, time_dim = (None, moments.dimension) if entry.static else self._times(moments)
         grid, rows, columns, repeated, notes = grid_of(axes)
         levels, level_dim = self._levels(array, vertical, base, level)
         selection = self._selection(array, axes, time_dim, level_dim)
-        versions = versions_of(self.dataset, array, times, time_dim)
+        versions = versions_of(moments.dataset, array, times, time_dim)
         self._note_preliminary(versions)
         dims = (time_dim, axes["latitude"][0], axes["longitude"][0])
         factor, offset = self._conversion(array, entry)
         self.normalised |= dict.fromkeys([*notes, *_order_and_type(array, dims), *notes_on(array.dtype, array.attrs)])
-        self.axes |= dict.fromkeys(self._taken_for(array, axes, vertical, times))
+        self.axes |= dict.fromkeys(self._taken_for(moments, axes, vertical, times))
         return [
             Piece(
                 describe(base if hectopascals is None else f"{base}{hectopascals}", self.variables),
@@ -111,28 +113,32 @@ class DatasetReader:
         self.normalised[f"{array.name} is of the surface: taken as orography"] = None
         return "orography"
 
-    def _times(self, array: xr.DataArray, entry: Variable) -> tuple[np.ndarray | None, str | None]:
-        """(valid times, their dimension); no times of a static field, or of a forecast that is left out."""
-        coordinates = TimeCoordinates(self.dataset, array)
-        if entry.static:
-            return None, coordinates.dimension
-        forecast = coordinates.forecast()
-        if forecast is not None and not self.forecasts:
-            self.left_out[str(forecast)] = None
-            return None, None
-        times, dim = coordinates.times()
+    def _moments(self, array: xr.DataArray, entry: Variable) -> TimeCoordinates | None:
+        """The times of what is read of an array: of its analyses, where forecasts are left out; None if it has none."""
+        whole = TimeCoordinates(self.dataset, array)
+        forecast = None if entry.static or self.forecasts else whole.forecast()
+        if forecast is None:
+            return whole
+        analyses = whole.analyses()
+        beside = "" if analyses is None else "; the analyses beside it, at lead 0, are read"
+        self.left_out[f"{forecast}{beside}"] = None
+        return analyses
+
+    def _times(self, moments: TimeCoordinates) -> tuple[np.ndarray, str | None]:
+        """(valid times, their dimension)"""
+        times, dim = moments.times()
         if np.any(np.diff(times) < np.timedelta64(0)):
             self.warnings["times are not in order; sorted"] = None
         return times, dim
 
     def _taken_for(
-        self, array: xr.DataArray, axes: Axes, vertical: VerticalAxis | None, times: np.ndarray | None
+        self, moments: TimeCoordinates, axes: Axes, vertical: VerticalAxis | None, times: np.ndarray | None
     ) -> list[str]:
         """Which coordinate was taken for which axis, for people to read."""
         taken = []
         if times is not None and times.size:
             ends = dict.fromkeys(map(format_time, (times.min(), times.max())))
-            named = ", ".join(str(one.name) for one in TimeCoordinates(self.dataset, array).of_valid_times)
+            named = ", ".join(str(one.name) for one in moments.of_valid_times)
             taken.append(f"time from {named}: {' to '.join(ends)}")
         if vertical is not None:
             taken.append(str(vertical))

@@ -1,12 +1,13 @@
 """When values are valid, and whether they are analyses: a forecast is never read as one.
 
 Values are a forecast where a lead is not zero, or where the valid time is not the time that the forecast starts from.
-One array is all of the one or all of the other: the first step of a forecast, at lead zero, is taken for an analysis
-only where the file holds no other lead. What pinnwx itself writes is a forecast, or explains one, by its attributes.
+What an array holds at lead zero is an analysis, whatever it holds beside it; but no sum, mean or extreme over the time
+since the start, which has no length there. What pinnwx itself writes is a forecast, or explains one, by its attributes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ from pinnwx.data.units import cut
 from pinnwx.errors import DataError
 
 _OWN = ("content_sha256", "request_sha256", "model_sha256")  # attributes of what pinnwx writes about a forecast
+# Statistics over the steps of a forecast, as ecCodes calls them: at step 0 they are of no time at all.
+OVER_STEPS = ("accum", "avg", "max", "min", "diff", "rms", "sd", "cov", "ratio")
+_OVER_TIME = re.compile(r"\btime\b[^:]*:\s*(?!point)\w")
 _SAME = 1 / 3600  # hours: times are read to the second
 
 
@@ -41,7 +45,7 @@ class TimeCoordinates:
     """The coordinates of time of one array: valid times, reference times and leads, none of which need be there."""
 
     def __init__(self, dataset: xr.Dataset, array: xr.DataArray) -> None:
-        self.array, self.attributes = array, dataset.attrs
+        self.dataset, self.array, self.attributes = dataset, array, dataset.attrs
         found: dict[Role, list[xr.DataArray]] = {"time": [], "reference time": [], "lead": []}
         for coordinate, role in _along(dataset, array):
             if role in found:
@@ -85,10 +89,38 @@ class TimeCoordinates:
         if self.unsaid:
             return Forecast(f'its dimension "{self.unsaid[0]}" tells no lead', start)
         offset = self._offset()
-        if offset is not None and np.any(np.abs(offset) >= _SAME):
+        if offset is not None and bool((abs(offset) >= _SAME).any()):
             name = f"{self.valid[0].name} less {self.reference[0].name}"
-            return Forecast(name, start, _span(offset))
+            return Forecast(name, start, _span(offset.to_numpy()))
+        if self.leads and self.array.attrs.get("GRIB_stepType") in OVER_STEPS:
+            return Forecast(f"GRIB_stepType {self.array.attrs['GRIB_stepType']}", start)
         return self._said_in_attributes(start)
+
+    def analyses(self) -> TimeCoordinates | None:
+        """Those of the part that is analyses, at lead zero; None where there is no such part.
+
+        Raises:
+            DataError: a time or a lead cannot be read.
+        """
+        if self.is_since_start:
+            return None
+        leads = [xr.Variable(lead.dims, np.reshape(hours(lead), lead.shape)) for lead in self.leads]
+        offset = self._offset()
+        for lead in leads if offset is None else [*leads, offset]:
+            ahead = ~(abs(lead) < _SAME)  # one that is missing too
+            for dim in map(str, lead.dims):
+                is_zero = ~ahead.any([other for other in lead.dims if other != dim]).to_numpy()
+                if is_zero.any() and not is_zero.all():
+                    part = {dim: np.flatnonzero(is_zero)}
+                    found = TimeCoordinates(self.dataset.isel(part), self.array.isel(part))
+                    return found if found.forecast() is None else None
+        return None
+
+    @property
+    def is_since_start(self) -> bool:
+        """Whether values are of the time since the start of a forecast, and not of an instant."""
+        method = _OVER_TIME.search(str(self.array.attrs.get("cell_methods", "")))
+        return self.array.attrs.get("GRIB_stepType") in OVER_STEPS or method is not None
 
     def times(self) -> tuple[np.ndarray, str | None]:
         """(valid times, the dimension they lie along); one time may have no dimension.
@@ -146,11 +178,11 @@ class TimeCoordinates:
                 return first if first == last else f"{first} to {last}"
         return None
 
-    def _offset(self) -> np.ndarray | None:
+    def _offset(self) -> xr.Variable | None:
         """Valid time less reference time [hours]."""
         if not (self.valid and self.reference):
             return None
-        return ((_instants(self.valid[0]) - _instants(self.reference[0])) / np.timedelta64(1, "h")).to_numpy()
+        return (_instants(self.valid[0]) - _instants(self.reference[0])) / np.timedelta64(1, "h")
 
     def _ahead(self) -> str | None:
         for lead in self.leads:

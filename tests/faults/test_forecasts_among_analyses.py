@@ -85,7 +85,6 @@ LAYOUTS = {
     "days of a seasonal forecast": along_lead("forecast_period", {"units": "days"}, [30]),
     "without units": along_lead("lead", {}, [1]),
     "steps of no length": along_lead("fstep", {}, [3]),
-    "with an analysis": along_lead("lead_time", {"units": "hours"}, [0, 6]),
     "missing": along_lead("lead_time", {"units": "hours"}, [np.nan]),
     "hours beside a reference time": fields()
     .assign_coords(time=("time", [6, 12, 18, 24], {"units": "hours"}))
@@ -127,6 +126,71 @@ def test_analyses_beside_a_forecast_are_read_alone(tmp_path, layout):
     xr.testing.assert_identical(opened(tmp_path), alone)
     (note,) = [note for note in notes(tmp_path) if "x.nc" in note]
     assert "left out: a forecast" in note
+
+
+MIXED = {
+    "a dimension": along_lead("lead_time", {"units": "hours"}, [0, 6, 12]),
+    "the analysis last": along_lead("step", {"units": "hours"}, [12, 0]),
+    "timedeltas": along_lead("prediction_timedelta", {"units": "seconds", "dtype": "timedelta64[ns]"}, [0, 21600]),
+    "along time": fields(steps=8)
+    .isel(time=[0, 1, 2, 3, 4, 5, 6, 7])
+    .assign_coords(time=("time", START + np.repeat(np.arange(4), 2) * 6 * HOUR, {"standard_name": "time"}))
+    .assign_coords(forecast_period=("time", [0, 6] * 4, {"units": "hours", "standard_name": "forecast_period"})),
+    "two dimensions of valid times": along_lead("ahead", {}, [0, 6])
+    .rename(time="forecast_reference_time")
+    .drop_vars("ahead")
+    .assign_coords(
+        valid_time=(
+            ("forecast_reference_time", "ahead"),
+            fields()["time"].values[:, None] + np.array([0, 6]) * HOUR,
+            {"standard_name": "time"},
+        )
+    ),
+}
+
+
+def with_other_leads(dataset: xr.Dataset) -> xr.Dataset:
+    """Ten degrees warmer wherever the lead is not zero."""
+    changed = dataset.copy(deep=True)
+    for name in ("lead_time", "step", "prediction_timedelta", "forecast_period"):
+        if name in changed.coords:
+            zero = np.asarray(changed[name].values.astype(float) == 0)
+            changed["t2m"] = changed["t2m"] + xr.DataArray(np.where(zero, 0, 10), dims=changed[name].dims)
+    if "valid_time" in changed.coords:
+        changed["t2m"] = changed["t2m"] + xr.DataArray([0, 10], dims="ahead")
+    changed["t2m"] = changed["t2m"].transpose(*dataset["t2m"].dims).astype("f4").assign_attrs(units="K")
+    return changed
+
+
+@pytest.mark.parametrize("layout", MIXED)
+@pytest.mark.parametrize("store", ["netcdf", "zarr"])
+def test_of_mixed_leads_the_analyses_are_read(tmp_path, layout, store):
+    """As of GRIB: what lies at lead zero is an analysis; the rest is left out, and the note says so."""
+    dataset = with_other_leads(MIXED[layout])
+    path = tmp_path / f"x.{'nc' if store == 'netcdf' else 'zarr'}"
+    dataset.to_netcdf(path) if store == "netcdf" else dataset.to_zarr(path, zarr_format=2)
+    found = opened(path)
+    wanted = fields(steps=8).isel(time=slice(None, None, 2)) if layout == "along time" else fields()
+    np.testing.assert_array_equal(found["t2m"].values, wanted["t2m"].values)
+    np.testing.assert_array_equal(found["time"].values, fields()["time"].values)
+    (note,) = (note for note in notes(path) if "left out" in note)
+    assert "left out: a forecast" in note
+    assert "the analyses beside it, at lead 0, are read" in note
+
+
+@pytest.mark.parametrize("said", [{"GRIB_stepType": "accum"}, {"cell_methods": "time: sum"}, {"GRIB_stepType": "max"}])
+def test_sums_and_extremes_since_the_start_are_no_analyses_at_lead_zero(tmp_path, said):
+    """There they are of no time: zero, or what is no extreme."""
+    dataset = MIXED["a dimension"].copy()
+    dataset["t2m"].attrs |= said
+    assert "a forecast" in refusal(write(dataset, tmp_path / "x.nc"))
+    if "GRIB_stepType" in said:
+        assert "a forecast" in refusal(write(dataset.isel(lead_time=[0]), tmp_path / "zero.nc"))
+
+
+def test_what_pinnwx_wrote_is_no_analysis_at_lead_zero_either(tmp_path):
+    dataset = MIXED["a dimension"].assign_attrs(source="pinnwx 1.0", title="Forecast by x")
+    assert "a forecast" in refusal(write(dataset, tmp_path / "x.nc"))
 
 
 def test_ncl_says_the_lead_in_an_attribute_of_the_variable(tmp_path):

@@ -269,6 +269,14 @@ def test_statistics_over_a_time_range_are_no_analyses(tmp_path, statistic):
         open_data(write_grib(tmp_path / "b.grib", accumulated), variables={**VARIABLES, **rain})
 
 
+@pytest.mark.parametrize("statistic", ["accum", "max"])
+def test_statistics_over_no_time_are_no_analyses(tmp_path, statistic):
+    """As the first step of a forecast holds them: a sum of nothing is zero."""
+    content = message(edition=1, stepType=statistic, stepRange="0")
+    with pytest.raises(DataError, match=rf"of no time at all \({statistic} at step 0\)"):
+        open_data(write_grib(tmp_path / "a.grib", content))
+
+
 @pytest.mark.parametrize(
     "keys",
     [

@@ -1,7 +1,7 @@
 """From a GRIB file to pieces: the analyses of the variable table on regular latitude-longitude grids.
 
 Rules. A message is an analysis if it has no lead time (its step is 0), whatever made it: analyses, and the first step
-of a forecast, but no statistic over a time range that has an end. Perturbed members, means and spreads of ensembles,
+of a forecast, but no statistic over steps. Perturbed members, means and spreads of ensembles,
 probabilities, increments and first guesses are none. Of one time, final data come before preliminary ones (ERA5T,
 `expver` 5). Everything left out is named.
 """
@@ -23,6 +23,7 @@ from pinnwx.data.grib.headers import Header, Headers, reference_time
 from pinnwx.data.grib.messages import RawField, Source, walk
 from pinnwx.data.grib.names import recognise_parameter
 from pinnwx.data.grib.values import StoredField, lazy_array, stored, why_not_decoded
+from pinnwx.data.leads import OVER_STEPS
 from pinnwx.data.piece import Piece
 from pinnwx.errors import DataError, UnreadableError
 from pinnwx.variables import Variable, describe
@@ -167,6 +168,8 @@ def _why_left_out(header: Header, known: tuple[str, int | None] | str, time: np.
         return header.layout
     if header.aside:
         return f"{header.aside}, no analysis"
+    if header.statistic in OVER_STEPS:
+        return f"of no time at all ({header.statistic} at step 0), no analysis"
     if isinstance(known, str):
         return known
     return "" if time is not None else "a date that is none, or is outside the years 1678 to 2261"
