@@ -50,6 +50,8 @@ class HttpStore(Store):
         self._layouts: dict[str, ArrayLayout] = {}
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._active: set[asyncio.Task[Any]] = set()
+        self._is_ending, self._asked_too_late = False, 0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HttpStore) and self._root == other._root
@@ -61,6 +63,20 @@ class HttpStore(Store):
             DataError: it is absent and would read as numbers, or metadata are not to be used.
             UnavailableError: the server did not send it.
         """
+        if self._is_ending:
+            self._asked_too_late += 1
+            raise UnavailableError(f"{self._root} is closed")
+        task = asyncio.current_task()
+        assert task is not None
+        self._active.add(task)
+        try:
+            content = await self._judged(key, byte_range)
+        finally:
+            self._active.discard(task)
+        return None if content is None else prototype.buffer.from_bytes(content)
+
+    async def _judged(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
+        """As `get`."""
         if ".." in key.split("/"):
             raise DataError(f'"{key}" leads out of the store {self._root}')
         layout = None if is_metadata(key) else self._layout_of(key)
@@ -71,7 +87,7 @@ class HttpStore(Store):
         elif content is not None and is_metadata(key):
             for name, document in arrays_in(key, parsed(key, content)):
                 self._layouts[name] = require_usable(name, document)
-        return None if content is None else prototype.buffer.from_bytes(content)
+        return content
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
@@ -100,9 +116,20 @@ class HttpStore(Store):
     def close(self) -> None:
         super().close()
         if self._session is not None and self._loop is not None:
-            closing = asyncio.run_coroutine_threadsafe(self._session.close(), self._loop)
+            ended = asyncio.run_coroutine_threadsafe(self._end(self._session), self._loop)
             with contextlib.suppress(Exception):  # then the connections end with the process
-                closing.result(self._patience)
+                ended.result(self._patience)
+
+    async def _end(self, session: aiohttp.ClientSession) -> None:
+        """Gives up what is under way: where one object failed, zarr does not wait for the others."""
+        self._is_ending, quiet = True, 0
+        while quiet < 20:  # turns of the loop, until nobody comes any more
+            before = self._asked_too_late
+            for task in self._active:
+                task.cancel()
+            await asyncio.sleep(0)
+            quiet = 0 if self._active or self._asked_too_late > before else quiet + 1
+        await session.close()
 
     async def set(self, key: str, value: Buffer) -> None:
         raise NotImplementedError

@@ -1,6 +1,7 @@
 """Servers that are slow, broken or lying: `fetch` ends soon, with 69, and takes no value that nobody sent."""
 
 import json
+import subprocess
 import time
 
 import numpy as np
@@ -9,7 +10,7 @@ import servers
 import xarray as xr
 from servers import Handler, in_turn, serve, serving, status
 from synthetic import wave_dataset
-from verbs import pinnwx as verb
+from verbs import Ended, command
 
 import pinnwx
 from pinnwx.data import remote, zarr_http
@@ -147,12 +148,17 @@ def test_a_slow_server_that_sends_on_is_waited_for(store, version, tmp_path):
         assert_whole(fetched(f"{url}/{store.name}", tmp_path))
 
 
-def test_nothing_but_one_line_is_printed(tmp_path):
-    WAVES.to_zarr(tmp_path / "x.zarr", zarr_format=2)
-    with serving(tmp_path, {"msl/0.0.0": servers.silent}) as (url, _):
-        options = ("--fields", "msl", "--start", "2026-01-01", "--end", "2026-01-02", "--timeout", PATIENCE)
-        ended = verb("fetch", f"{url}/x.zarr", *options, "--out", tmp_path / "out")
-    ended.refused(69, "msl/0.0.0", "did not answer", "start it again later")
+def test_nothing_but_one_line_is_printed_though_others_are_still_waited_for(tmp_path):
+    """A process of its own: libraries speak of what is unfinished when it ends."""
+    wave_dataset(24).to_zarr(tmp_path / "x.zarr", zarr_format=2, encoding={"msl": {"chunks": (1, 8, 16)}})
+    faults = {f"msl/{step}.0.0": servers.silent for step in range(1, 24)} | {"msl/0.0.0": status(403)}
+    with serving(tmp_path, faults) as (url, _):
+        options = ("--fields", "msl", "--start", "2026-01-01", "--end", "2026-01-06", "--timeout", 10)
+        done = subprocess.run(
+            command("fetch", f"{url}/x.zarr", *options, "--out", tmp_path / "out"), capture_output=True, text=True
+        )
+    ended = Ended(done.returncode, done.stdout, done.stderr)
+    ended.refused(69, "msl/0.0.0 is refused by its server: 403 Forbidden")
 
 
 def edited(store, tmp_path, change):

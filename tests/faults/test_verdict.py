@@ -203,7 +203,7 @@ CHANGES = {
     "spike": lambda d, n: put(d, "msl", n, 109000.0),
     "stuck": lambda d, n: put(d, "t850", n, d["t850"].values[max(n - 1, 0)], whole=True),
     "sentinel": lambda d, n: put(d, "msl", n, -9999.0),
-    "repeated time": lambda d, n: d.assign_coords(time=np.where(np.arange(d.sizes["time"]) == n, d.time[0], d.time)),
+    "repeated time": lambda d, n: d.assign_coords(time=np.where(np.arange(d.sizes["time"]) == n, d.time[:1], d.time)),
     "no steps": lambda d, _: d.isel(time=slice(0, 0)),
     "units": lambda d, _: d.assign(msl=d["msl"].assign_attrs(units="furlongs")),
     "all units": lambda d, _: d.map(lambda field: field.assign_attrs(units="furlongs")),
