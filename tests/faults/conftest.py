@@ -1,7 +1,7 @@
 """What the faults are tried on: a tiny model, and waves that are known for all time."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,11 +27,14 @@ def run(untouched_run, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def good(tmp_path_factory) -> Path:
-    """A data file without fault."""
+def good(tmp_path_factory) -> Iterator[Path]:
+    """A data file without fault, which no test changes."""
     path = tmp_path_factory.mktemp("data") / "waves.nc"
     wave_dataset(80).to_netcdf(path)
-    return path
+    before = path.read_bytes()
+    yield path
+    assert path.read_bytes() == before, "a test has changed what all tests share"
+    assert [other.name for other in path.parent.iterdir()] == [path.name]
 
 
 @pytest.fixture

@@ -48,24 +48,32 @@ def weights(run: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def whole(good, tmp_path_factory) -> Path:
-    """A training that nobody disturbed."""
-    folder = tmp_path_factory.mktemp("whole")
-    config = recipe(folder, "batch_size = 8\nupdates = 20000")
+def trained(good, tmp_path_factory) -> Path:
+    """The run of a short training, and its config beside it."""
+    folder = tmp_path_factory.mktemp("trained")
+    config = recipe(folder, "batch_size = 8\nupdates = 16")
     pinnwx("train", config, "--data", good, "--out", folder / "run").did()
     return folder
 
 
+@pytest.fixture
+def whole(trained, tmp_path) -> Path:
+    """A training that nobody disturbed, in a folder of the test's own."""
+    return Path(shutil.copytree(trained, tmp_path / "whole"))
+
+
 @pytest.mark.slow
-def test_33_killed_in_training(whole, good, tmp_path):
+def test_33_killed_in_training(good, tmp_path):
     """Killed again and again and resumed, it ends with the weights of the undisturbed one, bit for bit."""
     out, dice, kills, resumed = tmp_path / "run", random.Random(SEED), 0, set()
-    words = [sys.executable, "-c", soak.HASTY, *command("train", whole / "tiny.toml", "--data", good, "--out", out)[3:]]
+    config = recipe(tmp_path, "batch_size = 8\nupdates = 6000")
+    pinnwx("train", config, "--data", good, "--out", tmp_path / "whole", timeout=900).did()
+    words = [sys.executable, "-c", soak.HASTY, *command("train", config, "--data", good, "--out", out)[3:]]
     while True:
         resume = ["--resume"] if (out / "config.toml").exists() else []
         with started(*words, *resume) as process:
             try:
-                process.wait(dice.uniform(4, 10) if kills < 5 else 120)
+                process.wait(dice.uniform(4, 10) if kills < 5 else 900)
             except subprocess.TimeoutExpired:
                 process.kill()
                 kills += 1
@@ -73,7 +81,7 @@ def test_33_killed_in_training(whole, good, tmp_path):
                 continue
             assert process.returncode == 0, process.stderr.read()
         break
-    assert weights(out) == weights(whole / "run"), f"PINNWX_TEST_SEED={SEED}"
+    assert weights(out) == weights(tmp_path / "whole"), f"PINNWX_TEST_SEED={SEED}"
     assert kills >= 1
     assert resumed, "no checkpoint was ever resumed from"
 
@@ -235,12 +243,12 @@ def test_42_what_a_dead_job_left_is_removed(run, good, tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {alive, ".mine.tmp.nc", "f.nc"}
 
 
-def test_42_a_version_cut_off_is_removed(whole, good, tmp_path):
+def test_42_a_version_cut_off_is_removed(whole, good):
     """It never had the name of a version; folders that are not ours are left alone."""
-    copy = Path(shutil.copytree(whole / "run", tmp_path / "run"))
-    with writer("appears", copy / "versions" / "0002") as dying:
+    versions = whole / "run" / "versions"
+    with writer("appears", versions / "0002") as dying:
         dead = dying.stdout.readline().strip()
-    (copy / "versions" / "2024").mkdir()
-    assert {path.name for path in (copy / "versions").iterdir()} == {"0001", "2024", dead}
-    pinnwx("train", whole / "tiny.toml", "--data", good, "--out", copy, "--resume").did()
-    assert {path.name for path in (copy / "versions").iterdir()} == {"0001", "2024"}
+    (versions / "2024").mkdir()
+    assert {path.name for path in versions.iterdir()} == {"0001", "2024", dead}
+    pinnwx("train", whole / "tiny.toml", "--data", good, "--out", whole / "run", "--resume").did()
+    assert {path.name for path in versions.iterdir()} == {"0001", "2024"}
