@@ -12,6 +12,7 @@ import xarray as xr
 from xarray.backends import NetCDF4DataStore
 
 from pinnwx.data.hdf5 import require_self_contained
+from pinnwx.data.netcdf_bytes import netcdf_bytes
 from pinnwx.enclosed import read_own
 from pinnwx.errors import CheckpointError, DataError, LockedError, MissingInputError
 from pinnwx.files import replacing
@@ -23,6 +24,8 @@ _CHECKED = {"zlib": True, "complevel": 4, "fletcher32": True, "_FillValue": None
 def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
     """Writes a dataset whose numbers carry fletcher32 checksums, so that a flipped bit raises when it is read.
 
+    The content is made in memory first (a month that `fetch` writes: its packed size, beside the fields themselves).
+
     Raises:
         OutputError: the folder cannot be written.
     """
@@ -32,7 +35,7 @@ def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
         if array.ndim and (np.issubdtype(array.dtype, np.number) or array.dtype.kind == "M")
     }
     with replacing(Path(path)) as temporary:
-        dataset.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
+        temporary.write_bytes(netcdf_bytes(dataset, encoding))
 
 
 def read_netcdf(path: str | os.PathLike, content: bytes | None = None) -> xr.Dataset:

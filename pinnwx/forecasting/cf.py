@@ -5,7 +5,8 @@
 times are always told from the times, because readers disagree on whether a number of "hours" is a number or a duration.
 
 Checksums of the storage layer cover stored values but not the index that says where they are: single flipped bits
-there were read back as other values. So the file also carries the SHA-256 of its content, which the reader checks.
+there were read back as other values. So the file also carries two SHA-256, which the reader checks: of its bytes,
+before a library parses them (`pinnwx.data.seal`), and of what they mean, which stays where a file is opened to change.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from jaxtyping import Float
 from pinnwx.config import parse_config
 from pinnwx.data.calendar import duration, format_time, now
 from pinnwx.data.hdf5 import require_self_contained
+from pinnwx.data.netcdf_bytes import netcdf_bytes
+from pinnwx.data.seal import require_seal, write_sealed
 from pinnwx.errors import DataError, MissingInputError, OutputError, StabilityError, UsageError
 from pinnwx.files import check_writable, replacing
 from pinnwx.grid import Grid
@@ -158,7 +161,7 @@ def write_forecast(dataset: xr.Dataset, path: str | Path, *, force: bool = False
         encoding[name] = {**times, **({"zlib": True, "fletcher32": True} if values.ndim else {})}
     with replacing(path) as temporary:
         try:
-            dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
+            write_sealed(temporary, netcdf_bytes(dataset, encoding))
             read_forecast(temporary)
         except DataError as error:
             raise OutputError(f"cannot write {path}: {error}; choose another place") from error
@@ -175,6 +178,7 @@ def read_forecast(path: str | Path) -> xr.Dataset:
     if not path.is_file():
         raise MissingInputError(f"no forecast file {path}")
     try:
+        require_seal(path)
         require_self_contained(path)
         with xr.open_dataset(path, engine="netcdf4", decode_timedelta=False) as opened:
             dataset = opened.load()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
@@ -191,20 +192,18 @@ def test_an_existing_file_stays_without_force(tmp_path):
     xr.testing.assert_identical(read_forecast(path), example())
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("NetCDF: HDF error")])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(5, "Input/output error")])
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, error):
+    """Even where the disk says so no sooner than when what was written is flushed."""
     path = tmp_path / "f.nc"
     write_forecast(example(), path)
     before = path.read_bytes()
-    original = xr.Dataset.to_netcdf
 
-    def half(self, target, **options):
-        original(self, target, **options)
-        os.truncate(target, 1000)
+    def failing(handle):
         raise error
 
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", half)
-    with pytest.raises(OutputError, match=r"cannot write .*f\.nc"):
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OutputError, match=rf"cannot write .*f\.nc: {error.strerror}"):
         write_forecast(example((6,)), path, force=True)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["f.nc"]
@@ -248,9 +247,42 @@ def test_damage_is_noticed(tmp_path):
             back = read_forecast(path)
         except DataError:
             refused += 1
-        else:  # the bit was in unused space
+        else:  # the bit was in the mark of the seal
             xr.testing.assert_identical(back, expected)
-    assert refused > 100  # the stored values fill most of the file
+    assert refused > 195
+
+
+def test_a_damaged_file_is_given_to_no_library(tmp_path, monkeypatch):
+    """They may crash on it, or never come to an end."""
+    path = tmp_path / "f.nc"
+    write_forecast(example(), path)
+    whole = path.read_bytes()
+    monkeypatch.setattr("pinnwx.forecasting.cf.require_self_contained", lambda _: pytest.fail("it was parsed"))
+    for position in (0, len(whole) // 2, len(whole) - 90, len(whole) - 10):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(DataError, match="not those that were written"):
+            read_forecast(path)
+
+
+def test_a_file_may_be_opened_to_append(tmp_path):
+    """By the netCDF library, with what it appends."""
+    path = tmp_path / "f.nc"
+    write_forecast(example(), path)
+    with netCDF4.Dataset(path, "a") as raw:
+        raw.createVariable("extra", "f4", ("time", "latitude"))[:] = 1.0
+    with xr.open_dataset(path) as opened:
+        assert (opened["extra"] == 1).all()
+        np.testing.assert_array_equal(opened["t850"], example()["t850"])
+
+
+def test_texts_are_of_fixed_length(tmp_path):
+    """As the netCDF library writes them: `char` to ncdump, which tools of any age read."""
+    write_forecast(example(), tmp_path / "f.nc")
+    with h5py.File(tmp_path / "f.nc") as file:
+        for owner in (file, *file.values()):
+            for name in owner.attrs:
+                kind = owner.attrs.get_id(name).get_type()
+                assert not (isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str()), name
 
 
 def test_an_edited_file_is_refused_until_it_says_so(tmp_path):
