@@ -162,14 +162,16 @@ def read_static(parts: Parts, target: Grid, findings: Findings) -> Float32[np.nd
 
 
 def _first_step(part: Piece, findings: Findings) -> Float32[np.ndarray, "lat lon"] | None:
-    """The first step of a static field that has values, or None; steps that differ from it are counted."""
+    """The first step of a static field that has values, or None; steps that differ from it, by more than they are
+    precise, are counted."""
     found, differing = None, 0
     for block in part.blocks(0, part.steps):
         steps = part.read(block)
         steps = steps[~quality.missing_steps(steps)]
         if len(steps):
             found = steps[0] if found is None else found
-            differing += int((steps != found).any(axis=(1, 2)).sum())
+            apart = np.abs(steps - found, dtype=np.float64)
+            differing += int((~(apart <= 2 * part.precision.of(found))).any(axis=(1, 2)).sum())
     if differing:
         said = f"{differing} of its {part.steps} steps differ from the first with values, which is taken"
         findings.add("warning", said, part.file, part.name)

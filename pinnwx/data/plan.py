@@ -13,10 +13,13 @@ from pinnwx.data.piece import Piece
 from pinnwx.data.regrid import conservative_weights
 from pinnwx.data.report import CheckReport, Findings, describe_times
 from pinnwx.data.survey import Survey
+from pinnwx.data.units import cut
 from pinnwx.errors import UnavailableError
 from pinnwx.grid import Grid
 from pinnwx.text import alike_merged
 from pinnwx.variables import Variable, split_name
+
+_SHOWN = 6  # names in a message
 
 
 def wanted(
@@ -48,7 +51,7 @@ def wanted(
         split_name(name, variables)
     missing = [name for name in names if name not in found]
     if missing:
-        listed = ", ".join(_table_order(found, variables)) or "nothing"
+        listed = ", ".join(_table_order(found, variables)) or f"nothing{_strangers(survey)}"
         findings.add("error", f"{', '.join(missing)} not in the data; found: {listed}{reasons}")
     for message in survey.unresolved:
         findings.add("note", f"left alone: {message}")
@@ -58,9 +61,19 @@ def wanted(
 def _nothing_to_read(survey: Survey) -> str:
     """Why there is no field at all: what was left out, or else that nothing was recognised."""
     if not survey.left_out:
-        return f"no variable of the table in {len(survey.reports)} file(s); `pinnwx check` lists them"
+        return (
+            f"no variable of the table in {len(survey.reports)} file(s){_strangers(survey)}; `pinnwx check` lists them"
+        )
     first, further = survey.left_out[0], len(survey.left_out) - 1
     return f"nothing to read: {first}" + (f" (and {further} more)" if further else "")
+
+
+def _strangers(survey: Survey) -> str:
+    """The variables that files hold and the table does not; the first of many."""
+    names = [cut(name) for name in dict.fromkeys(name for report in survey.reports for name in report.ignored)]
+    further = len(names) - _SHOWN
+    listed = ", ".join(names[:_SHOWN]) + (f" and {further} more" if further > 0 else "")
+    return f"; unknown: {listed}; declare what is meant under [variables] of a config" if names else ""
 
 
 def _table_order(names: set[str], variables: Mapping[str, Variable]) -> list[str]:

@@ -1,9 +1,9 @@
 """From a GRIB file to pieces: the analyses of the variable table on regular latitude-longitude grids.
 
 Rules. A message is an analysis if it has no lead time (its step is 0), whatever made it: analyses, and the first step
-of a forecast, but no statistic over steps. Perturbed members, means and spreads of ensembles,
-probabilities, increments and first guesses are none. Of one time, final data come before preliminary ones (ERA5T,
-`expver` 5). Everything left out is named.
+of a forecast, but no statistic over steps. A static field may have any step. Perturbed members, means and spreads of
+ensembles, probabilities, increments and first guesses are none. Of one time, final data come before preliminary ones
+(ERA5T, `expver` 5). Everything left out is named.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ class GribReader:
             return
         time = reference_time(field)
         ahead = header.lead if self.forecasts else None
-        if isinstance(header.layout, LatLonLayout) and not header.aside and header.is_forecast and ahead is None:
+        is_static = isinstance(known, tuple) and self.variables[known[0]].static and not header.statistic
+        is_forecast = header.is_forecast and ahead is None and not is_static
+        if isinstance(header.layout, LatLonLayout) and not header.aside and is_forecast:
             self._forecasts.append((header.description, _start_and_lead(header, time)))
         elif reason := _why_left_out(header, known, time):
             self._aside.setdefault(reason, []).append(header.description)
@@ -125,11 +127,7 @@ class GribReader:
             (f"time from dataDate, dataTime and step: {format_time(times.min())} to {format_time(times.max())}",
              f"{header.level_type}", f"latitude ({layout.rows}) and longitude ({layout.columns}) of the grid section")
         )  # fmt: skip
-        if variable.static:
-            if times.size > 1:
-                self.normalised[f"{header.short_name}: the first of {times.size} times taken"] = None
-            analyses = analyses[:1]
-        elif np.any(np.diff(times) < np.timedelta64(0)):
+        if not variable.static and np.any(np.diff(times) < np.timedelta64(0)):
             self.warnings["times are not in order; sorted"] = None
         if header.statistic:
             self.warnings[
@@ -140,9 +138,8 @@ class GribReader:
         preliminary = np.array([analysis.is_preliminary for analysis in analyses])
         step = max(analysis.field.step for analysis in analyses)
         return Piece(
-            variable, header.short_name, self.file, array, {"time": 0} if variable.static else {},
-            (None if variable.static else "time", "latitude", "longitude"), None if variable.static else times,
-            grid, rows, columns, factor, offset, repeated, preliminary, step,
+            variable, header.short_name, self.file, array, {}, ("time", "latitude", "longitude"),
+            None if variable.static else times, grid, rows, columns, factor, offset, repeated, preliminary, step,
         )  # fmt: skip
 
     def _final(self, analyses: Sequence[_Analysis]) -> Sequence[_Analysis]:
