@@ -283,3 +283,24 @@ class CheckpointNotes(_Record):
         if len(self.steps) != len(self.updates):
             raise ValueError("steps and updates are not as many")
         return self
+
+
+class ForecastAttributes(_Record):
+    """Attributes of a forecast file that are read back (`pinnwx.forecasting.cf`)."""
+
+    model: Text = ""
+    config: Annotated[str, Field(max_length=2**20)] = ""
+    driven_edge: Annotated[int, Field(ge=0, le=1000)] = 0
+    request_sha256: Text = ""
+    inputs_sha256: Text = ""
+    data_sha256: Text = ""
+    target: Text = ""
+    target_units: Text = ""
+
+
+class VariableAttributes(_Record):
+    """Attributes of a field that are read back."""
+
+    units: Text = ""
+    standard_name: Text = ""
+    long_name: Text = ""

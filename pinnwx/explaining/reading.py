@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from pinnwx.constants import SECONDS_PER_HOUR
+from pinnwx.errors import DataError
 from pinnwx.grid import Grid
 from pinnwx.variables import VARIABLES, Variable, difference_units
 
@@ -28,6 +29,15 @@ def parts_of(dataset: xr.Dataset, field: str) -> dict[str, xr.DataArray]:
     """The tendencies of a field by part, total and residual last; empty where the dataset holds no budget of it."""
     start = f"{field}{TENDENCY}"
     return {str(name).removeprefix(start): dataset[name] for name in dataset.data_vars if str(name).startswith(start)}
+
+
+def require_finite(dataset: xr.Dataset) -> None:
+    """Raises:
+    DataError: a value is none; a picture would hide it.
+    """
+    for name, array in dataset.data_vars.items():
+        if bad := int((~np.isfinite(array.values)).sum()):
+            raise DataError(f"{name} holds {bad} values that are not finite; explain the forecast anew")
 
 
 def area_mean(dataset: xr.Dataset) -> xr.Dataset:

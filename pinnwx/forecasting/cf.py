@@ -26,16 +26,14 @@ from pinnwx.data.calendar import duration, format_time, now
 from pinnwx.data.hdf5 import require_self_contained
 from pinnwx.data.netcdf_bytes import netcdf_bytes
 from pinnwx.data.seal import require_seal, write_sealed
-from pinnwx.errors import DataError, MissingInputError, OutputError, StabilityError, UsageError
+from pinnwx.errors import ConfigError, DataError, MissingInputError, OutputError, StabilityError, UsageError
 from pinnwx.files import check_writable, replacing
+from pinnwx.forecasting.form import FIELD_DIMENSIONS, REALIZATION, in_order, require_form
 from pinnwx.grid import Grid
 from pinnwx.variables import VARIABLES, Variable, describe
 from pinnwx.version import __version__
 
 _DIGEST = "content_sha256"
-REALIZATION = "realization"
-_DIMENSIONS = ("time", "latitude", "longitude")
-_COORDINATES = (*_DIMENSIONS, "forecast_reference_time", "forecast_period")
 _TIME_ENCODING = {
     "units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64", "_FillValue": None,
 }  # fmt: skip
@@ -89,9 +87,9 @@ def forecast_dataset(
             {"standard_name": "forecast_period", "long_name": "time since the analysis", "units": "hours"},
         ),
     }  # fmt: skip
-    dimensions = _DIMENSIONS
+    dimensions = FIELD_DIMENSIONS
     if fields.ndim > 4:
-        dimensions = (REALIZATION, *_DIMENSIONS)
+        dimensions = (REALIZATION, *FIELD_DIMENSIONS)
         number = {"standard_name": "realization", "long_name": "ensemble member", "axis": "E", "units": "1"}
         coordinates[REALIZATION] = (REALIZATION, np.arange(len(fields)), number)
     data = {
@@ -186,21 +184,29 @@ def read_forecast(path: str | Path) -> xr.Dataset:
         raise DataError(f"{path}: {error}") from error
     except Exception as error:  # a damaged file may raise anything
         raise DataError(f"{path} cannot be read as NetCDF ({error}); write the forecast anew") from error
-    absent = [name for name in _COORDINATES if name not in dataset.coords]
-    if absent:
-        raise DataError(f"{path} is no forecast: it has no coordinate {', '.join(absent)}")
     digest = dataset.attrs.pop(_DIGEST, None)
     if digest is not None and digest != _digest(dataset):
         raise DataError(
             f"{path} is not as it was written: damaged, or edited; write it anew, or delete its attribute {_DIGEST}"
         )
-    return dataset
+    try:
+        require_form(dataset)
+    except DataError as error:
+        raise DataError(f"{path} is no forecast: {error}; write it anew") from None
+    return in_order(dataset)
 
 
 def reading_options(dataset: xr.Dataset) -> dict[str, Any]:
-    """How the forecast's own config reads data, as options of `open_data`; none where it carries no config."""
+    """How the forecast's own config reads data, as options of `open_data`; none where it carries no config.
+
+    Raises:
+        DataError: what it carries is none.
+    """
     text = dataset.attrs.get("config")
-    return parse_config(text, "the config inside the forecast").reading_options() if text else {}
+    try:
+        return parse_config(text, "the config inside the forecast").reading_options() if text else {}
+    except (ConfigError, UsageError) as error:
+        raise DataError(f"{error}; write the forecast anew") from None
 
 
 def _digest(dataset: xr.Dataset) -> str:

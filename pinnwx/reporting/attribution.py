@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from pinnwx.errors import DataError
-from pinnwx.explaining.reading import ATTRIBUTION, SENSITIVITY
+from pinnwx.explaining.reading import ATTRIBUTION, SENSITIVITY, require_finite
 from pinnwx.grid import Grid
 from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for, mark_place
 from pinnwx.reporting.style import describe_or_guess, model_name, pretty_units, save, shown_units
@@ -18,7 +18,7 @@ from pinnwx.variables import Variable
 
 _MOST_ROWS = 4
 _KINDS = (SENSITIVITY, ATTRIBUTION)
-_NUMBER = r"(-?[\d.]+(?:e[-+]?\d+)?)"
+_NUMBER = r"(-?\d{1,9}(?:\.\d{1,20})?(?:e[-+]?\d{1,3})?)"
 _PLACE = re.compile(rf" at {_NUMBER}(?: to {_NUMBER})? N, {_NUMBER}(?: to {_NUMBER})? E")
 
 
@@ -48,13 +48,16 @@ def attribution_figure(dataset: xr.Dataset, *, centre: float = 0.0) -> Figure:
     }
     if not given:
         raise DataError("the dataset holds no attribution; make one with explain --target")
+    if lacking := [f"{name}{SENSITIVITY}" for name in given if f"{name}{SENSITIVITY}" not in dataset.data_vars]:
+        raise DataError(f"the dataset lacks {', '.join(lacking)}; make it anew with explain --target")
+    require_finite(dataset)
     told = str(dataset.attrs["target"])
     target = describe_or_guess(told.partition(" ")[0], {"units": str(dataset.attrs.get("target_units", ""))})
     fields = sorted(given, key=lambda name: -float(np.abs(given[name]).sum()))[:_MOST_ROWS]
     grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     figure = empty_figure(grid, len(fields), 2)
     axes = figure.subplots(len(fields), 2, squeeze=False)
-    scale, place = target.display_factor, _PLACE.search(told)
+    scale, place = target.display_factor, _place(told)
     shared = levels_for(scale * np.stack([given[name].values for name in fields]), diverging=True)
     for row, name in enumerate(fields):
         sensitivity = dataset[f"{name}{SENSITIVITY}"]
@@ -70,14 +73,23 @@ def attribution_figure(dataset: xr.Dataset, *, centre: float = 0.0) -> Figure:
             bar.set_ticks(list(levels))
             bar.ax.tick_params(labelsize="small")
             bar.set_label(units[0 if column else 1])
-            if place:
-                south, west = float(place[1]), float(place[3])
-                north, east = float(place[2] or south), float(place[4] or west)
-                mark_place(axes[row, column], grid, (south, north), (west, east), centre)
+            if place is not None:
+                mark_place(axes[row, column], grid, *place, centre)
     start, model = clock(dataset["forecast_reference_time"].values), model_name(dataset.attrs)
     figure.suptitle(f"{model and model + ': '}{told}", fontsize="large", fontweight="bold")
     figure.supxlabel(f"from {start}; the target is marked", fontsize="medium")
     return figure
+
+
+def _place(told: str) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """South and north, west and east of a target [degrees]; None where its text names no place on Earth."""
+    found = _PLACE.search(told)
+    if found is None:
+        return None
+    south, west = float(found[1]), float(found[3])
+    north, east = float(found[2] or south), float(found[4] or west)
+    on_earth = -90 <= south <= north <= 90 and -360 <= west <= east <= 720 and east - west <= 360
+    return ((south, north), (west, east)) if on_earth else None
 
 
 def _units(field: Variable, sensitivity: xr.DataArray) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import DataError, UsageError
-from pinnwx.explaining.reading import RESIDUAL, TENDENCY, TOTAL, budget_fields, parts_of
+from pinnwx.explaining.reading import RESIDUAL, TENDENCY, TOTAL, budget_fields, parts_of, require_finite
 from pinnwx.forecasting.cf import point
 from pinnwx.grid import Grid
 from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for, mark_place, place_text
@@ -64,6 +64,9 @@ def budget_figure(
     if not fields or field not in (None, *fields):
         raise DataError(f"no budget of {field or 'any field'}; there is one of {', '.join(fields) or 'none'}")
     field = field or fields[0]
+    if lacking := [one for one in (field, f"{field}{TENDENCY}{RESIDUAL}") if one not in dataset.data_vars]:
+        raise DataError(f"the budget lacks {', '.join(lacking)}; make it anew with explain")
+    require_finite(dataset)
     hours = (dataset["time"].values - dataset["forecast_reference_time"].values) / np.timedelta64(1, "h")
     step = len(hours) - 1 if lead is None else int(np.argmin(np.abs(hours - lead)))
     if lead is not None and abs(hours[step] - lead) > 1e-6:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Checkpoints:
         self._folder = folder.resolve()
         try:
             self._manager = ocp.CheckpointManager(self._folder, options=options)
-        except (ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # the library raises whatever the names in the folder make it
             raise CheckpointError(f"{folder} is damaged ({_reason(error)}); start afresh with --force") from error
 
     def save(self, update: int, state: Any, notes: dict[str, Any]) -> None:
@@ -91,15 +92,17 @@ class Checkpoints:
         leaves, structure = jax.tree.flatten(like)
         wanted = ocp.args.Composite(state=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore())
         try:
+            declared: Any = ocp.StandardCheckpointer().metadata(self._folder / str(newest) / "state").item_metadata
+            _require_fitting(declared.tree, leaves)  # before memory is taken for what a file declares
             found = self._manager.restore(newest, args=wanted)
+            _require_fitting(found["state"], leaves)
             stored = [found["state"][key] for key in sorted(found["state"])]
+        except CheckpointError:
+            raise
         except Exception as error:  # the library raises whatever its files make it
             raise CheckpointError(
                 f"the training state is damaged: {_reason(error)}; start afresh with --force"
             ) from None
-        shapes, expected = ([(leaf.shape, str(leaf.dtype)) for leaf in each] for each in (stored, leaves))
-        if shapes != expected:
-            raise CheckpointError("the training state does not fit this config; start afresh with --force")
         return jax.tree.unflatten(structure, [jax.numpy.asarray(leaf) for leaf in stored]), found["notes"]
 
     def _newest_whole(self) -> int:
@@ -120,6 +123,15 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+
+
+def _require_fitting(stored: Mapping[str, Any], leaves: Sequence[Any]) -> None:
+    """Raises:
+    CheckpointError: the arrays are of other shapes or types than those of a state.
+    """
+    shapes = [(tuple(stored[key].shape), str(np.dtype(stored[key].dtype))) for key in sorted(stored)]
+    if shapes != [(tuple(leaf.shape), str(leaf.dtype)) for leaf in leaves]:
+        raise CheckpointError("the training state does not fit this config; start afresh with --force")
 
 
 def _require_vouched_for(folder: Path) -> None:

@@ -100,3 +100,22 @@ def test_where_none_is_whole_nothing_is_removed(checkpoints, tmp_path):
     with pytest.raises(CheckpointError, match=r"no whole training state to resume from .* does not match its SHA-256"):
         checkpoints.load(state(0))
     assert (tmp_path / "training" / "4").is_dir()
+
+
+def test_a_state_of_other_shapes_is_refused_before_it_is_read(checkpoints, monkeypatch):
+    """What a stranger's folder declares may be larger than any memory."""
+    checkpoints.save(4, state(1), {})
+    monkeypatch.setattr(checkpoints._manager, "restore", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(CheckpointError, match="does not fit this config"):
+        checkpoints.load(state(0, width=4))
+
+
+def test_names_in_the_folder_that_are_no_checkpoints(checkpoints, tmp_path):
+    checkpoints.save(4, state(1), {})
+    checkpoints.close()
+    for name in ("99999999999999999999", "-1", "x", "\u0663"):
+        (tmp_path / "training" / name).mkdir()
+    (tmp_path / "training" / "7").write_text("{}")
+    again = Checkpoints(tmp_path / "training")
+    np.testing.assert_array_equal(again.load(state(0))[0].weights["b"], state(1).weights["b"])
+    again.close()

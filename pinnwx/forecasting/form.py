@@ -1,0 +1,94 @@
+"""What a forecast file has to look like before anything in it is read: its axes, its fields, and its attributes.
+
+A file may come from somebody else, or from a tool that keeps attributes and changes fields. Each rule is one that
+`pinnwx.forecasting.cf` follows when it writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pinnwx.data.calendar import format_time
+from pinnwx.errors import DataError
+from pinnwx.grid import Grid
+from pinnwx.records import ForecastAttributes, NotARecord, VariableAttributes, checked
+
+REALIZATION = "realization"
+FIELD_DIMENSIONS = ("time", "latitude", "longitude")
+_TIMES, _NUMBERS = "M", "iuf"  # kinds of numpy
+_AXES = {
+    "time": (("time",), _TIMES),
+    "latitude": (("latitude",), _NUMBERS),
+    "longitude": (("longitude",), _NUMBERS),
+    "forecast_reference_time": ((), _TIMES),
+    "forecast_period": (("time",), _NUMBERS),
+}
+_ROUNDING = 1e-3  # hours: a period may be stored as float32
+
+
+def require_form(dataset: xr.Dataset) -> None:
+    """Raises:
+    DataError: the dataset is no forecast, budget or attribution as pinnwx writes them; the message says why.
+    """
+    absent = [name for name in _AXES if name not in dataset.coords]
+    if absent:
+        raise DataError(f"it has no coordinate {', '.join(absent)}")
+    for name, (dims, kinds) in _AXES.items():
+        _require(dataset[name], dims, kinds)
+    if REALIZATION in dataset.dims:
+        _require(dataset[REALIZATION], (REALIZATION,), _NUMBERS)
+    _require_times(dataset)
+    Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
+    if not dataset.data_vars:
+        raise DataError("it holds no field")
+    for name, array in dataset.data_vars.items():
+        own = {*array.dims} - {REALIZATION}
+        if own != {*FIELD_DIMENSIONS} or array.dtype.kind not in _NUMBERS:
+            raise DataError(f"{name} is no field of numbers along {', '.join(FIELD_DIMENSIONS)}")
+        _require_attributes(array.attrs, VariableAttributes, f"{name}: ")
+    edge = _require_attributes(dataset.attrs, ForecastAttributes).driven_edge
+    if 2 * edge >= min(dataset.sizes["latitude"], dataset.sizes["longitude"]):
+        raise DataError(f"driven_edge = {edge} leaves nothing of its grid")
+
+
+def in_order(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset with the dimensions of its fields in the order in which pinnwx writes them."""
+    return dataset.transpose(REALIZATION, *FIELD_DIMENSIONS, ..., missing_dims="ignore")
+
+
+def _require(array: xr.DataArray, dims: tuple[str, ...], kinds: str) -> None:
+    what = "times" if kinds == _TIMES else "numbers"
+    if array.dims != dims or array.dtype.kind not in kinds or not array.size:
+        along = f" along {dims[0]}" if dims else ""
+        raise DataError(f"its coordinate {array.name} is not made of {what}{along}")
+    if not (np.isfinite(array.values).all()):
+        raise DataError(f"its coordinate {array.name} lacks a value")
+
+
+def _require_times(dataset: xr.Dataset) -> None:
+    times, start = dataset["time"].values, dataset["forecast_reference_time"].values
+    if (np.diff(times) <= np.timedelta64(0)).any():
+        raise DataError("its times do not ascend")
+    hours = (times - start) / np.timedelta64(1, "h")
+    wrong = np.abs(hours - dataset["forecast_period"].values) > _ROUNDING
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise DataError(
+            f"{format_time(times[place])} is {hours[place]:g} h after {format_time(start)}, and its forecast_period is "
+            f"{dataset['forecast_period'].values[place]:g} h"
+        )
+
+
+def _require_attributes(attributes: Mapping[str, Any], schema, where: str = ""):
+    plain = {
+        str(key): value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        for key, value in attributes.items()
+    }
+    try:
+        return checked(plain, schema)
+    except NotARecord as error:
+        raise DataError(f"{where}attribute {error}") from None
