@@ -5,30 +5,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import platform
-import re
-import secrets
 import shutil
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 
 from pinnwx.errors import LockedError, OutputError
 from pinnwx.runlayout import run_of
+from pinnwx.temporary import beside, remove_orphans, why_unlockable
 
 _FILE_MODE = 0o666  # before the umask
 _LITTLE = 2**20  # bytes free, below which a write that failed did so for lack of space
-_HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "host"
-_TEMPORARY = re.compile(rf"\..+\.{_HOST}\.(\d+)\.[0-9a-f]{{8}}\.tmp(\.[^.]+)?")
 
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; renames it over `path` when the block ends well, else removes it.
+    """Yields a new file beside `path`; renames it over `path` when the block ends well, else removes it.
 
     A reader sees the old file or the complete new one, never a part. The access rights of the file follow the umask,
     whatever the library that writes it makes of them.
@@ -37,9 +31,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         OutputError: the folder does not exist or cannot be written, or the disk is full.
     """
     path = Path(path)
-    temporary = path.with_name(_temporary_name(path))
     try:
-        try:
+        with beside(path) as temporary:
             yield temporary
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
@@ -48,10 +41,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
                     temporary.chmod(_FILE_MODE & ~umask())  # libraries make files that only their owner may read
             temporary.replace(path)
             _flush_folder(path.parent)
-        except (OSError, RuntimeError, SafetensorError) as error:  # the latter two are the libraries' full disk
-            raise OutputError(f"cannot write {path}: {_reason_in(path.parent, error)}; choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # the latter is a library's full disk
+        raise OutputError(f"cannot write {path}: {_reason_in(path.parent, error)}; choose another place") from error
 
 
 def umask() -> int:
@@ -72,46 +63,14 @@ def appearing(folder: Path) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be made, or `folder` exists.
     """
-    temporary = folder.with_name(_temporary_name(folder))
-    try:
+    with contextlib.ExitStack() as stack:
         with writing(folder):
-            temporary.mkdir(parents=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(beside(folder, folder=True))
         yield temporary
         with writing(folder):
             temporary.rename(folder)
             _flush_folder(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _temporary_name(path: Path) -> str:
-    """Tells by whom it was made; the suffix stays last, because matplotlib and others choose a format by it."""
-    return f".{path.stem}.{_HOST}.{os.getpid()}.{secrets.token_hex(4)}.tmp{path.suffix}"
-
-
-def remove_orphans(folder: str | Path) -> None:
-    """Removes what `replacing` and `appearing` left whose process is dead: it was killed while it wrote.
-
-    What other machines that share the folder left is not touched, for nobody here knows whether they live; nor what
-    this user may not remove.
-    """
-    for path in Path(folder).iterdir() if Path(folder).is_dir() else ():
-        match = _TEMPORARY.fullmatch(path.name)
-        if match and not _is_alive(int(match[1])):
-            with contextlib.suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _is_alive(process: int) -> bool:
-    if sys.platform == "win32":  # signal 0 would end the process there
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 @contextlib.contextmanager
@@ -130,6 +89,11 @@ def locked(path: str | Path, what: str) -> Iterator[None]:
     except Timeout:
         shared = Path(path).is_file() and Path(path).stat().st_nlink > 1
         copies = f" (or on a hard-linked copy: {path} has other names; remove it in the copy)" if shared else ""
+        if reason := why_unlockable(Path(path)):
+            raise LockedError(
+                f"another job is at work on {what}, or was killed there: this file system knows no locks ({reason}); "
+                f"remove {path} when no job is at work"
+            ) from None
         raise LockedError(f"another job is at work on {what}{copies}; try again when it is done") from None
     except OSError as error:
         raise OutputError(f"cannot lock {what}: {_reason(error)}; choose another place") from error
@@ -251,10 +215,9 @@ def check_writable(path: str | Path, *, force: bool = False) -> None:
     folder = path.parent
     if not folder.is_dir():
         raise OutputError(f"no folder {folder} to write {path.name} in; create it first")
-    probe = path.with_name(_temporary_name(path))
     try:  # access rights do not tell a file system that is mounted read-only, nor do they bind every user
-        probe.touch()
-        probe.unlink()
+        with beside(path):
+            pass
         remove_orphans(folder)
     except OSError as error:
         raise OutputError(f"folder {folder} is not writable ({_reason(error)}); choose another place") from error

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import xarray as xr
 from safetensors import SafetensorError
-from safetensors.numpy import load, save_file
+from safetensors.numpy import load, save
 
 from pinnwx.config import Config, config_text, parse_config
 from pinnwx.data.archive import Archive
@@ -106,7 +106,7 @@ def save_trained(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS) as temporary:
-        save_file(named_weights(trained.model), temporary)
+        temporary.write_bytes(save(named_weights(trained.model)))
     trained.normalisation.save(folder / NORMALISATION)
     trained.climatology.save(folder / CLIMATOLOGY)
     write_netcdf(_static_dataset(trained), folder / STATIC)
@@ -115,7 +115,7 @@ def save_trained(
     parts = PARTS
     if optimiser is not None:
         with replacing(folder / OPTIMISER) as temporary:
-            save_file(dict(optimiser), temporary)
+            temporary.write_bytes(save(dict(optimiser)))
         parts += (OPTIMISER,)
     made_of = architecture(trained.model, trained.config.model)
     write_manifest(

@@ -21,10 +21,11 @@ import numpy as np
 
 from pinnwx.enclosed import digest_own, is_there, read_own_text, require_own_folder
 from pinnwx.errors import CheckpointError, MissingInputError, OutputError
-from pinnwx.files import appearing, locked, remove_orphans, write_text
+from pinnwx.files import appearing, locked, write_text
 from pinnwx.forecasting.trained import Trained, load_trained, save_trained
 from pinnwx.manifest import MANIFEST
 from pinnwx.runlayout import LIVE, LOCK, METRICS, REPORTS, TRAINING, UNFINISHED, VERSIONS
+from pinnwx.temporary import remove_orphans
 
 LAST_VERSION = 99_999
 _VERSION = re.compile(r"\d{4}|[1-9]\d{4}", re.ASCII)

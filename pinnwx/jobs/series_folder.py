@@ -54,6 +54,7 @@ def point_at_newest(folder: Path, name: str) -> None:
     else:
         already_there(link)
     with replacing(link) as temporary:
+        temporary.unlink()
         try:
             temporary.symlink_to(newest.name)
         except OSError:
