@@ -293,6 +293,7 @@ class ForecastAttributes(_Record):
     driven_edge: Annotated[int, Field(ge=0, le=1000)] = 0
     request_sha256: Text = ""
     inputs_sha256: Text = ""
+    boundary_sha256: Text = ""
     data_sha256: Text = ""
     target: Text = ""
     target_units: Text = ""

@@ -177,7 +177,7 @@ def version_table(versions: Sequence[Version]) -> None:
     rows = [
         (
             one.name,
-            "live" if one.is_live else "",
+            "live" if one.is_live else "refused" if one.objection else "",
             one.trained_to or "-",
             f"{one.updates:,}",
             "" if one.problem else "yes",
@@ -188,6 +188,8 @@ def version_table(versions: Sequence[Version]) -> None:
     for one in versions:
         if one.problem:
             console.print(f"{one.name}: {one.problem}", style="red", highlight=False, soft_wrap=True)
+        if one.objection:
+            console.print(f"{one.name}: not promoted: {one.objection}", highlight=False, soft_wrap=True)
 
 
 def series_lines(series: Series) -> None:

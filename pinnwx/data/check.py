@@ -42,8 +42,9 @@ def check_times(
     start: str | None = None,
     end: str | None = None,
     newest: bool = True,
+    remark: str = "",
 ) -> tuple[CheckReport, np.ndarray]:
-    """As `check_data`, with the times that have every field."""
+    """As `check_data`, with the times that have every field. `remark` ends each warning of what is suspicious."""
     findings = Findings(strict=False)
     with surveyed(paths, variables, levels, findings) as survey:
         names = wanted(survey, fields, static, variables, findings)
@@ -56,7 +57,7 @@ def check_times(
         for name, found in seldom.items():
             known = [one for one in found if not (newest and one.time in times[-1:])]
             for line in summary(known):
-                findings.add("warning", line, variable=name)
+                findings.add("warning", line + remark, variable=name)
         return report_of(survey, tuple(plan.moving), tuple(plan.fixed), plan.grid, times, findings), times
 
 

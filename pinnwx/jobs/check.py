@@ -19,6 +19,7 @@ from pinnwx.jobs.forecast import Forecasting
 from pinnwx.jobs.preparation import prepared, training_report, training_settings
 from pinnwx.jobs.readiness import NEWEST, needed_times
 from pinnwx.jobs.runs import Run
+from pinnwx.training.slowed import slowed_winds
 
 
 def check(
@@ -63,7 +64,10 @@ def _for_training(config: str | Path, data: Sequence[str | Path] | str | Path) -
     report = training_report(settings, data)
     if report.ok:
         try:
-            prepared(settings, Path(config).read_text(encoding="utf-8-sig"), data)
+            archive, trained = prepared(settings, Path(config).read_text(encoding="utf-8-sig"), data)
+            slowed = slowed_winds(trained.model, archive, settings.model)
+            if slowed is not None and slowed.matters:
+                report = replace(report, problems=(*report.problems, Problem("warning", str(slowed))))
         except (ConfigError, DataError, UnavailableError) as error:
             report = replace(report, problems=(*report.problems, Problem("error", str(error))))
     return replace(report, verb=f"`pinnwx train {config}` with these files")

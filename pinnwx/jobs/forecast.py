@@ -17,7 +17,7 @@ from jaxtyping import Float32, Shaped
 
 from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import format_time, parse_time, require_one_time
+from pinnwx.data.calendar import duration, format_time, parse_time, require_one_time
 from pinnwx.errors import DataError, OutputError, UsageError
 from pinnwx.files import check_writable, output_lock
 from pinnwx.forecasting.cf import forecast_dataset, read_forecast, write_forecast
@@ -32,7 +32,7 @@ from pinnwx.jobs.readiness import NEWEST, needed_times, require_credible, requir
 from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
 
-REQUEST, INPUTS = "request_sha256", "inputs_sha256"
+REQUEST, INPUTS, BOUNDARY = "request_sha256", "inputs_sha256", "boundary_sha256"
 
 
 def forecast(
@@ -191,19 +191,33 @@ class Forecasting:
             return None
         return replace(self.archive, times=times[rows], fields=self.archive.fields[rows]).digest()
 
+    def boundary_digest(self, when: np.datetime64) -> str | None:
+        """What tells the fields that a driven forecast is told at its edge; None where there are none."""
+        if self.driving is None:
+            return None
+        last = when + duration(np.array(self.maker.lead_hours[-1:]))
+        told = (self.driving.times > when) & (self.driving.times <= last)
+        if not told.any():
+            return None
+        return replace(self.driving, times=self.driving.times[told], fields=self.driving.fields[told]).digest()
+
     def has_changed(self, there: xr.Dataset, when: np.datetime64) -> bool:
-        """Whether the analyses that a forecast of these settings was made from are others now.
+        """Whether the analyses, or the boundary, that a forecast of these settings was made from are others now.
 
         Nothing is known, so nothing is said, of one that another kind of model made.
         """
-        made_from, now_there = there.attrs.get(INPUTS), self.inputs_digest(when)
-        alike = there.attrs.get("config") == self.trained.config_text
-        return alike and None not in (made_from, now_there) and made_from != now_there
+        if there.attrs.get("config") != self.trained.config_text:
+            return False
+        now_there = {INPUTS: self.inputs_digest(when), BOUNDARY: self.boundary_digest(when)}
+        pairs = [(there.attrs.get(key), digest) for key, digest in now_there.items()]
+        return any(None not in pair and pair[0] != pair[1] for pair in pairs)
 
     def differs_by_analyses(self, there: xr.Dataset, when: np.datetime64) -> bool:
-        """Whether this forecast and the one that is there are the same but for the analyses they are made from."""
+        """Whether this forecast and the one that is there are the same but for the data they are made from."""
         origin = {key: value for key, value in self.origin(when).items() if key != REQUEST}
         origin["data_sha256"] = there.attrs.get("data_sha256")
+        if BOUNDARY in origin:
+            origin[BOUNDARY] = there.attrs.get(BOUNDARY)
         return self._request(origin, when) == there.attrs[REQUEST]
 
     def origin(self, when: np.datetime64) -> dict[str, Any]:
@@ -221,7 +235,7 @@ class Forecasting:
             origin |= {"members": maker.size, "disturbance": maker.disturbance}
         origin["data_sha256"] = self.archive.select(used_from, format_time(when)).digest()
         if self.driving is not None:
-            origin |= {"driven_edge": trained.config.model.driven_edge, "boundary_sha256": self.driving.digest()}
+            origin |= {"driven_edge": trained.config.model.driven_edge, BOUNDARY: self.boundary_digest(when)}
         return origin | {REQUEST: self._request(origin, when)}
 
     def _request(self, origin: Mapping[str, Any], when: np.datetime64) -> str:

@@ -16,7 +16,7 @@ from pinnwx.forecasting.trained import load_trained
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.gate import Verdict, judge
-from pinnwx.jobs.promotion import may_be_live
+from pinnwx.jobs.promotion import KEY, may_be_live
 from pinnwx.jobs.runs import Run, is_version
 from pinnwx.manifest import MANIFEST, read_manifest
 from pinnwx.runlayout import VERSIONS
@@ -25,13 +25,17 @@ from pinnwx.runtime import prepare
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a run's model; `problem` says why it cannot be used, empty if it can."""
+    """One version of a run's model; `problem` says why it cannot be used, empty if it can.
+
+    `objection` is why the promotion check refused it, empty if it did not, or if it was made live all the same.
+    """
 
     name: str
     is_live: bool
     trained_to: str = ""
     updates: int = 0
     problem: str = ""
+    objection: str = ""
 
 
 def list_models(run: str | Path) -> tuple[Version, ...]:
@@ -54,7 +58,8 @@ def _described(run: Run, name: str, is_live: bool) -> Version:
     except CheckpointError as error:
         return Version(name, is_live, problem=str(error))
     trained_on = manifest.get("trained_on", ("", ""))
-    return Version(name, is_live, trained_on[-1], int(manifest.get("updates", 0)))
+    objection = "" if may_be_live(manifest) else next(iter(manifest[KEY]["objections"]))
+    return Version(name, is_live, trained_on[-1], int(manifest.get("updates", 0)), objection=objection)
 
 
 def show_model(run: str | Path, name: str | None = None) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from pinnwx.jobs.readiness import training_problems
 from pinnwx.runtime import memory_limit
 from pinnwx.settings import NotJudged
 
+_LEARNED = " (training learns from it all the same)"
 _COPIES = 5  # of the weights: themselves, their average, their gradient, two moments
 
 
@@ -69,7 +70,7 @@ def training_report(settings: Config, data: Sequence[str | Path] | str | Path) -
     Raises:
         NotJudged: which fields are asked for, on which grid or from which times could not be read.
     """
-    report, times = check_times(data, **training_options(settings), newest=False)
+    report, times = check_times(data, **training_options(settings), newest=False, remark=_LEARNED)
     problems: list[Problem] = []
     with suppress(NotJudged):
         problems += [Problem("error", message) for message in training_problems(settings, times)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pinnwx.config import MOST_MINUTES, Config
+from pinnwx.config import MOST_MINUTES, Config, parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import ConfigError, NotPromotedError, UsageError
@@ -23,7 +23,7 @@ from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import give_weights
 from pinnwx.model.weights import count_weights
 from pinnwx.runtime import prepare
-from pinnwx.training.fit import Report, Training
+from pinnwx.training.fit import Report, Training, training_digest
 from pinnwx.training.optimiser import named_leaves
 from pinnwx.training.slowed import slowed_winds
 
@@ -94,10 +94,12 @@ def _train_in(
     text = Path(config).read_text(encoding="utf-8-sig")
     with recorded(run.folder, "train") as event, run.lock():
         if resume:
-            stored = run.folder / CONFIG
-            if run.text(CONFIG) not in (None, text):
+            stored = run.text(CONFIG)
+            if stored is not None and not _trains_alike(stored, settings):
+                own = run.folder / CONFIG
+                own = run.folder / CONFIG
                 raise ConfigError(
-                    f"{config} differs from the config of {run.folder}; resume with {stored}, or train afresh"
+                    f"{config} differs from the config of {run.folder}; resume with {own}, or train afresh with --force"
                 )
             if run.is_finished():
                 event.outcome = NOTHING_TO_DO
@@ -118,6 +120,14 @@ def _train_in(
             run, trained, archive, deadline, validation, notes=notes, resume=resume, promote_anyway=promote_anyway,
             report=report,
         )  # fmt: skip
+
+
+def _trains_alike(text: str, settings: Config) -> bool:
+    """Whether the config of this text trains as these settings do; its comments, and what forecasts say, may differ."""
+    try:
+        return training_digest(parse_config(text)) == training_digest(settings)
+    except (ConfigError, UsageError):
+        return False
 
 
 def learn(

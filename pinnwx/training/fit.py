@@ -96,7 +96,7 @@ class Training:
         self._source = self._devices.on_all(device_archives([self.archive, *self.taught], self.config.model.step_hours))
         members = members_of(self.model)  # alike but for their weights, so one compiled update serves them all
         self._update = make_update(members[0], self.archive.grid, self.scale, settings, self._devices)
-        self._notes = {"data": self.archive.digest(), "config": _digest(self.config)}
+        self._notes = {"data": self.archive.digest(), "config": training_digest(self.config)}
         if self.taught:
             digests = " ".join(forecast.digest() for forecast in self.taught)
             self._notes["taught"] = hashlib.sha256(digests.encode()).hexdigest()
@@ -262,8 +262,9 @@ def _require_notes(notes: Any) -> None:
         raise CheckpointError(f"the training state is damaged ({error}); start afresh with --force") from None
 
 
-def _digest(config: Config) -> str:
-    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+def training_digest(config: Config) -> str:
+    """What tells the settings that decide a training: not what is said of a model, nor what its forecasts say."""
+    return hashlib.sha256(config.model_dump_json(exclude={"description", "output"}).encode()).hexdigest()
 
 
 def _updates(states: Sequence[TrainingState]) -> int:

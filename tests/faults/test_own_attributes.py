@@ -10,6 +10,7 @@ from verbs import INIT
 import pinnwx
 from pinnwx.config import parse_config
 from pinnwx.errors import ConfigError
+from pinnwx.training.fit import training_digest
 
 
 def with_output(attributes: str) -> str:
@@ -26,6 +27,21 @@ def test_they_stand_in_forecasts_from_the_next_one_on(run, good, tmp_path):
     assert (made.attrs["institution"], made.attrs["contact"]) == ("Met Somewhere", "a@example.org")
     assert made.attrs["request_sha256"] == before.attrs["request_sha256"], "it is the same forecast"
     assert len(series.attempts) == 1
+
+
+def test_they_do_not_decide_whether_a_training_goes_on(good, tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text(config_text(training="batch_size = 8\nupdates = 4"))
+    pinnwx.train(config, good, tmp_path / "run", promote_anyway=True)
+    other = config_text(training="batch_size = 8\nupdates = 4", extra='description = "mine"')
+    other += '# by me\n[output]\nattributes = { institution = "Met Somewhere" }\n'
+    assert training_digest(parse_config(other)) == training_digest(parse_config(config.read_text()))
+    config.write_text(other)
+    assert pinnwx.train(config, good, tmp_path / "run", resume=True).versions == ("0001",)
+    config.write_text(other.replace("updates = 4", "updates = 5"))
+    assert training_digest(parse_config(config.read_text())) != training_digest(parse_config(other))
+    with pytest.raises(ConfigError, match="differs from the config of"):
+        pinnwx.train(config, good, tmp_path / "run", resume=True)
 
 
 @pytest.mark.parametrize(

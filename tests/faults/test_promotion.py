@@ -18,6 +18,7 @@ from pinnwx.jobs.events import read_events
 from pinnwx.jobs.promotion import promotion_check, validation_archive
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.train import train
+from pinnwx.terminal import version_table
 
 WHOLE = wave_archive(160)
 TRAINING = WHOLE.select("2026-01-01", "2026-01-15")
@@ -118,7 +119,7 @@ def refused(tmp_path_factory) -> tuple[Path, Path, Path]:
     return folder / "c.toml", folder / "waves.nc", folder / "run"
 
 
-def test_a_refused_model_is_kept_but_not_live(refused):
+def test_a_refused_model_is_kept_but_not_live(refused, capsys):
     config, data, folder = refused
     run = Run(folder)
     assert run.versions == ("0001",)
@@ -131,6 +132,12 @@ def test_a_refused_model_is_kept_but_not_live(refused):
     assert kept["objections"] == report["objections"]
     (event,) = read_events(folder)
     assert (event.outcome, event.exit_code) == ("refused", 77)
+    (listed,) = pinnwx.list_models(folder)
+    assert (listed.objection, listed.problem, listed.is_live) == (report["objections"][0], "", False)
+    version_table([listed])
+    shown = capsys.readouterr().out
+    assert "refused" in shown.splitlines()[1]
+    assert f"0001: not promoted: {report['objections'][0]}" in shown
     with pytest.raises(NotPromotedError, match="0001"):
         train(config, data, folder, resume=True)
     assert run.versions == ("0001",), "and nothing is trained again"

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from synthetic import config_text, transport
 
+import pinnwx
 from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
@@ -104,6 +105,10 @@ def test_train_says_so_and_keeps_it(tmp_path, caplog):
     kept = json.loads((run.version("0001") / "manifest.json").read_text())["slowed_winds"]
     assert kept["fraction"] == 1
     assert f"model.physics.substeps = {kept['substeps_needed']} instead of 1" in caplog.text
+    told = pinnwx.check(tmp_path / "winds.nc", config=tmp_path / "c.toml")
+    assert told.ok
+    (warning,) = (one.message for one in told.problems if "is slowed" in one.message)
+    assert f"warning: {warning}" in caplog.text
 
 
 @pytest.mark.real_data

@@ -9,7 +9,7 @@ from synthetic import config_text, tiny_trained, wave_dataset
 import pinnwx
 from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
-from pinnwx.errors import DataError, GridError, UnavailableError, UsageError
+from pinnwx.errors import DataError, GridError, OutputError, UnavailableError, UsageError
 from pinnwx.jobs.runs import new_run
 from pinnwx.terminal import score_table
 from pinnwx.training.fit import device_archive
@@ -76,6 +76,26 @@ def test_a_forecast_needs_a_boundary(run, box, tmp_path):
         assert np.abs(made["msl"] - later["msl"]).max() > 1
     with pytest.raises(UnavailableError, match="no driving field at 2026-01-21T00:00Z"):
         pinnwx.forecast(run, box, init="latest", hours=6, boundary=box)
+
+
+def test_a_boundary_that_has_changed_since_is_noticed(run, box, tmp_path):
+    """Only what the forecast was told: a boundary that reaches further makes the same forecast."""
+    out, boundary = tmp_path / "f.nc", tmp_path / "b.nc"
+    with xr.open_dataset(box) as dataset:
+        told = dataset.load()
+    told.sel(time=slice("2026-01-16", "2026-01-16T12:00")).to_netcdf(boundary)
+    asked = {"init": "2026-01-16", "hours": 12, "boundary": boundary, "out": out}
+    first = pinnwx.forecast(run, box, **asked)
+    told.sel(time=slice("2026-01-10", "2026-01-18")).to_netcdf(boundary)
+    before = out.read_bytes()
+    pinnwx.forecast(run, box, **asked)
+    assert out.read_bytes() == before
+    told["msl"].loc[{"time": "2026-01-16T12:00"}] += 50.0
+    told.sel(time=slice("2026-01-10", "2026-01-18")).to_netcdf(boundary)
+    with pytest.raises(OutputError, match="have changed since it was made; give --remake"):
+        pinnwx.forecast(run, box, **asked)
+    again = pinnwx.forecast(run, box, **asked, remake=True)
+    np.testing.assert_allclose(again["msl"][-1, 0], first["msl"][-1, 0] + 50.0, rtol=1e-6)
 
 
 def test_a_forecast_of_a_larger_area_drives_the_box(run, box, tmp_path):
