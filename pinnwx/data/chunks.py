@@ -32,6 +32,26 @@ def require_chunks(array: zarr.Array, layout: ArrayLayout, spatial: tuple[int, i
         )
 
 
+def require_coordinate(array: zarr.Array, layout: ArrayLayout) -> None:
+    """Refuses a coordinate, of one dimension, on disk with absent chunks, unless it may be a first value of zero.
+
+    Raises:
+        DataError: with the number of absent chunks.
+    """
+    there = _present(array, layout)
+    wrong = [place for place in np.flatnonzero(~there) if not may_be_zero(layout, int(place))]
+    if wrong and not layout.absent_is_missing:
+        raise DataError(
+            f'{len(wrong)} of {there.size} chunks of the coordinate "{layout.name}" are absent; fetch the store again'
+        )
+
+
+def may_be_zero(layout: ArrayLayout, place: int) -> bool:
+    """Whether an absent chunk of a coordinate may be none that is lost: zarr writes no chunk of zeros alone, and no
+    value of a coordinate stands twice. So it is one value; and it comes first, as of hours since the first time."""
+    return place == 0 and min(layout.shape[0], layout.inner[0]) == 1
+
+
 def _is_gap(there: Bool[np.ndarray, "*grid"], layout: ArrayLayout, spatial: tuple[int, int]) -> bool:
     whole = (there.any(axis=spatial) == there.all(axis=spatial)).all()
     return bool(layout.absent_is_missing and there.any() and whole)

@@ -19,11 +19,14 @@ from yarl import URL
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
+from pinnwx.data.chunks import may_be_zero
 from pinnwx.data.readers import first_line
 from pinnwx.data.zarr_metadata import (
     LARGEST_METADATA,
     ArrayLayout,
-    arrays_in,
+    array_in,
+    coordinate_in,
+    described,
     is_metadata,
     parsed,
     require_usable,
@@ -48,6 +51,7 @@ class HttpStore(Store):
         super().__init__(read_only=True)
         self._root, self._patience = URL(url), patience
         self._layouts: dict[str, ArrayLayout] = {}
+        self._coordinates: set[str] = set()
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._active: set[asyncio.Task[Any]] = set()
@@ -83,10 +87,13 @@ class HttpStore(Store):
         most = LARGEST_METADATA if layout is None else layout.largest_object
         content = await self._patiently(self._root.joinpath(key), most, byte_range)
         if layout is not None:
-            _require_present(key, layout, content, byte_range)
+            _require_present(key, layout, layout.name in self._coordinates, content, byte_range)
         elif content is not None and is_metadata(key):
-            for name, document in arrays_in(key, parsed(key, content)):
-                self._layouts[name] = require_usable(name, document)
+            for inner, document in described(key, parsed(key, content)):
+                if (name := array_in(inner, document)) is not None:
+                    self._layouts[name] = require_usable(name, document)
+                if (name := coordinate_in(inner, document)) is not None:
+                    self._coordinates.add(name)
         return content
 
     async def get_partial_values(
@@ -238,26 +245,32 @@ def _cut(content: bytes, part: ByteRequest | None, answer: aiohttp.ClientRespons
     return found
 
 
-def _require_present(key: str, layout: ArrayLayout, content: bytes | None, part: Any) -> None:
-    """Coordinates, of one dimension, may be absent: zarr writes no zero, and a time may be zero.
+def _require_present(
+    key: str, layout: ArrayLayout, is_coordinate: bool, content: bytes | None, part: ByteRequest | None
+) -> None:
+    """Of fields, and of coordinates that stand along a dimension of their own.
 
     Raises:
         DataError: a chunk that is absent would read as numbers.
     """
-    if layout.absent_is_missing or len(layout.shape) < 2:
+    if layout.absent_is_missing or (len(layout.shape) < 2 and not is_coordinate):
         return
-    if content is None:
-        absent = "is absent (404)"
-    else:
-        count = _absent_inside(key, layout, content, part)
-        absent = f"lacks {count} of its inner chunks" if count else ""
-    if absent:
+    if content is None and is_coordinate and may_be_zero(layout, *_place(key, layout)):
+        return
+    count = 0 if content is None else _absent_inside(key, layout, content, part)
+    if content is None or count:
+        absent = "is absent (404)" if content is None else f"lacks {count} of its inner chunks"
         raise DataError(
             f"{key} of the store {absent}, and would read as numbers; tell its owner, or choose other times or fields"
         )
 
 
-def _absent_inside(key: str, layout: ArrayLayout, content: bytes, part: Any) -> int:
+def _place(key: str, layout: ArrayLayout) -> list[int]:
+    """Which object of the array it is: `c/0/1/2`, `0.1.2` or `0/1/2` behind the name."""
+    return [int(number) for number in re.findall(r"\d+", key.removeprefix(layout.name))]
+
+
+def _absent_inside(key: str, layout: ArrayLayout, content: bytes, part: ByteRequest | None) -> int:
     """How many inner chunks a shard lacks, where `content` is the whole of it or its index."""
     index = layout.index
     if index is None:
@@ -266,9 +279,9 @@ def _absent_inside(key: str, layout: ArrayLayout, content: bytes, part: Any) -> 
     if part is not None and not asked_for_index:
         return 0
     there = index.present(index.of_shard(content), len(content) if part is None else None)
-    place = map(int, re.findall(r"\d+", key.removeprefix(layout.name)))
     inside = (
-        slice(0, whole - at * each) for at, each, whole in zip(place, index.grid, layout.chunks, strict=True)
+        slice(0, whole - at * each)
+        for at, each, whole in zip(_place(key, layout), index.grid, layout.chunks, strict=True)
     )  # a shard may reach beyond the array
     there = there[tuple(inside)]
     return int(there.size - there.sum())

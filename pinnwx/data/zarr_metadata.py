@@ -112,19 +112,29 @@ def parsed(key: str, text: bytes) -> dict[str, Any]:
     return document
 
 
-def arrays_in(key: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(name, metadata) of the arrays that a file of metadata describes; consolidated ones tell of many."""
+def described(key: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(key, content) of the files of metadata that one stands for: itself, and what is consolidated in it."""
     group, _, file = key.rpartition("/")
     if file == ".zmetadata":
-        for inner, one in document["metadata"].items():
-            if inner.rpartition("/")[2] in OF_ARRAYS:
-                yield from arrays_in(inner, one)
+        yield from document["metadata"].items()
         return
-    if "shape" in document:
-        yield group, document
+    yield key, document
     consolidated = document.get("consolidated_metadata") or {}
     for name, one in consolidated.get("metadata", {}).items():
-        yield from arrays_in("/".join(part for part in (group, name, file) if part), one)
+        yield from described("/".join(part for part in (group, name, file) if part), one)
+
+
+def array_in(key: str, document: Mapping[str, Any]) -> str | None:
+    """The name of the array that a file of metadata describes; None where it describes none."""
+    group, _, file = key.rpartition("/")
+    return group if file in OF_ARRAYS and "shape" in document else None
+
+
+def coordinate_in(key: str, document: Mapping[str, Any]) -> str | None:
+    """The name of the array that a file of metadata says to stand along the dimension of its own name."""
+    group, _, file = key.rpartition("/")
+    dims = document.get("_ARRAY_DIMENSIONS" if file == ".zattrs" else "dimension_names")
+    return group if dims == [group.rpartition("/")[2]] else None
 
 
 def require_usable(name: str, document: Mapping[str, Any]) -> ArrayLayout:

@@ -14,9 +14,9 @@ from typing import Any
 import zarr
 from zarr.storage import LocalStore
 
-from pinnwx.data.chunks import require_chunks
+from pinnwx.data.chunks import require_chunks, require_coordinate
 from pinnwx.data.formats import open_regular
-from pinnwx.data.zarr_metadata import LARGEST_METADATA, OF_ARRAYS, OF_GROUPS, parsed, require_usable
+from pinnwx.data.zarr_metadata import LARGEST_METADATA, OF_ARRAYS, OF_GROUPS, coordinate_in, parsed, require_usable
 from pinnwx.errors import DataError
 
 _REFERENCES = "record_size"  # in the metadata of a kerchunk store
@@ -90,16 +90,20 @@ def metadata_files(path: Path) -> Iterator[Path]:
 
 
 def check_chunks(path: Path, arrays: Mapping[str, tuple[int, int]]) -> None:
-    """Refuses a zarr store in which chunks are absent that would read as values; `arrays` maps names to spatial axes.
+    """Refuses a zarr store in which chunks are absent that would read as values, of the arrays and of coordinates.
+
+    `arrays` maps names to spatial axes.
 
     Raises:
         DataError: with the array and the number of absent chunks.
     """
     store = ContainedStore(path)
     for name, document in _arrays(store):
+        array, layout = zarr.open_array(store, path=name, mode="r"), require_usable(name, document)
         if name in arrays:
-            array = zarr.open_array(store, path=name, mode="r")
-            require_chunks(array, require_usable(name, document), arrays[name])
+            require_chunks(array, layout, arrays[name])
+        elif any(coordinate_in(key, _document(store, key)) for key in (f"{name}/.zattrs", f"{name}/zarr.json")):
+            require_coordinate(array, layout)
 
 
 def _children(path: Path) -> list[str]:

@@ -44,7 +44,7 @@ def serve(handler: Handler) -> object:
 
 
 def status(code: int) -> Callable[[Handler], None]:
-    return lambda handler: handler.send(b"no", code)
+    return lambda handler: handler.send(b"" if code == 204 else b"no", code)
 
 
 def silent(handler: Handler) -> None:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from servers import serving
 from synthetic import wave_dataset
 
+import pinnwx
 from pinnwx.data.open import check_data, open_data
 from pinnwx.errors import DataError
 
@@ -66,3 +68,39 @@ def test_an_inner_chunk_beyond_the_end_of_its_shard_is_absent(tmp_path):
     refused(tmp_path / "x.zarr", '1 of 16 chunks of "msl" are absent')
     shard.write_bytes(content[:50])
     refused(tmp_path / "x.zarr", "the index of a shard has 50 bytes, not 132")
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("remote", [False, True])
+def test_an_absent_chunk_of_a_time_is_no_date(tmp_path, version, remote):
+    """It would read as the date in the units. A first value of zero, which zarr does not write, is fine."""
+
+    def read(out: str) -> xr.Dataset:
+        if not remote:
+            return open_data(tmp_path / "x.zarr")
+        with serving(tmp_path, {}) as (url, _):
+            asked = {"fields": ["msl"], "start": "1999-01-01", "end": "2026-12-31"}
+            pinnwx.fetch(f"{url}/x.zarr", tmp_path / out, **asked)
+        return open_data(tmp_path / out)
+
+    fill = {"_FillValue": np.float32(np.nan)}
+    hours = {"units": "hours since 2026-01-01", "chunks": (1,), "dtype": "int64"}
+    WAVES.to_zarr(tmp_path / "x.zarr", zarr_format=version, encoding={"time": hours, "msl": fill})
+    chunk = "c/{}" if version == 3 else "{}"
+    (tmp_path / "x.zarr" / "time" / chunk.format(0)).unlink(missing_ok=True)
+    np.testing.assert_array_equal(read("whole")["time"], WAVES["time"])
+    (tmp_path / "x.zarr" / "time" / chunk.format(2)).unlink()
+    with pytest.raises(DataError, match=r"time.* (absent)"):
+        read("other")
+
+
+def test_other_arrays_of_zeros_alone_need_not_be_stored(tmp_path):
+    """A lead of zero along time, as cfgrib has it, and a scalar."""
+    dataset = WAVES.assign_coords(step=("time", np.zeros(4, "int64"), {"units": "hours"}), number=0)
+    encoding = {"msl": {"_FillValue": np.float32(np.nan)}}
+    dataset.to_zarr(tmp_path / "x.zarr", zarr_format=3, consolidated=False, encoding=encoding)
+    assert not (tmp_path / "x.zarr" / "step" / "c").exists()
+    np.testing.assert_array_equal(open_data(tmp_path / "x.zarr")["msl"], WAVES["msl"])
+    with serving(tmp_path, {}) as (url, _):
+        pinnwx.fetch(f"{url}/x.zarr", tmp_path / "out", fields=["msl"], start="2026-01-01", end="2026-01-02")
+    np.testing.assert_array_equal(open_data(tmp_path / "out")["msl"], WAVES["msl"])
