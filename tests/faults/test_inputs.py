@@ -11,6 +11,8 @@ from synthetic import tiny_trained, wave_dataset
 from verbs import fields_of, pinnwx
 
 from pinnwx.data.archive import Archive
+from pinnwx.data.open import check_data, open_data
+from pinnwx.errors import DataError
 from pinnwx.jobs.runs import new_run
 
 USED = 61  # the step that the forecast starts from
@@ -331,3 +333,15 @@ def test_every_layout_of_damage_is_named_by_check(damaged, tmp_path):
     for name, word in words.items():
         assert any(word in problem["message"] and name in str(problem) for problem in problems), name
         assert any(name in line and word in line for line in ended.out.splitlines()), name
+
+
+def test_report_22_file_and_variable_are_named_once(damaged):
+    """By reading and by check, which lists them in one line."""
+    path = damaged(put("msl", np.nan, 5), "nan.nc")
+    with pytest.raises(DataError) as refused:
+        open_data(path)
+    assert str(refused.value).count("nan.nc") == 1
+    assert str(refused.value).count("msl") == 1
+    assert "missing value(s) (NaN)" in str(refused.value)
+    (problem,) = (one for one in check_data(path).problems if one.severity == "error")
+    assert str(problem) == str(refused.value)
