@@ -12,6 +12,7 @@ from typing import Any
 import xarray as xr
 
 from pinnwx.data import hdf5, zarr_store
+from pinnwx.data.inflation import require_deflated_as_declared
 from pinnwx.data.netcdf3 import open_netcdf3
 from pinnwx.data.sizes import require_readable
 from pinnwx.errors import PinnwxError, UnreadableError
@@ -39,6 +40,8 @@ class Opened:
                 zarr_store.check_chunks(self.path, arrays)
         elif self.contents is not None:
             hdf5.require_filters(self.contents, arrays)
+            with reading("this netCDF-4 file"):
+                require_deflated_as_declared(self.path, arrays)
 
     @property
     def explanation(self) -> str:
