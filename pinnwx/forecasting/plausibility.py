@@ -4,7 +4,9 @@ A model that was spoilt, or trained badly, need not blow up: it may go on with s
 grid holds, or with an atmosphere that gains mass. Each number of `data.field_statistics` may be up to `LARGEST_RATIO`
 times the largest of the training time, or of the analysis that the forecast starts from, if that is larger: so a
 season or a storm that the training time did not hold is let pass. The area mean may move by up to `LARGEST_MOVE` times
-the range that it has in the training time, and by a quarter of the field's standard deviation in any case.
+the range that it has in the training time, and in any case by half the field's standard deviation, as that of a model
+which is promoted may in thirty days. Pressure at the ground is the mass of the atmosphere, which hardly changes: a
+quarter.
 
 The ratios leave room for weather. Analyses that a climatology of two months or more has not seen reach 1.1 (departure,
 noise) and 1.4 (largest noise), those of ten days after an analysis 1.4 and 2.2 where the training time is one month.
@@ -28,7 +30,8 @@ LARGEST_RATIO: Mapping[str, float] = {
     "largest_zonal_noise": 2.5, "largest_meridional_noise": 2.5, "gradient": 2.5,
 }  # fmt: skip
 LARGEST_MOVE = 3.0
-_LEAST_MOVE = 0.25  # standard deviations; a forecast of thirty days that is promoted may drift by twice as much
+_LEAST_MOVE, _LEAST_MOVE_OF_MASS = 0.5, 0.25  # standard deviations
+_MASS = ("air_pressure_at_mean_sea_level", "surface_air_pressure")
 
 _WORDS: Mapping[str, str] = {
     "departure": "departs from climatology by {value} (root of the area mean of squares)",
@@ -106,7 +109,10 @@ def _limits(trained: Trained, when: np.datetime64, analysis: np.ndarray) -> Mapp
     }
     tiny = 1e-3 * trained.normalisation.std  # a number that never moved must not refuse rounding
     limits = {kind: np.maximum(most, tiny) for kind, most in limits.items()}
-    moves = np.maximum(LARGEST_MOVE * climatology.mean_range, _LEAST_MOVE * trained.normalisation.std)
+    table = trained.config.variable_table()
+    is_mass = np.array([describe(name, table).standard_name in _MASS for name in trained.names])
+    least = np.where(is_mass, _LEAST_MOVE_OF_MASS, _LEAST_MOVE) * trained.normalisation.std
+    moves = np.maximum(LARGEST_MOVE * climatology.mean_range, least)
     return limits | {"area_mean": moves}
 
 
