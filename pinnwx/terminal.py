@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from pinnwx.text import alike_merged, printable
+from pinnwx.text import alike_merged, printable, three_digits
 from pinnwx.variables import VARIABLES, Variable, difference_units
 
 if TYPE_CHECKING:
@@ -260,9 +260,9 @@ def _skill_row(one: Skill) -> tuple[str, ...]:
     return (
         f"{one.variable} [{units}]",
         f"{one.lead_hours:g} h",
-        f"{factor * one.recent:.3g}",
+        three_digits(factor * one.recent),
         str(one.recent_forecasts),
-        "-" if one.usual is None else f"{factor * one.usual:.3g}",
+        "-" if one.usual is None else three_digits(factor * one.usual),
         str(one.earlier_forecasts),
         "-" if one.of_persistence is None else f"{one.of_persistence:.2f}",
         "worse" if one.drifts else "",

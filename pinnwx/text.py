@@ -26,6 +26,14 @@ def printable(text: str, most: int | None = None) -> str:
     return "".join(each if each.isprintable() or category(each) == "Zs" else _escaped(each) for each in text)
 
 
+def three_digits(value: float) -> str:
+    """A number to three significant digits, its zeros kept: `0.500`, `1.20`, `-12.3`, `123`, `1230`, `1.20e-05`."""
+    text = f"{value:#.3g}"
+    if 1e3 <= abs(float(text)) < 1e6:
+        return f"{float(text):.0f}"
+    return text.removesuffix(".")
+
+
 def alike_merged(messages: Iterable[str]) -> list[str]:
     """One message for all that differ in the file alone ("folder/file: what"): their number, the first file, and what.
 

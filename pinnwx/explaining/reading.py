@@ -11,6 +11,7 @@ import xarray as xr
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import DataError
 from pinnwx.grid import Grid
+from pinnwx.text import three_digits
 from pinnwx.variables import VARIABLES, Variable, difference_units
 
 TOTAL, RESIDUAL, TENDENCY = "total", "residual", "_tendency_"
@@ -88,7 +89,7 @@ def in_words(shares: Sequence[Share], variables: Mapping[str, Variable] = VARIAB
     for one in shares:
         factor, units = difference_units(one.field, variables)
         units = one.units if units == "SI" else units  # a variable of the user's own
-        size = f"{one.rms * factor * 6 * SECONDS_PER_HOUR:.3g} {units}"
+        size = f"{three_digits(one.rms * factor * 6 * SECONDS_PER_HOUR)} {units}"
         rows.append(
             (one.field, one.part.replace("_", " "), size, f"{round(100 * one.share, 1) + 0.0:.1f} %")
         )  # no -0.0

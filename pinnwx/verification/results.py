@@ -12,6 +12,7 @@ from pinnwx.enclosed import LARGEST_TEXT
 from pinnwx.errors import DataError, MissingInputError
 from pinnwx.files import write_text
 from pinnwx.records import NotARecord, ScoresFile, checked, parsed
+from pinnwx.text import three_digits
 from pinnwx.variables import VARIABLES, Variable, difference_units
 from pinnwx.verification.details import PERCENTILES, REGIONS
 
@@ -102,7 +103,7 @@ def in_lines(record: Mapping[str, Any], entries: str) -> str:
 
 
 def _text(value: float | None, scale: float = 1.0) -> str:
-    return "-" if value is None else f"{scale * value:.3g}"
+    return "-" if value is None else three_digits(scale * value)
 
 
 def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:
