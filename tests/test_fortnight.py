@@ -16,7 +16,8 @@ SEED = int(os.environ.get("PINNWX_TEST_SEED", time.time_ns() % 2**32))
 @pytest.mark.slow
 def test_every_forecast_that_could_be_made_is_made_once_and_is_right(tmp_path):
     outcome = fortnight.simulate(tmp_path, SEED)
-    assert fortnight.problems_of(outcome) == [], f"PINNWX_TEST_SEED={SEED}, {outcome.codes}"
+    problems = "; ".join(fortnight.problems_of(outcome))
+    assert not problems, f"PINNWX_TEST_SEED={SEED}: {problems}"
     reasons = "\n".join(
         reason for event in outcome.events for reason in (event.reason, *event.details.get("refused", {}).values())
     )
