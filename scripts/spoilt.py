@@ -69,6 +69,10 @@ def copies() -> list[tuple[str, float, int]]:
     return found + [(*each, seed) for each in SPOILINGS for seed in (SEEDS if each[0] != "factor" else (0,))]
 
 
+def key_of(kind: str, amount: float, seed: int) -> str:
+    return f"{kind} {amount:g}, seed {seed}"
+
+
 def chosen_starts(predictor: Predictor, archive: Archive, name: str) -> np.ndarray:
     """Initial times spread evenly over the time that the experiment is scored on."""
     scoring = scoring_of(name)
@@ -107,7 +111,7 @@ def study(name: str, folder: Path, stored: dict) -> None:
     weights = nnx.state(trained.model, nnx.Param)
     rows = stored.setdefault(name, {"updates": trained.manifest.get("updates"), "copies": {}})["copies"]
     for kind, amount, seed in copies():
-        key = f"{kind} {amount:g}, seed {seed}"
+        key = key_of(kind, amount, seed)
         if key not in rows:
             nnx.update(trained.model, weights if kind == "good" else spoilt(weights, kind, amount, seed))
             row = judged(trained, archive, starts, leads)
@@ -123,9 +127,12 @@ def table(stored: Mapping[str, dict]) -> str:
         "| model | copy | forecasts | blew up | no weather | nearest to a limit | promotion check |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, entry in stored.items():
-        for key, row in entry["copies"].items():
-            copy = "good" if key.startswith("good") else key.removesuffix(", seed 0")
+    for name in filter(stored.__contains__, MODELS):
+        found = stored[name]["copies"]
+        for kind, amount, seed in copies():
+            if (row := found.get(key_of(kind, amount, seed))) is None:
+                continue
+            copy = kind if kind == "good" else f"{kind} {amount:g}"
             near = max(row["largest_over_limit"].items(), key=lambda each: each[1], default=("", None))
             nearest = "" if near[1] is None else f"{near[0].replace('_', ' ')} {near[1]:.2f}"
             check = "refuses it" if row["objections"] else "passes"
