@@ -67,7 +67,7 @@ def test_33_killed_in_training(good, tmp_path):
     """Killed again and again and resumed, it ends with the weights of the undisturbed one, bit for bit."""
     out, dice, kills, resumed = tmp_path / "run", random.Random(SEED), 0, set()
     config = recipe(tmp_path, "batch_size = 8\nupdates = 6000")
-    pinnwx("train", config, "--data", good, "--out", tmp_path / "whole", timeout=900).did()
+    in_a_process(command("train", config, "--data", good, "--out", tmp_path / "whole")).did()
     words = [sys.executable, "-c", soak.HASTY, *command("train", config, "--data", good, "--out", out)[3:]]
     while True:
         resume = ["--resume"] if (out / "config.toml").exists() else []
