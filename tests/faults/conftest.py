@@ -13,11 +13,12 @@ from pinnwx.jobs.runs import new_run
 
 
 @pytest.fixture(scope="session")
-def untouched_run(tmp_path_factory) -> Path:
+def untouched_run(tmp_path_factory) -> Iterator[Path]:
     """A run whose model has random weights: nothing here depends on skill. It is for copies: every verb adds to it."""
     made = new_run(tmp_path_factory.mktemp("untouched") / "run")
     made.publish(tiny_trained(), {"seed": 0})
-    return made.folder
+    yield made.folder
+    assert not (made.folder / "events.jsonl").exists(), "a test has used the run that is for copies"
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Forecast files of strangers: each is read as what it is, or refused in one line that says why."""
 
 import random
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +19,10 @@ SEED, TRIES, DRAWN = 20261129, 24, 6
 
 
 @pytest.fixture(scope="module")
-def made(untouched_run, good) -> dict[str, xr.Dataset]:
+def made(untouched_run, good, tmp_path_factory) -> dict[str, xr.Dataset]:
     """What pinnwx writes that is read back."""
-    of = {"run": untouched_run, "data": good, "init": INIT}
+    run = Path(shutil.copytree(untouched_run, tmp_path_factory.mktemp("made") / "run"))
+    of = {"run": run, "data": good, "init": INIT}
     return {
         "forecast": pinnwx.forecast(**of, hours=18),
         "ensemble": pinnwx.forecast(**of, hours=12, members=2),
