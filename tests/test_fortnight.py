@@ -14,7 +14,7 @@ SEED = int(os.environ.get("PINNWX_TEST_SEED", time.time_ns() % 2**32))
 
 @pytest.mark.slow
 def test_every_forecast_that_could_be_made_is_made_once_and_is_right(tmp_path):
-    """In a process of its own, as it is meant to be run: one that has compiled thousands of programs has crashed in it."""
+    """In a process of its own: one that had compiled thousands of programs before crashed while it read one more."""
     words = [sys.executable, str(SCRIPT), str(tmp_path), "--seed", str(SEED)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["all is well"], f"{done.stdout[-2000:]} {done.stderr[-2000:]}"
