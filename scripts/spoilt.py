@@ -26,7 +26,7 @@ from flax import nnx
 from trial import DATA, EXPERIMENTS, RESULTS, RUNS, scoring_of, splice
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import period_bounds
+from pinnwx.data.windows import match_times
 from pinnwx.forecasting.plausibility import excess
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import is_stable
@@ -76,10 +76,9 @@ def key_of(kind: str, amount: float, seed: int) -> str:
 def chosen_starts(predictor: Predictor, archive: Archive, name: str) -> np.ndarray:
     """Initial times spread evenly over the time that the experiment is scored on."""
     scoring = scoring_of(name)
-    first, last = period_bounds(scoring.start, scoring.end)
-    within = archive.times[(archive.times >= first) & (archive.times <= last)]
-    usable = [when for when in within if np.isin(when + predictor.input_offsets, archive.times).all()]
-    return np.array(usable)[np.unique(np.linspace(0, len(usable) - 1, STARTS).round().astype(int))]
+    within = archive.select(scoring.start, scoring.end).times
+    usable = within[(match_times(archive.times, within[:, None] + predictor.input_offsets) >= 0).all(axis=1)]
+    return usable[np.unique(np.linspace(0, len(usable) - 1, STARTS).round().astype(int))]
 
 
 def judged(trained: Trained, archive: Archive, starts: np.ndarray, leads: list[float]) -> dict:

@@ -56,8 +56,8 @@ def implausibilities(
     `analysis` is the one that the forecast starts from, at `when`. The forecast is finite.
     """
     leads = np.asarray(lead_hours, np.float64)
-    limits = _limits(trained, when, analysis)
-    ratios = _over(limits, forecast, leads, trained, when, analysis)
+    numbers, limits = _numbers(forecast, leads, trained, when, analysis), _limits(trained, when, analysis)
+    ratios = {kind: numbers[kind] / limits[kind] for kind in numbers}
     first = {kind: ratio.max(axis=1) > 1 for kind, ratio in ratios.items()}
     steps = [int(beyond.argmax()) for beyond in first.values() if beyond.any()]
     if not steps:
@@ -69,8 +69,8 @@ def implausibilities(
         if ratios[kind][lead, field] > 1:
             factor, units = difference_units(name, table)
             units = describe(name, table).units if units == "SI" else units
-            limit = limits[kind][field]
-            value, most = (f"{number * factor:.3g} {units}" for number in (ratios[kind][lead, field] * limit, limit))
+            told = numbers[kind][lead, field], limits[kind][field]
+            value, most = (f"{number * factor:.3g} {units}" for number in told)
             yield f"{name} {_WORDS[kind].format(value=value)} after {leads[lead]:g} h, more than {most}"
 
 
@@ -82,21 +82,18 @@ def excess(
     analysis: Float32[np.ndarray, "field lat lon"],
 ) -> Mapping[str, np.ndarray]:
     """Each number of the forecast, (lead, field), over its limit."""
-    return _over(_limits(trained, when, analysis), forecast, leads, trained, when, analysis)
+    numbers, limits = _numbers(forecast, leads, trained, when, analysis), _limits(trained, when, analysis)
+    return {kind: numbers[kind] / limits[kind] for kind in numbers}
 
 
-def _over(
-    limits: Mapping[str, np.ndarray],
-    forecast: np.ndarray,
-    leads: np.ndarray,
-    trained: Trained,
-    when: np.datetime64,
-    analysis: np.ndarray,
+def _numbers(
+    forecast: np.ndarray, leads: np.ndarray, trained: Trained, when: np.datetime64, analysis: np.ndarray
 ) -> Mapping[str, np.ndarray]:
+    """(lead, field) of each number; of the area mean, how far it has moved from that of the analysis."""
     departure, grid = _judged(trained, forecast - trained.climatology.at(_instant(when) + duration(leads)))
     found = dict(field_statistics(departure, grid))
     found["area_mean"] = np.abs(area_mean(departure, grid) - area_mean(_departure(trained, when, analysis), grid))
-    return {kind: found[kind] / limits[kind] for kind in found}
+    return found
 
 
 def _limits(trained: Trained, when: np.datetime64, analysis: np.ndarray) -> Mapping[str, np.ndarray]:

@@ -97,7 +97,6 @@ def _train_in(
             stored = run.text(CONFIG)
             if stored is not None and not _trains_alike(stored, settings):
                 own = run.folder / CONFIG
-                own = run.folder / CONFIG
                 raise ConfigError(
                     f"{config} differs from the config of {run.folder}; resume with {own}, or train afresh with --force"
                 )
