@@ -140,6 +140,7 @@ class PromotionNotes(_Record):
     not_checked: str = ""
     remedy: str = ""
     promoted_anyway: bool = False
+    usable_hours: Error | None = None
 
     @model_validator(mode="after")
     def _has_a_reason(self) -> PromotionNotes:

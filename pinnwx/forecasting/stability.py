@@ -99,7 +99,18 @@ def is_stable(
     when: np.datetime64,
 ) -> bool:
     """Whether it has not blown up."""
-    return not _beyond(forecast, np.asarray(lead_hours, np.float64), trained, when)[-1].any()
+    return stable_steps(forecast, lead_hours, trained, when) == len(forecast)
+
+
+def stable_steps(
+    forecast: Float32[np.ndarray, "lead field lat lon"],
+    lead_hours: Sequence[float],
+    trained: Trained,
+    when: np.datetime64,
+) -> int:
+    """How many of its leads come before the first that has blown up."""
+    beyond = _beyond(forecast, np.asarray(lead_hours, np.float64), trained, when)[-1].any(axis=(1, 2, 3))
+    return int(beyond.argmax()) if beyond.any() else len(forecast)
 
 
 def _beyond(

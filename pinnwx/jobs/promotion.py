@@ -4,12 +4,15 @@ It may if its weights are finite and, at its first leads, no field of it is wors
 time (`data.validate`), beyond the chance of the days: the lower bound of the ratio of the errors is not above 1. Where
 there is no validation time, or too little of it, its loss on training time must not be above that of persistence: a
 training that diverged is found out without later days, and that the skill is not known is said.
+
+A model that passes may still make forecasts of ten days that are no weather, and will be refused; how far it can go is
+said (`forecasting.usable_range`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from pinnwx.errors import DataError, NotPromotedError, StabilityError, Unavailab
 from pinnwx.files import writing
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import Trained, error_scale
+from pinnwx.forecasting.usable_range import UsableRange, usable_range
 from pinnwx.jobs.evaluate import default_leads, matching_archive, score_from
 from pinnwx.jobs.runs import Run
 from pinnwx.manifest import MANIFEST, read_manifest
@@ -47,12 +51,14 @@ class PromotionReport:
         not_checked: why its skill on validation time is unknown; empty if it was checked.
         remedy: what to try, where there are objections.
         scores: of the forecasts that it was checked on.
+        usable: how far its forecasts go before they are refused; None where that is not known.
     """
 
     objections: tuple[str, ...]
     not_checked: str = ""
     remedy: str = ""
     scores: Scores | None = None
+    usable: UsableRange | None = None
 
     @property
     def passed(self) -> bool:
@@ -71,6 +77,7 @@ class PromotionReport:
             "objections": list(self.objections),
             "not_checked": self.not_checked,
             "remedy": self.remedy,
+            "usable_hours": None if self.usable is None else self.usable.hours,
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,6 +101,14 @@ def promotion_check(trained: Trained, training: Archive, validation: Archive | s
 
     `validation` may be the reason why there is none. A driven model is told its edge by the analyses, as in `evaluate`.
     """
+    report = _first_leads(trained, training, validation)
+    if not report.passed:
+        return report
+    return replace(report, usable=usable_range(trained, validation if isinstance(validation, Archive) else training))
+
+
+def _first_leads(trained: Trained, training: Archive, validation: Archive | str) -> PromotionReport:
+    """Whether it diverged, or is worse than persistence at its first leads."""
     not_checked = validation if isinstance(validation, str) else ""
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(nnx.state(trained.model, nnx.Param))):
         return PromotionReport(("its weights are not finite",), not_checked, _remedy(trained))
@@ -155,6 +170,15 @@ def not_promoted(version: str, folder: Path, report: PromotionReport) -> str:
     return (
         f"model {version} in {folder} is kept, but not made live: {report.reason}{remedy}; "
         f"pinnwx models promote {version} --run {folder} makes it live all the same"
+    )
+
+
+def short_range(version: str, usable: UsableRange) -> str:
+    """The one line that says that its long forecasts will be refused."""
+    reach = f"up to {usable.hours:g} h" if usable.hours else "of no length"
+    return (
+        f"forecasts of model {version} {reach} can be given out, longer ones are refused: {usable.refusal}; ask for "
+        "shorter ones, or train on longer rollouts (training.curriculum) or with model.climate.smoothing_hours set"
     )
 
 

@@ -18,7 +18,7 @@ from pinnwx.forecasting.trained import CONFIG, Trained, error_scale
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.preparation import prepared, require_memory, training_settings
-from pinnwx.jobs.promotion import KEY, not_promoted, promotion_check, require_promoted, validation_archive
+from pinnwx.jobs.promotion import KEY, not_promoted, promotion_check, require_promoted, short_range, validation_archive
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import give_weights
 from pinnwx.model.weights import count_weights
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
 SAVING_SHARE = 0.04  # and for a machine that slows down
 # Of the rest of the budget, for the promotion check:
-CHECKING_SECONDS, CHECKING_SHARE = 4.0, 0.02
+CHECKING_SECONDS, CHECKING_SHARE = 6.0, 0.03
 MOST_CHECKING_SHARE = 0.15
 
 
@@ -194,6 +194,8 @@ def learn(
             write_text(run.reports() / f"promotion_{name}.json", json.dumps(found.to_dict(), indent=2) + "\n")
     if found.not_checked:
         _log.info("note: the skill of model %s was not checked: %s", name, found.not_checked)
+    if found.usable is not None and not found.usable.is_whole:
+        _log.warning("warning: %s", short_range(name, found.usable))
     if not live:
         raise NotPromotedError(not_promoted(name, run.folder, found))
     if not found.passed:

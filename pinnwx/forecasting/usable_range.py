@@ -1,0 +1,76 @@
+"""How far a model can forecast before what it makes is refused.
+
+Skill at its first leads does not tell: what a network was never shown may grow for days before it is seen. So a few
+forecasts are run on until one of them has blown up (`forecasting.stability`) or is no weather
+(`forecasting.plausibility`), as the verbs that forecast would find.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.windows import match_times
+from pinnwx.forecasting.plausibility import excess, implausibilities
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.stability import stable_steps
+from pinnwx.forecasting.trained import Trained
+
+HOURS, STARTS = 240.0, 4
+
+
+@dataclass(frozen=True)
+class UsableRange:
+    """The longest lead up to which all forecasts tried pass, zero if there is none, and what is wrong beyond it [h]."""
+
+    hours: float
+    tried_hours: float
+    refusal: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether none was refused."""
+        return not self.refusal
+
+
+def usable_range(trained: Trained, archive: Archive) -> UsableRange | None:
+    """That of forecasts of ten days, or of one step if that is longer, from `STARTS` analyses spread over the archive.
+
+    A driven model is told its edge by the later analyses. None where the archive holds no analyses to start from.
+    """
+    step = trained.config.model.step_hours
+    leads = [step * count for count in range(1, max(1, int(HOURS // step)) + 1)]
+    predictor = Predictor(trained, leads)
+    needed = archive.times[:, None] + predictor.needed_offsets
+    usable = archive.times[(match_times(archive.times, needed) >= 0).all(axis=1)]
+    if not len(usable):
+        return None
+    starts = usable[np.unique(np.linspace(0, len(usable) - 1, STARTS).round().astype(int))]
+    found = UsableRange(leads[-1], leads[-1])
+    for forecast, when in zip(predictor.from_archive(archive, starts), starts, strict=True):
+        analysis = archive.fields[int(np.searchsorted(archive.times, when))]
+        steps, refusal = _accepted_steps(forecast, leads, trained, when, analysis)
+        if refusal and steps * step < found.hours:
+            found = UsableRange(steps * step, found.tried_hours, refusal)
+    return found
+
+
+def _accepted_steps(
+    forecast: Float32[np.ndarray, "lead field lat lon"],
+    leads: list[float],
+    trained: Trained,
+    when: np.datetime64,
+    analysis: Float32[np.ndarray, "field lat lon"],
+) -> tuple[int, str]:
+    """How many steps pass, and why the next one does not; "" if all do."""
+    stable = stable_steps(forecast, leads, trained, when)
+    ratios = excess(forecast[:stable], np.array(leads[:stable]), trained, when, analysis)
+    beyond = np.any([ratio.max(axis=1) > 1 for ratio in ratios.values()], axis=0)
+    if beyond.any():
+        steps = int(beyond.argmax())
+        part = slice(steps, steps + 1)
+        return steps, next(implausibilities(forecast[part], leads[part], trained, when, analysis))
+    return stable, "" if stable == len(leads) else f"a forecast blows up after {leads[stable]:g} h"
