@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pinnwx.data.unpacking import exceeding
 from pinnwx.errors import DataError
 from pinnwx.runtime import memory_limit
 
@@ -45,10 +46,7 @@ def _look_at(dataset: Any, name: str) -> None:
     limit = memory_limit()
     for chunk in found:
         if chunk.size > most or (_RATIO * chunk.size > limit and _unpacks_to_more(dataset, chunk.chunk_offset, most)):
-            raise DataError(
-                f'"{name}" has a chunk that unpacks to more than the {declared:,} bytes of its values; the file is '
-                "damaged, or made to fill the memory: fetch it again"
-            )
+            raise DataError(exceeding(name, most))
 
 
 def _unpacks_to_more(dataset: Any, offset: tuple[int, ...], most: int) -> bool:

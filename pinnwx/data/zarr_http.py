@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Iterable
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,16 +20,8 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from pinnwx.data.chunks import may_be_zero
 from pinnwx.data.readers import first_line
-from pinnwx.data.zarr_metadata import (
-    LARGEST_METADATA,
-    ArrayLayout,
-    array_in,
-    coordinate_in,
-    described,
-    is_metadata,
-    parsed,
-    require_usable,
-)
+from pinnwx.data.zarr_codecs import Declarations
+from pinnwx.data.zarr_metadata import LARGEST_METADATA, ArrayLayout, is_metadata
 from pinnwx.errors import DataError, UnavailableError, UnreadableError
 
 ATTEMPTS = 4  # at an object; a silent server uses up two of them
@@ -50,8 +41,7 @@ class HttpStore(Store):
     def __init__(self, url: str, patience: float) -> None:
         super().__init__(read_only=True)
         self._root, self._patience = URL(url), patience
-        self._layouts: dict[str, ArrayLayout] = {}
-        self._coordinates: set[str] = set()
+        self._declared = Declarations()
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._active: set[asyncio.Task[Any]] = set()
@@ -83,17 +73,13 @@ class HttpStore(Store):
         """As `get`."""
         if ".." in key.split("/"):
             raise DataError(f'"{key}" leads out of the store {self._root}')
-        layout = None if is_metadata(key) else self._layout_of(key)
-        most = LARGEST_METADATA if layout is None else layout.largest_object
+        layout = None if is_metadata(key) else self._declared.layout_of(key)
+        most = LARGEST_METADATA if layout is None else layout.largest(layout.chunk)
         content = await self._patiently(self._root.joinpath(key), most, byte_range)
         if layout is not None:
-            _require_present(key, layout, layout.name in self._coordinates, content, byte_range)
+            _require_present(key, layout, layout.name in self._declared.coordinates, content, byte_range)
         elif content is not None and is_metadata(key):
-            for inner, document in described(key, parsed(key, content)):
-                if (name := array_in(inner, document)) is not None:
-                    self._layouts[name] = require_usable(name, document)
-                if (name := coordinate_in(inner, document)) is not None:
-                    self._coordinates.add(name)
+            return self._declared.admitted(key, content, consolidated=True)
         return content
 
     async def get_partial_values(
@@ -149,11 +135,6 @@ class HttpStore(Store):
 
     def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         raise NotImplementedError
-
-    def _layout_of(self, key: str) -> ArrayLayout | None:
-        return next(
-            (self._layouts[name] for name in map(str, PurePosixPath(key).parents) if name in self._layouts), None
-        )
 
     async def _patiently(self, url: URL, most: int, part: ByteRequest | None) -> bytes | None:
         """Asks again after a pause; None where there is no such object.

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Bool
@@ -29,7 +29,9 @@ OF_ARRAYS, OF_GROUPS = (".zarray", "zarr.json"), (".zgroup", "zarr.json")
 LARGEST_METADATA = 64 * 2**20  # bytes
 _NAMES = {*OF_ARRAYS, *OF_GROUPS, ".zattrs", ".zmetadata"}
 _NOWHERE = 2**64 - 1  # offset and length of an inner chunk that a shard does not hold
-_BYTES_PER_VALUE, _BYTES_PER_CHUNK, _BYTES_PER_OBJECT = 16, 64, 2**16  # more than any codec writes
+_WIDEST, _TEXT = 16, 1024  # bytes of a number, and of a text whose length is not declared
+_BYTES_PER_CHUNK, _BYTES_PER_OBJECT = 64, 2**16  # more than any codec adds, beside one in a hundred
+_TYPES = ("dtype", "astype", "encode_dtype", "decode_dtype")  # in what configures a codec
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ class ShardIndex:
 class ArrayLayout:
     """How an array is stored: in objects of the shape `chunk`, which are shards of inner chunks where there is `index`.
 
-    `absent_is_missing`: what no chunk holds reads as NaN, and not as a number.
+    `widest`: the bytes of a value before, between and behind its codecs. `absent_is_missing`: what no chunk holds reads
+    as NaN, and not as a number.
     """
 
     name: str
     shape: tuple[int, ...]
     itemsize: int
+    widest: int
     chunk: tuple[int, ...]
     inner: tuple[int, ...]
     index: ShardIndex | None
@@ -91,11 +95,11 @@ class ArrayLayout:
         """How many chunks there are along each axis; of shards, inner ones."""
         return tuple(-(-length // each) for length, each in zip(self.shape, self.inner, strict=True))
 
-    @property
-    def largest_object(self) -> int:
-        """Bytes that no object of it can exceed, whatever its codecs."""
-        inner = 1 if self.index is None else math.prod(self.index.grid)
-        return _BYTES_PER_OBJECT + _BYTES_PER_CHUNK * inner + _BYTES_PER_VALUE * math.prod(self.chunk)
+    def largest(self, chunk: tuple[int, ...]) -> int:
+        """Bytes that no chunk of this shape can exceed, packed or unpacked: `chunk`, or `inner`."""
+        inner = 1 if self.index is None or chunk == self.inner else math.prod(self.index.grid)
+        values = self.widest * math.prod(chunk)
+        return _BYTES_PER_OBJECT + _BYTES_PER_CHUNK * inner + values + values // 100
 
 
 def is_metadata(key: str) -> bool:
@@ -144,45 +148,54 @@ def require_usable(name: str, document: Mapping[str, Any]) -> ArrayLayout:
         DataError: it names a codec that is not among `CODECS`, or does not fit into memory.
         Exception: the metadata make no sense.
     """
-    _require_known_codecs(name, document)
-    found = _layout(name, document)
+    codecs = list(_codecs(document))
+    _require_known(name, codecs)
+    found = _layout(name, document, _widest(codecs))
     if found.index is not None:
         require_readable([Declared(f"the index of {name}", (2 * math.prod(found.index.grid),), 8)])
     require_readable([Declared(name, found.shape, found.itemsize, found.inner)])
     return found
 
 
-def _require_known_codecs(name: str, document: Mapping[str, Any]) -> None:
-    for codec in _codecs(document):
+def _require_known(name: str, codecs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    for codec, options in codecs:
         if codec.removeprefix("numcodecs.") not in CODECS:
             raise DataError(
                 f'the array "{name}" is packed by the codec "{codec[:40]}", which is not read from a file; rewrite the '
                 "store with zstd or blosc"
             )
+        if _widest([(codec, options)]) > _WIDEST:
+            raise DataError(f'the codec "{codec}" of the array "{name}" makes values of more than {_WIDEST} bytes')
 
 
-def _codecs(document: Mapping[str, Any]) -> Iterator[str]:
-    """The names of all codecs, those inside of shards too."""
+def _widest(codecs: Iterable[tuple[str, Mapping[str, Any]]]) -> int:
+    """The bytes of the widest type that codecs convert from, or to; 1 if none does."""
+    return max((_itemsize(options[key]) for _, options in codecs for key in _TYPES if options.get(key)), default=1)
+
+
+def _codecs(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(name, configuration) of all codecs, those inside of shards too."""
     for codec in (document.get("compressor"), *(document.get("filters") or ())):
         if codec is not None:
-            yield str(codec["id"])
+            yield str(codec["id"]), codec
     for codec in (*document.get("codecs", ()), *document.get("index_codecs", ())):
-        yield str(codec if isinstance(codec, str) else codec["name"])
-        if not isinstance(codec, str):
-            yield from _codecs(codec.get("configuration") or {})
+        options = {} if isinstance(codec, str) else codec.get("configuration") or {}
+        yield _name_of(codec), options
+        yield from _codecs(options)
 
 
-def _layout(name: str, document: Mapping[str, Any]) -> ArrayLayout:
+def _layout(name: str, document: Mapping[str, Any], widest: int) -> ArrayLayout:
     shape = tuple(map(int, document["shape"]))
     old = document.get("zarr_format") == 2
     dtype = document["dtype" if old else "data_type"]
     chunk = _sizes(document["chunks"] if old else document["chunk_grid"]["configuration"]["chunk_shape"])
     shards = [] if old else [one for one in document["codecs"] if _name_of(one) == "sharding_indexed"]
-    inner, index = chunk, None
+    inner, index, size = chunk, None, _itemsize(dtype)
     for shard in shards:
         inner = _sizes(shard["configuration"]["chunk_shape"])
         index = _shard_index(name, chunk, shard["configuration"])
-    return ArrayLayout(name, shape, _itemsize(dtype), chunk, inner, index, _reads_as_nan(dtype, document))
+    widest = max(widest, size, _TEXT if dtype in ("|O", "string") else 1)
+    return ArrayLayout(name, shape, size, widest, chunk, inner, index, _reads_as_nan(dtype, document))
 
 
 def _shard_index(name: str, chunk: tuple[int, ...], shard: Mapping[str, Any]) -> ShardIndex:
@@ -214,8 +227,16 @@ def _reads_as_nan(dtype: Any, document: Mapping[str, Any]) -> bool:
 
 
 def _itemsize(dtype: Any) -> int:
-    """Of a type that NumPy knows; 8 of any other, text say."""
+    """The bytes of a type as zarr v2 or v3 writes it; 8 of one that has no size, text say."""
+    options: dict[str, Any] = dtype.get("configuration") or {} if isinstance(dtype, dict) else {}
+    fields = options.get("fields") or (dtype if isinstance(dtype, list) else ())
+    if fields:
+        return sum(_itemsize(kind) * math.prod(_sizes(*shape)) for _, kind, *shape in fields)
+    if isinstance(dtype, str) and dtype[:1] == "r" and dtype[1:].isdigit():  # so many bits
+        return int(dtype[1:]) // 8
     try:
-        return max(1, np.dtype(dtype).itemsize)
+        return (
+            int(options["length_bytes"]) if "length_bytes" in options else max(1, np.dtype(cast(Any, dtype)).itemsize)
+        )
     except (TypeError, ValueError):
         return 8

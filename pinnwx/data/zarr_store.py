@@ -16,36 +16,63 @@ from zarr.storage import LocalStore
 
 from pinnwx.data.chunks import require_chunks, require_coordinate
 from pinnwx.data.formats import open_regular
-from pinnwx.data.zarr_metadata import LARGEST_METADATA, OF_ARRAYS, OF_GROUPS, coordinate_in, parsed, require_usable
+from pinnwx.data.zarr_codecs import Declarations
+from pinnwx.data.zarr_metadata import (
+    LARGEST_METADATA,
+    OF_ARRAYS,
+    OF_GROUPS,
+    coordinate_in,
+    is_metadata,
+    parsed,
+    require_usable,
+)
 from pinnwx.errors import DataError
 
 _REFERENCES = "record_size"  # in the metadata of a kerchunk store
 
 
 class ContainedStore(LocalStore):
-    """A store whose every key is a regular file inside its folder; links that stay inside are followed."""
+    """A store whose every key is a regular file inside its folder; links that stay inside are followed.
+
+    No chunk is read, or unpacked, that is larger than the metadata of its array allow.
+    """
 
     def __init__(self, root: Path | str, *, read_only: bool = True):
         super().__init__(root, read_only=read_only)
         self._real = os.path.realpath(root)
+        self._declared = Declarations()
 
     def require_inside(self, key: str) -> None:
         """Raises:
-        DataError: the key leads out of the store, or to something that is no file.
+        DataError: the key leads out of the store, or to something that is no file, or is too large.
         """
         path = os.path.realpath(self.root / key)
         if path != self._real and not path.startswith(self._real + os.sep):
             raise DataError(f'"{key}" leads out of the store, to {path}; copy the store with cp -rL if that is wanted')
         try:
-            mode = os.stat(path).st_mode  # noqa: PTH116
+            found = os.stat(path)  # noqa: PTH116
         except OSError:
             return  # absent, as far as zarr is concerned
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        if stat.S_ISDIR(found.st_mode):
+            return
+        if not stat.S_ISREG(found.st_mode):
             raise DataError(f'"{key}" of the store is no regular file; remove it')
+        layout = None if is_metadata(key) else self._declared.layout_of(key)
+        most = LARGEST_METADATA if layout is None else layout.largest(layout.chunk)
+        if found.st_size > most:
+            raise DataError(
+                f'"{key}" of the store has {found.st_size:,} bytes, more than the {most:,} that it can need; is the '
+                "store damaged?"
+            )
 
     async def get(self, key: str, *args: Any, **options: Any) -> Any:
         self.require_inside(key)
-        return await super().get(key, *args, **options)
+        return self._judged(key, await super().get(key, *args, **options))
+
+    def _judged(self, key: str, content: Any) -> Any:
+        if content is None or not is_metadata(key):
+            return content
+        return type(content).from_bytes(self._declared.admitted(key, content.to_bytes(), consolidated=False))
 
     async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> Any:
         wanted = list(key_ranges)
@@ -55,7 +82,7 @@ class ContainedStore(LocalStore):
 
     def get_sync(self, key: str, **options: Any) -> Any:
         self.require_inside(key)
-        return super().get_sync(key, **options)
+        return self._judged(key, super().get_sync(key, **options))
 
 
 def open_contained(path: Path) -> ContainedStore:
@@ -117,8 +144,6 @@ def _document(store: ContainedStore, key: str) -> dict[str, Any]:
     path = store.root / key
     if not path.is_file():
         return {}
-    if path.stat().st_size > LARGEST_METADATA:
-        raise DataError(f"{key} has {path.stat().st_size:,} bytes, more than metadata ever have; is the store damaged?")
     with open_regular(path) as file:
         return parsed(key, file.read(LARGEST_METADATA))
 
