@@ -40,7 +40,7 @@ def plot(
         raise MissingInputError(f"no file or run {source}")
     check_writable(out, force=force)
     if source.is_dir():
-        return Path(plot_training(source / "metrics.jsonl", out))
+        return Path(plot_training(source / "metrics.jsonl", out, source.resolve().name))
     if source.suffix == ".json":
         return Path(plot_scores(Scores.load(source).to_dict(), out))
     if source.suffix == ".nc":

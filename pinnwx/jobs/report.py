@@ -74,7 +74,7 @@ def report(
         _card(trained, version, scores),
         _scores(trained, scores, start, end),
         *_forecast(predictor, archive, scores),
-        *_training(opened),
+        *_training(opened, trained.config.name),
         *_history(opened),
         _provenance(trained),
     ]
@@ -145,7 +145,7 @@ def _forecast(predictor: Predictor, archive: Archive, scores: Scores) -> list[Se
     step = trained.config.model.step_hours
     start, hours = _newest(archive, scores, predictor.needed_offsets, step)
     try:
-        made = budget(trained, archive, start, hours)
+        made = budget(trained, archive, start, hours, provenance={"model": trained.config.name})
     except StabilityError as error:
         return [Section("Forecast", [f"The newest forecast of the period, from {format_time(start)}, fails: {error}."])]
     analyses, beside = _analyses(trained, archive), ", the analyses, and the difference"
@@ -188,13 +188,12 @@ def _analyses(trained: Trained, archive: Archive) -> xr.Dataset:
     return xr.Dataset(fields, coords=places)
 
 
-def _training(run: Run) -> list[Section]:
+def _training(run: Run, name: str) -> list[Section]:
     path = run.folder / "metrics.jsonl"
     if not path.is_file():
         return []
-    return [
-        Section("Training", pictures=[Picture(training_figure(read_metrics(path)), "The loss as training went on")])
-    ]
+    figure = training_figure(read_metrics(path), name)
+    return [Section("Training", pictures=[Picture(figure, "The loss as training went on")])]
 
 
 def _history(run: Run) -> list[Section]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from pinnwx.errors import DataError
 from pinnwx.explaining.reading import ATTRIBUTION, SENSITIVITY, require_finite
 from pinnwx.grid import Grid
-from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for, mark_place
+from pinnwx.reporting.panel import Panel, bar_ticks, clock, draw_map, empty_figure, levels_for, mark_place
 from pinnwx.reporting.style import describe_or_guess, model_name, pretty_units, save, shown_units
 from pinnwx.variables import Variable
 
@@ -70,7 +70,7 @@ def attribution_figure(dataset: xr.Dataset, *, centre: float = 0.0) -> Figure:
             panel = Panel(values, f"{label}: {_KINDS[column].strip('_')}", "RdBu_r", levels)
             drawn = draw_map(axes[row, column], panel, grid, centre)
             bar = figure.colorbar(drawn, ax=axes[row, column], fraction=0.04, pad=0.01)
-            bar.set_ticks(list(levels))
+            bar.set_ticks(bar_ticks(levels))
             bar.ax.tick_params(labelsize="small")
             bar.set_label(units[0 if column else 1])
             if place is not None:

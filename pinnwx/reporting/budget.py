@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from pinnwx.errors import DataError, UsageError
 from pinnwx.explaining.reading import RESIDUAL, TENDENCY, TOTAL, budget_fields, parts_of, require_finite
 from pinnwx.forecasting.cf import point
 from pinnwx.grid import Grid
-from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for, mark_place, place_text
+from pinnwx.reporting.panel import Panel, bar_ticks, clock, draw_map, empty_figure, levels_for, mark_place, place_text
 from pinnwx.reporting.style import PART_COLOURS, describe_or_guess, model_name, save, shown_units
 
 _COLUMNS = 2
@@ -87,7 +88,9 @@ def budget_figure(
         panel = Panel(values[step], name.replace("_", " "), "RdBu_r", levels)
         maps.append(figure.add_subplot(axes[index // _COLUMNS, index % _COLUMNS]))
         drawn.append(draw_map(maps[-1], panel, grid, centre))
-    figure.colorbar(drawn[-1], ax=maps, fraction=0.04, pad=0.01, aspect=24).set_label(units)
+    bar = figure.colorbar(drawn[-1], ax=maps, fraction=0.04, pad=0.01, aspect=24)
+    bar.set_ticks(bar_ticks(levels))
+    bar.set_label(units)
     if place is None:
         row, column = np.unravel_index(np.abs(total[step]).argmax(), grid.shape)
         place = grid.latitude[row], grid.longitude[column]
@@ -111,7 +114,7 @@ def _stack(axes: Axes, hours: np.ndarray, parts: dict[str, np.ndarray], total: n
     """Bars of each step: what adds on top of zero, what takes away below, and the sum."""
     width = 0.8 * (hours[1] - hours[0] if len(hours) > 1 else hours[0])
     above, below = np.zeros_like(total), np.zeros_like(total)
-    for colour, (name, values) in zip(PART_COLOURS, parts.items(), strict=False):
+    for colour, (name, values) in zip(cycle(PART_COLOURS), parts.items(), strict=False):
         base = np.where(values >= 0, above, below)
         axes.bar(hours, values, width, bottom=base, color=colour, label=name.replace("_", " "))
         above, below = above + np.maximum(values, 0), below + np.minimum(values, 0)

@@ -118,7 +118,7 @@ def _numbers(entries: Sequence[Mapping[str, Any]], key: str, name: str) -> np.nd
     return values
 
 
-def plot_training(run_metrics_path: str | Path, path: str | Path) -> Path:
+def plot_training(run_metrics_path: str | Path, path: str | Path, name: str = "") -> Path:
     """Writes `training_figure` of a run's `metrics.jsonl` as a PNG and returns its path.
 
     Raises:
@@ -126,7 +126,7 @@ def plot_training(run_metrics_path: str | Path, path: str | Path) -> Path:
         DataError: no line of it holds a loss.
         OutputError: the place cannot be written.
     """
-    return save(training_figure(read_metrics(run_metrics_path)), path)
+    return save(training_figure(read_metrics(run_metrics_path), name), path)
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
@@ -156,12 +156,15 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     return records
 
 
-def training_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
+def training_figure(records: Sequence[Mapping[str, Any]], name: str = "") -> Figure:
     """Loss against updates and against wall-clock minutes, with the stages of the curriculum marked.
+
+    The running median is that of a stage: losses of rollouts of other lengths are other numbers.
 
     Args:
         records: of `update`, `wall_seconds`, `loss`, `stage_steps` and now and then `validation_loss`; any but
             the loss may be missing. Losses that are not finite are left out, and the title counts them.
+        name: of the model.
 
     Raises:
         DataError: no record holds a finite loss.
@@ -183,17 +186,21 @@ def training_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
     validated = [record["validation_loss"] for record in finite if _is_positive(record, "validation_loss")]
     left.set_ylabel("loss [1], of normalised fields")
     _readable(left, [*losses, *validated])
-    left.legend(frameon=False, loc="lower left")
+    figure.legend(*left.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
     dropped = len(held) - len(finite)
     note = f"  ·  {dropped} losses not finite or not positive, left out" if dropped else ""
-    figure.suptitle(f"Training, {len(finite)} records{note}", fontsize="large", fontweight="bold")
+    title = f"Training{name and f' of {name}'}, {len(finite)} records{note}"
+    figure.suptitle(title, fontsize="large", fontweight="bold")
     return figure
 
 
 def _loss_curve(axes: Axes, x: Sequence[float | int], records: Sequence[Mapping[str, Any]], text: str) -> None:
     loss = np.array([record["loss"] for record in records])
+    steps = [record.get("stage_steps") for record in records]
+    starts = [0, *(index for index, pair in enumerate(pairwise(steps), start=1) if pair[0] != pair[1])]
     axes.plot(x, loss, color=MODEL_COLOUR, linewidth=0.6, alpha=0.35)
-    axes.plot(x, _running_median(loss), color=MODEL_COLOUR, label="training, running median")
+    smooth = _medians_of_stages(np.asarray(x, np.float64), loss, [*starts, len(loss)])
+    axes.plot(*smooth, color=MODEL_COLOUR, label="training, running median")
     checked = [
         (at, r["validation_loss"]) for at, r in zip(x, records, strict=True) if _is_positive(r, "validation_loss")
     ]
@@ -203,13 +210,11 @@ def _loss_curve(axes: Axes, x: Sequence[float | int], records: Sequence[Mapping[
     axes.set_xlim(left=0)
     axes.grid(color="0.85", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    steps = [record.get("stage_steps") for record in records]
-    starts = [0, *(index for index, pair in enumerate(pairwise(steps), start=1) if pair[0] != pair[1])]
     for index in starts if len(starts) > 1 else ():
         axes.axvline(x[index], color="0.4", linewidth=0.8, linestyle=":")
         text = f"{steps[index]} step{'s' * (steps[index] != 1)}"
         place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-        axes.annotate(text, (x[index], 0.98), (3, 0), va="top", fontsize="small", color="0.3", **place)
+        axes.annotate(text, (x[index], 1.0), (0, 2), va="bottom", fontsize="small", color="0.3", **place)
 
 
 def _readable(axes: Axes, values: Sequence[float]) -> None:
@@ -229,6 +234,13 @@ def _readable(axes: Axes, values: Sequence[float]) -> None:
 
 def _is_positive(record: Mapping[str, Any], key: str) -> bool:
     return record.get(key) is not None and bool(np.isfinite(record[key])) and record[key] > 0
+
+
+def _medians_of_stages(x: np.ndarray, loss: np.ndarray, borders: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The running median of each stage, with a gap after each: no line joins two stages."""
+    parts = [(x[first:end], _running_median(loss[first:end])) for first, end in pairwise(borders)]
+    joined = [np.concatenate([np.append(part[axis], np.nan) for part in parts])[:-1] for axis in (0, 1)]
+    return joined[0], joined[1]
 
 
 def _running_median(values: np.ndarray) -> np.ndarray:

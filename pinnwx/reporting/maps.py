@@ -13,12 +13,22 @@ from matplotlib.figure import Figure
 from pinnwx.errors import DataError, GridError, UnavailableError, UsageError
 from pinnwx.forecasting.cf import REALIZATION, ensemble_mean
 from pinnwx.grid import Grid
-from pinnwx.reporting.panel import Panel, clock, draw_map, empty_figure, levels_for, lines_for, rows_on_a_screen
+from pinnwx.reporting.panel import (
+    Panel,
+    bar_ticks,
+    clock,
+    draw_map,
+    empty_figure,
+    levels_for,
+    lines_for,
+    rows_on_a_screen,
+)
 from pinnwx.reporting.style import describe_or_guess, model_name, save, shown_units
+from pinnwx.text import three_digits
 from pinnwx.variables import Variable
 
 _MOST_LEADS = 3
-_MOST_COMPARED = 3  # fields beside their analysis, three rows each
+_ROWS_COMPARED = 3  # of a field: forecast, analysis, difference
 _DAY = 24
 
 # All of these are safe for the colour-blind, says ColorBrewer of its own.
@@ -61,8 +71,8 @@ def forecast_figure(
     Args:
         dataset: a forecast: variables (time, latitude, longitude) with a scalar `forecast_reference_time`; of an
             ensemble, the mean is drawn.
-        variables: which, and in which order; otherwise the first that fit a screen (three with an
-            analysis), and the title says of how many.
+        variables: which, and in which order; otherwise the first that fit a screen, and the title says of how
+            many.
         leads: hours; otherwise up to three, whole days where there are any, the last one included.
         truth: an analysis on the same grid with the valid times in it; adds a row of it and a row of the
             difference, with the area-weighted RMSE, below each variable.
@@ -84,7 +94,7 @@ def forecast_figure(
     chosen = _default_leads(available) if leads is None else [_index(available, lead) for lead in leads]
     names = known = _drawable(dataset) if variables is None else list(variables)
     if variables is None:
-        names = known[: max(rows_on_a_screen(grid), 1) if truth is None else _MOST_COMPARED]
+        names = known[: max(rows_on_a_screen(grid) // (1 if truth is None else _ROWS_COMPARED), 1)]
     if len(names) < len(known):
         title += f"  ·  {len(names)} of {len(known)} fields"
     if not names or not chosen:
@@ -98,6 +108,7 @@ def forecast_figure(
         for column, axes in enumerate(grid_of_axes[row]):
             axes.tick_params(labelleft=column == 0, labelbottom=row == len(rows) - 1)
         bar = figure.colorbar(drawn[-1], ax=list(grid_of_axes[row]), fraction=0.04, pad=0.01, aspect=16)
+        bar.set_ticks(bar_ticks(panels[-1].levels))
         bar.set_label(units)
         grid_of_axes[row, 0].set_ylabel(heading)
         bar.ax.tick_params(labelsize="small")
@@ -122,14 +133,14 @@ def _rows(
     levels = levels_for(np.stack([forecast, analysis]), diverging=variable.diverging)
     error = forecast - analysis
     size = np.sqrt((grid.area_weights * error**2).mean(axis=(-2, -1)))
-    headings = [f"forecast minus analysis  ·  RMSE {value:.3g} {apart_units}" for value in size]
+    headings = [f"RMSE {three_digits(value)} {apart_units}" for value in size]
     apart = levels_for(error, diverging=True)
     difference = [Panel(v, t, "PuOr_r", apart) for v, t in zip(error, headings, strict=True)]
     analysed = _panels(analysis, [f"analysis  ·  {clock(time)}" for time in times], variable, levels)
     return [
         (_panels(forecast, titles, variable, levels), variable.long_name, units),
         (analysed, variable.long_name, units),
-        (difference, variable.long_name, apart_units),
+        (difference, "forecast minus analysis", apart_units),
     ]
 
 

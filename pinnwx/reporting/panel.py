@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from pinnwx.grid import Grid
@@ -22,8 +22,11 @@ _WIDEST_MAP, _NARROWEST_MAP, _LOWEST_MAP = 4.3, 2.6, 1.9
 _ABOVE, _BETWEEN = 0.6, 0.35  # the title of a figure, and of each row
 _FEWEST_LINES = 3
 _APART_ON_A_GLOBE, _APART_IN_A_BOX = 2.0e6, 1.2e6  # m, between two highs, or two lows
+_RIM = 0.08  # of the width and height of a map: no line is labelled so near its frame
+_COVERED = np.array([0.06, 0.12])  # of them: what a mark and its value cover
+_MOST_TICKS = 8  # of a colour bar
 _CENTRE_COLOURS = {HIGH: "#0B2F6B", LOW: "#8B0000"}
-_HALO = [withStroke(linewidth=1.5, foreground="white")]
+_HALO: list[AbstractPathEffect] = [withStroke(linewidth=1.5, foreground="white")]
 
 
 class Panel(NamedTuple):
@@ -59,6 +62,15 @@ def lines_for(values: np.ndarray, apart: float) -> Float[np.ndarray, " line"]:
     while high > low and (high - low) / apart < _FEWEST_LINES and apart > 1e-6 * max(abs(low), abs(high)):
         apart /= 2
     return apart * np.arange(np.ceil(low / apart), np.floor(high / apart) + 1)
+
+
+def bar_ticks(levels: Float[np.ndarray, " level"]) -> list[float]:
+    """Those of the levels that a colour bar has room for, the same on both sides of zero where levels are."""
+    apart = -(-len(levels) // _MOST_TICKS)
+    if not np.allclose(levels, -levels[::-1]):
+        return list(levels[::apart])
+    above = levels[levels > 0][::-apart][::-1]
+    return [*-above[::-1], *above]
 
 
 def clock(time) -> str:
@@ -99,25 +111,63 @@ def draw_map(axes: Axes, panel: Panel, grid: Grid, centre: float | int):
     for turn in (-360, 0, 360):
         axes.plot(coast[:, 0] + turn, coast[:, 1], color="0.25", linewidth=0.6, scalex=False, scaley=False)
     if panel.lines is not None and len(panel.lines):
-        drawn = axes.contour(longitude, latitude, values, levels=panel.lines, colors="black", linewidths=0.6)
-        labelled = panel.lines[:: 2 if grid.is_global else 1]
-        axes.clabel(drawn, labelled, fmt="%g", fontsize=6, inline_spacing=2)
-        _mark_centres(axes, panel, grid, centre)
+        axes.contour(longitude, latitude, values, levels=panel.lines, colors="black", linewidths=0.6)
+        marked = _mark_centres(axes, panel, grid, centre)
+        _label_lines(axes, panel.lines[:: 2 if grid.is_global else 1], (longitude, latitude, values), marked)
     axes.set_title(panel.title, fontsize="medium")
     return filled
 
 
-def _mark_centres(axes: Axes, panel: Panel, grid: Grid, centre: float | int) -> None:
-    """H and L with the value below: on a globe the main ones, in a box those that half the distance of lines shows."""
+def _label_lines(axes: Axes, lines: np.ndarray, field: tuple[np.ndarray, ...], marked: list[tuple[float, float]]):
+    """Numbers on the lines, whole: away from the frame of the map, from its marks and from each other."""
+    longitude, latitude, values = field
+    columns, rows = (
+        (along >= low + _RIM * (high - low)) & (along <= high - _RIM * (high - low))
+        for along, (low, high) in ((longitude, axes.get_xlim()), (latitude, axes.get_ylim()))
+    )
+    if columns.sum() < 2 or rows.sum() < 2:
+        return
+    inner = axes.contour(longitude[columns], latitude[rows], values[rows][:, columns], levels=lines, linewidths=0)
+    size = np.array([longitude[-1] - longitude[0], latitude[-1] - latitude[0]])
+    kept: list[tuple[float, float]] = []
+    for text in axes.clabel(inner, fmt="%g", fontsize=6, inline=False, colors="black"):
+        text.set_path_effects(_HALO)
+        place = text.get_position()
+        near = [(other, size * _COVERED) for other in marked] + [(other, size * _COVERED / 2) for other in kept]
+        if any(np.all(np.abs(np.subtract(place, other)) < reach) for other, reach in near):
+            text.remove()
+        else:
+            kept.append(place)
+
+
+def _mark_centres(axes: Axes, panel: Panel, grid: Grid, centre: float | int) -> list[tuple[float, float]]:
+    """H and L with the value below: on a globe the main ones, in a box those that half the distance of lines shows.
+
+    Returns where they are, on the map.
+    """
     assert panel.lines is not None
     distance = panel.lines[1] - panel.lines[0] if len(panel.lines) > 1 else np.inf
     least, apart = (distance, _APART_ON_A_GLOBE) if grid.is_global else (distance / 2, _APART_IN_A_BOX)
+    places = []
     for one in centres(panel.values, grid, least, apart=apart):
         longitude = (one.longitude - centre + 180) % 360 + centre - 180 if grid.is_global else one.longitude
-        style = {"color": _CENTRE_COLOURS[one.kind], "ha": "center", "path_effects": _HALO, "clip_on": True}
-        axes.text(longitude, one.latitude, one.kind, va="center", fontsize=9, fontweight="bold", **style)
-        below = {"xycoords": "data", "textcoords": "offset points", "va": "top", "annotation_clip": True}
-        axes.annotate(f"{one.value:.0f}", (longitude, one.latitude), (0, -5), fontsize=6, **below, **style)
+        places.append((longitude, one.latitude))
+        _write_mark(axes, one.kind, f"{one.value:.0f}", *places[-1])
+    return places
+
+
+def _write_mark(axes: Axes, kind: str, value: str, longitude: float, latitude: float) -> None:
+    """A letter at its place, moved by at most its half to stay whole at the frame; the value below it, or above."""
+    (west, east), (south, north) = axes.get_xlim(), axes.get_ylim()
+    aside, up = (longitude - west) / (east - west), (latitude - south) / (north - south)
+    across = "left" if aside < 0.07 else "right" if aside > 0.93 else "center"
+    along = "bottom" if up < 0.05 else "top" if up > 0.95 else "center"
+    style = {"color": _CENTRE_COLOURS[kind], "ha": across, "path_effects": _HALO, "clip_on": True}
+    axes.text(longitude, latitude, kind, va=along, fontsize=9, fontweight="bold", **style)
+    above = up < 0.14
+    offset = {"bottom": 10, "center": 5 if above else -5, "top": -10}[along]
+    style |= {"xycoords": "data", "textcoords": "offset points", "annotation_clip": True}
+    axes.annotate(value, (longitude, latitude), (0, offset), fontsize=6, va="bottom" if above else "top", **style)
 
 
 def mark_place(
@@ -158,7 +208,7 @@ def _frame(axes: Axes, grid: Grid, centre: float | int) -> None:
 
 def _degrees(value: float | int, negative: str, positive: str) -> str:
     side = "" if value in (0, -180) else negative if value < 0 else positive
-    return f"{abs(value):g}°{side}"
+    return f"{round(abs(value), 1):g}°{side}"
 
 
 def _closed(values: np.ndarray, grid: Grid, centre: float | int):

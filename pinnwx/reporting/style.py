@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ MODEL_COLOUR, PERSISTENCE_COLOUR, CLIMATOLOGY_COLOUR = "#0072B2", "#D55E00", "#0
 PART_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#999999")
 
 DOTS_PER_INCH = 110
+_POINTS_PER_INCH, _LETTER_WIDTH = 72, 0.68  # of a bold letter, of its size
 LONGEST_TEXT = 200  # characters of a title or a label
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -72,13 +74,19 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 
 def write_png(figure: Figure, file: str | Path | io.BytesIO) -> None:
-    """Draws a figure into a file. Its texts are text: a dollar begins no formula, and each is one short line."""
+    """Draws a figure into a file. Its texts are text: a dollar begins no formula, and each is one short line.
+
+    A title wider than the figure is broken into lines.
+    """
     FigureCanvasAgg(figure)
     of_ticks = {label for tick in figure.findobj(Tick) for label in tick.findobj(Text)}  # matplotlib's own, in formulae
     for each in set(figure.findobj(Text)) - of_ticks:
         assert isinstance(each, Text)
         each.set_parse_math(False)
         each.set_text(printable(each.get_text(), LONGEST_TEXT))
+    for title in figure.texts:
+        letters = int(_POINTS_PER_INCH * figure.get_figwidth() / (_LETTER_WIDTH * float(title.get_fontsize())))
+        title.set_text(textwrap.fill(title.get_text(), letters))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of letters that the font lacks, and labels that leave no room
         figure.savefig(file, format="png", dpi=DOTS_PER_INCH)

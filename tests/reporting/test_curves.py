@@ -127,8 +127,25 @@ def test_training_curve_shows_every_loss_and_the_stages(tmp_path):
     assert plot_training(path, tmp_path / "training.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_the_median_of_a_stage_knows_nothing_of_the_next():
+    """Losses of rollouts of other lengths are other numbers: the curve breaks where a stage ends."""
+    records = make_metrics()
+    for record in records:
+        record["loss"] = 0.1 if record["stage_steps"] == 1 else 0.9
+    smooth = training_figure(records).axes[0].get_lines()[1]
+    x, y = smooth.get_xdata(), smooth.get_ydata()
+    np.testing.assert_allclose(y[x <= 40], 0.1)
+    np.testing.assert_allclose(y[x >= 41], 0.9)
+    assert np.isnan(y[40])
+    assert len(y) == 61
+
+
+def test_the_title_names_the_model():
+    assert training_figure(make_metrics(), "demo").get_suptitle() == "Training of demo, 60 records"
+
+
 def test_running_median_ignores_one_wild_update():
-    records = make_metrics(loss=0.5)
+    records = make_metrics(loss=0.5, stage_steps=1)
     records[30]["loss"] = 1e6
     np.testing.assert_allclose(training_figure(records).axes[0].get_lines()[1].get_ydata(), 0.5)
 

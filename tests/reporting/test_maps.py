@@ -1,5 +1,6 @@
 """Forecast maps: what is written on them, what they refuse, and the coastline under them."""
 
+import io
 import struct
 
 import numpy as np
@@ -9,8 +10,9 @@ import xarray as xr
 from pinnwx.errors import DataError, GridError, OutputError, UnavailableError, UsageError
 from pinnwx.grid import Grid
 from pinnwx.reporting.maps import _default_leads, forecast_figure, plot_forecast
-from pinnwx.reporting.panel import _closed, coastline, empty_figure, levels_for, lines_for
-from pinnwx.reporting.style import DOTS_PER_INCH, pretty_units
+from pinnwx.reporting.panel import _closed, bar_ticks, coastline, empty_figure, levels_for, lines_for
+from pinnwx.reporting.style import DOTS_PER_INCH, pretty_units, write_png
+from pinnwx.text import three_digits
 
 START = np.datetime64("2025-12-24T00", "ns")
 
@@ -91,7 +93,8 @@ def test_truth_adds_analysis_and_difference_with_its_size(forecast):
     figure = forecast_figure(forecast, variables=["t2m"], leads=[24, 48], truth=truth)
     titles = [axes.get_title() for axes in panels(figure)]
     assert titles[2] == "analysis  ·  2025-12-25 00 UTC"
-    assert titles[4] == "forecast minus analysis  ·  RMSE 2 K"
+    assert titles[4] == "RMSE 2.00 K"
+    assert panels(figure)[4].get_ylabel() == "forecast minus analysis"
     assert [axes.get_ylabel() for axes in colour_bars(figure)] == ["°C", "°C", "K"]
 
 
@@ -101,7 +104,7 @@ def test_difference_is_weighted_by_area():
     truth["msl"][:, 0] += 1000.0  # only the row at the south pole is wrong, by 10 hPa
     weight = float(Grid.parse("22.5deg").area_weights[0, 0]) / 8
     figure = forecast_figure(forecast, leads=[24], truth=truth)
-    assert panels(figure)[2].get_title().endswith(f"RMSE {10 * np.sqrt(weight):.3g} hPa")
+    assert panels(figure)[2].get_title().endswith(f"RMSE {three_digits(10 * np.sqrt(weight))} hPa")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -123,7 +126,7 @@ def test_what_is_not_there_is_refused(forecast):
     with pytest.raises(UnavailableError, match="no analysis for 2025-12-26 00 UTC"):
         forecast_figure(forecast, leads=[48], truth=forecast.isel(time=slice(0, 3)))
     with pytest.raises(DataError, match='no variable "u500" in the analysis'):
-        forecast_figure(forecast, truth=forecast[["msl"]])
+        forecast_figure(forecast, variables=["u500"], truth=forecast[["msl"]])
     with pytest.raises(GridError, match="another grid"):
         forecast_figure(forecast, truth=forecast.isel(latitude=slice(1, None)))
 
@@ -208,6 +211,100 @@ def test_geopotential_has_labelled_lines_8_gpdm_apart_and_its_high_is_marked():
     assert [text for text in written if text in "HL"] == ["H"]
     assert written["H"].get_position() == pytest.approx((-4.5, 39.0), abs=1.5)
     assert "580" in written
+
+
+GLOBE = Grid.parse("2.5deg")
+BOX = Grid.from_coordinates(np.arange(30, 60.1, 0.5), np.arange(-20, 14.6, 0.5))
+
+
+def pressure_map(grid: Grid, latitude: float, longitude: float) -> xr.Dataset:
+    """Pressure with one low, of 950 hPa, at a cell of the grid, and no other extremum."""
+    rows, columns = np.deg2rad(np.asarray(grid.latitude))[:, None], np.deg2rad(np.asarray(grid.longitude))
+    place, turn = np.deg2rad(latitude), np.deg2rad(longitude)
+    cosine = np.sin(rows) * np.sin(place) + np.cos(rows) * np.cos(place) * np.cos(columns - turn)
+    distance = np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
+    forecast = make_forecast(grid, hours=(24, 48, 72), msl=0.0)
+    forecast["msl"][:] = 101000 + 5 * distance - 6000 * np.exp(-((distance / 12) ** 2))
+    return forecast
+
+
+def drawn(figure):
+    """The same figure, laid out as in its file."""
+    write_png(figure, io.BytesIO())
+    return figure
+
+
+@pytest.mark.parametrize(
+    ("grid", "latitude", "longitude"),
+    [
+        (GLOBE, 51.25, 180), (GLOBE, 51.25, 177.5), (GLOBE, -41.25, 182.5), (GLOBE, 78.75, 0), (GLOBE, -78.75, 180),
+        (GLOBE, 46.25, 10),
+        (BOX, 59.5, 0), (BOX, 30.5, 14), (BOX, 31.5, -19.5), (BOX, 45, 14), (BOX, 45, -5),
+    ],
+)  # fmt: skip
+def test_a_mark_at_the_edge_of_the_map_is_there_once_and_whole(grid, latitude, longitude):
+    figure = drawn(forecast_figure(pressure_map(grid, latitude, longitude)))
+    for axes in panels(figure):
+        frame = axes.get_window_extent()
+        marks = [text for text in axes.texts if text.get_text() in ("L", "950")]
+        assert sorted(text.get_text() for text in marks) == ["950", "L"]
+        for text in marks:
+            box = text.get_window_extent()
+            assert frame.x0 - 1 <= box.x0 < box.x1 <= frame.x1 + 1
+            assert frame.y0 - 1 <= box.y0 < box.y1 <= frame.y1 + 1
+        letter = next(text for text in marks if text.get_text() == "L")
+        assert letter.get_position()[1] == latitude
+        assert (letter.get_position()[0] - longitude) % 360 == 0
+
+
+@pytest.mark.parametrize("grid", [GLOBE, BOX], ids=["globe", "box"])
+def test_numbers_on_lines_are_whole_and_under_no_mark(grid):
+    figure = drawn(forecast_figure(pressure_map(grid, 45, 0)))
+    for axes in panels(figure):
+        frame, texts = axes.get_window_extent(), axes.texts
+        marks = [text.get_window_extent() for text in texts if text.get_text() in ("L", "950")]
+        numbers = [text.get_window_extent() for text in texts if text.get_text() not in ("L", "950")]
+        assert numbers
+        for box in numbers:
+            assert frame.x0 <= box.x0 < box.x1 <= frame.x1
+            assert frame.y0 <= box.y0 < box.y1 <= frame.y1
+            assert not any(box.overlaps(mark) for mark in marks)
+
+
+@pytest.mark.parametrize("grid", [GLOBE, BOX], ids=["globe", "box"])
+def test_maps_beside_the_analysis_fit_a_screen_and_no_title_covers_another(grid):
+    forecast = pressure_map(grid, 45, 0)
+    forecast = forecast.assign(t500=forecast["msl"] / 400, t850=forecast["msl"] / 350)
+    figure = drawn(forecast_figure(forecast, truth=forecast))
+    width, height = figure.get_size_inches() * DOTS_PER_INCH
+    assert width <= 1920
+    assert height <= 1080
+    assert figure.get_suptitle().endswith("  ·  1 of 3 fields")
+    titles = [axes.title.get_window_extent() for axes in panels(figure)]
+    for row in (titles[:3], titles[3:6], titles[6:]):
+        assert row[0].x1 < row[1].x0
+        assert row[1].x1 < row[2].x0
+
+
+def test_a_long_name_is_whole_above_a_narrow_map():
+    forecast = pressure_map(BOX, 45, 0)
+    forecast.attrs["model"] = "a_model_of_the_north_atlantic_with_a_long_name"
+    figure = drawn(forecast_figure(forecast, leads=[24]))
+    (title,) = figure.texts
+    assert title.get_text().replace("\n", "").startswith(f"{forecast.attrs['model']}:")
+    box = title.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize("count", [2, 4, 8, 12, 14, 26])
+def test_the_numbers_of_a_bar_about_zero_are_the_same_on_both_sides(count):
+    levels = np.array([n for n in range(-count // 2, count // 2 + 1) if n], np.float64)
+    ticks = np.array(bar_ticks(levels))
+    np.testing.assert_array_equal(ticks, -ticks[::-1])
+    assert set(ticks) <= set(levels)
+    assert ticks[-1] == levels[-1]
+    assert 2 <= len(ticks) <= 8
 
 
 @pytest.mark.parametrize(
