@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pinnwx.data.inflation import require_unpacked_as_declared
 from pinnwx.data.sizes import Declared, require_memory
 from pinnwx.errors import DataError, LockedError
 
@@ -43,11 +44,13 @@ class Contents:
         return any("/" not in path and len(one.shape) > 1 for path, one in self.arrays.items())
 
 
-def contents_of(path: Path, content: bytes | None = None) -> Contents:
+def contents_of(path: Path, content: bytes | None = None, *, whole: bool = False) -> Contents:
     """Nothing but the structure is read, and no link out of the file is followed; `content` are its bytes, if known.
 
+    Axes, or all variables of a file that is read `whole`, are judged by what their chunks unpack to.
+
     Raises:
-        DataError: values, or links, are in other files; a group is inside itself.
+        DataError: values, or links, are in other files; a group is inside itself; a chunk is larger than its values.
         LockedError: another program is writing it.
         Exception: of the library, on a damaged file.
     """
@@ -56,7 +59,7 @@ def contents_of(path: Path, content: bytes | None = None) -> Contents:
     found = Contents()
     try:
         with h5py.File(path if content is None else io.BytesIO(content), "r") as file:
-            _look_into(file, found)
+            _look_into(file, found, math.inf if whole else 1)
     except BlockingIOError as error:
         raise LockedError(f"{path.name} is being written by another program; try again when it is done") from error
     return found
@@ -68,12 +71,30 @@ def require_self_contained(path: Path, content: bytes | None = None) -> None:
     Raises:
         DataError, LockedError, Exception: as `contents_of`; or it does not fit into memory.
     """
-    arrays = contents_of(path, content).arrays.values()
+    arrays = contents_of(path, content, whole=True).arrays.values()
     require_memory(sum(math.prod(one.shape) * one.itemsize for one in arrays), f"what {path.name} declares")
 
 
-def _look_into(file: Any, found: Contents) -> None:
-    """Walks the hard links first: where no link leads out of the file, none that goes through another does."""
+def require_bounded(path: Path, names: Iterable[str]) -> None:
+    """Of variables that are read.
+
+    Raises:
+        DataError: with the variable; a chunk unpacks to more than its values.
+        Exception: of the library, on a damaged file.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        for name in sorted(names):
+            if isinstance(dataset := file.get(name), h5py.Dataset):
+                require_unpacked_as_declared(dataset, name)
+
+
+def _look_into(file: Any, found: Contents, read: float) -> None:
+    """Walks the hard links first: where no link leads out of the file, none that goes through another does.
+
+    Of arrays with up to `read` dimensions the chunks are judged.
+    """
     import h5py
 
     waiting, seen, links = [("", file)], {file.id}, []
@@ -88,7 +109,7 @@ def _look_into(file: Any, found: Contents) -> None:
                 continue
             child = group[name]
             if isinstance(child, h5py.Dataset):
-                _add(child, path, found)
+                _add(child, path, found, read)
             elif isinstance(child, h5py.Group):
                 if child.id in seen:  # the netCDF-4 library would never come to an end
                     raise DataError(f'group "{path}" stands in two places, or inside itself; the file is no netCDF-4')
@@ -102,10 +123,10 @@ def _look_into(file: Any, found: Contents) -> None:
             raise DataError(
                 f'"{path}" is a link to {target}, which is no variable of the file; the file is no netCDF-4'
             )
-        _add(child, path, found)
+        _add(child, path, found, read)
 
 
-def _add(dataset: Any, path: str, found: Contents) -> None:
+def _add(dataset: Any, path: str, found: Contents, read: float) -> None:
     properties = dataset.id.get_create_plist()
     if properties.get_external_count():
         other = properties.get_external(0)[0].decode(errors="replace")
@@ -117,6 +138,8 @@ def _add(dataset: Any, path: str, found: Contents) -> None:
     found.arrays[path] = Declared(path, dataset.shape or (), dataset.id.get_type().get_size(), dataset.chunks)
     found.filters[path] = {properties.get_filter(index)[0] for index in range(properties.get_nfilters())}
     found.dimension_scales |= dataset.is_scale
+    if len(dataset.shape or ()) <= read:
+        require_unpacked_as_declared(dataset, path)
 
 
 def require_filters(contents: Contents, names: Iterable[str]) -> None:

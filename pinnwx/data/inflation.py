@@ -1,60 +1,77 @@
 """Chunks of HDF5 that unpack to far more than they declare, found before the library unpacks them.
 
-The library gives deflate as much memory as it asks for: a chunk of 1 MiB may take 1 GiB, whatever its declared shape.
+The library gives its filters as much memory as they ask for: a chunk of 1 MiB may take many GiB, whatever its shape.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Iterable
-from pathlib import Path
+import os
+import struct
+from collections.abc import Callable
 from typing import Any
 
-from pinnwx.data.unpacking import exceeding
+import zstandard
+
+from pinnwx.data.unpacking import exceeding, unpack
 from pinnwx.errors import DataError
 from pinnwx.runtime import memory_limit
 
-_DEFLATE = 1  # the number of its HDF5 filter
 _RATIO = 1032  # of deflate, at its best
 _SLACK = 2**16  # bytes: what does not shrink grows by headers, checksums and less than 1 in 100
-_PART = 2**20  # bytes unpacked at once
+_HEADER = 18  # bytes, the longest of Zstandard
+_DEFLATE, _SZIP, _NBIT, _SCALE_OFFSET, _BZIP2, _BLOSC, _ZSTD = 1, 4, 5, 6, 307, 32001, 32015
+_SIZES: dict[int, Callable[[bytes], int]] = {  # what a chunk says to hold, which its filter then takes
+    _SZIP: lambda header: struct.unpack_from("<I", header)[0],
+    _BLOSC: lambda header: struct.unpack_from("<I", header, 4)[0],
+    _ZSTD: zstandard.frame_content_size,
+}
+_STREAMS = {_DEFLATE: "zlib", _BZIP2: "bz2"}  # what says nothing, by its name in zarr
 
 
-def require_deflated_as_declared(path: Path, names: Iterable[str]) -> None:
-    """Of the variables that are read. What is within the declared size takes at most 1032 times that; where that does
-    not fit into memory, the chunk is unpacked part by part first.
+def require_unpacked_as_declared(dataset: Any, name: str) -> None:
+    """Of an `h5py.Dataset`, stored in chunks or not. Of deflate, what is within the declared size takes at most 1032
+    times that: chunks are unpacked, as far as they may, where that does not fit into memory.
 
     Raises:
-        DataError: with the variable; a chunk is larger, packed or unpacked, than its values.
+        DataError: a chunk is larger, packed or unpacked, than its values; or packed twice.
         Exception: of the library, on a damaged file.
     """
-    import h5py  # a quarter of a second
-
-    with h5py.File(path, "r") as file:
-        for name in sorted(names):
-            dataset = file.get(name)
-            if isinstance(dataset, h5py.Dataset) and dataset.chunks and dataset.compression == "gzip":
-                _look_at(dataset, name)
-
-
-def _look_at(dataset: Any, name: str) -> None:
+    if not dataset.chunks:
+        return
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(index) for index in range(properties.get_nfilters())]
     declared = math.prod(dataset.chunks) * dataset.id.get_type().get_size()
     most = declared + declared // 100 + _SLACK
+    for number, _, values, _ in filters:
+        if number in (_NBIT, _SCALE_OFFSET) and math.prod(values[2:5:2]) > most:  # how many values, of how many bytes
+            raise DataError(exceeding(name, most, math.prod(values[2:5:2])))
+    packing = [at for at, one in enumerate(filters) if one[0] in (*_SIZES, *_STREAMS)]
+    if len(packing) > 1:
+        raise DataError(f'"{name}" is packed twice; rewrite the file with deflate (nccopy -F none, then nccopy -d 4)')
+    if packing:
+        _look_at(dataset, name, most, packing[0], filters[packing[0]][0])
+
+
+def _look_at(dataset: Any, name: str, most: int, place: int, number: int) -> None:
+    """`place`: of the filter that packs, among all; `number` is its own."""
     found: list[Any] = []
-    dataset.id.chunk_iter(lambda chunk: found.append(chunk) if _RATIO * chunk.size > most else None)
+    least = most // _RATIO if number == _DEFLATE else 0
+    dataset.id.chunk_iter(lambda chunk: found.append(chunk) if chunk.size > least else None)
     limit = memory_limit()
     for chunk in found:
-        if chunk.size > most or (_RATIO * chunk.size > limit and _unpacks_to_more(dataset, chunk.chunk_offset, most)):
+        if chunk.size > most:
             raise DataError(exceeding(name, most))
+        if chunk.filter_mask >> place & 1 or (number == _DEFLATE and _RATIO * chunk.size <= limit):
+            continue
+        if number in _STREAMS:
+            unpack(dataset.id.read_direct_chunk(chunk.chunk_offset)[1], most, {"id": _STREAMS[number]}, name)
+        elif (size := _SIZES[number](_header(dataset, chunk))) > most:
+            raise DataError(exceeding(name, most, size))
 
 
-def _unpacks_to_more(dataset: Any, offset: tuple[int, ...], most: int) -> bool:
-    mask, packed = dataset.id.read_direct_chunk(offset)
-    if mask:  # a filter was left out
-        return False
-    state, total = zlib.decompressobj(), 0
-    while packed and total <= most:
-        total += len(state.decompress(packed, _PART))
-        packed = state.unconsumed_tail
-    return total > most
+def _header(dataset: Any, chunk: Any) -> bytes:
+    """Out of the file, where it is one that begins with HDF5; else the chunk is read whole."""
+    if dataset.file.driver == "sec2" and not dataset.file.userblock_size:
+        return os.pread(dataset.file.id.get_vfd_handle(), _HEADER, chunk.byte_offset)
+    return dataset.id.read_direct_chunk(chunk.chunk_offset)[1][:_HEADER]

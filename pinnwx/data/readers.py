@@ -12,7 +12,6 @@ from typing import Any
 import xarray as xr
 
 from pinnwx.data import hdf5, zarr_store
-from pinnwx.data.inflation import require_deflated_as_declared
 from pinnwx.data.netcdf3 import open_netcdf3
 from pinnwx.data.sizes import require_readable
 from pinnwx.errors import PinnwxError, UnreadableError
@@ -41,7 +40,7 @@ class Opened:
         elif self.contents is not None:
             hdf5.require_filters(self.contents, arrays)
             with reading("this netCDF-4 file"):
-                require_deflated_as_declared(self.path, arrays)
+                hdf5.require_bounded(self.path, arrays)
 
     @property
     def explanation(self) -> str:
@@ -101,4 +100,5 @@ def open_raw(path: Path, format: str) -> Opened:
             return Opened(path, format, [xr.open_dataset(store, decode_cf=False, cache=False, **options)])
         contents = hdf5.contents_of(path)
         require_readable(contents.arrays.values())
+        hdf5.require_filters(contents, [name for name, one in contents.arrays.items() if len(one.shape) < 2])
         return Opened(path, format, [xr.open_dataset(path, engine="netcdf4", decode_cf=False, cache=False)], contents)
