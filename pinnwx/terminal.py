@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from pinnwx.text import alike_merged, printable, three_digits
+from pinnwx.text import alike_merged, decimals_for, printable, three_digits, with_decimals
 from pinnwx.variables import VARIABLES, Variable, difference_units
 
 if TYPE_CHECKING:
@@ -153,21 +153,25 @@ def budget_table(shares: Sequence[Share], variables: Mapping[str, Variable] = VA
 def attribution_lines(dataset: xr.Dataset) -> None:
     """What a number in a forecast comes from, by field and time of the analyses."""
     told, console = dataset.attrs, Console()
-    units = told["target_units"]
-    whole = told["target_forecast"] - told["target_ordinary"]
-    console.print(
-        f"{told['target']}: {told['target_forecast']:.6g} {units}, {whole:+.3g} from what usual analyses give",
-        highlight=False,
-    )
+    factor, units = difference_units(told["target"].partition(" ")[0])
+    units = told["target_units"] if units == "SI" else units  # a variable of the user's own
+    made, usual = told["target_forecast"], told["target_ordinary"]
+    decimals = decimals_for([factor * (made - usual)])
+
+    def of_it(value: float) -> str:
+        return f"{'+' if value >= 0 else ''}{with_decimals(factor * value, decimals)} {units}"
+
+    console.print(f"{told['target']}: {with_decimals(factor * made, decimals)} {units}", highlight=False)
+    console.print(f"{of_it(made - usual)} of it from the difference of the analyses to climatology:", highlight=False)
     rows = []
     for name, values in dataset.data_vars.items():
         field, _, kind = str(name).rpartition("_")
         if kind == "attribution":
-            for age, made in zip(
+            for age, given in zip(
                 dataset["forecast_period"].values, values.sum(("latitude", "longitude")).values, strict=True
             ):
-                rows.append((field, f"{age:g} h", f"{made:+.3g} {units}"))
-    rows.append(("not attributed", "", f"{told['completeness_gap']:+.3g} {units}"))
+                rows.append((field, f"{age:g} h", of_it(given)))
+    rows.append(("not attributed", "", of_it(told["completeness_gap"])))
     _print_table(console, _table(("field", "analysis", "of it"), rows))
 
 

@@ -7,10 +7,12 @@ and marks of direction show a name backwards.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from unicodedata import category
 
 LONGEST_MESSAGE = 4000  # characters
+_MOST_DECIMALS = 5
 
 
 def printable(text: str, most: int | None = None) -> str:
@@ -32,6 +34,19 @@ def three_digits(value: float) -> str:
     if 1e3 <= abs(float(text)) < 1e6:
         return f"{float(text):.0f}"
     return text.removesuffix(".")
+
+
+def decimals_for(values: Iterable[float | None]) -> int:
+    """Decimals with which numbers stand one below the other: the smallest of them, zeros aside, has three digits."""
+    sizes = [abs(value) for value in values if value]
+    return 2 if not sizes else max(2 - math.floor(math.log10(float(f"{min(sizes):.2e}"))), 0)
+
+
+def with_decimals(value: float, decimals: int) -> str:
+    """A number with so many decimals; to three significant digits where that would be all zeros, or too long."""
+    text = f"{value + 0.0:.{decimals}f}"
+    hidden = value != 0 and not any(digit in text for digit in "123456789")
+    return three_digits(value) if hidden or decimals > _MOST_DECIMALS else text
 
 
 def alike_merged(messages: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ import xarray as xr
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import DataError
 from pinnwx.grid import Grid
-from pinnwx.text import three_digits
+from pinnwx.text import decimals_for, with_decimals
 from pinnwx.variables import VARIABLES, Variable, difference_units
 
 TOTAL, RESIDUAL, TENDENCY = "total", "residual", "_tendency_"
@@ -84,12 +84,14 @@ def shares(dataset: xr.Dataset) -> list[Share]:
 
 
 def in_words(shares: Sequence[Share], variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
-    """Rows of text under `COLUMNS`, in display units."""
+    """Rows of text under `COLUMNS`, in display units; all parts of a field have the same decimals, but the residual."""
     rows = []
+    totals = {one.field: one.rms for one in shares if one.part == TOTAL}
     for one in shares:
         factor, units = difference_units(one.field, variables)
         units = one.units if units == "SI" else units  # a variable of the user's own
-        size = f"{three_digits(one.rms * factor * 6 * SECONDS_PER_HOUR)} {units}"
+        scale = factor * 6 * SECONDS_PER_HOUR
+        size = f"{with_decimals(one.rms * scale, decimals_for([totals.get(one.field, one.rms) * scale]))} {units}"
         rows.append(
             (one.field, one.part.replace("_", " "), size, f"{round(100 * one.share, 1) + 0.0:.1f} %")
         )  # no -0.0

@@ -12,12 +12,12 @@ from pinnwx.enclosed import LARGEST_TEXT
 from pinnwx.errors import DataError, MissingInputError
 from pinnwx.files import write_text
 from pinnwx.records import NotARecord, ScoresFile, checked, parsed
-from pinnwx.text import three_digits
+from pinnwx.text import decimals_for, three_digits, with_decimals
 from pinnwx.variables import VARIABLES, Variable, difference_units
 from pinnwx.verification.details import PERCENTILES, REGIONS
 
 DETAIL_COLUMNS = ("variable", "lead", *REGIONS, *(f"{percent} %" for percent in PERCENTILES), "variance")
-COLUMNS = ("variable", "lead", "n", "rmse", "95 % bounds", "persistence", "climatology", "of persistence", "acc")
+COLUMNS = ("variable", "lead", "n", "RMSE", "95 % bounds", "persistence", "climatology", "ratio", "ACC")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,16 @@ class Scores:
         raise DataError(f"no score of {variable} at {lead_hours:g} h; there are {known or 'none'}")
 
     def table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
-        """Rows of text under `COLUMNS`, in display units; a dash stands for what is undefined."""
-        return [_row(entry, variables) for entry in self.scores]
+        """Rows of text under `COLUMNS`, in display units; a dash stands for what is undefined.
+
+        All errors of a variable have the same decimals. The ratio is that of the RMSE to that of persistence.
+        """
+        errors: dict[str, list[float | None]] = {}
+        for entry in self.scores:
+            factor, _ = difference_units(entry["variable"], variables)
+            errors.setdefault(entry["variable"], []).append(factor * (entry.get("rmse") or 0.0))
+        decimals = {name: decimals_for(values) for name, values in errors.items()}
+        return [_row(entry, variables, decimals[entry["variable"]]) for entry in self.scores]
 
     def details_table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
         """Rows of text under `DETAIL_COLUMNS`, of the entries that have details."""
@@ -106,16 +114,21 @@ def _text(value: float | None, scale: float = 1.0) -> str:
     return "-" if value is None else three_digits(scale * value)
 
 
-def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:
+def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable], decimals: int) -> tuple[str, ...]:
     factor, units = difference_units(entry["variable"], variables)
 
-    def text(name: str, scale: float = 1.0) -> str:
-        return _text(entry.get(name), scale)
+    def error(name: str) -> str:
+        value = entry.get(name)
+        return "-" if value is None else with_decimals(factor * value, decimals)
 
-    bounds = "-" if entry.get("rmse_low") is None else f"{text('rmse_low', factor)} to {text('rmse_high', factor)}"
+    def share(name: str) -> str:
+        value = entry.get(name)
+        return "-" if value is None else f"{value:.3f}"
+
+    bounds = "-" if entry.get("rmse_low") is None else f"{error('rmse_low')} to {error('rmse_high')}"
     return (
-        f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", str(entry["n"]), text("rmse", factor), bounds,
-        text("persistence_rmse", factor), text("climatology_rmse", factor), text("persistence_ratio"), text("acc"),
+        f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", str(entry["n"]), error("rmse"), bounds,
+        error("persistence_rmse"), error("climatology_rmse"), share("persistence_ratio"), share("acc"),
     )  # fmt: skip
 
 
