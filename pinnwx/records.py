@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 LARGEST_NUMBER = 1e30  # no score, loss or number of seconds comes near
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261  # that a time in nanoseconds can tell
 _HEX = re.compile(r"[0-9a-f]{64}")
+_DIGITS = 19  # from which on an integer may be too large for 64 bits
 _PROBLEMS = 3  # named in a message
 
 
@@ -33,7 +34,7 @@ def parsed(content: str | bytes) -> Any:
     """
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        return json.loads(text, parse_constant=_not_a_number, parse_float=_finite)
+        return json.loads(text, parse_constant=_not_a_number, parse_float=_finite, parse_int=_whole)
     except UnicodeDecodeError as error:
         raise NotARecord(f"not UTF-8 at byte {error.start}") from None
     except RecursionError:
@@ -83,6 +84,11 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"the number {text[:40]} is too large")
     return number
+
+
+def _whole(text: str) -> int | float:
+    """An integer as NumPy can hold it; a larger one is a number like 1e30."""
+    return int(text) if len(text) < _DIGITS else _finite(text)
 
 
 def _is_time(text: str) -> str:

@@ -26,6 +26,7 @@ from pinnwx.reporting.style import (
 
 _MOST_COLUMNS = 4
 _MARGIN = 1.1  # above the largest loss and below the smallest
+_LEAST, _MOST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 _MOST_DECADES = 4  # with more of them, each has one number
 
 # key of the scores, what the legend says, colour, line style, marker
@@ -170,7 +171,7 @@ def training_figure(records: Sequence[Mapping[str, Any]], name: str = "") -> Fig
         DataError: no record holds a finite loss.
     """
     held = [record for record in records if record.get("loss") is not None]
-    finite = [record for record in held if np.isfinite(record["loss"]) and record["loss"] > 0]
+    finite = [record for record in held if _is_positive(record, "loss")]
     if not finite:
         raise DataError(f"none of {len(records)} training records holds a finite loss; nothing to draw")
     figure = Figure(figsize=(10.5, 3.8), layout="constrained")
@@ -233,7 +234,8 @@ def _readable(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _is_positive(record: Mapping[str, Any], key: str) -> bool:
-    return record.get(key) is not None and bool(np.isfinite(record[key])) and record[key] > 0
+    """Within the numbers of float32, which losses are."""
+    return record.get(key) is not None and _LEAST <= record[key] <= _MOST
 
 
 def _medians_of_stages(x: np.ndarray, loss: np.ndarray, borders: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import random
 import shutil
 import struct
 import tomllib
+import warnings
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from pinnwx.jobs.plot import plot
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.status import status
 from pinnwx.manifest import MANIFEST
+from pinnwx.reporting.curves import plot_training
 from pinnwx.terminal import comparison_table, score_table, status_table, version_table
 from pinnwx.verification.results import Scores
 
@@ -223,3 +225,19 @@ def test_weights(copy):
     assert refused > TRIES / 6
     path.write_bytes(good)
     assert load_file(path)
+
+
+LOSSES = {"an integer of 31 digits": 10**30, "a loss too small for float32": 1e-320, "one too large": 1e30}
+
+
+@pytest.mark.parametrize("key", ["loss", "validation_loss", "wall_seconds"])
+@pytest.mark.parametrize("case", LOSSES)
+def test_metrics_of_numbers_that_no_training_writes(tmp_path, case, key):
+    """JSON knows integers without bounds, which NumPy does not take for numbers."""
+    line = {"update": 1, "wall_seconds": 60.0, "loss": 1.0, "validation_loss": 2.0}
+    lines = [line, *(line | {key: LOSSES[case]} for _ in range(4))]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_training(tmp_path / "metrics.jsonl", tmp_path / "p.png")
+    assert (tmp_path / "p.png").stat().st_size > 1000
