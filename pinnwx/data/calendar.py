@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import re
 from datetime import UTC, date, datetime
@@ -34,6 +35,7 @@ def parse_time(text: str) -> np.datetime64:
         instant = datetime.fromisoformat(text)
     except ValueError:
         meant = _meant(text)
+        meant = meant or '"latest"' * bool(difflib.get_close_matches(text[:_SHOWN].lower(), ["latest"]))
         example = f"did you mean {meant}?" if meant else "write for example 2026-02-04 or 2026-02-04T06:00"
         raise UsageError(f'"{shown}" is not an ISO 8601 time (year-month-day); {example}') from None
     if not FIRST_YEAR <= instant.year <= LAST_YEAR:
@@ -58,6 +60,14 @@ def _meant(text: str) -> str:
     return " or ".join(dict.fromkeys(days))
 
 
+def _period_meant(text: str) -> str:
+    """A period whose dates are in ISO 8601; empty where none of them is in another order, or one may mean two."""
+    if len(text) > _SHOWN:
+        return ""
+    written = re.sub(rf"(?<![\d-]){_OTHER_ORDERS.pattern}(?![\d-])", lambda found: _meant(found[0]) or "?", text)
+    return "" if written == text or "?" in written or " or " in written else written
+
+
 def initial_period(text: str) -> tuple[str, str] | None:
     """The two ends of a period FROM/TO, each a time, "latest" or a length before it; None for one time or "latest".
 
@@ -72,6 +82,8 @@ def initial_period(text: str) -> tuple[str, str] | None:
     if not (_LENGTH.fullmatch(start) and end == "latest"):
         if not start or not end or start == "latest":
             raise UsageError(f'"{text[:_SHOWN]}" is no period; write FROM/TO, as in 2026-01-16/latest or P3D/latest')
+        if meant := _period_meant(text):
+            raise UsageError(f'"{text}": dates are written year-month-day; did you mean {meant}?')
         parse_time(start)
     if end != "latest":
         parse_time(end)

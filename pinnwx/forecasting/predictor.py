@@ -174,11 +174,14 @@ def require_times(
     """Where the needed times stand among those there are, which are sorted.
 
     Raises:
-        UnavailableError: one is not there; the message says what is.
+        UnavailableError: one is not there; the message names the newest that an initial time lacks, which is that
+            time itself where no analysis is of its hour, and says what is there.
     """
     rows = match_times(times, needed)
     if (rows < 0).any():
-        when = needed[rows < 0][0]
+        lacking = (rows < 0).reshape(-1, rows.shape[-1] if rows.ndim else 1)
+        first_sample = int(lacking.any(axis=1).argmax())
+        when = needed.reshape(lacking.shape)[first_sample][lacking[first_sample]].max()
         missing, first, last = map(format_time, (when, *times[[0, -1]]))
         same_day = times.astype("datetime64[D]") == when.astype("datetime64[D]")
         hours = [format_time(time)[11:] for time in times[same_day]]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pinnwx.data.open import open_data
-from pinnwx.errors import DataError, MissingInputError
+from pinnwx.errors import DataError, MissingInputError, UsageError
 from pinnwx.explaining.reading import TARGET, budget_fields
 from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import read_forecast, reading_options
@@ -16,6 +16,8 @@ from pinnwx.reporting.budget import plot_budget
 from pinnwx.reporting.curves import plot_scores, plot_training
 from pinnwx.reporting.maps import plot_forecast
 from pinnwx.verification.results import Scores
+
+_OTHER_PICTURES = {".eps", ".gif", ".jpeg", ".jpg", ".pdf", ".ps", ".svg", ".tif", ".tiff", ".webp"}
 
 
 def plot(
@@ -33,11 +35,13 @@ def plot(
     and the difference from it are drawn beside a forecast.
 
     Raises:
-        MissingInputError, DataError, OutputError.
+        MissingInputError, DataError, OutputError, UsageError.
     """
     source = Path(source)
     if not source.exists():
         raise MissingInputError(f"no file or run {source}")
+    if Path(out).suffix.lower() in _OTHER_PICTURES:
+        raise UsageError(f"{out}: pictures are PNG; give a name that ends in .png")
     check_writable(out, force=force)
     if source.is_dir():
         return Path(plot_training(source / "metrics.jsonl", out, source.resolve().name))

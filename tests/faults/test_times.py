@@ -9,7 +9,8 @@ from gridded import fields, notes, opened, refusal, write
 from verbs import pinnwx
 
 from pinnwx.data.calendar import initial_period, parse_time, period_bounds
-from pinnwx.errors import UsageError
+from pinnwx.errors import UnavailableError, UsageError
+from pinnwx.forecasting.predictor import require_times
 
 
 def with_times(values, **attributes):
@@ -135,7 +136,8 @@ def test_the_first_and_last_years_are_held():
         ("16/01/2026", "did you mean 2026-01-16?"), ("01/16/2026", "did you mean 2026-01-16?"),
         ("1.2.2026", "did you mean 2026-02-01 or 2026-01-02?"), ("2026/01/16", "did you mean 2026-01-16?"),
         ("16-01-2026", "did you mean 2026-01-16?"), ("99/99/2026", "write for example 2026-02-04"),
-        ("soon", "write for example 2026-02-04"), ("x" * 100_000, "write for example"),
+        ("soon", "write for example 2026-02-04"), ("lastest", 'did you mean "latest"?'),
+        ("x" * 100_000, "write for example"),
     ],
 )  # fmt: skip
 def test_a_date_in_another_order(text, meant):
@@ -144,6 +146,32 @@ def test_a_date_in_another_order(text, meant):
             read(text)
         assert meant in str(caught.value)
         assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("16/01/2026/latest", "did you mean 2026-01-16/latest?"),
+        ("16/01/2026/18.01.2026", "did you mean 2026-01-16/2026-01-18?"),
+        ("2026/01/16/2026-01-18T06:00", "did you mean 2026-01-16/2026-01-18T06:00?"),
+        ("01/02/2026/latest", '"01" is not an ISO 8601 time'),
+    ],
+)
+def test_a_period_of_dates_in_another_order(text, meant):
+    with pytest.raises(UsageError) as caught:
+        initial_period(text)
+    assert meant in str(caught.value)
+
+
+def test_the_initial_time_is_named_where_no_analysis_is_of_its_hour():
+    """A model of two analyses lacks the one before too; who asks for the 16th is told of the 16th."""
+    noons = np.arange("2026-01-10T12", "2026-01-20", 24, "M8[h]").astype("M8[ns]")
+    needed = np.array([["2026-01-15T00", "2026-01-16T00"]], "M8[ns]")
+    with pytest.raises(UnavailableError, match=r"no analysis at 2026-01-16T00:00Z; of that day they hold 12:00Z"):
+        require_times(noons, needed)
+    noons = np.delete(noons, 5)
+    with pytest.raises(UnavailableError, match=r"no analysis at 2026-01-15T12:00Z"):
+        require_times(noons, needed + np.timedelta64(12, "h"))
 
 
 @pytest.mark.parametrize(

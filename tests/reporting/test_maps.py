@@ -9,6 +9,7 @@ import xarray as xr
 
 from pinnwx.errors import DataError, GridError, OutputError, UnavailableError, UsageError
 from pinnwx.grid import Grid
+from pinnwx.jobs.plot import plot
 from pinnwx.reporting.maps import _default_leads, forecast_figure, plot_forecast
 from pinnwx.reporting.panel import _closed, bar_ticks, coastline, empty_figure, levels_for, lines_for
 from pinnwx.reporting.style import DOTS_PER_INCH, pretty_units, write_png
@@ -371,3 +372,11 @@ def test_coastline_lies_on_the_globe_and_in_known_places():
 )
 def test_units_are_written_as_people_write_them(plain, pretty):
     assert pretty_units(plain) == pretty
+
+
+@pytest.mark.parametrize("name", ["maps.jpg", "maps.PDF"])
+def test_a_picture_is_not_written_under_the_name_of_another_format(tmp_path, name):
+    source = tmp_path / "f.nc"
+    source.touch()
+    with pytest.raises(UsageError, match=r"pictures are PNG; give a name that ends in \.png"):
+        plot(source, tmp_path / name)
