@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 from pinnwx.config import Config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import ahead_of_the_clock, format_time, now, parse_time, period_bounds
-from pinnwx.data.suspicion import KINDS, Suspicion, around, names_of, summary, suspicions_of
+from pinnwx.data.suspicion import KINDS, Suspicion, around, names_of, summary, suspicions, suspicions_of
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import DataError, UnavailableError, UsageError
 from pinnwx.forecasting.predictor import require_times
@@ -123,6 +123,28 @@ def training_problems(settings: Config, times: Shaped[np.ndarray, " time"]) -> l
                 "training.curriculum.steps, or train on more of them"
             )
     return problems[:1]  # longer rollouts lack windows for the same reason
+
+
+def training_doubts(archive: Archive, variables: Mapping[str, Variable]) -> str:
+    """What is suspicious among analyses to learn from, in a line; empty if nothing is.
+
+    It is looked for quickly (`pinnwx.data.suspicion.suspicions`), on the grid of the archive.
+    """
+    found: dict[str, list[Suspicion]] = {}
+    for index, name in enumerate(archive.names):
+        own = suspicions(archive.fields[:, index], archive.times, archive.grid, describe(name, variables), quick=True)
+        if own:
+            found[name] = own
+    if not found:
+        return ""
+    count = sum(map(len, found.values()))
+    field, first = min(((name, min(own, key=lambda one: one.time)) for name, own in found.items()), key=_when)
+    more = f" ({count - 1} more, in {', '.join(found)})" if count > 1 else ""
+    return f"{field}: {first.text}{more}"
+
+
+def _when(found: tuple[str, Suspicion]) -> np.datetime64:
+    return found[1].time
 
 
 def require_credible(

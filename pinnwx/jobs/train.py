@@ -19,6 +19,7 @@ from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.preparation import prepared, require_memory, training_settings
 from pinnwx.jobs.promotion import KEY, not_promoted, promotion_check, require_promoted, short_range, validation_archive
+from pinnwx.jobs.readiness import training_doubts
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.committee import give_weights
 from pinnwx.model.weights import count_weights
@@ -108,6 +109,11 @@ def _train_in(
             if not resume:
                 _log.info("nothing was saved in %s; beginning with update 0", run.folder)
         archive, trained = prepared(settings, text, data)
+        if doubts := training_doubts(archive, settings.variable_table()):
+            _log.warning(
+                "warning: training learns from analyses that are suspicious: %s; pinnwx check --config %s names them "
+                "all: remove them from the data if they are wrong", doubts, config,
+            )  # fmt: skip
         validation = validation_archive(trained, data)
         slowed = slowed_winds(trained.model, archive, settings.model)
         if slowed is not None and slowed.matters:
