@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError
 
+from pinnwx.dates import dates_meant
 from pinnwx.errors import ConfigError, GridError, MissingInputError, PinnwxError, UsageError
 from pinnwx.grid import Grid
 from pinnwx.settings import NotJudged, Settings, agreement, as_read
@@ -37,7 +38,9 @@ def _is_time(text: str) -> str:
     try:
         year = datetime.fromisoformat(text).year
     except ValueError:
-        raise ValueError(f'"{text}" is not an ISO 8601 time') from None
+        meant = dates_meant(text)
+        example = f"did you mean {meant}?" if meant else "write for example 2026-02-04"
+        raise ValueError(f'"{text}" is not an ISO 8601 time (year-month-day); {example}') from None
     if not 1678 <= year <= 2261:
         raise ValueError(f'"{text}": the year is outside 1678 to 2261')
     return text

@@ -23,7 +23,7 @@ from pinnwx.version import __version__
 MANIFEST = "manifest.json"
 _FORMAT = 2  # 1 had no digest of its own
 _SEAL = "sha256"
-_REMEDY = "restore it from a copy or train again"
+RESTORE = "restore it from a copy or train again"
 
 
 def write_manifest(folder: Path, names: Iterable[str], notes: Mapping[str, Any]) -> None:
@@ -64,15 +64,15 @@ def read_files(
     manifest = _sealed(folder)
     expected, path = manifest["files"], folder / MANIFEST
     if unlisted := sorted(set(required) - expected.keys()):
-        raise CheckpointError(f"{path} does not list {', '.join(unlisted)}; {_REMEDY}")
+        raise CheckpointError(f"{path} does not list {', '.join(unlisted)}; {RESTORE}")
     contents, wanted = {}, set(wanted)
     for name, digest in expected.items():
         content = read_own(folder, name, LARGEST_FILE) if name in wanted else None
         found = digest_own(folder, name) if content is None else hashlib.sha256(content).hexdigest()
         if found is None:
-            raise CheckpointError(f"{folder} lacks {name}; {_REMEDY}")
+            raise CheckpointError(f"{folder} lacks {name}; {RESTORE}")
         if found != digest:
-            raise CheckpointError(f"{folder / name} does not match its SHA-256; {_REMEDY}")
+            raise CheckpointError(f"{folder / name} does not match its SHA-256; {RESTORE}")
         if content is not None:
             contents[name] = content
     return manifest, contents
@@ -91,9 +91,9 @@ def _sealed(folder: Path) -> dict[str, Any]:
         _require_known_format(manifest, path)
         known = checked(manifest, Manifest)
     except NotARecord as error:
-        raise CheckpointError(f"{path} is damaged ({error}); {_REMEDY}") from None
+        raise CheckpointError(f"{path} is damaged ({error}); {RESTORE}") from None
     if known.format > 1 and known.sha256 != _digest({key: each for key, each in manifest.items() if key != _SEAL}):
-        raise CheckpointError(f"{path} does not match its own SHA-256; {_REMEDY}")
+        raise CheckpointError(f"{path} does not match its own SHA-256; {RESTORE}")
     return manifest
 
 

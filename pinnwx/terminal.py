@@ -184,7 +184,7 @@ def version_table(versions: Sequence[Version]) -> None:
             "live" if one.is_live else "refused" if one.objection else "",
             one.trained_to or "-",
             f"{one.updates:,}",
-            "" if one.problem else "yes",
+            "no" if one.problem else "yes",
         )
         for one in versions
     ]

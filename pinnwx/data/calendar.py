@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Shaped
 
+from pinnwx.dates import OTHER_ORDERS, dates_meant
 from pinnwx.errors import UsageError
 
 _J2000 = np.datetime64("2000-01-01T12:00:00", "ns")
@@ -20,7 +21,6 @@ _DAY = np.timedelta64(1, "D").astype("timedelta64[ns]")
 CLOCKS_DIFFER_BY = np.timedelta64(1, "h")
 FIRST_YEAR, LAST_YEAR = 1678, 2261  # those that nanoseconds since 1970 hold whole
 _LENGTH = re.compile(r"P(?=\d|T\d)(\d{1,9}D)?(T\d{1,9}H)?")
-_OTHER_ORDERS = re.compile(r"(?:(\d{1,2})[./-](\d{1,2})[./-](\d{4})|(\d{4})[./](\d{1,2})[./](\d{1,2}))")
 _SHOWN = 40  # characters of a text that is no time
 
 
@@ -34,7 +34,7 @@ def parse_time(text: str) -> np.datetime64:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        meant = _meant(text)
+        meant = dates_meant(text)
         meant = meant or '"latest"' * bool(difflib.get_close_matches(text[:_SHOWN].lower(), ["latest"]))
         example = f"did you mean {meant}?" if meant else "write for example 2026-02-04 or 2026-02-04T06:00"
         raise UsageError(f'"{shown}" is not an ISO 8601 time (year-month-day); {example}') from None
@@ -45,26 +45,11 @@ def parse_time(text: str) -> np.datetime64:
     return np.datetime64(instant, "ns")
 
 
-def _meant(text: str) -> str:
-    """The ISO 8601 dates that a date in another order may mean: one, or two where day and month may be either."""
-    found = _OTHER_ORDERS.fullmatch(text)
-    if found is None:
-        return ""
-    one, two, year, *ordered = found.groups()
-    days = []
-    for order in [ordered] if year is None else [(year, two, one), (year, one, two)]:
-        try:
-            days.append(date(*map(int, order)).isoformat())
-        except ValueError:  # no such month
-            continue
-    return " or ".join(dict.fromkeys(days))
-
-
 def _period_meant(text: str) -> str:
     """A period whose dates are in ISO 8601; empty where none of them is in another order, or one may mean two."""
     if len(text) > _SHOWN:
         return ""
-    written = re.sub(rf"(?<![\d-]){_OTHER_ORDERS.pattern}(?![\d-])", lambda found: _meant(found[0]) or "?", text)
+    written = re.sub(rf"(?<![\d-]){OTHER_ORDERS.pattern}(?![\d-])", lambda found: dates_meant(found[0]) or "?", text)
     return "" if written == text or "?" in written or " or " in written else written
 
 
@@ -75,7 +60,7 @@ def initial_period(text: str) -> tuple[str, str] | None:
         UsageError: the text is neither.
     """
     start, slash, end = text.partition("/")
-    if not slash or _OTHER_ORDERS.fullmatch(text):
+    if not slash or OTHER_ORDERS.fullmatch(text):
         if text != "latest":
             parse_time(text)
         return None
@@ -84,6 +69,8 @@ def initial_period(text: str) -> tuple[str, str] | None:
             raise UsageError(f'"{text[:_SHOWN]}" is no period; write FROM/TO, as in 2026-01-16/latest or P3D/latest')
         if meant := _period_meant(text):
             raise UsageError(f'"{text}": dates are written year-month-day; did you mean {meant}?')
+        if _LENGTH.fullmatch(start):
+            raise UsageError(f'"{text[:_SHOWN]}": a length stands before "latest" alone: P3D/latest; give FROM/TO')
         parse_time(start)
     if end != "latest":
         parse_time(end)

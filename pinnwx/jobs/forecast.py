@@ -160,7 +160,7 @@ class Forecasting:
         self._require_undamaged(when)
         predictor = self.maker.predictor if isinstance(self.maker, Ensemble) else self.maker
         predictor.analyses(self.archive, np.array([when]))  # that they are there
-        require_timely(when, max_age)
+        require_timely(when, max_age, self.archive.times)
         first, table = when + self.maker.input_offsets[0], self.trained.config.variable_table()
         accepted = require_credible(self.archive, first, when, accept=accept_suspicious, variables=table)
         if self.driving is not None:

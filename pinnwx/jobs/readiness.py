@@ -36,8 +36,12 @@ def require_an_age(max_age: float | None) -> None:
         raise UsageError(f"--max-age {max_age:g}: the hours must be positive and finite")
 
 
-def require_timely(when: np.datetime64, max_age: float | None) -> None:
+def require_timely(
+    when: np.datetime64, max_age: float | None, times: Shaped[np.ndarray, " time"] | None = None
+) -> None:
     """Refuses an analysis that is older than `max_age` hours, or of a time that has not come yet.
+
+    `times` are those of the analyses: the message says if they come too seldom for `max_age`.
 
     Raises:
         UnavailableError: it is too old; its age is in the message.
@@ -51,8 +55,17 @@ def require_timely(when: np.datetime64, max_age: float | None) -> None:
     if max_age is not None and age > max_age:
         raise UnavailableError(
             f"the analysis of {format_time(when)} is {age:.1f} h old, more than --max-age {max_age:g} h; "
-            "fetch newer data, or raise --max-age"
+            f"fetch newer data, or raise --max-age{_that_suits(when, max_age, times)}"
         )
+
+
+def _that_suits(when: np.datetime64, max_age: float, times: np.ndarray | None) -> str:
+    """The least `max_age` for analyses so far apart; empty where it is less than that asked."""
+    earlier = [] if times is None else times[times < when]
+    if not len(earlier):
+        return ""
+    apart = float((when - earlier[-1]) / _HOUR)
+    return f": analyses {apart:g} h apart need {2 * apart:g}" if max_age < 2 * apart else ""
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ def _attempt(
 ) -> Attempt:
     """Makes one forecast, if it is not there; what holds for this one alone is refused, anything else is raised."""
     try:
-        require_timely(when, max_age)  # of one that is there too: nobody should take it for new
+        require_timely(when, max_age, job.archive.times)  # of one that is there too: nobody should take it for new
         with output_lock(file):
             try:
                 there = None if force else _there(job, when, file)

@@ -17,7 +17,7 @@ from pinnwx.jobs.events import EVENTS, Event, Log, read_log
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.series import SCORES
 from pinnwx.jobs.series_folder import time_of
-from pinnwx.manifest import read_manifest
+from pinnwx.manifest import RESTORE, read_manifest
 from pinnwx.text import printable
 from pinnwx.variables import difference_units
 from pinnwx.verification.results import Scores
@@ -119,7 +119,7 @@ def status(
         trained_to, name = manifest.get("trained_on", [None])[-1], manifest.get("name", name)
     except CheckpointError as error:
         if opened.versions:
-            alarm = f"no forecast can be made: {error}; {_way_out(opened)}"
+            alarm = f"no forecast can be made: {str(error).removesuffix(f'; {RESTORE}')}; {_way_out(opened)}"
         else:
             warnings.append(str(error))
     log = _log_of(opened.folder, warnings)

@@ -1,16 +1,20 @@
 """Times that are none: in files and in options."""
 
+import re
 import time
 
 import numpy as np
 import pytest
 import xarray as xr
 from gridded import fields, notes, opened, refusal, write
+from synthetic import config_text
 from verbs import pinnwx
 
+from pinnwx.config import parse_config
 from pinnwx.data.calendar import initial_period, parse_time, period_bounds
-from pinnwx.errors import UnavailableError, UsageError
+from pinnwx.errors import ConfigError, UnavailableError, UsageError
 from pinnwx.forecasting.predictor import require_times
+from pinnwx.jobs.readiness import require_timely
 
 
 def with_times(values, **attributes):
@@ -161,6 +165,34 @@ def test_a_period_of_dates_in_another_order(text, meant):
     with pytest.raises(UsageError) as caught:
         initial_period(text)
     assert meant in str(caught.value)
+
+
+def test_a_length_stands_before_latest_alone():
+    with pytest.raises(UsageError, match="P3D/latest; give FROM/TO"):
+        initial_period("P9D/2026-01-16")
+
+
+def test_a_limit_of_age_that_no_daily_analysis_can_keep(monkeypatch):
+    """The refusal says what suits analyses so far apart; where the limit is wide enough, they are late, no more."""
+    monkeypatch.setenv("PINNWX_NOW", "2026-01-18T06:00")
+    noons = np.arange("2026-01-10T12", "2026-01-17", 24, "M8[h]").astype("M8[ns]")
+    with pytest.raises(UnavailableError, match=r"more than --max-age 12 h; .*: analyses 24 h apart need 48$"):
+        require_timely(noons[-1], 12, noons)
+    with pytest.raises(UnavailableError, match=r"raise --max-age: analyses 24 h apart need 48$"):
+        require_timely(noons[-1], 36, noons)
+    require_timely(noons[-1], 48, noons)
+    monkeypatch.setenv("PINNWX_NOW", "2026-01-28T06:00")
+    with pytest.raises(UnavailableError, match=r"raise --max-age$"):
+        require_timely(noons[-1], 48, noons)
+
+
+@pytest.mark.parametrize(("end", "words"), [("31/01/2026", "did you mean 2026-01-31?"), ("soon", "for example 2026-")])
+def test_a_date_of_a_config_in_another_order(end, words):
+    text = re.sub(r'(train = .*end = ")[^"]*', rf"\g<1>{end}", config_text())
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "tiny.toml")
+    assert f'data.train.end: "{end}" is not an ISO 8601 time (year-month-day); ' in str(caught.value)
+    assert words in str(caught.value)
 
 
 def test_the_initial_time_is_named_where_no_analysis_is_of_its_hour():

@@ -87,6 +87,7 @@ def test_a_damaged_live_model_is_an_alarm_that_names_the_way_out(run, tmp_path):
     (run / "versions" / "0001" / "weights.safetensors").write_bytes(b"no weights")
     found = pinnwx.status(run, json=tmp_path / "s.json")
     assert "weights.safetensors does not match" in found.alarm
+    assert found.alarm.count("from a copy") == 1, "the way out stands there once"
     assert found.alarm.endswith("no other version is whole: restore it from a copy, or train again")
     assert json.loads((tmp_path / "s.json").read_text())["alarm"] == found.alarm
     with pytest.raises(CheckpointError):
