@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -32,7 +31,9 @@ from trial import PINNWX, ROOT
 import pinnwx
 from pinnwx.data.calendar import format_time
 from pinnwx.forecasting.cf import read_forecast
+from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import WEIGHTS, load_trained
+from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import Event, read_events
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.series_folder import forecasts_in
@@ -65,9 +66,9 @@ coarsen = 2
 [training]
 batch_size = 8
 learning_rate = 3e-3
-updates = 200
+updates = 100
 [retraining]
-updates = 400
+updates = 200
 learning_rate_share = 0.7
 steps = 2
 """
@@ -282,18 +283,16 @@ def _codes_and_reasons(outcome: Fortnight) -> list[str]:
 
 def _differences(outcome: Fortnight, version: str, paths: list[Path]) -> list[str]:
     """Forecasts of a version that differ from what it makes of the whole feed."""
-    copy = outcome.folder / f"as_of_{version}"
     if not paths:
         return []
-    shutil.copytree(outcome.run, copy, dirs_exist_ok=True)
-    Run(copy).point_to(version)
+    trained = load_trained(Run(outcome.run).version(version))
+    archive = matching_archive(trained, outcome.folder / "analyses")
+    predictor = Predictor(trained, range(6, HOURS + 1, 6))
     found = []
     for path in paths:
         there = read_forecast(path)
-        again = pinnwx.forecast(
-            copy, outcome.folder / "analyses", init=str(there["forecast_reference_time"].values), hours=HOURS
-        )
-        if not all(np.array_equal(there[name].values, again[name].values) for name in FIELDS):
+        (again,) = predictor.from_archive(archive, there["forecast_reference_time"].values.reshape(1))
+        if not all(np.array_equal(there[name].values, again[:, place]) for place, name in enumerate(trained.names)):
             found.append(f"{path.name} is not what version {version} makes")
     return found
 

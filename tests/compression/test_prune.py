@@ -94,7 +94,7 @@ def test_it_learns_between_the_rounds():
     assert error(2000) < 0.9 * error(1)
 
 
-@pytest.mark.parametrize("rounds", [1, 3, 16])
+@pytest.mark.parametrize("rounds", [1, 3, 6])
 def test_many_rounds_keep_what_was_asked_and_leave_time_to_learn(rounds):
     trained = trained_of(training=f"batch_size = 8\n[compression]\nrounds = {rounds}")
     pruned, found = prune(trained, ARCHIVE, scale_of(trained), 0.5, "magnitude", updates=640)
