@@ -34,6 +34,13 @@ def test_a_turn_forecasts_and_then_looks_at_the_health(tmp_path):
     assert status == ["status", "--run", "/a run", "--forecasts", "/out", "--metrics", "/m.prom"]
 
 
+@pytest.mark.parametrize(("settings", "limit"), [({}, "12"), ({"MAX_AGE": "48"}, "48")])
+def test_the_limit_of_age_is_that_of_six_hourly_analyses_or_is_set(tmp_path, settings, limit):
+    """Daily ones need more: their newest is up to a day old before the next can come."""
+    forecast = job("forecast.sh", tmp_path, **settings)[1][0]
+    assert forecast[forecast.index("--max-age") + 1] == limit
+
+
 @pytest.mark.parametrize("code", [65, 69])
 def test_a_refusal_calls_the_hook_and_is_passed_on(tmp_path, code):
     assert job("forecast.sh", tmp_path, code)[::2] == (code, f"failed with {code}")
