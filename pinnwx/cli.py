@@ -62,6 +62,7 @@ PromoteAnyway = Annotated[
     bool, typer.Option("--promote-anyway", help="Make the model live even if the promotion check refuses it.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already at the output.")]
+ForceJson = Annotated[bool, typer.Option("--force", help="Replace the file that --json names, if it is there.")]
 Afresh = Annotated[bool, typer.Option("--force", help="Start afresh in a run folder; its versions stay.")]
 
 
@@ -100,7 +101,7 @@ def check(
         Path | None, typer.Option("--run", help="Run folder: can its model forecast from these data?")
     ] = None,
     json: Json = None,
-    force: Force = False,
+    force: ForceJson = False,
 ) -> None:
     """Show what files hold, and every problem found. Exit 65 where `train` or a forecast would be refused."""
     from pinnwx.jobs.check import check as job
@@ -143,7 +144,7 @@ def evaluate(
     leads: Leads = None,
     details: Details = False,
     json: Json = None,
-    force: Force = False,
+    force: ForceJson = False,
 ) -> None:
     """Score forecasts from every analysis of a period. Persistence and climatology are scored on the same pairs."""
     from pinnwx.jobs.evaluate import evaluate as job
@@ -165,7 +166,7 @@ def compare(
     end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
     leads: Leads = None,
     json: Json = None,
-    force: Force = False,
+    force: ForceJson = False,
 ) -> None:
     """Compare the errors of two runs on the same forecasts. The bounds are those of a paired comparison."""
     from pinnwx.jobs.compare import compare as job
@@ -292,7 +293,7 @@ def verify(
     ] = None,
     details: Details = False,
     json: Json = None,
-    force: Force = False,
+    force: ForceJson = False,
 ) -> None:
     """Score forecast files against the analyses that came since."""
     from pinnwx.jobs.verify import verify as job
@@ -330,7 +331,7 @@ def retrain(
     minutes: Minutes = None,
     accept_suspicious: Accept = None,
     json: Json = None,
-    force: Force = False,
+    force: ForceJson = False,
 ) -> None:
     """Let the live model learn on from fresh analyses. Its successor goes live if it is not worse.
 
@@ -423,7 +424,7 @@ def status(
     forecasts: Annotated[Path | None, typer.Option(help="Folder of scored forecasts, to show their skill.")] = None,
     json: Json = None,
     metrics: Annotated[Path | None, typer.Option(help="Write gauges for Prometheus to this file.")] = None,
-    force: Force = False,
+    force: ForceJson = False,
 ) -> None:
     """Show the health of a run and of its forecasts. Exit 65 if no forecast can be made.
 
@@ -500,7 +501,7 @@ def models_promote(
     end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
     leads: Leads = None,
     json: Json = None,
-    force: Force = False,
+    force: ForceJson = False,
 ) -> None:
     """Make a version live. With --data only if it is not worse than the live one (exit 77)."""
     from pinnwx.jobs.models import promote as job

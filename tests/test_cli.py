@@ -197,6 +197,9 @@ def test_help_fits_80_columns_and_is_whole():
         assert max(map(len, text.splitlines())) <= 80, words
         assert not re.search(r"(?m)^  .*\.\.\.$", text), words
         assert not re.search(r"(?m)^  --\S+(  ?<\S+>)?$", text), words
+    retrain = " ".join(CliRunner().invoke(app, ["retrain", "--help"], terminal_width=80).output.split())
+    assert "Exit 77 where it is worse, where nothing was learned, and where the days are too few to tell." in retrain
+    assert "--force Replace the file that --json names" in retrain, "it forces no promotion"
     told = CliRunner().invoke(app, ["forcast"])
     assert told.exit_code == 2
     assert "Did you mean 'forecast'?" in told.output

@@ -24,7 +24,7 @@ MODEL_COLOUR, PERSISTENCE_COLOUR, CLIMATOLOGY_COLOUR = "#0072B2", "#D55E00", "#0
 PART_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#999999")
 
 DOTS_PER_INCH = 110
-_POINTS_PER_INCH, _LETTER_WIDTH = 72, 0.68  # of a bold letter, of its size
+_WIDEST_TITLE, _BROKEN_TITLE = 0.98, 0.88  # of the width of a figure; lines of a broken one hold letters of any width
 LONGEST_TEXT = 200  # characters of a title or a label
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -78,15 +78,16 @@ def write_png(figure: Figure, file: str | Path | io.BytesIO) -> None:
 
     A title wider than the figure is broken into lines.
     """
-    FigureCanvasAgg(figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()
     of_ticks = {label for tick in figure.findobj(Tick) for label in tick.findobj(Text)}  # matplotlib's own, in formulae
     for each in set(figure.findobj(Text)) - of_ticks:
         assert isinstance(each, Text)
         each.set_parse_math(False)
         each.set_text(printable(each.get_text(), LONGEST_TEXT))
     for title in figure.texts:
-        letters = int(_POINTS_PER_INCH * figure.get_figwidth() / (_LETTER_WIDTH * float(title.get_fontsize())))
-        title.set_text(textwrap.fill(title.get_text(), letters))
+        share = title.get_window_extent(renderer).width / figure.bbox.width
+        if share > _WIDEST_TITLE:
+            title.set_text(textwrap.fill(title.get_text(), int(_BROKEN_TITLE * len(title.get_text()) / share)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of letters that the font lacks, and labels that leave no room
         figure.savefig(file, format="png", dpi=DOTS_PER_INCH)

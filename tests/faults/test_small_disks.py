@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import netCDF4
@@ -18,6 +19,7 @@ import xarray as xr
 
 from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.errors import OutputError
+from pinnwx.files import replacing
 from pinnwx.forecasting.cf import forecast_dataset, write_forecast
 from pinnwx.grid import Grid
 
@@ -82,6 +84,15 @@ def test_a_disk_that_fails(tmp_path, monkeypatch, failing):
         write_netcdf(xr.Dataset({"a": ("x", np.arange(9.0))}), path)
     assert [other.name for other in tmp_path.iterdir()] == ["a.nc"]
     assert read_netcdf(path)["a"].size == 3
+
+
+@pytest.mark.parametrize(("free", "reason"), [(100, "no space left on device (100 bytes free)"), (2**40, "HDF error")])
+def test_a_full_disk_is_called_full_whatever_the_library_says(tmp_path, monkeypatch, free, reason):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: mock.Mock(free=free))
+    with pytest.raises(OutputError) as caught, replacing(tmp_path / "f.nc"):
+        raise OSError(-101, "NetCDF: HDF error")
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["forecast", "analyses"])

@@ -110,6 +110,8 @@ def test_hours_that_are_no_whole_steps_are_refused(run, data, hours):
     with pytest.raises(UsageError, match="no positive multiple of the model's step of 6 h"):
         pinnwx.forecast(run, data, init="2026-01-16", hours=hours)
     with pytest.raises(UsageError, match="no positive multiple of the model's step of 6 h"):
+        pinnwx.explain(run, data, init="2026-01-16", hours=hours)
+    with pytest.raises(UsageError, match="no positive multiple of the model's step of 6 h"):
         pinnwx.evaluate(run, data, start="2026-01-16", end="2026-01-16", leads=[hours])
 
 
