@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,8 @@ from pinnwx.jobs.preparation import prepared, training_report, training_settings
 from pinnwx.jobs.readiness import NEWEST, needed_times
 from pinnwx.jobs.runs import Run
 from pinnwx.training.slowed import slowed_winds
+
+_ADVICE = re.compile("; `pinnwx check` lists (them|what there is)$")  # of other verbs, to do what is done here
 
 
 def check(
@@ -53,6 +56,8 @@ def check(
         report = _for_forecasts(run, data)
     else:
         report = check_data(data)
+    problems = [replace(one, message=_ADVICE.sub("", one.message)) for one in report.problems]
+    report = replace(report, problems=tuple(problems))
     if json is not None:
         write_text(json, json_module.dumps(report.to_dict(), indent=2) + "\n")
     return report

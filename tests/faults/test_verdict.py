@@ -51,6 +51,17 @@ def test_report_09_no_common_time_is_an_error(tmp_path):
     assert "would be refused" in report.verdict
 
 
+def test_check_does_not_advise_to_check(tmp_path):
+    waves = wave_dataset(12)
+    write(waves[["msl"]].isel(time=slice(0, 6)), tmp_path / "a.nc")
+    write(waves[["t850"]].isel(time=slice(6, 12)), tmp_path / "b.nc")
+    assert errors(pinnwx.check(tmp_path)) == "no time has all of t850, msl"
+    (tmp_path / "notes.txt").write_text("sunny\n")
+    assert errors(pinnwx.check(tmp_path / "notes.txt")) == "no variable of the table in 1 file(s)"
+    with pytest.raises(PinnwxError, match=r"`pinnwx check` lists them$"):
+        open_data(tmp_path / "notes.txt")
+
+
 def test_report_09_no_time_step_is_an_error(tmp_path):
     write(wave_dataset(4).isel(time=slice(0, 0)), tmp_path / "a.nc")
     assert "no time has all of" in errors(pinnwx.check(tmp_path / "a.nc"))
