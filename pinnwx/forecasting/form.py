@@ -27,6 +27,7 @@ _AXES = {
     "forecast_reference_time": ((), _TIMES),
     "forecast_period": (("time",), _NUMBERS),
 }
+_LARGEST = 1e15  # in SI units, of any field: its square is a number of float32
 _ROUNDING = 1e-3  # hours: a period may be stored as float32
 
 
@@ -50,6 +51,7 @@ def require_form(dataset: xr.Dataset) -> None:
         if own != {*FIELD_DIMENSIONS} or array.dtype.kind not in _NUMBERS:
             raise DataError(f"{name} is no field of numbers along {', '.join(FIELD_DIMENSIONS)}")
         _require_attributes(array.attrs, VariableAttributes, f"{name}: ")
+        _require_possible(array)
     edge = _require_attributes(dataset.attrs, ForecastAttributes).driven_edge
     if 2 * edge >= min(dataset.sizes["latitude"], dataset.sizes["longitude"]):
         raise DataError(f"driven_edge = {edge} leaves nothing of its grid")
@@ -67,6 +69,13 @@ def _require(array: xr.DataArray, dims: tuple[str, ...], kinds: str) -> None:
         raise DataError(f"its coordinate {array.name} is not made of {what}{along}")
     if not (np.isfinite(array.values).all()):
         raise DataError(f"its coordinate {array.name} lacks a value")
+
+
+def _require_possible(array: xr.DataArray) -> None:
+    values = array.values[np.abs(array.values) > _LARGEST]
+    wrong = values[np.isfinite(values)]  # what is not, some readers allow
+    if wrong.size:
+        raise DataError(f"{array.name} reaches {float(wrong[0]):.6g}, which no field of weather does")
 
 
 def _require_times(dataset: xr.Dataset) -> None:

@@ -24,6 +24,7 @@ _FEWEST_LINES = 3
 _APART_ON_A_GLOBE, _APART_IN_A_BOX = 2.0e6, 1.2e6  # m, between two highs, or two lows
 _RIM = 0.08  # of the width and height of a map: no line is labelled so near its frame
 _COVERED = np.array([0.06, 0.12])  # of them: what a mark and its value cover
+_MOST_LINES = 100  # of one map: a field of other numbers than weather has millions
 _MOST_TICKS = 8  # of a colour bar
 _CENTRE_COLOURS = {HIGH: "#0B2F6B", LOW: "#8B0000"}
 _HALO: list[AbstractPathEffect] = [withStroke(linewidth=1.5, foreground="white")]
@@ -61,6 +62,7 @@ def lines_for(values: np.ndarray, apart: float) -> Float[np.ndarray, " line"]:
     low, high = float(values.min()), float(values.max())
     while high > low and (high - low) / apart < _FEWEST_LINES and apart > 1e-6 * max(abs(low), abs(high)):
         apart /= 2
+    apart *= max(1.0, np.ceil((high - low) / apart / _MOST_LINES))
     return apart * np.arange(np.ceil(low / apart), np.floor(high / apart) + 1)
 
 

@@ -14,6 +14,7 @@ from verbs import INIT
 import pinnwx
 from pinnwx.errors import DataError, OutputError
 from pinnwx.forecasting.cf import point, read_forecast, weatherbench2_view
+from pinnwx.reporting.panel import lines_for
 
 SEED, TRIES, DRAWN = 20261129, 24, 6
 
@@ -54,6 +55,15 @@ def along(name, values):
     return lambda dataset: dataset.assign_coords({name: (dataset[name].dims, values)})
 
 
+def with_cell(name, value):
+    def change(dataset):
+        dataset = dataset.copy(deep=True)
+        dataset[name][1, 2, 3] = value
+        return dataset
+
+    return change
+
+
 STRANGE = {
     "an edge in words": (with_attribute(driven_edge="wide"), "attribute driven_edge: Input should be a valid integer"),
     "an edge wider than the grid": (with_attribute(driven_edge=4), "driven_edge = 4 leaves nothing of its grid"),
@@ -71,6 +81,10 @@ STRANGE = {
     "a field of words": (
         lambda dataset: dataset.assign(msl=(dataset["msl"].dims, np.full(dataset["msl"].shape, "x"))),
         "msl is no field of numbers along time, latitude, longitude",
+    ),
+    "a pressure whose square is no number": (with_cell("msl", 1e30), "msl reaches 1e+30, which no field of weather"),
+    "a field of a config's own": (
+        lambda dataset: with_cell("heat", -3e37)(dataset.rename(t850="heat")), "heat reaches -3e+37, which no field"
     ),
     "a field of another dimension": (
         lambda dataset: dataset.assign(msl=dataset["msl"].expand_dims(q=2)), "msl is no field of numbers along"
@@ -103,3 +117,13 @@ def test_fields_may_be_in_any_order(made, tmp_path):
     made["forecast"].transpose("longitude", "time", "latitude").to_netcdf(tmp_path / "f.nc")
     xr.testing.assert_equal(read_forecast(tmp_path / "f.nc"), made["forecast"])
     assert read_forecast(tmp_path / "f.nc")["msl"].dims == ("time", "latitude", "longitude")
+
+
+@pytest.mark.parametrize("value", [9e9, -1e14])
+def test_a_map_has_few_lines_whatever_its_values(value):
+    """Four hectopascals apart there would be millions, and the drawing would never end."""
+    values = np.array([[100_000.0, 101_000.0], [102_000.0, value]])
+    lines = lines_for(values, 4.0)
+    assert 10 < len(lines) <= 101
+    np.testing.assert_allclose(np.diff(lines), np.diff(lines)[0])
+    assert lines_for(np.array([[990.0, 1010.0]]), 4.0).tolist() == [992, 996, 1000, 1004, 1008]
