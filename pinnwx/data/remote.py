@@ -27,6 +27,7 @@ STORES = {
 }
 GOOGLE = "https://storage.googleapis.com"  # where every public bucket is served
 PATIENCE = 30.0  # seconds
+KEPT = "what was fetched so far is kept, so start it again later"
 _HOUR = np.timedelta64(1, "h")
 _FEWEST = 3  # rows or columns of a grid
 

@@ -20,6 +20,7 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from pinnwx.data.chunks import may_be_zero
 from pinnwx.data.readers import first_line
+from pinnwx.data.remote import KEPT
 from pinnwx.data.zarr_codecs import Declarations
 from pinnwx.data.zarr_metadata import LARGEST_METADATA, ArrayLayout, is_metadata
 from pinnwx.errors import DataError, UnavailableError, UnreadableError
@@ -200,9 +201,6 @@ class HttpStore(Store):
             headers = {"Accept-Encoding": "identity"}
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None), headers=headers)
         return self._session
-
-
-KEPT = "what was fetched so far is kept, so start it again later"
 
 
 def _range_header(part: ByteRequest | None) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pinnwx.data.calendar import format_time, period_bounds
 from pinnwx.data.open import assembled
 from pinnwx.data.piece import Piece
 from pinnwx.data.readers import first_line, reading
-from pinnwx.data.remote import PATIENCE, Region, every, inside, open_store, pieces_in
+from pinnwx.data.remote import KEPT, PATIENCE, Region, every, inside, open_store, pieces_in
 from pinnwx.data.report import Findings
 from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.data.zarr_store import check_chunks
@@ -215,6 +215,4 @@ def _patiently(what: str, read: Callable[[], Read]) -> Read:
     try:
         return read()
     except UnreadableError as error:
-        raise UnavailableError(
-            f"{what}: {ATTEMPTS} times in vain ({error}); what was fetched so far is kept, so start it again later"
-        ) from error
+        raise UnavailableError(f"{what}: {ATTEMPTS} times in vain ({error}); {KEPT}") from error
