@@ -170,7 +170,7 @@ def attribution_lines(dataset: xr.Dataset) -> None:
             for age, given in zip(
                 dataset["forecast_period"].values, values.sum(("latitude", "longitude")).values, strict=True
             ):
-                rows.append((field, f"{age:g} h", of_it(given)))
+                rows.append((field, f"{age:g} h", of_it(float(given))))
     rows.append(("not attributed", "", of_it(told["completeness_gap"])))
     _print_table(console, _table(("field", "analysis", "of it"), rows))
 

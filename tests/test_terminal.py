@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -53,7 +54,10 @@ def test_the_errors_of_a_variable_have_the_same_decimals():
 
 def test_a_number_is_explained_in_the_units_that_pictures_have(capsys):
     where = ("time", "latitude", "longitude")
-    parts = {"msl_attribution": (where, [[[-1319.0]], [[107.0]]]), "z500_attribution": (where, [[[0.0]], [[300.4]]])}
+    parts = {
+        "msl_attribution": (where, np.float32([[[-1319.0]], [[107.0]]])),
+        "z500_attribution": (where, [[[0.0]], [[300.4]]]),
+    }
     told = {
         "target": "msl at 51 N, 0 E after 48 h", "target_units": "Pa", "target_forecast": 99686.7,
         "target_ordinary": 100609.7, "completeness_gap": -11.4,
