@@ -11,6 +11,8 @@ said (`forecasting.usable_range`).
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,13 +98,16 @@ def validation_archive(trained: Trained, data: Sequence[str | Path] | str | Path
         return f"data.validate cannot be read: {error}"
 
 
-def promotion_check(trained: Trained, training: Archive, validation: Archive | str) -> PromotionReport:
+def promotion_check(
+    trained: Trained, training: Archive, validation: Archive | str, until: float = math.inf
+) -> PromotionReport:
     """Checks a model on a time that it was not trained on, or, where there is none, on the time that it was.
 
     `validation` may be the reason why there is none. A driven model is told its edge by the analyses, as in `evaluate`.
+    How far its forecasts go is not tried after `until`, a `time.monotonic()`.
     """
     report = _first_leads(trained, training, validation)
-    if not report.passed:
+    if not report.passed or time.monotonic() > until:
         return report
     return replace(report, usable=usable_range(trained, validation if isinstance(validation, Archive) else training))
 

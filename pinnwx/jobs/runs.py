@@ -179,9 +179,16 @@ class Run:
         """The live model, verified.
 
         Raises:
-            CheckpointError: as `live` and `load_trained`.
+            CheckpointError: as `live` and `load_trained`; it names the way back to an older version, if there is one.
         """
-        return load_trained(self.version(self.live))
+        live = self.live
+        try:
+            return load_trained(self.version(live))
+        except CheckpointError as error:
+            if all(int(name) >= int(live) for name in self.versions):
+                raise
+            back = f"pinnwx models rollback --run {self.folder}"
+            raise CheckpointError(f"{error}, or go back to an older version: {back}") from None
 
     def publish(
         self,

@@ -14,6 +14,7 @@ from pinnwx.data.calendar import format_time, now, parse_time
 from pinnwx.errors import CheckpointError, DataError, MissingInputError, OutputError
 from pinnwx.files import check_writable, write_text, writing
 from pinnwx.jobs.events import EVENTS, Event, Log, read_log
+from pinnwx.jobs.promotion import may_be_live
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.series import SCORES
 from pinnwx.jobs.series_folder import time_of
@@ -184,21 +185,21 @@ def _way_out(run: Run) -> str:
         live, _ = run.pointer
     except CheckpointError:
         live = ""
-    good = [name for name in run.versions if name != live and _is_whole(run, name)]
+    good = [name for name in run.versions if name != live and _is_usable(run, name)]
     older = [name for name in good if live and int(name) < int(live)]
     if older:
         return f"pinnwx models rollback --run {run.folder} makes {older[-1]} live"
     if good:
         return f"pinnwx models promote {good[-1]} --run {run.folder} makes {good[-1]} live"
-    return "no other version is whole: restore it from a copy, or train again"
+    return "no other version can be used: restore it from a copy, or train again"
 
 
-def _is_whole(run: Run, name: str) -> bool:
+def _is_usable(run: Run, name: str) -> bool:
+    """Whole, and not refused by its promotion check: what `models rollback` would take."""
     try:
-        read_manifest(run.version(name))
+        return may_be_live(read_manifest(run.version(name)))
     except CheckpointError:
         return False
-    return True
 
 
 def _scores_in(folder: Path, name: str) -> tuple[list[dict[str, Any]], list[str]]:

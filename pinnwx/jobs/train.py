@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -191,7 +192,9 @@ def learn(
         "source": "pinnwx train",
         **(notes or {}),
     }
-    found = promotion_check(trained, archive, validation)
+    found = promotion_check(
+        trained, archive, validation, until=deadline if settings.training.updates is None else math.inf
+    )
     live = found.passed or promote_anyway
     with writing(run.folder):
         made[KEY] = found.summary() | {"promoted_anyway": promote_anyway}
@@ -200,6 +203,8 @@ def learn(
             write_text(run.reports() / f"promotion_{name}.json", json.dumps(found.to_dict(), indent=2) + "\n")
     if found.not_checked:
         _log.info("note: the skill of model %s was not checked: %s", name, found.not_checked)
+    if found.passed and found.usable is None:
+        _log.info("note: how far forecasts of model %s can go was not tried, for the minutes are over", name)
     if found.usable is not None and not found.usable.is_whole:
         _log.warning("warning: %s", short_range(name, found.usable))
     if not live:

@@ -88,7 +88,7 @@ def test_a_damaged_live_model_is_an_alarm_that_names_the_way_out(run, tmp_path):
     found = pinnwx.status(run, json=tmp_path / "s.json")
     assert "weights.safetensors does not match" in found.alarm
     assert found.alarm.count("from a copy") == 1, "the way out stands there once"
-    assert found.alarm.endswith("no other version is whole: restore it from a copy, or train again")
+    assert found.alarm.endswith("no other version can be used: restore it from a copy, or train again")
     assert json.loads((tmp_path / "s.json").read_text())["alarm"] == found.alarm
     with pytest.raises(CheckpointError):
         found.require_usable()
@@ -102,12 +102,23 @@ def test_after_a_damaged_version_the_way_out_is_a_rollback(run):
     Run(run).publish(tiny_trained(), {"seed": 1})
     (run / "versions" / "0002" / "weights.safetensors").write_bytes(b"no weights")
     found = pinnwx.status(run)
+    with pytest.raises(CheckpointError, match=rf"or go back to an older version: pinnwx models rollback --run {run}$"):
+        Run(run).load()
     assert f"pinnwx models rollback --run {run} makes 0001 live" in found.alarm
     ended = CliRunner().invoke(app, ["status", "--run", str(run)])
     assert ended.exit_code == 65
     assert "ALARM" in ended.output
     assert pinnwx.rollback(run) == "0001"
     assert CliRunner().invoke(app, ["status", "--run", str(run)]).exit_code == 0
+
+
+def test_the_way_out_of_a_damaged_version_is_none_that_was_refused(run):
+    objections = {"promotion_check": {"passed": False, "objections": ["it diverged"]}}
+    Run(run).publish(tiny_trained(), {"seed": 1, **objections}, live=False)
+    Run(run).publish(tiny_trained(), {"seed": 1})
+    (run / "versions" / "0003" / "weights.safetensors").write_bytes(b"no weights")
+    assert f"pinnwx models rollback --run {run} makes 0001 live" in pinnwx.status(run).alarm
+    assert pinnwx.rollback(run) == "0001"
 
 
 def test_it_fits_a_screen_of_80_columns(run, tmp_path, monkeypatch):
