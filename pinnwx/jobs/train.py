@@ -204,7 +204,7 @@ def learn(
     if found.not_checked:
         _log.info("note: the skill of model %s was not checked: %s", name, found.not_checked)
     if found.passed and found.usable is None:
-        _log.info("note: how far forecasts of model %s can go was not tried, for the minutes are over", name)
+        _log.info("note: how far forecasts of model %s can go was not tried: no minutes or no analyses are left", name)
     if found.usable is not None and not found.usable.is_whole:
         _log.warning("warning: %s", short_range(name, found.usable))
     if not live:
