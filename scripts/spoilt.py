@@ -26,9 +26,8 @@ from flax import nnx
 from trial import DATA, EXPERIMENTS, RESULTS, RUNS, scoring_of, splice
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.windows import match_times
 from pinnwx.forecasting.plausibility import excess
-from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.predictor import Predictor, spread_starts
 from pinnwx.forecasting.stability import is_stable
 from pinnwx.forecasting.trained import Trained
 from pinnwx.jobs.evaluate import matching_archive
@@ -77,8 +76,7 @@ def chosen_starts(predictor: Predictor, archive: Archive, name: str) -> np.ndarr
     """Initial times spread evenly over the time that the experiment is scored on."""
     scoring = scoring_of(name)
     within = archive.select(scoring.start, scoring.end).times
-    usable = within[(match_times(archive.times, within[:, None] + predictor.input_offsets) >= 0).all(axis=1)]
-    return usable[np.unique(np.linspace(0, len(usable) - 1, STARTS).round().astype(int))]
+    return spread_starts(archive.times, predictor.input_offsets, STARTS, within)
 
 
 def judged(trained: Trained, archive: Archive, starts: np.ndarray, leads: list[float]) -> dict:

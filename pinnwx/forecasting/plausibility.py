@@ -58,11 +58,9 @@ def implausibilities(
     leads = np.asarray(lead_hours, np.float64)
     numbers, limits = _numbers(forecast, leads, trained, when, analysis), _limits(trained, when, analysis)
     ratios = {kind: numbers[kind] / limits[kind] for kind in numbers}
-    first = {kind: ratio.max(axis=1) > 1 for kind, ratio in ratios.items()}
-    steps = [int(beyond.argmax()) for beyond in first.values() if beyond.any()]
-    if not steps:
+    lead = _steps_within(ratios)
+    if lead == len(leads):
         return
-    lead = min(steps)
     table = trained.config.variable_table()
     for field, name in enumerate(trained.names):
         kind = max(ratios, key=lambda each, field=field: ratios[each][lead, field])
@@ -84,6 +82,23 @@ def excess(
     """Each number of the forecast, (lead, field), over its limit."""
     numbers, limits = _numbers(forecast, leads, trained, when, analysis), _limits(trained, when, analysis)
     return {kind: numbers[kind] / limits[kind] for kind in numbers}
+
+
+def plausible_steps(
+    forecast: Float32[np.ndarray, "lead field lat lon"],
+    leads: np.ndarray,
+    trained: Trained,
+    when: np.datetime64,
+    analysis: Float32[np.ndarray, "field lat lon"],
+) -> int:
+    """How many of its leads come before the first that no weather would make."""
+    return _steps_within(excess(forecast, leads, trained, when, analysis))
+
+
+def _steps_within(ratios: Mapping[str, np.ndarray]) -> int:
+    """How many leads come before the first with a number, (lead, field), over its limit."""
+    beyond = np.any([ratio.max(axis=1) > 1 for ratio in ratios.values()], axis=0)
+    return int(beyond.argmax()) if beyond.any() else len(beyond)
 
 
 def _numbers(

@@ -163,6 +163,21 @@ class Predictor:
         return _fields_at(archive, initial_times[:, None] + self.driving_offsets, "driving field")
 
 
+def spread_starts(
+    times: Shaped[np.ndarray, " time"],
+    offsets: Shaped[np.ndarray, " offset"],
+    most: int,
+    among: Shaped[np.ndarray, " start"] | None = None,
+) -> Shaped[np.ndarray, " init"]:
+    """At most `most` initial times, spread evenly over those whose analyses, `offsets` away, are all among `times`.
+
+    `among`: the initial times to choose from; `times`, if None.
+    """
+    within = times if among is None else among
+    usable = within[(match_times(times, within[:, None] + offsets) >= 0).all(axis=1)]
+    return usable[np.linspace(0, len(usable) - 1, min(most, len(usable))).round().astype(int)]
+
+
 def _fields_at(archive: Archive, needed: Shaped[np.ndarray, "batch time"], what: str) -> np.ndarray:
     """The archive's fields at these times."""
     return archive.fields[require_times(archive.times, needed, what)]

@@ -27,7 +27,7 @@ from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.errors import CheckpointError, ConfigError, GridError, UsageError
 from pinnwx.files import replacing, write_text
 from pinnwx.grid import Grid
-from pinnwx.manifest import read_files, write_manifest
+from pinnwx.manifest import RESTORE, read_files, write_manifest
 from pinnwx.model.architecture import architecture, differences
 from pinnwx.model.build import build_forecaster
 from pinnwx.model.climate import Usual
@@ -39,7 +39,6 @@ from pinnwx.version import __version__
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
 CONFIG, OPTIMISER = "config.toml", "optimiser.safetensors"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
-_RESTORE = "restore it from a copy or train again"
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
 
 
@@ -150,7 +149,7 @@ def load_trained(folder: Path) -> Trained:
     try:
         model = _assemble(config, grid, normalisation, climatology, static)
     except ConfigError as error:
-        raise CheckpointError(f"{folder / CONFIG}: {error}; restore it from a copy or train again") from None
+        raise CheckpointError(f"{folder / CONFIG}: {error}; {RESTORE}") from None
     _require_same_parts(model, config, manifest, folder)
     _set_weights(model, _tensors(contents[WEIGHTS], folder / WEIGHTS), folder / WEIGHTS)
     return Trained(config, text, grid, model, normalisation, climatology, static, manifest)
@@ -218,19 +217,19 @@ def _require_fitting(
     }
     for name, (values, expected) in arrays.items():
         if values.shape != expected:
-            raise CheckpointError(f"{folder}/{name} has the shape {values.shape}, not {expected}; {_RESTORE}")
+            raise CheckpointError(f"{folder}/{name} has the shape {values.shape}, not {expected}; {RESTORE}")
     for part, held in ((NORMALISATION, normalisation.names), (CLIMATOLOGY, climatology.names)):
         if held != names:
-            raise CheckpointError(f"{folder / part} is of {', '.join(held)}, not of {', '.join(names)}; {_RESTORE}")
+            raise CheckpointError(f"{folder / part} is of {', '.join(held)}, not of {', '.join(names)}; {RESTORE}")
     if set(static) != set(config.data.static):
         raise CheckpointError(
             f"{folder / STATIC} holds {', '.join(static) or 'nothing'}, and the config names "
-            f"{', '.join(config.data.static) or 'nothing'}; {_RESTORE}"
+            f"{', '.join(config.data.static) or 'nothing'}; {RESTORE}"
         )
     if not ((normalisation.std > 0).all() and (normalisation.increment_std > 0).all()):
-        raise CheckpointError(f"{folder / NORMALISATION} holds a scale that is not positive; {_RESTORE}")
+        raise CheckpointError(f"{folder / NORMALISATION} holds a scale that is not positive; {RESTORE}")
     if not all(np.isfinite(values).all() for values in static.values()):
-        raise CheckpointError(f"{folder / STATIC} holds values that are not finite; {_RESTORE}")
+        raise CheckpointError(f"{folder / STATIC} holds values that are not finite; {RESTORE}")
 
 
 def _static_dataset(trained: Trained) -> xr.Dataset:
@@ -243,13 +242,13 @@ def _read_static(path: Path, content: bytes) -> tuple[Grid, dict[str, np.ndarray
     dataset = read_netcdf(path, content)
     coordinates = [dataset[name] for name in ("latitude", "longitude") if name in dataset.variables]
     if [each.dims for each in coordinates] != [("latitude",), ("longitude",)]:
-        raise CheckpointError(f"{path} holds no grid; {_RESTORE}")
+        raise CheckpointError(f"{path} holds no grid; {RESTORE}")
     if not all(np.issubdtype(values.dtype, np.number) for values in dataset.variables.values()):
-        raise CheckpointError(f"{path} holds what are no numbers; {_RESTORE}")
+        raise CheckpointError(f"{path} holds what are no numbers; {RESTORE}")
     try:
         grid = Grid.from_coordinates(*(each.values for each in coordinates))
     except GridError as error:
-        raise CheckpointError(f"{path} holds no grid ({error}); {_RESTORE}") from None
+        raise CheckpointError(f"{path} holds no grid ({error}); {RESTORE}") from None
     return grid, {str(name): values.values for name, values in dataset.data_vars.items()}
 
 
@@ -268,7 +267,7 @@ def _set_weights(model: Forecaster, stored: Mapping[str, np.ndarray], path: Path
         raise CheckpointError(f"{path}: {odd} is {found.get(odd, 'absent')}, not {expected.get(odd, 'wanted')}")
     broken = sorted(name for name, values in stored.items() if not np.isfinite(values).all())
     if broken:
-        raise CheckpointError(f"{path}: {broken[0]} is not finite; restore it from a copy or train again")
+        raise CheckpointError(f"{path}: {broken[0]} is not finite; {RESTORE}")
     set_weights(model, stored)
 
 

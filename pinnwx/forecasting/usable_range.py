@@ -13,9 +13,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.windows import match_times
-from pinnwx.forecasting.plausibility import excess, implausibilities
-from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.plausibility import implausibilities, plausible_steps
+from pinnwx.forecasting.predictor import Predictor, spread_starts
 from pinnwx.forecasting.stability import stable_steps
 from pinnwx.forecasting.trained import Trained
 
@@ -44,11 +43,9 @@ def usable_range(trained: Trained, archive: Archive) -> UsableRange | None:
     step = trained.config.model.step_hours
     leads = [step * count for count in range(1, max(1, int(HOURS // step)) + 1)]
     predictor = Predictor(trained, leads)
-    needed = archive.times[:, None] + predictor.needed_offsets
-    usable = archive.times[(match_times(archive.times, needed) >= 0).all(axis=1)]
-    if not len(usable):
+    starts = spread_starts(archive.times, predictor.needed_offsets, STARTS)
+    if not len(starts):
         return None
-    starts = usable[np.unique(np.linspace(0, len(usable) - 1, STARTS).round().astype(int))]
     found = UsableRange(leads[-1], leads[-1])
     for forecast, when in zip(predictor.from_archive(archive, starts), starts, strict=True):
         analysis = archive.fields[int(np.searchsorted(archive.times, when))]
@@ -67,10 +64,8 @@ def _accepted_steps(
 ) -> tuple[int, str]:
     """How many steps pass, and why the next one does not; "" if all do."""
     stable = stable_steps(forecast, leads, trained, when)
-    ratios = excess(forecast[:stable], np.array(leads[:stable]), trained, when, analysis)
-    beyond = np.any([ratio.max(axis=1) > 1 for ratio in ratios.values()], axis=0)
-    if beyond.any():
-        steps = int(beyond.argmax())
+    steps = plausible_steps(forecast[:stable], np.array(leads[:stable]), trained, when, analysis)
+    if steps < stable:
         part = slice(steps, steps + 1)
         return steps, next(implausibilities(forecast[part], leads[part], trained, when, analysis))
     return stable, "" if stable == len(leads) else f"a forecast blows up after {leads[stable]:g} h"

@@ -25,11 +25,10 @@ from flax import nnx
 from jaxtyping import Shaped
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.windows import match_times
 from pinnwx.enclosed import is_there
 from pinnwx.errors import DataError, NotPromotedError, StabilityError, UnavailableError
 from pinnwx.files import writing
-from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.predictor import Predictor, spread_starts
 from pinnwx.forecasting.trained import Trained, error_scale
 from pinnwx.forecasting.usable_range import UsableRange, usable_range
 from pinnwx.jobs.evaluate import default_leads, matching_archive, score_from
@@ -140,9 +139,7 @@ def _first_leads(trained: Trained, training: Archive, validation: Archive | str)
 def initial_times(predictor: Predictor, archive: Archive) -> Shaped[np.ndarray, " init"]:
     """At most `MOST_FORECASTS` of the times whose forecasts can be made and scored, spread evenly."""
     needed = np.concatenate([predictor.needed_offsets, lead_deltas(predictor.lead_hours)])
-    usable = archive.times[(match_times(archive.times, archive.times[:, None] + needed) >= 0).all(axis=1)]
-    places = np.linspace(0, len(usable) - 1, min(MOST_FORECASTS, len(usable)))
-    return usable[places.round().astype(int)]
+    return spread_starts(archive.times, needed, MOST_FORECASTS)
 
 
 def may_be_live(manifest: Mapping[str, Any]) -> bool:
