@@ -1,5 +1,5 @@
 """From any gridded file to canonical arrays, and what is fitted on them before training.
 
-`open` is the way in; `readers`, `conventions`, `survey` and `quality` are its steps; `regrid` changes the grid;
+`open` is the way in; `readers`, `conventions`, `inventory` and `quality` are its steps; `regrid` changes the grid;
 `archive`, `windows`, `normalisation` and `climatology` turn a dataset into what training reads.
 """

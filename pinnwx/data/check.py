@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pinnwx.data.assemble import read_field, read_static
 from pinnwx.data.calendar import ahead_of_the_clock
 from pinnwx.data.changes import once_more_if_changed
 from pinnwx.data.find import Paths
+from pinnwx.data.inventory import scan_files
+from pinnwx.data.merge import read_field, read_static
 from pinnwx.data.plan import Plan, planned, present_times, report_of, wanted
 from pinnwx.data.report import CheckReport, Findings
-from pinnwx.data.survey import surveyed
 from pinnwx.data.suspicion import Suspicion, around, summary, suspicions
 from pinnwx.grid import Grid
 from pinnwx.variables import VARIABLES, Variable, describe
@@ -46,11 +46,11 @@ def check_times(
 ) -> tuple[CheckReport, np.ndarray]:
     """As `check_data`, with the times that have every field. `remark` ends each warning of what is suspicious."""
     findings = Findings(strict=False)
-    with surveyed(paths, variables, levels, findings) as survey:
-        names = wanted(survey, fields, static, variables, findings)
+    with scan_files(paths, variables, levels, findings) as inventory:
+        names = wanted(inventory, fields, static, variables, findings)
         if not names:
-            return CheckReport(files=tuple(survey.reports), problems=tuple(findings)), np.empty(0, "datetime64[ns]")
-        plan = planned(survey.pieces, names, grid, findings, start, end)
+            return CheckReport(files=tuple(inventory.reports), problems=tuple(findings)), np.empty(0, "datetime64[ns]")
+        plan = planned(inventory.source_fields, names, grid, findings, start, end)
         times, seldom = _check_fields(plan, variables, findings)
         if newest:
             _check_newest(plan, times, variables, findings)
@@ -58,7 +58,7 @@ def check_times(
             known = [one for one in found if not (newest and one.time in times[-1:])]
             for line in summary(known):
                 findings.add("warning", line + remark, variable=name)
-        return report_of(survey, tuple(plan.moving), tuple(plan.fixed), plan.grid, times, findings), times
+        return report_of(inventory, tuple(plan.moving), tuple(plan.fixed), plan.grid, times, findings), times
 
 
 def _check_fields(
@@ -66,13 +66,13 @@ def _check_fields(
 ) -> tuple[np.ndarray, dict[str, list[Suspicion]]]:
     """Reads every field, one after the other: (times with all of them, what is suspicious in those without fault)."""
     present, seldom = [], {}
-    for name, parts in plan.moving.items():
-        values, filled, _ = read_field(parts, plan.times, plan.grid, findings)
+    for name, sources in plan.moving.items():
+        values, filled, _ = read_field(sources, plan.times, plan.grid, findings)
         present.append(filled)
         if not findings.condemns(name):
             seldom[name] = suspicions(values[filled], plan.times[filled], plan.grid, describe(name, variables))
-    for parts in plan.fixed.values():
-        read_static(parts, plan.grid, findings)
+    for sources in plan.fixed.values():
+        read_static(sources, plan.grid, findings)
     return plan.times[present_times(plan, present, findings)], seldom
 
 
@@ -85,9 +85,9 @@ def _check_newest(plan: Plan, times: np.ndarray, variables: Mapping[str, Variabl
     if early := ahead_of_the_clock(times[-1]):
         findings.add("error", early)
     near = times[around(times, times[-1], times[-1])]
-    for name, parts in plan.moving.items():
+    for name, sources in plan.moving.items():
         if findings.condemns(name):
             continue
-        values, *_ = read_field(parts, near, plan.grid, Findings(strict=False))
+        values, *_ = read_field(sources, near, plan.grid, Findings(strict=False))
         for line in summary(suspicions(values, near, plan.grid, describe(name, variables), since=near[-1])):
             findings.add("error", f"{line} (the newest analysis: a forecast from it is refused)", variable=name)

@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from pinnwx.data.piece import decode
 from pinnwx.data.readers import reading
 from pinnwx.data.roles import coordinate_role
+from pinnwx.data.source_field import decode
 from pinnwx.errors import GridError
 from pinnwx.grid import Grid
 

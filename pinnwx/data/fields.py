@@ -15,8 +15,8 @@ from pinnwx.data.expver import LABEL, Version, versions_of
 from pinnwx.data.horizontal import other_grid, refusal
 from pinnwx.data.leads import TimeCoordinates
 from pinnwx.data.packing import notes_on
-from pinnwx.data.piece import Piece
 from pinnwx.data.roles import coordinate_role
+from pinnwx.data.source_field import SourceField
 from pinnwx.data.surface import AMBIGUOUS, is_surface_geopotential
 from pinnwx.data.vertical import VerticalAxis, levels_in_hectopascals, vertical_axis
 from pinnwx.errors import ContradictionError, DataError
@@ -38,7 +38,7 @@ class DatasetReader:
     ) -> None:
         self.dataset, self.path, self.file, self.variables, self.levels = dataset, path, file, variables, levels
         self.forecasts = forecasts
-        self.pieces: list[Piece] = []
+        self.source_fields: list[SourceField] = []
         self.ignored: list[str] = []
         self.unresolved: list[str] = []
         self.contradictory: list[str] = []
@@ -48,8 +48,8 @@ class DatasetReader:
         self.warnings: dict[str, None] = {}
         self.preliminary = False
 
-    def survey(self) -> None:
-        """Fills `pieces`, `ignored`, `left_out` and `unresolved`."""
+    def scan(self) -> None:
+        """Fills `source_fields`, `ignored`, `left_out` and `unresolved`."""
         for name in self.dataset.variables:
             if name in self.dataset.dims or name == LABEL or self.dataset[name].ndim < 1:
                 continue
@@ -67,15 +67,15 @@ class DatasetReader:
                 if recognised is None or "latitude" not in axes or "longitude" not in axes:
                     self.ignored.append(str(name))
                     continue
-                self.pieces += self._pieces(array, axes, vertical, *recognised)
+                self.source_fields += self._source_fields(array, axes, vertical, *recognised)
             except DataError as error:
                 self.unresolved.append(f"{self.file}: {name}: {error}")
                 if isinstance(error, ContradictionError):
                     self.contradictory.append(self.unresolved[-1])
 
-    def _pieces(
+    def _source_fields(
         self, array: xr.DataArray, axes: Axes, vertical: VerticalAxis | None, base: str, level: int | None
-    ) -> list[Piece]:
+    ) -> list[SourceField]:
         if base == "z" and level is None and "orography" in self.variables:
             base = self._geopotential(array, vertical)
         entry = self.variables[base]
@@ -94,7 +94,7 @@ class DatasetReader:
         self.normalised |= dict.fromkeys([*notes, *_order_and_type(array, dims), *notes_on(array.dtype, array.attrs)])
         self.axes |= dict.fromkeys(self._taken_for(moments, axes, vertical, times))
         return [
-            Piece(
+            SourceField(
                 describe(base if hectopascals is None else f"{base}{hectopascals}", self.variables),
                 str(array.name), self.file, array,
                 {**selection, **version.selection} | ({} if level_dim is None else {level_dim: index}),

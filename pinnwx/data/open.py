@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pinnwx.data.assemble import Field, read_field, read_static
 from pinnwx.data.calendar import dates_in_name, format_time
 from pinnwx.data.changes import once_more_if_changed
 from pinnwx.data.check import check_data
 from pinnwx.data.expver import MARK
 from pinnwx.data.find import Paths
-from pinnwx.data.piece import Piece
+from pinnwx.data.inventory import Inventory, scan_files
+from pinnwx.data.merge import Field, read_field, read_static
 from pinnwx.data.plan import Plan, planned, present_times, report_of, wanted
 from pinnwx.data.report import CheckReport, Damaged, Findings
 from pinnwx.data.sizes import require_memory
-from pinnwx.data.survey import Survey, surveyed
+from pinnwx.data.source_field import SourceField
 from pinnwx.errors import DataError, MissingInputError, UnavailableError
 from pinnwx.grid import Grid
 from pinnwx.text import alike_merged
 from pinnwx.variables import VARIABLES, Variable, describe
 
-__all__ = ["assembled", "check_data", "open_data", "open_with_report", "sample_path"]
+__all__ = ["check_data", "merge_fields", "open_data", "open_with_report", "sample_path"]
 
 _log = logging.getLogger(__name__)
 Selection = Callable[[np.ndarray], np.ndarray]
@@ -104,29 +104,31 @@ def open_with_report(
 ) -> tuple[xr.Dataset, CheckReport]:
     """As `open_data`, with the report of what was found, normalised and left out."""
     findings = Findings(strict=True, leave_damaged=leave_damaged)
-    with surveyed(paths, variables, levels, findings, forecasts=forecasts) as survey:
-        names = wanted(survey, fields, static, variables, findings)
-        dataset = _undamaged(survey, names, grid, findings, variables=variables, start=start, end=end, select=select)
+    with scan_files(paths, variables, levels, findings, forecasts=forecasts) as inventory:
+        names = wanted(inventory, fields, static, variables, findings)
+        dataset = _undamaged(inventory, names, grid, findings, variables=variables, start=start, end=end, select=select)
     if findings.damaged or findings.disputed:
-        dataset.attrs["damaged"] = _left_out(survey, findings)
+        dataset.attrs["damaged"] = _left_out(inventory, findings)
     moving = tuple(name for name in names if "time" in dataset[name].dims)
     fixed = tuple(name for name in names if name not in moving)
     times = dataset["time"].values if moving else np.empty(0, "datetime64[ns]")
     target = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
-    return dataset, report_of(survey, moving, fixed, target, times, findings)
+    return dataset, report_of(inventory, moving, fixed, target, times, findings)
 
 
-def _undamaged(survey: Survey, names: Sequence[str], grid: str | Grid, findings: Findings, **options) -> xr.Dataset:
-    """`assembled` of what is not damaged: what is found damaged on the way is left out from the start."""
+def _undamaged(
+    inventory: Inventory, names: Sequence[str], grid: str | Grid, findings: Findings, **options
+) -> xr.Dataset:
+    """`merge_fields` of what is not damaged: what is found damaged on the way is left out from the start."""
     so_far = list(findings)
     while True:
         known = len(findings.damaged) + len(findings.disputed)
-        pieces = [piece for piece in survey.pieces if piece.file not in findings.damaged]
-        lacking = [name for name in names if name not in {piece.name for piece in pieces}]
+        sources = [source for source in inventory.source_fields if source.file not in findings.damaged]
+        lacking = [name for name in names if name not in {source.name for source in sources}]
         if lacking:
             raise DataError(f"{', '.join(lacking)} only in what is damaged: {_in_words(findings)}")
         try:
-            dataset, error = assembled(pieces, names, grid, findings, without=findings.disputed, **options), None
+            dataset, error = merge_fields(sources, names, grid, findings, without=findings.disputed, **options), None
         except UnavailableError as nothing:
             dataset, error = None, nothing
         if len(findings.disputed) > _MOST_DISPUTED:
@@ -152,11 +154,11 @@ def _in_words(findings: Findings) -> str:
     return first + (f" (and {further} more)" if further else "")
 
 
-def _left_out(survey: Survey, findings: Findings) -> tuple[Damaged, ...]:
+def _left_out(inventory: Inventory, findings: Findings) -> tuple[Damaged, ...]:
     """What was left out, with the times that it says it holds."""
     found = []
     for file, reason in findings.damaged.items():
-        own = [piece.times for piece in survey.pieces if piece.file == file and piece.times is not None]
+        own = [source.times for source in inventory.source_fields if source.file == file and source.times is not None]
         times = np.concatenate(own) if own else np.empty(0)
         ends = (times.min(), times.max()) if times.size else dates_in_name(file)
         found.append(Damaged(file, reason, *ends))
@@ -164,8 +166,8 @@ def _left_out(survey: Survey, findings: Findings) -> tuple[Damaged, ...]:
     return (*found, *(Damaged("files that differ", reason, when, when) for when, reason in disputed))
 
 
-def assembled(
-    pieces: Sequence[Piece],
+def merge_fields(
+    sources: Sequence[SourceField],
     names: Sequence[str],
     grid: str | Grid,
     findings: Findings,
@@ -176,13 +178,13 @@ def assembled(
     select: Selection | None = None,
     without: Collection[np.datetime64] = (),
 ) -> xr.Dataset:
-    """The named fields of these pieces, read, checked and brought onto one grid, as `open_data` describes.
+    """The named fields of these source fields, read, checked and brought onto one grid, as `open_data` describes.
 
     Raises:
         DataError, GridError, UnavailableError: as `open_data`.
     """
-    plan, found = _read(planned(pieces, names, grid, findings, start, end, without), select, findings)
-    constants = {name: read_static(parts, plan.grid, findings) for name, parts in plan.fixed.items()}
+    plan, found = _read(planned(sources, names, grid, findings, start, end, without), select, findings)
+    constants = {name: read_static(sources, plan.grid, findings) for name, sources in plan.fixed.items()}
     present = present_times(plan, (field.filled for field in found.values()), findings)
     whole = bool(present.all())
     cubes = {name: field.values if whole else field.values[present] for name, field in found.items()}
@@ -203,7 +205,7 @@ def _read(whole: Plan, select: Selection | None, findings: Findings) -> tuple[Pl
             f"{', '.join(plan.moving)} at {plan.times.size:,} times on {plan.grid}",
             "read a shorter time or fewer fields, or average onto a coarser grid",
         )
-        found = {name: read_field(parts, plan.times, plan.grid, findings) for name, parts in plan.moving.items()}
+        found = {name: read_field(sources, plan.times, plan.grid, findings) for name, sources in plan.moving.items()}
         lacking = [plan.times[~field.filled] for field in found.values()]
         newly_empty = np.setdiff1d(np.concatenate([empty, *lacking]), empty)
         if plan.times.size == whole.times.size or not newly_empty.size:

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float32, Int, Shaped
 
 from pinnwx.data.calendar import format_time
 from pinnwx.data.packing import Precision
-from pinnwx.data.piece import Piece
+from pinnwx.data.source_field import SourceField
 from pinnwx.errors import ConflictError
 
 
@@ -83,10 +83,10 @@ class Merged:
         self,
         fresh: Float32[np.ndarray, "step lat lon"],
         positions: Int[np.ndarray, " step"],
-        part: Piece,
+        source: SourceField,
         preliminary: Bool[np.ndarray, " step"],
     ) -> None:
-        """Steps of one part, at their positions among the times.
+        """Steps of one source field, at their positions among the times.
 
         Raises:
             ConflictError: two different values for one time.
@@ -105,7 +105,7 @@ class Merged:
             elif len(waiting) + 1 < self.copies[position]:
                 held = held.copy()
             self.filled[position] = True
-            waiting.append(Copy(held, part.precision, part.file, bool(preliminary[index])))
+            waiting.append(Copy(held, source.precision, source.file, bool(preliminary[index])))
             self._settle(position)
 
     def skip(self, positions: Int[np.ndarray, " step"]) -> None:
@@ -119,7 +119,7 @@ class Merged:
             self._settle(int(position))
 
     def finish(self) -> None:
-        """Settles what still waits for a part that could not be read.
+        """Settles what still waits for a source field that could not be read.
 
         Raises:
             ConflictError: two different values for one time.

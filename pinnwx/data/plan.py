@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pinnwx.data.assemble import by_name, common_times, only_grid
 from pinnwx.data.calendar import period_mask
-from pinnwx.data.piece import Piece
+from pinnwx.data.inventory import Inventory
+from pinnwx.data.merge import by_name, common_times, only_grid
 from pinnwx.data.regrid import conservative_weights
 from pinnwx.data.report import CheckReport, Findings, describe_times
-from pinnwx.data.survey import Survey
+from pinnwx.data.source_field import SourceField
 from pinnwx.data.units import cut
 from pinnwx.errors import UnavailableError
 from pinnwx.grid import Grid
@@ -23,7 +23,7 @@ _SHOWN = 6  # names in a message
 
 
 def wanted(
-    survey: Survey,
+    inventory: Inventory,
     fields: Sequence[str] | None,
     static: Sequence[str],
     variables: Mapping[str, Variable],
@@ -34,43 +34,42 @@ def wanted(
     Raises:
         DataError: a name is missing, or nothing is recognised; if `findings` are strict.
     """
-    found = {piece.name for piece in survey.pieces}
+    found = {source.name for source in inventory.source_fields}
     damaged = (f"{file}: {reason}" for file, reason in findings.damaged.items())
-    reasons = "".join(f"; {text}" for text in alike_merged((*survey.unresolved, *survey.left_out, *damaged)))
+    reasons = "".join(f"; {text}" for text in alike_merged((*inventory.unresolved, *inventory.left_out, *damaged)))
     if fields is None and not static:
-        for message in survey.unresolved:
-            if found and message not in survey.contradictory:
+        for message in inventory.unresolved:
+            if found and message not in inventory.contradictory:
                 findings.add("note", f"left alone: {message}")
             else:
                 findings.add("error", message)
-        if not found and not survey.unresolved:
-            findings.add("error", _nothing_to_read(survey))
+        if not found and not inventory.unresolved:
+            findings.add("error", _nothing_to_read(inventory))
         return _table_order(found, variables)
     names = list(dict.fromkeys((*(fields or ()), *static)))
     for name in names:
         split_name(name, variables)
     missing = [name for name in names if name not in found]
     if missing:
-        listed = ", ".join(_table_order(found, variables)) or f"nothing{_strangers(survey)}"
+        listed = ", ".join(_table_order(found, variables)) or f"nothing{_strangers(inventory)}"
         findings.add("error", f"{', '.join(missing)} not in the data; found: {listed}{reasons}")
-    for message in survey.unresolved:
+    for message in inventory.unresolved:
         findings.add("note", f"left alone: {message}")
     return [name for name in names if name in found]
 
 
-def _nothing_to_read(survey: Survey) -> str:
+def _nothing_to_read(inventory: Inventory) -> str:
     """Why there is no field at all: what was left out, or else that nothing was recognised."""
-    if not survey.left_out:
-        return (
-            f"no variable of the table in {len(survey.reports)} file(s){_strangers(survey)}; `pinnwx check` lists them"
-        )
-    first, further = survey.left_out[0], len(survey.left_out) - 1
+    if not inventory.left_out:
+        files = f"{len(inventory.reports)} file(s){_strangers(inventory)}"
+        return f"no variable of the table in {files}; `pinnwx check` lists them"
+    first, further = inventory.left_out[0], len(inventory.left_out) - 1
     return f"nothing to read: {first}" + (f" (and {further} more)" if further else "")
 
 
-def _strangers(survey: Survey) -> str:
+def _strangers(inventory: Inventory) -> str:
     """The variables that files hold and the table does not; the first of many."""
-    names = [cut(name) for name in dict.fromkeys(name for report in survey.reports for name in report.ignored)]
+    names = [cut(name) for name in dict.fromkeys(name for report in inventory.reports for name in report.ignored)]
     further = len(names) - _SHOWN
     listed = ", ".join(names[:_SHOWN]) + (f" and {further} more" if further > 0 else "")
     return f"; unknown: {listed}; declare what is meant under [variables] of a config" if names else ""
@@ -88,17 +87,17 @@ def _table_order(names: set[str], variables: Mapping[str, Variable]) -> list[str
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be read: the pieces of fields and of static fields, for which grid and times."""
+    """What is to be read: the source fields of moving and of static fields, for which grid and times."""
 
-    moving: Mapping[str, list[Piece]]
-    fixed: Mapping[str, list[Piece]]
+    moving: Mapping[str, list[SourceField]]
+    fixed: Mapping[str, list[SourceField]]
     grid: Grid
     times: np.ndarray
     period: str
 
 
 def planned(
-    pieces: Sequence[Piece],
+    sources: Sequence[SourceField],
     names: Sequence[str],
     grid: str | Grid,
     findings: Findings,
@@ -109,16 +108,16 @@ def planned(
     """Raises:
     GridError: the data do not cover the grid, or there are two grids; if `findings` are strict.
     """
-    moving, fixed = by_name(pieces, names)
-    parts = [part for parts in (*moving.values(), *fixed.values()) for part in parts]
-    source = only_grid(parts, findings)
-    moving, fixed = by_name([part for part in parts if part.grid == source], names)
-    target = source
+    moving, fixed = by_name(sources, names)
+    usable = [source for group in (*moving.values(), *fixed.values()) for source in group]
+    native = only_grid(usable, findings)
+    moving, fixed = by_name([source for source in usable if source.grid == native], names)
+    target = native
     with findings.guard():
-        wanted_grid = source if grid == "native" else Grid.parse(grid) if isinstance(grid, str) else grid
-        if wanted_grid != source:
-            conservative_weights(source, wanted_grid)
-            findings.add("note", f"averaged conservatively from {source} onto {wanted_grid}")
+        wanted_grid = native if grid == "native" else Grid.parse(grid) if isinstance(grid, str) else grid
+        if wanted_grid != native:
+            conservative_weights(native, wanted_grid)
+            findings.add("note", f"averaged conservatively from {native} onto {wanted_grid}")
         target = wanted_grid
     times = common_times(moving, findings)
     period = f" from {start or 'the start'} to {end or 'the end'}" if start or end else ""
@@ -141,7 +140,12 @@ def present_times(plan: Plan, filled: Iterable[np.ndarray], findings: Findings) 
 
 
 def report_of(
-    survey: Survey, fields: tuple[str, ...], static: tuple[str, ...], grid: Grid, times: np.ndarray, findings: Findings
+    inventory: Inventory,
+    fields: tuple[str, ...],
+    static: tuple[str, ...],
+    grid: Grid,
+    times: np.ndarray,
+    findings: Findings,
 ) -> CheckReport:
     summary = describe_times(times)
-    return CheckReport(tuple(survey.reports), fields, static, str(grid), **summary, problems=tuple(findings))
+    return CheckReport(tuple(inventory.reports), fields, static, str(grid), **summary, problems=tuple(findings))

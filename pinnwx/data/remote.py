@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from pinnwx.data.fields import DatasetReader
-from pinnwx.data.piece import Piece
 from pinnwx.data.readers import first_line, reading
+from pinnwx.data.source_field import SourceField
 from pinnwx.data.zarr_store import open_contained
 from pinnwx.errors import DataError, GridError, MissingInputError, PinnwxError, UnreadableError, UsageError
 from pinnwx.grid import Grid
@@ -104,12 +104,12 @@ def _served(url: str, patience: float) -> Any:
     return HttpStore(address, patience)
 
 
-def pieces_in(
+def source_fields_in(
     dataset: xr.Dataset,
     source: str,
     variables: Mapping[str, Variable] = VARIABLES,
     levels: Mapping[str, int] | None = None,
-) -> list[Piece]:
+) -> list[SourceField]:
     """The canonical fields of a store, each of which reads itself when asked.
 
     Raises:
@@ -117,39 +117,44 @@ def pieces_in(
     """
     reader = DatasetReader(dataset, Path(source), source, variables, levels or {})
     with reading("its layout"):
-        reader.survey()
+        reader.scan()
     reasons = [*reader.unresolved, *reader.left_out]
-    if reasons and not reader.pieces:
+    if reasons and not reader.source_fields:
         raise DataError(f"nothing to read in {source}: {reasons[0]}")
-    return reader.pieces
+    return reader.source_fields
 
 
-def every(piece: Piece, hours: float) -> Piece:
+def every(source_field: SourceField, hours: float) -> SourceField:
     """Of a field that moves, the steps at multiples of `hours` since midnight alone."""
-    if piece.times is None:
-        return piece
-    since_midnight = (piece.times - piece.times.astype("datetime64[D]")) / _HOUR
+    if source_field.times is None:
+        return source_field
+    since_midnight = (source_field.times - source_field.times.astype("datetime64[D]")) / _HOUR
     chosen = np.flatnonzero(np.abs(since_midnight / hours - np.round(since_midnight / hours)) < 1e-6)
-    preliminary = None if piece.preliminary is None else piece.preliminary[chosen]
-    array = piece.array.isel({piece.dims[0]: chosen})
-    return replace(piece, array=array, times=piece.times[chosen], preliminary=preliminary)
+    preliminary = None if source_field.preliminary is None else source_field.preliminary[chosen]
+    array = source_field.array.isel({source_field.dims[0]: chosen})
+    return replace(source_field, array=array, times=source_field.times[chosen], preliminary=preliminary)
 
 
-def inside(piece: Piece, region: Region) -> Piece:
+def inside(source_field: SourceField, region: Region) -> SourceField:
     """The rows and columns of a region alone.
 
     Raises:
         GridError: fewer than three of either are in it.
     """
-    latitude, longitude = (np.asarray(getattr(piece.grid, name)) for name in ("latitude", "longitude"))
+    latitude, longitude = (np.asarray(getattr(source_field.grid, name)) for name in ("latitude", "longitude"))
     rows = np.flatnonzero((latitude >= region.south) & (latitude <= region.north))
     columns, eastward = region.columns(longitude)
     if min(len(rows), len(columns)) < _FEWEST:
-        raise GridError(f"the region holds {len(rows)} x {len(columns)} points of {piece.grid}; ask for a larger one")
-    array, places = piece.array, []
-    for dim, wanted in ((piece.dims[1], piece.rows[rows]), (piece.dims[2], piece.columns[columns])):
+        raise GridError(
+            f"the region holds {len(rows)} x {len(columns)} points of {source_field.grid}; ask for a larger one"
+        )
+    array, places = source_field.array, []
+    for dim, wanted in (
+        (source_field.dims[1], source_field.rows[rows]),
+        (source_field.dims[2], source_field.columns[columns]),
+    ):
         stored = np.sort(wanted)  # stores are read forwards
         array = array.isel({dim: stored})
         places.append(np.searchsorted(stored, wanted))
     grid = Grid.from_coordinates(latitude[rows], eastward)
-    return replace(piece, array=array, grid=grid, rows=places[0], columns=places[1], repeated=())
+    return replace(source_field, array=array, grid=grid, rows=places[0], columns=places[1], repeated=())

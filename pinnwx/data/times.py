@@ -11,8 +11,8 @@ import xarray as xr
 from jaxtyping import Float, Shaped
 
 from pinnwx.data.calendar import FIRST_YEAR, LAST_YEAR
-from pinnwx.data.piece import decode
 from pinnwx.data.readers import first_line
+from pinnwx.data.source_field import decode
 from pinnwx.data.units import cut
 from pinnwx.errors import DataError
 

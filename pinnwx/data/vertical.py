@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from pinnwx.data.conventions import LARGEST_LEVEL
-from pinnwx.data.piece import decode
+from pinnwx.data.source_field import decode
 from pinnwx.data.units import cut, normalise_units
 from pinnwx.errors import DataError
 

@@ -12,11 +12,11 @@ import numpy as np
 import xarray as xr
 
 from pinnwx.data.calendar import format_time, period_bounds
-from pinnwx.data.open import assembled
-from pinnwx.data.piece import Piece
+from pinnwx.data.open import merge_fields
 from pinnwx.data.readers import first_line, reading
-from pinnwx.data.remote import KEPT, PATIENCE, Region, every, inside, open_store, pieces_in
+from pinnwx.data.remote import KEPT, PATIENCE, Region, every, inside, open_store, source_fields_in
 from pinnwx.data.report import Findings
+from pinnwx.data.source_field import SourceField
 from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.data.zarr_store import check_chunks
 from pinnwx.errors import DataError, OutputError, PinnwxError, UnavailableError, UnreadableError, UsageError
@@ -84,44 +84,48 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock", str(folder)), _patiently(source, lambda: open_store(source, patience)) as store:
         check_writable(folder / STATIC, force=True)
-        wanted = _wanted(pieces_in(store, source), source, fields, static)
+        wanted = _wanted(source_fields_in(store, source), source, fields, static)
         if Path(source).exists():
             with reading("this zarr store"):
-                check_chunks(Path(source), {piece.raw: piece.spatial_axes for piece in wanted})
-        pieces = [every(piece, every_hours) for piece in wanted]
+                check_chunks(Path(source), {source_field.raw: source_field.spatial_axes for source_field in wanted})
+        source_fields = [every(source_field, every_hours) for source_field in wanted]
         if box is not None:
-            pieces = [inside(piece, box) for piece in pieces]
-        times = np.unique(np.concatenate([piece.times for piece in pieces if piece.times is not None]))
+            source_fields = [inside(source_field, box) for source_field in source_fields]
+        times = np.unique(
+            np.concatenate([source_field.times for source_field in source_fields if source_field.times is not None])
+        )
         times = times[(times >= first) & (times <= last) & (times <= _filled_until(store))]
         if not len(times):
             raise UnavailableError(f"{source} holds no time from {start} to {end}")
         months = list(_months(times))
         files = []
         for number, (month, own) in enumerate(months):
-            files.append(_add(folder / f"{month}.nc", pieces, fields, grid, own, source, force))
+            files.append(_add(folder / f"{month}.nc", source_fields, fields, grid, own, source, force))
             report(number + 1, len(months))
         if static:
-            files.append(_add(folder / STATIC, pieces, static, grid, None, source, force))
+            files.append(_add(folder / STATIC, source_fields, static, grid, None, source, force))
     return tuple(files)
 
 
-def _wanted(pieces: Sequence[Piece], source: str, fields: Sequence[str], static: Sequence[str]) -> list[Piece]:
+def _wanted(
+    source_fields: Sequence[SourceField], source: str, fields: Sequence[str], static: Sequence[str]
+) -> list[SourceField]:
     """Raises:
     UsageError: no field is asked for, or one is asked for as what it is not.
     DataError: one is not in the store; lists what is.
     """
     if not fields:
         raise UsageError("no field to fetch; give for example --fields z500,msl")
-    names = {piece.name for piece in pieces}
+    names = {source_field.name for source_field in source_fields}
     missing = [name for name in (*fields, *static) if name not in names]
     if missing:
         raise DataError(f"{', '.join(missing)} not in {source}; found: {', '.join(sorted(names)) or 'nothing'}")
-    for piece in pieces:
-        if piece.name in fields and piece.times is None:
-            raise UsageError(f"{piece.name} does not move; ask for it with --static")
-        if piece.name in static and piece.times is not None:
-            raise UsageError(f"{piece.name} moves; ask for it with --fields")
-    return [piece for piece in pieces if piece.name in (*fields, *static)]
+    for source_field in source_fields:
+        if source_field.name in fields and source_field.times is None:
+            raise UsageError(f"{source_field.name} does not move; ask for it with --static")
+        if source_field.name in static and source_field.times is not None:
+            raise UsageError(f"{source_field.name} moves; ask for it with --fields")
+    return [source_field for source_field in source_fields if source_field.name in (*fields, *static)]
 
 
 def _filled_until(store: xr.Dataset) -> np.datetime64:
@@ -138,7 +142,7 @@ def _months(times: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 def _add(
     path: Path,
-    pieces: Sequence[Piece],
+    source_fields: Sequence[SourceField],
     names: Sequence[str],
     grid: str,
     times: np.ndarray | None,
@@ -153,7 +157,7 @@ def _add(
     there = None if force else _there(path)
     if there is not None:
         of_it = Grid.from_coordinates(there["latitude"].values, there["longitude"].values)
-        target = pieces[0].grid if grid == "native" else Grid.parse(grid)
+        target = source_fields[0].grid if grid == "native" else Grid.parse(grid)
         if of_it != target:
             raise OutputError(
                 f"{path} is {of_it}, and {target} is asked for; give --force to replace it, or --out elsewhere"
@@ -161,7 +165,7 @@ def _add(
         if set(names) <= set(there.data_vars) and (times is None or np.isin(times, there["time"].values).all()):
             return path
     period = (None, None) if times is None else (format_time(times[0]), format_time(times[-1]))
-    found = _patiently(f"{path.stem} of {source}", lambda: _read(pieces, names, grid, *period))
+    found = _patiently(f"{path.stem} of {source}", lambda: _read(source_fields, names, grid, *period))
     write_netcdf(found if there is None else found.combine_first(there), path)
     return path
 
@@ -189,10 +193,14 @@ def _there(path: Path) -> xr.Dataset | None:
 
 
 def _read(
-    pieces: Sequence[Piece], names: Sequence[str], grid: str, start: str | None = None, end: str | None = None
+    source_fields: Sequence[SourceField],
+    names: Sequence[str],
+    grid: str,
+    start: str | None = None,
+    end: str | None = None,
 ) -> xr.Dataset:
     findings = Findings(strict=True)
-    dataset = assembled(pieces, names, grid, findings, start=start, end=end)
+    dataset = merge_fields(source_fields, names, grid, findings, start=start, end=end)
     for problem in findings:
         if problem.severity == "warning":
             _log.warning("%s: %s", problem.severity, problem)

@@ -16,7 +16,7 @@ from layouts import GLOBE, assert_same, truth, weatherbench2
 import pinnwx
 from pinnwx.config import load_config
 from pinnwx.data import zarr_http
-from pinnwx.data.remote import Region, inside, open_store, pieces_in
+from pinnwx.data.remote import Region, inside, open_store, source_fields_in
 from pinnwx.errors import (
     DataError,
     GridError,
@@ -129,13 +129,13 @@ def test_faulty_values_are_refused_at_once(tmp_path, monkeypatch):
     faulty = WANTED.copy(deep=True)
     faulty["msl"].values[3] = 5.0e5
     reads = []
-    original = module.assembled
+    original = module.merge_fields
 
     def counted(*arguments, **options):
         reads.append(1)
         return original(*arguments, **options)
 
-    monkeypatch.setattr(module, "assembled", counted)
+    monkeypatch.setattr(module, "merge_fields", counted)
     with pytest.raises(DataError, match="msl"):
         pinnwx.fetch(weatherbench2(faulty, tmp_path), tmp_path / "out", **PERIOD)
     assert len(reads) == 1
@@ -201,7 +201,7 @@ def test_a_region_across_any_meridian(store, tmp_path, box):
 def test_any_region_holds_the_same_values_at_the_same_places(store, west, width, south, height):
     region = Region(float(min(south + height, 90)), float(west), float(south), float(west + width) % 360)
     with open_store(str(store)) as dataset:
-        (whole,) = (piece for piece in pieces_in(dataset, "store") if piece.name == "msl")
+        (whole,) = (source_field for source_field in source_fields_in(dataset, "store") if source_field.name == "msl")
         try:
             part = inside(whole, region)
         except GridError:

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 from synthetic import wave_dataset
 
-from pinnwx.data import piece
+from pinnwx.data import source_field
 from pinnwx.data.open import check_data, open_data
 from pinnwx.errors import ChangedError, LockedError
 
@@ -30,7 +30,7 @@ class Interfering:
 
     def __init__(self, monkeypatch, act, times: int = 1):
         self.act, self.left, self.calls = act, times, 0
-        real = piece.Piece.read
+        real = source_field.SourceField.read
 
         def read(this, block):
             self.calls += 1
@@ -39,7 +39,7 @@ class Interfering:
                 self.act()
             return real(this, block)
 
-        monkeypatch.setattr(piece.Piece, "read", read)
+        monkeypatch.setattr(source_field.SourceField, "read", read)
 
 
 def cut(path: Path):
@@ -142,11 +142,11 @@ def test_a_netcdf3_file_that_is_cut_does_not_end_the_process_by_a_signal(tmp_pat
     path = write(tmp_path / "x.nc", wave_dataset(400), "netCDF-3")
     code = (
         "import os, sys\n"
-        "from pinnwx.data import piece\n"
+        "from pinnwx.data import source_field\n"
         "from pinnwx.data.open import open_data\n"
-        "real = piece.Piece.read\n"
+        "real = source_field.SourceField.read\n"
         f"def read(this, block):\n    os.truncate({str(path)!r}, 1000)\n    return real(this, block)\n"
-        "piece.Piece.read = read\n"
+        "source_field.SourceField.read = read\n"
         "try:\n"
         f"    open_data({str(path)!r})\n"
         "except Exception as error:\n"

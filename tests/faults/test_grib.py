@@ -502,10 +502,10 @@ def test_the_scan_reads_headers_only_and_leaves_nothing_beside(tmp_path, monkeyp
     original = values._decoded
     monkeypatch.setattr(values, "_decoded", lambda *args: decoded.append(args[1]) or original(*args))
     reader = GribReader(path, "a.grib", VARIABLES)
-    reader.survey()
+    reader.scan()
     assert not decoded
-    (piece,) = reader.pieces
-    block = piece.read(slice(5, 7))
+    (source_field,) = reader.source_fields
+    block = source_field.read(slice(5, 7))
     assert decoded == [f"message {number} at byte {(number - 1) * len(contents[0])}" for number in (6, 7)]
     np.testing.assert_allclose(block, [example_field(seed=5), example_field(seed=6)], rtol=1e-6)
     assert [child.name for child in tmp_path.iterdir()] == ["a.grib"]
@@ -525,9 +525,9 @@ def test_thousands_of_messages_are_asked_once_for_each_kind(tmp_path, monkeypatc
     original = headers._header
     monkeypatch.setattr(headers, "_header", lambda *args: asked.append(args) or original(*args))
     reader = GribReader(path, "a.grib", VARIABLES)
-    reader.survey()
+    reader.scan()
     assert len(asked) == 1
-    assert reader.pieces[0].times.size == 2400
+    assert reader.source_fields[0].times.size == 2400
 
 
 # The libraries.

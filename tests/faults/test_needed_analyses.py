@@ -9,7 +9,7 @@ from synthetic import wave_dataset
 
 import pinnwx
 from pinnwx.data.open import open_data
-from pinnwx.data.piece import Piece
+from pinnwx.data.source_field import SourceField
 from pinnwx.data.suspicion import around
 from pinnwx.errors import DataError, PinnwxError, UnavailableError
 from pinnwx.jobs.forecast import Forecasting
@@ -21,13 +21,13 @@ NAMED, STEP = "2026-01-16T06:00", 61  # of 80
 def steps_read(monkeypatch):
     """How many steps of a field were read from the file."""
     counted = []
-    read = Piece.read
+    read = SourceField.read
 
-    def counting(piece, block):
+    def counting(source_field, block):
         counted.append(block.stop - block.start)
-        return read(piece, block)
+        return read(source_field, block)
 
-    monkeypatch.setattr(Piece, "read", counting)
+    monkeypatch.setattr(SourceField, "read", counting)
     return lambda: sum(counted) / 2  # of two fields
 
 

@@ -1,4 +1,4 @@
-"""From a GRIB file to pieces: the analyses of the variable table on regular latitude-longitude grids.
+"""From a GRIB file to source fields: the analyses of the variable table on regular latitude-longitude grids.
 
 Rules. A message is an analysis if it has no lead time (its step is 0), whatever made it: analyses, and the first step
 of a forecast, but no statistic over steps. A static field may have any step. Perturbed members, means and spreads of
@@ -24,7 +24,7 @@ from pinnwx.data.grib.messages import RawField, Source, walk
 from pinnwx.data.grib.names import recognise_parameter
 from pinnwx.data.grib.values import StoredField, lazy_array, stored, why_not_decoded
 from pinnwx.data.leads import OVER_STEPS
-from pinnwx.data.piece import Piece
+from pinnwx.data.source_field import SourceField
 from pinnwx.errors import DataError, UnreadableError
 from pinnwx.variables import Variable, describe
 
@@ -47,7 +47,7 @@ class GribReader:
 
     def __init__(self, path: Path, file: str, variables: Mapping[str, Variable], *, forecasts: bool = False) -> None:
         self.path, self.file, self.variables, self.forecasts = path, file, variables, forecasts
-        self.pieces: list[Piece] = []
+        self.source_fields: list[SourceField] = []
         self.ignored: dict[str, None] = {}
         self.unresolved: list[str] = []
         self.contradictory: list[str] = []
@@ -60,7 +60,7 @@ class GribReader:
         self._aside: dict[str, list[str]] = {}  # reason -> descriptions of the messages
         self._forecasts: list[tuple[str, str]] = []  # (description, start and lead)
 
-    def survey(self) -> None:
+    def scan(self) -> None:
         """Reads the headers of all messages and fills the lists.
 
         Raises:
@@ -73,7 +73,7 @@ class GribReader:
                 self._sort(field, headers.of(field))
         for (name, layout), analyses in self._analyses.items():
             try:
-                self.pieces.append(self._piece(name, layout, analyses))
+                self.source_fields.append(self._source_field(name, layout, analyses))
             except DataError as error:
                 self.unresolved.append(f"{self.file}: {analyses[0].header.description}: {error}")
         if self._forecasts:
@@ -114,7 +114,7 @@ class GribReader:
             name = base if level is None else f"{base}{level}"
             self._analyses.setdefault((name, header.layout), []).append(_Analysis(time, header, stored(field)))
 
-    def _piece(self, name: str, layout: LatLonLayout, analyses: Sequence[_Analysis]) -> Piece:
+    def _source_field(self, name: str, layout: LatLonLayout, analyses: Sequence[_Analysis]) -> SourceField:
         variable = describe(name, self.variables)
         analyses = self._final(analyses)
         header = analyses[0].header
@@ -137,7 +137,7 @@ class GribReader:
         array.attrs = {"units": header.units}
         preliminary = np.array([analysis.is_preliminary for analysis in analyses])
         step = max(analysis.field.step for analysis in analyses)
-        return Piece(
+        return SourceField(
             variable, header.short_name, self.file, array, {}, ("time", "latitude", "longitude"),
             None if variable.static else times, grid, rows, columns, factor, offset, repeated, preliminary, step,
         )  # fmt: skip

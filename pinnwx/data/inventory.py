@@ -1,4 +1,4 @@
-"""From files to pieces: every field of the variable table that a file holds, whatever its layout."""
+"""From files to source fields: every field of the variable table that a file holds, whatever its layout."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pinnwx.data.fields import DatasetReader
 from pinnwx.data.find import InputFile, Paths, find_files
 from pinnwx.data.formats import Format, identify, named_like_gridded_data
 from pinnwx.data.grib.reader import GribReader
-from pinnwx.data.piece import Piece
 from pinnwx.data.readers import open_raw, reading
 from pinnwx.data.report import FieldReport, FileReport, Findings
 from pinnwx.data.sizes import require_memory
+from pinnwx.data.source_field import SourceField
 from pinnwx.errors import DataError
 from pinnwx.variables import Variable
 
 
 @dataclass
-class Survey:
+class Inventory:
     """What a set of files holds; `unresolved` says which variables cannot be used as they stand, and why.
     `contradictory` are those of them that say two things at once: somebody mixed something up.
 
@@ -32,7 +32,7 @@ class Survey:
     they were asked for, and are not left out.
     """
 
-    pieces: list[Piece] = field(default_factory=list)
+    source_fields: list[SourceField] = field(default_factory=list)
     reports: list[FileReport] = field(default_factory=list)
     unresolved: list[str] = field(default_factory=list)
     contradictory: list[str] = field(default_factory=list)
@@ -42,15 +42,15 @@ class Survey:
 
 
 @contextmanager
-def surveyed(
+def scan_files(
     paths: Paths,
     variables: Mapping[str, Variable],
     levels: Mapping[str, int] | None,
     findings: Findings,
     *,
     forecasts: bool = False,
-) -> Iterator[Survey]:
-    """Opens every file; they stay open inside the block, because pieces are lazy.
+) -> Iterator[Inventory]:
+    """Opens every file; they stay open inside the block, because source fields are lazy.
 
     Forecasts are left out, with a note, unless `forecasts` asks for them too, at their valid times.
 
@@ -59,13 +59,13 @@ def surveyed(
         DataError: a file is damaged, if `findings` are strict.
         ChangedError: a file changed before the block ended.
     """
-    survey, stamps = Survey(forecasts=forecasts), Stamps()
+    inventory, stamps = Inventory(forecasts=forecasts), Stamps()
     try:
         with ExitStack() as stack:
             for file in find_files(paths, findings):
                 stamps.note(file.path)
-                _scan_file(file, survey, variables, levels or {}, findings, stack)
-            yield survey
+                _scan_file(file, inventory, variables, levels or {}, findings, stack)
+            yield inventory
     except Exception:
         stamps.require_unchanged()  # else that is what was wrong
         raise
@@ -74,13 +74,13 @@ def surveyed(
 
 def _scan_file(
     file: InputFile,
-    survey: Survey,
+    inventory: Inventory,
     variables: Mapping[str, Variable],
     levels: Mapping[str, int],
     findings: Findings,
     stack: ExitStack,
 ) -> None:
-    """Adds what a file holds to the survey; of an archive, what the files inside hold."""
+    """Adds what a file holds to the inventory; of an archive, what the files inside hold."""
     report, members = FileReport(file.label, "unreadable"), []
     with findings.guard(file=file.label):
         kind = _identified(file, findings)
@@ -91,11 +91,11 @@ def _scan_file(
             with reading("this ZIP archive"):
                 members = unpacked(file, stack)
         elif kind is not None and kind.is_read:
-            report = _scan_fields(file, kind.name, survey, variables, levels, findings, stack)
+            report = _scan_fields(file, kind.name, inventory, variables, levels, findings, stack)
     if not members:
-        survey.reports.append(report)
+        inventory.reports.append(report)
     for member in members:
-        _scan_file(member, survey, variables, levels, findings, stack)
+        _scan_file(member, inventory, variables, levels, findings, stack)
 
 
 def _identified(file: InputFile, findings: Findings) -> Format | None:
@@ -121,7 +121,7 @@ def _identified(file: InputFile, findings: Findings) -> Format | None:
 def _scan_fields(
     file: InputFile,
     kind: str,
-    survey: Survey,
+    inventory: Inventory,
     variables: Mapping[str, Variable],
     levels: Mapping[str, int],
     findings: Findings,
@@ -132,35 +132,35 @@ def _scan_fields(
     opened = None if kind == "GRIB" else open_raw(file.path, kind)
     readers: list[DatasetReader | GribReader] = []
     if opened is None:
-        readers.append(GribReader(file.path, file.label, variables, forecasts=survey.forecasts))
+        readers.append(GribReader(file.path, file.label, variables, forecasts=inventory.forecasts))
     else:
         for dataset in opened.datasets:
             stack.callback(dataset.close)
-            readers.append(DatasetReader(dataset, shown, file.label, variables, levels, forecasts=survey.forecasts))
+            readers.append(DatasetReader(dataset, shown, file.label, variables, levels, forecasts=inventory.forecasts))
     for reader in readers:
         with reading("its layout"):
-            reader.survey()
+            reader.scan()
         if opened is not None:
-            opened.require_stored({piece.raw: piece.spatial_axes for piece in reader.pieces})
-        for piece in reader.pieces:
-            rows, columns = piece.grid.shape
-            require_memory(8 * rows * columns, f"a step of {piece.raw}, on {rows:,} x {columns:,} points,")
-        survey.pieces += reader.pieces
-        survey.unresolved += reader.unresolved
-        survey.contradictory += reader.contradictory
+            opened.require_stored({source.raw: source.spatial_axes for source in reader.source_fields})
+        for source in reader.source_fields:
+            rows, columns = source.grid.shape
+            require_memory(8 * rows * columns, f"a step of {source.raw}, on {rows:,} x {columns:,} points,")
+        inventory.source_fields += reader.source_fields
+        inventory.unresolved += reader.unresolved
+        inventory.contradictory += reader.contradictory
         for reason in reader.left_out:
-            survey.left_out.append(f"{file.label}: {reason}")
+            inventory.left_out.append(f"{file.label}: {reason}")
             findings.add("note", f"left out: {reason}", file.label)
         if reader.preliminary:
-            survey.preliminary = True
+            inventory.preliminary = True
             findings.add("warning", "holds preliminary data (expver 5)", file.label)
         for message in reader.warnings:
             findings.add("warning", message, file.label)
-    nothing = not any(reader.pieces or reader.unresolved or reader.left_out for reader in readers)
+    nothing = not any(reader.source_fields or reader.unresolved or reader.left_out for reader in readers)
     if nothing and opened is not None:
         with reading("its structure"):
             explanation = opened.explanation
-        survey.unresolved += [f"{file.label}: {explanation}"] if explanation else []
+        inventory.unresolved += [f"{file.label}: {explanation}"] if explanation else []
     return _file_report(file.label, kind, shown, readers)
 
 
@@ -172,21 +172,21 @@ def _file_report(file: str, kind: str | None, path: Path, readers: Sequence[Data
         file,
         kind or "not gridded data",
         _layout(coordinates, path, kind) if kind else "",
-        tuple(dict.fromkeys(_field_report(piece) for reader in readers for piece in reader.pieces)),
+        tuple(dict.fromkeys(_field_report(source) for reader in readers for source in reader.source_fields)),
         tuple(name for reader in readers for name in reader.ignored),
         tuple(dict.fromkeys(note for reader in readers for note in reader.normalised)),
         tuple(dict.fromkeys(axis for reader in readers for axis in reader.axes)),
     )
 
 
-def _field_report(piece: Piece) -> FieldReport:
-    ends = [] if piece.times is None or not piece.times.size else [piece.times.min(), piece.times.max()]
+def _field_report(source: SourceField) -> FieldReport:
+    ends = [] if source.times is None or not source.times.size else [source.times.min(), source.times.max()]
     return FieldReport(
-        piece.name,
-        piece.raw,
-        str(piece.array.attrs.get("units", "")),
-        str(piece.array.dtype),
-        piece.steps if piece.times is None else int(piece.times.size),
+        source.name,
+        source.raw,
+        str(source.array.attrs.get("units", "")),
+        str(source.array.dtype),
+        source.steps if source.times is None else int(source.times.size),
         *map(format_time, ends),
     )
 

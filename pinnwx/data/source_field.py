@@ -1,8 +1,8 @@
 """One canonical field of one file, which knows how to read itself.
 
-A piece is lazy. Reading a block of it decodes packing, converts units, turns the axes to (time, latitude, longitude)
-ascending and returns float32. Every step works element by element, so the same field in
-another order or orientation gives the same bits.
+A source field is lazy. Reading a block of it decodes packing, converts units, turns the axes to (time, latitude,
+longitude) ascending and returns float32. Every step works element by element, so the same field in another order or
+orientation gives the same bits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BLOCK_VALUES = 8_000_000  # read at once: 64 MB in float64
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class SourceField:
     """`times` is None for a static field; its file may yet hold it at several steps.
 
     `selection` fixes the level and the dimensions of length one; `dims` names the time (if any), latitude and
