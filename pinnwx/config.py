@@ -113,31 +113,31 @@ _Minutes = Annotated[float, Field(gt=0, le=MOST_MINUTES)]
 _Updates = Annotated[int, Field(ge=1, le=MOST_UPDATES)]
 _Days = Annotated[float, Field(ge=1e-3, le=1e6)]
 DAYS_OF_GATE = 3  # that bounds need at least: the MINIMUM_BLOCKS of verification.significance, a day each
-_WIND = re.compile(r"analysed:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
+_WIND = re.compile(r"prognostic:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
 
 
 def _is_wind(text: str) -> str:
     if not _WIND.fullmatch(text):
-        raise ValueError(f'wind "{text}" is not one of analysed:LEVEL, rotational:voLEVEL, geostrophic:zLEVEL, none')
+        raise ValueError(f'wind "{text}" is not one of prognostic:LEVEL, rotational:voLEVEL, geostrophic:zLEVEL, none')
     return text
 
 
 class Transport(Settings):
     """How the wind carries one field.
 
-    `wind` is the physical part of the velocity: `analysed:850` (fields u850 and v850), `analysed:10m` (u10 and
+    `wind` is the physical part of the velocity: `prognostic:850` (fields u850 and v850), `prognostic:10m` (u10 and
     v10), `rotational:vo850` (inverted from vorticity), `geostrophic:z500` or `geostrophic:msl`, or `none`.
-    `absolute` adds the planetary vorticity to the carried field (vorticity only). Vorticity that is not itself forecast
-    is that of an analysed or geostrophic wind, whose fields take up what transport makes of it; `balance` names the
-    geopotential, or `msl`, that follows too.
+    `absolute_vorticity` adds the planetary vorticity to the carried field (vorticity only). Vorticity that is not
+    itself forecast is that of a prognostic or geostrophic wind, whose fields take up what transport makes of it;
+    `balanced_field` names the geopotential, or `msl`, that follows too.
     """
 
     field: str
     wind: Annotated[str, AfterValidator(_is_wind)] = "none"
     form: Literal["flux", "advective"] = "advective"
     scheme: Literal["upwind1", "centred2", "upwind3", "limited"] = "upwind3"
-    absolute: bool = False
-    balance: str | None = None
+    absolute_vorticity: bool = False
+    balanced_field: str | None = None
     learned_wind: bool = False
     conserved: bool = False
     gated: bool = True
@@ -150,20 +150,20 @@ class Transport(Settings):
 
     @agreement
     def _conserved_without_source(self) -> Iterator[str]:
-        if self.conserved and self.absolute:
-            yield "absolute adds a source, so the field cannot be conserved"
+        if self.conserved and self.absolute_vorticity:
+            yield "absolute_vorticity adds a source, so the field cannot be conserved"
 
     @agreement
     def _absolute_vorticity(self) -> Iterator[str]:
-        if self.absolute and not re.fullmatch(r"vo\d+", self.field):
-            yield f"absolute = true is for vorticity (vo850 ...), not for {self.field}"
+        if self.absolute_vorticity and not re.fullmatch(r"vo\d+", self.field):
+            yield f"absolute_vorticity = true is for vorticity (vo850 ...), not for {self.field}"
 
     @agreement
     def _balanced_vorticity(self) -> Iterator[str]:
-        if self.balance is not None and not (
-            re.fullmatch(r"vo\d+", self.field) and re.fullmatch(r"z\d+|msl", self.balance)
+        if self.balanced_field is not None and not (
+            re.fullmatch(r"vo\d+", self.field) and re.fullmatch(r"z\d+|msl", self.balanced_field)
         ):
-            pair = f'balance = "{self.balance}" of "{self.field}"'
+            pair = f'balanced_field = "{self.balanced_field}" of "{self.field}"'
             yield f"{pair}: only z500 (any level) or msl follow, and only vorticity"
 
     @property
@@ -172,51 +172,51 @@ class Transport(Settings):
         kind, _, source = self.wind.partition(":")
         if kind == "none":
             return ()
-        if kind == "analysed":
+        if kind == "prognostic":
             level = source.removesuffix("m")
             return f"u{level}", f"v{level}"
         return (source,)
 
     def lacks(self, fields: Sequence[str]) -> Iterator[str]:
         """What stands in the way where these are the forecast fields."""
-        of_the_wind = self.field.startswith("vo") and self.wind.startswith(("analysed", "geostrophic"))
+        of_the_wind = self.field.startswith("vo") and self.wind.startswith(("prognostic", "geostrophic"))
         level, source = self.field.removeprefix("vo"), self.wind.rpartition(":")[2].lstrip("z")
         if of_the_wind and self.field not in fields and source not in (level, "msl"):
             yield f': wind "{self.wind}" is of another level'
         own = () if of_the_wind else (self.field,)
-        for name in (*own, *self.inputs, *(() if self.balance is None else (self.balance,))):
+        for name in (*own, *self.inputs, *(() if self.balanced_field is None else (self.balanced_field,))):
             if name not in fields:
                 yield f' needs "{name}", which is not in data.fields'
 
     def targets(self, fields: Sequence[str]) -> tuple[str, ...]:
         """The forecast fields that this transport changes."""
         own = (self.field,) if self.field in fields else self.inputs
-        return own if self.balance is None else (*own, self.balance)
+        return own if self.balanced_field is None else (*own, self.balanced_field)
 
 
 class PhysicsSettings(Settings):
     """The discretised equations.
 
-    The wind is held over one coupling interval: as it is at its start, or, with `winds = "midpoint"`, as the equations
-    make it half-way. `differentiated` lets gradients pass through them; without it what they add to the fields is taken
-    as given, which is cheaper, and possible where nothing in them is learned.
+    The wind is held over one coupling interval: as it is at its start, or, with `wind_time = "midpoint"`, as the
+    equations make it half-way. `backpropagate` lets gradients pass through them; without it what they add to the fields
+    is taken as given, which is cheaper, and possible where nothing in them is learned.
     """
 
     transport: tuple[Transport, ...] = ()
     substeps: Annotated[int, Field(ge=1, le=1000)] = 4
-    couplings: Annotated[int, Field(ge=1, le=100)] = 1
-    winds: Literal["start", "midpoint"] = "start"
+    coupling_steps: Annotated[int, Field(ge=1, le=100)] = 1
+    wind_time: Literal["start", "midpoint"] = "start"
     solver: Literal["euler", "heun", "ssprk3"] = "heun"
     courant_limit: Annotated[float, Field(gt=0, le=1)] = 0.9
     learned_diffusivity: bool = False
-    differentiated: bool = True
+    backpropagate: bool = True
 
     @agreement
     def _learns_by_gradients(self) -> Iterator[str]:
-        if self.differentiated:
+        if self.backpropagate:
             return
         if self.learned_diffusivity or any(transport.learned_wind for transport in self.transport):
-            yield "differentiated = false excludes learned_wind and learned_diffusivity, which need gradients"
+            yield "backpropagate = false excludes learned_wind and learned_diffusivity, which need gradients"
 
 
 class ClosureSettings(Settings):

@@ -58,7 +58,7 @@ input_times = 2
 climate = { margin = 1.0, mean_days = 10 }
 [[model.physics.transport]]
 field = "t850"
-wind = "analysed:850"
+wind = "prognostic:850"
 [model.closure]
 width = 16
 blocks = 1

@@ -36,7 +36,7 @@ NO_TRANSPORT = ("network", "climate", "boundary")
 
 def with_winds(config: Config, winds: str) -> Config:
     """The same experiment, its fields carried by other winds."""
-    physics = config.model.physics.model_copy(update={"winds": winds})
+    physics = config.model.physics.model_copy(update={"wind_time": winds})
     return config.model_copy(update={"model": config.model.model_copy(update={"physics": physics})})
 
 

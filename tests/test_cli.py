@@ -32,7 +32,7 @@ substeps = 1
 solver = "euler"
 [[model.physics.transport]]
 field = "t850"
-wind = "analysed:850"
+wind = "prognostic:850"
 scheme = "upwind1"
 [model.closure]
 width = 16

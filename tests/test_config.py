@@ -166,8 +166,8 @@ def test_periods_that_are_none(start, end, message):
 @pytest.mark.parametrize(
     ("wind", "inputs"),
     [
-        ("analysed:850", ("u850", "v850")),
-        ("analysed:10m", ("u10", "v10")),
+        ("prognostic:850", ("u850", "v850")),
+        ("prognostic:10m", ("u10", "v10")),
         ("rotational:vo850", ("vo850",)),
         ("geostrophic:z500", ("z500",)),
         ("geostrophic:msl", ("msl",)),
@@ -178,9 +178,9 @@ def test_wind_names_the_fields_it_is_made_from(wind, inputs):
     assert Transport(field="q850", wind=wind).inputs == inputs
 
 
-@pytest.mark.parametrize("wind", ["", "analysed", "analysed:u850", "rotational:850", "geostrophic:t850", "gale"])
+@pytest.mark.parametrize("wind", ["", "prognostic", "prognostic:u850", "rotational:850", "geostrophic:t850", "gale"])
 def test_unknown_winds_are_refused(wind):
-    with pytest.raises(ValidationError, match="is not one of analysed:LEVEL"):
+    with pytest.raises(ValidationError, match="is not one of prognostic:LEVEL"):
         Transport(field="q850", wind=wind)
 
 
@@ -189,37 +189,37 @@ def test_a_conserved_field_needs_limited_fluxes_and_no_source():
     with pytest.raises(ValidationError, match='needs form = "flux" and scheme = "limited"'):
         Transport(field="q850", conserved=True)
     with pytest.raises(ValidationError, match="cannot be conserved"):
-        Transport(field="vo850", conserved=True, form="flux", scheme="limited", absolute=True)
+        Transport(field="vo850", conserved=True, form="flux", scheme="limited", absolute_vorticity=True)
 
 
 def test_only_geopotential_and_pressure_are_in_balance_and_only_with_vorticity():
-    Transport(field="vo500", balance="z500")
-    Transport(field="vo850", balance="msl")
+    Transport(field="vo500", balanced_field="z500")
+    Transport(field="vo850", balanced_field="msl")
     for field, balance in (("t850", "z500"), ("vo500", "t500"), ("vo500", "u500")):
-        with pytest.raises(ValidationError, match=f'balance = "{balance}" of "{field}": only z500'):
-            Transport(field=field, balance=balance)
+        with pytest.raises(ValidationError, match=f'balanced_field = "{balance}" of "{field}": only z500'):
+            Transport(field=field, balanced_field=balance)
 
 
 def test_vorticity_that_is_not_forecast_is_that_of_its_wind():
     def barotropic(**keys):
         return config(("u500", "v500", "z500"), physics=transport("vo500", **keys))
 
-    targets = barotropic(wind="analysed:500", balance="z500").model.physics.transport[0].targets
+    targets = barotropic(wind="prognostic:500", balanced_field="z500").model.physics.transport[0].targets
     assert targets(("u500", "v500", "z500")) == ("u500", "v500", "z500")
     targets = barotropic(wind="geostrophic:z500").model.physics.transport[0].targets
     assert targets(("u500", "v500", "z500")) == ("z500",)
     with pytest.raises(ConfigError, match='transport of "vo500" needs "vo500", which is not in data'):
         barotropic(wind="none")
-    with pytest.raises(ConfigError, match='of "vo850": wind "analysed:500" is of another level'):
-        config(("u500", "v500"), physics=transport("vo850", wind="analysed:500"))
+    with pytest.raises(ConfigError, match='of "vo850": wind "prognostic:500" is of another level'):
+        config(("u500", "v500"), physics=transport("vo850", wind="prognostic:500"))
     with pytest.raises(ConfigError, match='transport of "vo500" needs "z850"'):
-        barotropic(wind="analysed:500", balance="z850")
+        barotropic(wind="prognostic:500", balanced_field="z850")
 
 
 def test_only_vorticity_has_an_absolute_kind():
-    Transport(field="vo850", absolute=True)
-    with pytest.raises(ValidationError, match="absolute = true is for vorticity"):
-        Transport(field="t850", absolute=True)
+    Transport(field="vo850", absolute_vorticity=True)
+    with pytest.raises(ValidationError, match="absolute_vorticity = true is for vorticity"):
+        Transport(field="t850", absolute_vorticity=True)
 
 
 def test_a_bare_end_date_includes_its_day():
@@ -260,7 +260,7 @@ def test_variables_of_the_users_own():
         ("[model.physics]\ncourant_limit = 1.5", "model.physics.courant_limit: Input should be less than or equal"),
         ('[model]\nkind = "magic"', "model.kind: Input should be 'transport' or 'second_order'"),
         (
-            '[[model.physics.transport]]\nfield = "msl"\nwind = "analysed:850"',
+            '[[model.physics.transport]]\nfield = "msl"\nwind = "prognostic:850"',
             'model.physics.transport of "msl" needs "u850", which is not in data.fields',
         ),
         ('[[model.physics.transport]]\nfield = "q850"', 'needs "q850", which is not in data.fields'),
@@ -307,7 +307,7 @@ units = "1"
 [model]
 step_hours = 1e-300
 [model.physics]
-differentiated = false
+backpropagate = false
 substeps = 0
 [[model.physics.transport]]
 field = "q850"
@@ -315,9 +315,9 @@ wind = "gale"
 learned_wind = true
 [[model.physics.transport]]
 field = "t850"
-wind = "analysed:850"
+wind = "prognostic:850"
 conserved = true
-absolute = true
+absolute_vorticity = true
 [model.closure]
 width = -1
 blocks = 2
@@ -346,8 +346,9 @@ def test_what_does_not_agree_is_told_with_what_is_wrong_by_itself():
         'data: unknown variable "presure"', "data.fields: a name stands twice",
         *(f'model.physics.transport of "t850" needs "{name}"' for name in ("t850", "u850", "v850")),
         'training.field_weights: "z500" is not in data.fields', "data.train: starts at 2026-01-31, after its end",
-        "model.physics: differentiated = false excludes learned_wind", "model.physics.transport.1: a conserved field",
-        "model.physics.transport.1: absolute adds a source", "model.physics.transport.1: absolute = true is for vort",
+        "model.physics: backpropagate = false excludes learned_wind", "model.physics.transport.1: a conserved field",
+        "model.physics.transport.1: absolute_vorticity adds a source",
+        "model.physics.transport.1: absolute_vorticity = true is for vort",
         "and 3 more",
     )  # fmt: skip
     places = [told.find(f": {each}" if each == wrong_by_itself[0] else f"; {each}") for each in wrong_by_itself]
@@ -376,7 +377,7 @@ def test_a_name_that_is_a_path_is_refused_as_usage(name):
     "addition",
     [
         "[model.closure]\nwidth = 100000", "[model.closure]\nblocks = 1000", "[training]\nbatch_size = 100000",
-        "[model.physics]\nsubsteps = 100000", "[model.physics]\ncouplings = 100000",
+        "[model.physics]\nsubsteps = 100000", "[model.physics]\ncoupling_steps = 100000",
         "[training]\ncurriculum = [{ steps = 100000, share = 1 }]",
     ],
 )  # fmt: skip
@@ -418,7 +419,7 @@ def test_settings_cannot_be_changed_in_place():
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-    | st.sampled_from(["msl", "z500", "u850", "none", "analysed:850", "5.625deg", "2025-12-01", "flux", "limited"])
+    | st.sampled_from(["msl", "z500", "u850", "none", "prognostic:850", "5.625deg", "2025-12-01", "flux", "limited"])
 )  # fmt: skip
 known_keys = st.sampled_from(
     sorted({field.alias or name for m in (*SECTIONS.values(), Period, Stage) for name, field in m.model_fields.items()})

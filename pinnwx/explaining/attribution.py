@@ -9,7 +9,7 @@ answers, both by the adjoint of the whole rollout, so that all of the analysis i
 
 Attribution is complete: it adds up to J(X) - J(C), but for the quadrature over a, whose gap is reported. An ordinary
 state has ordinary winds too, so what the wind did is part of it. Equations that training took as given
-(`model.physics.differentiated`) are differentiated here: a forecast follows from them too.
+(`model.physics.backpropagate`) are differentiated here: a forecast follows from them too.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def _differentiable(model: Forecaster) -> Forecaster:
     model = nnx.clone(model)
     for member in members_of(model):
         if isinstance(member, TransportForecaster):
-            member.differentiated = True
+            member.backpropagate = True
     return model
 
 

@@ -5,9 +5,9 @@
 
 A model has those parts that its settings give it. The first four are terms of the equations (`physics.terms`),
 integrated along with the fields and weighed by the gate; where vorticity is carried, they hold what its change means
-for the wind and the geopotential (`model.carried`). `network` is its source, `climate` and `boundary` what holds a
-field near its climate and at its edge, `polar_mean` the mean over groups of narrow cells that a conserved field is
-taken from. The residual is what the sum misses of the change of the forecast: it is reported, and closes nothing.
+for the wind and the geopotential (`model.transported_fields`). `network` is its source, `climate` and `boundary` what
+holds a field near its climate and at its edge, `polar_mean` the mean over groups of narrow cells that a conserved field
+is taken from. The residual is what the sum misses of the change of the forecast: it is reported, and closes nothing.
 
 How to read it: what the network does through the gate of an equation stands under that equation. The share of a wind is
 that of one flux, whose value at a face comes from where the whole wind blows; so a wind against the stream gives back

@@ -5,14 +5,14 @@ Over one coupling interval
     X(t + dt) = X + gate * transport(X; v, kappa) + S,    v = v_physics(X) + v_network(X)
 
 `transport` is the diffrax solution of the named terms (`physics.transport`) in a wind that is held: that of X, or that
-of what transport makes of X half-way (`physics.winds`; the explicit midpoint rule). Gate in (0, 2) and source S are
+of what transport makes of X half-way (`physics.wind_time`; the explicit midpoint rule). Gate in (0, 2) and source S are
 fields from the closure network, which sees X, its changes over the intervals before (where `input_times` is above 1)
 and the transport increment (all seen through a frame, `model.frames`); its output is freed of the waves that only the
 narrow cells near the poles can hold. Where vorticity is carried, the increment of the wind or the geopotential follows
-from it (`model.carried`). A conserved field has gate 1 and no source. A step may consist of several such intervals
-(`physics.couplings`), and be held near the climate at its end (`model.climate`) and within the bounds of the variables
-(`model.bounds`); the outer cells of a box may be told from outside (`model.edge`). Physics alone and network alone are
-the same model with the other part switched off.
+from it (`model.transported_fields`). A conserved field has gate 1 and no source. A step may consist of several such
+intervals (`physics.coupling_steps`), and be held near the climate at its end (`model.climate`) and within the bounds of
+the variables (`model.bounds`); the outer cells of a box may be told from outside (`model.edge`). Physics alone and
+network alone are the same model with the other part switched off.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from pinnwx.config import ClosureSettings, ModelSettings, Transport
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.model.bounds import Bounds
-from pinnwx.model.carried import Carried
 from pinnwx.model.climate import Climate
 from pinnwx.model.closure import closure_of, framed_closure
 from pinnwx.model.edge import DrivenEdge
@@ -39,6 +38,7 @@ from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.frames import Frame, FramedNetwork, Frames
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.model.interface import Analyses, Fields, Learned, Parts, Time
+from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.model.velocity import on_faces, physical_winds
 from pinnwx.operators.polar import polar_filter, zonal_group_mean
 from pinnwx.physics.transport import SMALLEST_SPACING, TransportSolver
@@ -65,25 +65,25 @@ class TransportForecaster(nnx.Module):
         self.is_driven = self.edge is not None
         physics, closure = settings.physics, settings.closure
         equations = physics.transport
-        self.carried = Carried(inputs.names, equations, inputs.grid)
-        self.couplings = physics.couplings
-        each = physics.model_copy(update={"substeps": -(-physics.substeps // physics.couplings)})
-        interval = settings.step_hours * SECONDS_PER_HOUR / physics.couplings
+        self.transported = TransportedFields(inputs.names, equations, inputs.grid)
+        self.coupling_steps = physics.coupling_steps
+        each = physics.model_copy(update={"substeps": -(-physics.substeps // physics.coupling_steps)})
+        interval = settings.step_hours * SECONDS_PER_HOUR / physics.coupling_steps
         self.solver = TransportSolver(equations, inputs.grid, each, interval)
         self.to_the_middle = None
-        if physics.winds == "midpoint":
+        if physics.wind_time == "midpoint":
             half = each.model_copy(update={"substeps": -(-each.substeps // 2)})
             self.to_the_middle = TransportSolver(equations, inputs.grid, half, interval / 2)
         self.conserved = tuple(inputs.names.index(e.field) for e in equations if e.conserved)
         self.conserved_rows = tuple(row for row, equation in enumerate(equations) if equation.conserved)
         self._require_possible(equations)
         self.bounds = Bounds.of(inputs.forecast_bounds, exempt=self.conserved)
-        self.differentiated = physics.differentiated
+        self.backpropagate = physics.backpropagate
         self.diffusive = physics.learned_diffusivity or any(e.diffusivity > 0 for e in equations)
-        self.gate = nnx.Param(jnp.zeros((len(self.carried.affected), 1, 1))) if equations else None
+        self.gate = nnx.Param(jnp.zeros((len(self.transported.updated), 1, 1))) if equations else None
         self.raw_diffusivity = nnx.Param(jnp.zeros(len(equations))) if physics.learned_diffusivity else None
         ungated = {name for e in equations if e.conserved or not e.gated for name in e.targets(inputs.names)}
-        self.gated = tuple(inputs.names[index] not in ungated for index in self.carried.affected)
+        self.gated = tuple(inputs.names[index] not in ungated for index in self.transported.updated)
         self.shown_winds = _worth_showing(equations)
         self.learned_wind = tuple(i for i, e in enumerate(equations) if e.learned_wind)
         self.maximum_learned_wind = closure.maximum_learned_wind
@@ -92,7 +92,7 @@ class TransportForecaster(nnx.Module):
 
     def _networks(self, closure: ClosureSettings, rngs: nnx.Rngs) -> tuple[FramedNetwork | None, FramedNetwork | None]:
         """The network of the learned wind and the closure, where there are such."""
-        inputs, affected, winds_seen = self.inputs, self.carried.affected, len(self.shown_winds)
+        inputs, updated, winds_seen = self.inputs, self.transported.updated, len(self.shown_winds)
         network = partial(framed_closure, inputs.grid, self.frames, coarsen=closure.coarsen, rngs=rngs)
         signs = inputs.signs + inputs.change_signs(self.input_times)
         mirror_signs = inputs.feature_mirror_signs + inputs.change_mirror_signs(self.input_times)
@@ -104,9 +104,9 @@ class TransportForecaster(nnx.Module):
             winds = network(signs, mirror_signs, odd, width=closure.learned_wind_width, blocks=1)
         if not closure.enabled:
             return winds, None
-        signs += tuple(inputs.field_signs[i] for i in affected) + (-1.0,) * (2 * winds_seen)
-        mirror_signs += tuple(inputs.mirror_signs[i] for i in affected) + (1.0, -1.0) * winds_seen
-        odd = inputs.mirror_signs + (1.0,) * len(affected)  # sources, gates
+        signs += tuple(inputs.field_signs[i] for i in updated) + (-1.0,) * (2 * winds_seen)
+        mirror_signs += tuple(inputs.mirror_signs[i] for i in updated) + (1.0, -1.0) * winds_seen
+        odd = inputs.mirror_signs + (1.0,) * len(updated)  # sources, gates
         parts = ("width", "blocks", "fine_width", "block_widths", "experts", "experts_per_region")
         return winds, network(signs, mirror_signs, odd, **{name: getattr(closure, name) for name in parts})
 
@@ -117,8 +117,10 @@ class TransportForecaster(nnx.Module):
         limit = self.solver.largest_diffusivity
         conserved = {equation.field for equation in equations if equation.conserved}
         for equation in equations:
-            if equation.balance in conserved:
-                raise ConfigError(f"{equation.balance}: conserved = true excludes balance, which would change it too")
+            if equation.balanced_field in conserved:
+                raise ConfigError(
+                    f"{equation.balanced_field}: conserved = true excludes balanced_field, which would change it too"
+                )
             if equation.conserved and not self.inputs.grid.is_global:
                 raise ConfigError(f"{equation.field}: conserved = true needs a global grid, for a box has open edges")
             if equation.diffusivity > limit:
@@ -143,7 +145,9 @@ class TransportForecaster(nnx.Module):
         if self.to_the_middle is None:
             return winds
         after, before = self._transported(self.to_the_middle, fields, winds)
-        return self._physical(fields + self.carried.among_all(self.carried.changes(after - before)), learned)
+        return self._physical(
+            fields + self.transported.scatter_to_state(self.transported.changes(after - before)), learned
+        )
 
     def slowing(self, fields: Fields) -> Float[Array, "batch equation lat lon"]:
         """By how much the physical wind of each equation is too fast for its sub-steps (`TransportSolver.slowing`)."""
@@ -169,7 +173,7 @@ class TransportForecaster(nnx.Module):
         self, carry: Analyses, time: Time, frame: Frame | None = None, driving: Fields | None = None
     ) -> Analyses:
         fields = carry[:, -1]
-        for _ in range(self.couplings):
+        for _ in range(self.coupling_steps):
             fields = self._step(fields, self._features(fields, carry, time, driving), frame).fields
         for _, corrected in self._corrected(fields, carry, time, driving):
             fields = corrected
@@ -178,7 +182,7 @@ class TransportForecaster(nnx.Module):
     def parts(self, carry: Analyses, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Parts:
         fields = carry[:, -1]
         found: dict[str, Array] = {}
-        for _ in range(self.couplings):
+        for _ in range(self.coupling_steps):
             features = self._features(fields, carry, time, driving)
             step = self._step(fields, features, frame)
             for name, part in self._made(fields, features, step, frame).items():
@@ -205,7 +209,7 @@ class TransportForecaster(nnx.Module):
             for equation, kappa in zip(equations, used, strict=True):
                 found[f"{equation.field}_diffusivity"] = jnp.broadcast_to(kappa, fields[:, 0].shape)
         step = self._step(fields, features, frame)
-        for place, index in enumerate(self.carried.affected if equations else ()):
+        for place, index in enumerate(self.transported.updated if equations else ()):
             gate = step.gate[..., place, :, :]
             found[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate, fields[:, 0].shape)
         if self.closure is not None and closure_of(self.closure).has_experts:
@@ -225,10 +229,11 @@ class TransportForecaster(nnx.Module):
             winds = {"physical_wind": step.winds - learned, "learned_wind": learned}
         equations = self.solver.equations
         faces = {name: on_faces(wind, self.inputs.grid, equations) for name, wind in winds.items()}
-        carried = self.carried.values(fields)
+        carried = self.transported.values(fields)
         increments = self.solver.increments(carried, faces, self.diffusivity(), diffusive=self.diffusive)
         found = {
-            name: self.carried.among_all(step.gate * self.carried.changes(part)) for name, part in increments.items()
+            name: self.transported.scatter_to_state(step.gate * self.transported.changes(part))
+            for name, part in increments.items()
         }
         if self.conserved:  # these are taken from the reduced grid, where groups of cells hold their mean
             merged = jnp.zeros_like(fields)
@@ -267,16 +272,16 @@ class TransportForecaster(nnx.Module):
         if not self.solver.equations:
             source, gate = self._sources(features, frame)
             return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, jnp.zeros(()), features)
-        affected = np.array(self.carried.affected)
-        given = fields if self.differentiated else jax.lax.stop_gradient(fields)
+        updated = np.array(self.transported.updated)
+        given = fields if self.backpropagate else jax.lax.stop_gradient(fields)
         winds = self.winds(given, features, frame)
         after, before = self._transported(self.solver, given, winds)
-        change = self.carried.changes(after - before)
-        scaled = channels_last(change * self.couplings / self.inputs.increment_std[...][affected])
+        change = self.transported.changes(after - before)
+        scaled = channels_last(change * self.coupling_steps / self.inputs.increment_std[...][updated])
         seen = [features, scaled, *(winds[:, index] / TYPICAL_WIND for index in self.shown_winds)]
         seen = jnp.concatenate(seen, axis=-1)
         source, gate = self._sources(seen, frame)
-        result = fields + source + self.carried.among_all(gate * change)
+        result = fields + source + self.transported.scatter_to_state(gate * change)
         source = jnp.broadcast_to(source, fields.shape)
         if self.conserved:  # exactly what transport made of them: no gate, no source, no rounding between
             places = np.array(self.conserved)
@@ -287,7 +292,7 @@ class TransportForecaster(nnx.Module):
     def _transported(self, solver: TransportSolver, fields: Fields, winds: Array) -> tuple[Array, Array]:
         """The carried fields after and before the solver's interval, in winds that are held."""
         faces = on_faces(winds, self.inputs.grid, solver.equations)
-        return solver(self.carried.values(fields), faces, self.diffusivity(), diffusive=self.diffusive)
+        return solver(self.transported.values(fields), faces, self.diffusivity(), diffusive=self.diffusive)
 
     def _sources(self, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> tuple[Array, Array]:
         """The source S of each field over the interval and the gate of each carried one, 1 where it has none."""
@@ -299,14 +304,15 @@ class TransportForecaster(nnx.Module):
         output = polar_filter(output, grid, SMALLEST_SPACING * grid.meridional_spacing)
         count = len(self.inputs.names)
         gate = jnp.where(gated, 2 * jax.nn.sigmoid(gate + output[:, count:]), 1.0)
-        return self.inputs.increment_std[...] / self.couplings * output[:, :count], gate
+        return self.inputs.increment_std[...] / self.coupling_steps * output[:, :count], gate
 
 
 def _worth_showing(equations: Sequence[Transport]) -> tuple[int, ...]:
-    """The equations whose wind tells the closure something new: each once, and no analysed one, for that is a field."""
+    """The equations whose wind tells the closure something new: each once, and no prognostic one, for that is a
+    field."""
     shown, known = [], {"none"}
     for index, equation in enumerate(equations):
-        if equation.learned_wind or not (equation.wind in known or equation.wind.startswith("analysed")):
+        if equation.learned_wind or not (equation.wind in known or equation.wind.startswith("prognostic")):
             shown.append(index)
             known.add(equation.wind)
     return tuple(shown)

@@ -21,7 +21,7 @@ def physical_wind(equation: Transport, fields: Mapping[str, Float[Array, "*batch
     """Eastward and northward wind [m s-1] at cell centres, from what the fields hold (see `config.Transport`)."""
     kind, _, source = equation.wind.partition(":")
     match kind:
-        case "analysed":
+        case "prognostic":
             eastward, northward = equation.inputs
             return fields[eastward], fields[northward]
         case "rotational":

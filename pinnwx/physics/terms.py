@@ -58,9 +58,11 @@ def environment(
     advective = np.array([equation.form == "advective" for equation in equations])[:, None, None]
     expansion = jnp.where(advective, face_divergence(velocity, grid, groups), 0)
     planetary = None
-    if any(equation.absolute for equation in equations):
-        absolute = np.array([equation.absolute for equation in equations])[:, None, None]
-        coriolis = jnp.asarray(np.where(absolute, np.broadcast_to(grid.coriolis, grid.shape), 0.0), expansion.dtype)
+    if any(equation.absolute_vorticity for equation in equations):
+        absolute_vorticity = np.array([equation.absolute_vorticity for equation in equations])[:, None, None]
+        coriolis = jnp.asarray(
+            np.where(absolute_vorticity, np.broadcast_to(grid.coriolis, grid.shape), 0.0), expansion.dtype
+        )
         planetary = _carry(jnp.broadcast_to(coriolis, expansion.shape), velocity, expansion, equations, grid, groups)
     return Environment(velocity, diffusivity, expansion, planetary)
 
@@ -84,7 +86,7 @@ def terms(
         return diffusive_tendency(fields, diffusivity, grid, groups=groups)
 
     found: dict[str, Term] = {"advection": advection}
-    if any(equation.absolute for equation in equations):
+    if any(equation.absolute_vorticity for equation in equations):
         found["planetary_vorticity"] = planetary_vorticity
     if diffusive:
         found["diffusion"] = diffusion

@@ -80,12 +80,12 @@ def slowed_winds(model: Forecaster, archive: Archive, settings: ModelSettings) -
     over = np.asarray(look(state, jnp.asarray(archive.fields[places])), np.float64)[:, blowing]
     worst = int((over > 1).mean(axis=(0, 2, 3)).argmax())
     own, limit = over[:, worst], float(member.solver.courant_limits[blowing[worst], 0, 0])
-    couplings = settings.physics.couplings
-    in_use = member.solver.settings.substeps * couplings
+    coupling_steps = settings.physics.coupling_steps
+    in_use = member.solver.settings.substeps * coupling_steps
 
     def needed(excess: float) -> int:
-        """Sub-steps of all couplings together that bring this excess down to 1."""
-        return max(math.ceil(in_use * excess / couplings - 1e-9) * couplings, in_use)
+        """Sub-steps of all coupling steps together that bring this excess down to 1."""
+        return max(math.ceil(in_use * excess / coupling_steps - 1e-9) * coupling_steps, in_use)
 
     return SlowedWinds(
         equations[blowing[worst]].field,

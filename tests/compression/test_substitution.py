@@ -11,7 +11,7 @@ from pinnwx.compression.substitution import MOST, _after, _some, listener, subst
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.training.update import Source
 
-COUPLED = "couplings = 2\n" + transport("t850")
+COUPLED = "coupling_steps = 2\n" + transport("t850")
 KINDS = {
     "plain": {"closure": "coarsen = 2"},
     "fine": {"closure": "coarsen = 1"},

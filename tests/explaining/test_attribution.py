@@ -13,10 +13,10 @@ from pinnwx.grid import Grid
 
 NAMES = ("msl", "u850", "v850")
 WHEN = np.datetime64("2026-01-03T00", "ns")
-CARRIED = transport("msl", wind="analysed:850")
+CARRIED = transport("msl", wind="prognostic:850")
 SETTINGS = {
     "both": (CARRIED, ""),
-    "as given": ("differentiated = false\n" + CARRIED, ""),
+    "as given": ("backpropagate = false\n" + CARRIED, ""),
     "committee of two times": (CARRIED, "members = 2\ninput_times = 2"),
     "second order": ("", 'kind = "second_order"'),
 }
@@ -71,7 +71,7 @@ def test_equations_that_training_takes_as_given_are_asked_too():
     (given, archive), (not_given, _) = trained_and_archive("as given"), trained_and_archive("both")
     found = [attribution(trained, archive, WHEN, 6, TARGET, points=4) for trained in (given, not_given)]
     np.testing.assert_allclose(found[0]["u850_sensitivity"], found[1]["u850_sensitivity"], rtol=1e-5, atol=1e-6)
-    assert given.model.differentiated is False, "the model itself is left as it is"
+    assert given.model.backpropagate is False, "the model itself is left as it is"
 
 
 def test_carried_by_a_known_wind_it_comes_from_upstream():
@@ -79,7 +79,7 @@ def test_carried_by_a_known_wind_it_comes_from_upstream():
     grid = Grid.parse("11.25deg")
     archive = wave_archive(40, grid=grid, names=NAMES)
     cell = np.cos(grid.latitude_radians)[:, None] * 6.371e6 * np.deg2rad(11.25)
-    physics = transport("msl", wind="analysed:850", gated=False)
+    physics = transport("msl", wind="prognostic:850", gated=False)
     text = config_text(NAMES, grid="11.25deg", physics=physics, closure="enabled = false", substeps=4)
     trained = tiny_trained(text, archive)
     archive.fields[:, 1], archive.fields[:, 2] = cell / (12 * 3600), 0.0

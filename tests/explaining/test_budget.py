@@ -19,16 +19,20 @@ from pinnwx.reporting.budget import budget_figure
 
 NAMES = ("msl", "vo850", "u850", "v850")
 WHEN = np.datetime64("2026-01-03T00", "ns")
-BOTH = transport("vo850", wind="rotational:vo850", absolute=True, learned_wind=True, diffusivity=2e5) + transport(
-    "msl", wind="analysed:850", learned_wind=True
-)
+BOTH = transport(
+    "vo850", wind="rotational:vo850", absolute_vorticity=True, learned_wind=True, diffusivity=2e5
+) + transport("msl", wind="prognostic:850", learned_wind=True)
 CARRIED = ("advection_by_physical_wind", "planetary_vorticity")
 WIND_ALONE = ("msl", "u850", "v850")
 SETTINGS = {
     "both winds": (NAMES, BOTH, ""),
-    "midpoint": (NAMES, 'winds = "midpoint"\n' + BOTH, ""),
-    "couplings": (NAMES, "couplings = 2\n" + BOTH, ""),
-    "followers": (WIND_ALONE, transport("vo850", wind="analysed:850", absolute=True, balance="msl"), ""),
+    "midpoint": (NAMES, 'wind_time = "midpoint"\n' + BOTH, ""),
+    "coupling_steps": (NAMES, "coupling_steps = 2\n" + BOTH, ""),
+    "followers": (
+        WIND_ALONE,
+        transport("vo850", wind="prognostic:850", absolute_vorticity=True, balanced_field="msl"),
+        "",
+    ),
     "committee": (NAMES, BOTH, "members = 2"),
     "climate": (NAMES, BOTH, "climate = { relaxation_days = 5.0, margin = 0.1 }"),
     "network alone": (NAMES, "", ""),
@@ -137,7 +141,7 @@ def test_winds_that_are_slowed_down_still_add_up():
 def test_planetary_vorticity_is_minus_beta_v():
     names, grid = ("vo850", "msl"), Grid.parse("11.25deg")
     archive = wave_archive(40, grid=grid, names=names)
-    physics = transport("vo850", wind="rotational:vo850", absolute=True, gated=False)
+    physics = transport("vo850", wind="rotational:vo850", absolute_vorticity=True, gated=False)
     text = config_text(names, grid="11.25deg", physics=physics, closure="enabled = false")
     dataset = budget(tiny_trained(text, archive), archive, WHEN, 6)
     (start,) = archive.fields[archive.times == WHEN]
@@ -155,7 +159,7 @@ def test_a_conserved_tracer_is_carried_and_nothing_else():
     fields = archive.fields.copy()
     fields[:, 2] = np.abs(fields[:, 2])
     archive = Archive(archive.times, fields, archive.names, archive.grid)
-    physics = transport("tracer", wind="analysed:850", form="flux", scheme="limited", conserved=True)
+    physics = transport("tracer", wind="prognostic:850", form="flux", scheme="limited", conserved=True)
     text = config_text(("u850", "v850", "tracer"), physics=physics, extra=TRACER)
     dataset = budget(tiny_trained(text, archive), archive, WHEN, 12)
     parts = {name: values.values for name, values in parts_of(dataset, "tracer").items()}

@@ -65,7 +65,7 @@ def test_slowing_the_wind_brings_a_cell_of_the_edge_no_more_of_its_own(seed, spe
 
 def test_rotational_wind_does_not_converge_at_the_edge():
     """Its streamfunction is zero beyond, so no wind crosses there; it is as free of divergence as inside."""
-    equations = [Transport(field="vo850", wind="rotational:vo850", form="flux", absolute=True)]
+    equations = [Transport(field="vo850", wind="rotational:vo850", form="flux", absolute_vorticity=True)]
     vorticity = jnp.asarray(2e-5 * smooth_noise(BOX, 8, seed=1, waves=12), jnp.float32)
     winds = physical_winds(equations, {"vo850": vorticity}, BOX)
     assert float(jnp.abs(winds).mean()) > 1.0
@@ -76,7 +76,7 @@ def test_rotational_wind_does_not_converge_at_the_edge():
 
 def physics_alone(archive: Archive, form: str, wind: str, field: str, step: int, steps: int, starts: slice) -> tuple:
     """Forecasts of the equations without a network, from some analyses, and their unit."""
-    equation = transport(field, wind=wind, form=form, absolute=True)
+    equation = transport(field, wind=wind, form=form, absolute_vorticity=True)
     settings = config_text(archive.names, grid="native", substeps=12, physics=equation, closure="enabled = false")
     text = settings.replace("step_hours = 6", f"step_hours = {step}")
     trained = untrained(parse_config(text), text, archive)

@@ -33,7 +33,7 @@ def zonal_winds(speeds: np.ndarray) -> Archive:
 
 
 def found(archive: Archive, substeps: int, **physics):
-    equation = transport("t500", wind="analysed:500")
+    equation = transport("t500", wind="prognostic:500")
     extra = "".join(f"{key} = {value}\n" for key, value in physics.items())
     text = config_text(archive.names, grid="native", substeps=substeps, physics=extra + equation, closure=NO_NETWORK)
     settings = parse_config(text)
@@ -47,14 +47,14 @@ def test_the_courant_number_of_a_uniform_wind(courant, couplings):
     """u dt / dx, largest where the circles of latitude are shortest; the sub-steps that would do are in proportion."""
     step, substeps = 6 * 3600.0, 4
     speed = courant * BOX.zonal_spacing.min() / (step / substeps)
-    said = found(zonal_winds(np.full(12, speed)), substeps, couplings=couplings)
+    said = found(zonal_winds(np.full(12, speed)), substeps, coupling_steps=couplings)
     assert said.largest_courant == pytest.approx(courant, rel=1e-3)
     over = (courant * BOX.zonal_spacing.min() / BOX.zonal_spacing > 0.9).mean()
     assert said.fraction == pytest.approx(over)
     assert said.matters == (over > 0)
     needed = max(int(np.ceil(substeps * courant / 0.9 / couplings)) * couplings, substeps)
     assert (said.substeps, said.substeps_for_all) == (substeps, needed)
-    again = found(zonal_winds(np.full(12, speed)), said.substeps_for_all, couplings=couplings)
+    again = found(zonal_winds(np.full(12, speed)), said.substeps_for_all, coupling_steps=couplings)
     assert again.fraction == 0
     assert again.substeps_for_all == said.substeps_for_all
 
@@ -93,7 +93,7 @@ def test_train_says_so_and_keeps_it(tmp_path, caplog):
         archive.names,
         grid="native",
         substeps=1,
-        physics=transport("t500", wind="analysed:500"),
+        physics=transport("t500", wind="prognostic:500"),
         closure="width = 4\nblocks = 1\ncoarsen = 1",
         train=("2026-01-01", "2026-01-10"),
         training="batch_size = 2\nupdates = 1",
@@ -116,7 +116,7 @@ def test_europe_is_slowed_in_every_other_cell(real_data):
     """The figures that were measured by hand on every 15th day: 55 %, median 0.98, most 5.7."""
     dataset = open_data(real_data / "erainterim_europe", ("z500",), start="2000-01-01", end="2006-12-31")
     archive = Archive.from_dataset(dataset, ("z500",), ())
-    equation = transport("vo500", wind="geostrophic:z500", absolute=True)
+    equation = transport("vo500", wind="geostrophic:z500", absolute_vorticity=True)
     text = config_text(("z500",), grid="native", substeps=12, physics=equation, closure=NO_NETWORK)
     text = text.replace("hours = 6", "hours = 24")
     settings = parse_config(text)

@@ -31,7 +31,9 @@ CASES = {
 def compiled(name: str, options: str, tracer: dict, members: int):
     """The model, and `run(parameters, fields)`."""
     carried = {"wind": "rotational:vo850", "form": "flux", "scheme": "limited", "conserved": True} | tracer
-    physics = options + transport("vo850", wind="rotational:vo850", absolute=True) + transport("tracer", **carried)
+    physics = (
+        options + transport("vo850", wind="rotational:vo850", absolute_vorticity=True) + transport("tracer", **carried)
+    )
     closure = "width = 16\nblocks = 1\nlearned_wind_width = 16\ncoarsen = 1"
     model = f"members = {members}"
     made = config(NAMES, grid=name, extra=TRACER, physics=physics, closure=closure, model=model)

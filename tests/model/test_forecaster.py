@@ -19,7 +19,7 @@ from pinnwx.model.rollout import rollout
 from pinnwx.model.second_order import SecondOrderForecaster
 
 NAMES = ("msl", "vo850", "u850", "v850")
-WINDS = transport("vo850", wind="rotational:vo850", absolute=True) + transport("msl", wind="analysed:850")
+WINDS = transport("vo850", wind="rotational:vo850", absolute_vorticity=True) + transport("msl", wind="prognostic:850")
 OFF = "enabled = false"
 SETTINGS = {
     "physics alone": {"physics": WINDS, "closure": OFF},
@@ -198,7 +198,7 @@ def test_promises_that_cannot_be_kept_are_refused():
     with pytest.raises(ConfigError, match=r"diffusivity 1e\+07 m2 s-1 exceeds the .* that 2 sub-steps allow"):
         forecaster(config(NAMES, physics=transport("msl", diffusivity=1e7)))
     with pytest.raises(ConfigError, match=r'"second_order" makes its own wind; remove model\.physics\.transport'):
-        forecaster(config(NAMES, model='kind = "second_order"', physics=transport("msl", wind="analysed:850")))
+        forecaster(config(NAMES, model='kind = "second_order"', physics=transport("msl", wind="prognostic:850")))
 
 
 def test_the_same_seed_gives_the_same_weights():
@@ -215,7 +215,7 @@ def test_without_gradients_through_the_equations_a_forecast_is_the_same(steps, f
     times = step_features(steps, 2)
     made, gradients = [], []
     for differentiated in ("true", "false"):
-        model = forecaster(config(NAMES, physics=f"differentiated = {differentiated}\n{WINDS}"))
+        model = forecaster(config(NAMES, physics=f"backpropagate = {differentiated}\n{WINDS}"))
         randomise(model, 1, 0.1)
         graph, parameters, rest = nnx.split(model, nnx.Param, ...)
 
@@ -234,4 +234,4 @@ def test_without_gradients_through_the_equations_a_forecast_is_the_same(steps, f
 def test_what_is_learned_in_the_equations_needs_gradients():
     for learned in ("learned_diffusivity = true", transport("msl", wind="none", learned_wind=True)):
         with pytest.raises(ConfigError, match="need gradients"):
-            config(NAMES, physics=f"differentiated = false\n{learned}")
+            config(NAMES, physics=f"backpropagate = false\n{learned}")

@@ -22,8 +22,8 @@ SEASONS_SWAPPED = np.array([-1, -1, 1, 1, -1])
 GRID = Grid.parse("22.5deg")
 NETWORK = "width = 16\nblocks = 1\nmirror = true"
 PHYSICS = (
-    transport("vo850", wind="rotational:vo850", absolute=True, learned_wind=True)
-    + transport("msl", wind="analysed:850")
+    transport("vo850", wind="rotational:vo850", absolute_vorticity=True, learned_wind=True)
+    + transport("msl", wind="prognostic:850")
     + transport("u850", wind="geostrophic:msl")
 )
 

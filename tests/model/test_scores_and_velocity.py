@@ -29,8 +29,8 @@ def test_the_loss_is_an_area_mean_in_units_of_the_scale():
 @pytest.mark.parametrize(
     ("wind", "field", "expected"),
     [
-        ("analysed:500", "z500", lambda: (FIELDS["u500"], FIELDS["v500"])),
-        ("analysed:10m", "msl", lambda: (FIELDS["u10"], FIELDS["v10"])),
+        ("prognostic:500", "z500", lambda: (FIELDS["u500"], FIELDS["v500"])),
+        ("prognostic:10m", "msl", lambda: (FIELDS["u10"], FIELDS["v10"])),
         ("rotational:vo850", "vo850", lambda: rotational_wind(FIELDS["vo850"], GRID)),
         ("geostrophic:z500", "z500", lambda: geostrophic_wind(FIELDS["z500"], GRID)),
         ("geostrophic:msl", "msl", lambda: geostrophic_wind_from_pressure(FIELDS["msl"], GRID)),
@@ -45,7 +45,7 @@ def test_the_wind_of_the_config(wind, field, expected):
 
 
 def test_winds_are_stacked_in_the_order_of_the_equations():
-    equations = [Transport(field="msl", wind="analysed:10m"), Transport(field="z500", wind="analysed:500")]
+    equations = [Transport(field="msl", wind="prognostic:10m"), Transport(field="z500", wind="prognostic:500")]
     winds = physical_winds(equations, FIELDS, GRID)
     assert winds.shape == (2, *GRID.shape, 2)
     np.testing.assert_array_equal(winds[0, ..., 1], FIELDS["v10"])

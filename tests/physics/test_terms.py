@@ -18,7 +18,7 @@ from pinnwx.physics.terms import Environment, environment, terms, total
 
 GRID = Grid.parse("22.5deg+poles")
 MIX = tuple(
-    Transport(field=f"vo{100 + i}", form=form, scheme=scheme, absolute=absolute, wind="none")
+    Transport(field=f"vo{100 + i}", form=form, scheme=scheme, absolute_vorticity=absolute, wind="none")
     for i, (form, scheme, absolute) in enumerate(
         [
             ("advective", "upwind3", False),
@@ -59,7 +59,9 @@ def case():
             operator = {"flux": flux_divergence, "advective": advective_tendency}[equation.form]
             wind = FaceVelocity(given.velocity.east[index], given.velocity.north[index])
             found["advection"].append(operator(fields[index], wind, grid, equation.scheme, groups=groups))
-            planetary = operator(f, wind, grid, equation.scheme, groups=groups) if equation.absolute else 0 * f
+            planetary = (
+                operator(f, wind, grid, equation.scheme, groups=groups) if equation.absolute_vorticity else 0 * f
+            )
             found["planetary_vorticity"].append(planetary)
             diffusion = diffusive_tendency(fields[index], given.diffusivity[index], grid, groups=groups)
             found["diffusion"].append(diffusion)
@@ -111,7 +113,7 @@ def test_rossby_haurwitz_wave_drifts_westward(mean_flow):
         def eastward_change(lon, lat):
             return -1e-5 * order * np.cos(lat) ** order * np.sin(lat) * np.sin(order * lon)
 
-        equation = Transport(field="vo850", wind="rotational:vo850", absolute=True, scheme="upwind3")
+        equation = Transport(field="vo850", wind="rotational:vo850", absolute_vorticity=True, scheme="upwind3")
         groups = zonal_groups(grid, 0.0)
         right_hand_side = total(terms((equation,), grid, groups, diffusive=False))
 
@@ -137,7 +139,7 @@ def test_planetary_vorticity_is_the_beta_effect():
         rows, columns = grid.shape
         north = 10 * np.cos(grid.latitude_edges)[:, None] * (grid.north_face_length > 0)[:, None] * np.ones(columns)
         wind = FaceVelocity(jnp.zeros((1, rows, columns)), jnp.asarray(north, jnp.float32)[None])
-        equation = Transport(field="vo850", absolute=True, scheme="centred2")
+        equation = Transport(field="vo850", absolute_vorticity=True, scheme="centred2")
         groups = cap_groups(grid)
         term = terms((equation,), grid, groups, diffusive=False)["planetary_vorticity"]
         still = jnp.zeros((1, *grid.shape), jnp.float32)

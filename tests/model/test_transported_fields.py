@@ -8,14 +8,14 @@ from synthetic import config, forecaster, randomise, smooth_noise, states, step_
 
 from pinnwx.config import Transport
 from pinnwx.grid import Grid
-from pinnwx.model.carried import Carried
 from pinnwx.model.rollout import rollout
+from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.operators.calculus import curl
 
 GRID = Grid.parse("11.25deg")
 NAMES = ("t500", "u500", "v500", "z500")
-TEMPERATURE = Transport(field="t500", wind="analysed:500")
-VORTICITY = Transport(field="vo500", wind="analysed:500", form="flux", absolute=True, balance="z500")
+TEMPERATURE = Transport(field="t500", wind="prognostic:500")
+VORTICITY = Transport(field="vo500", wind="prognostic:500", form="flux", absolute_vorticity=True, balanced_field="z500")
 
 
 def noise(count: int, seed: int) -> jnp.ndarray:
@@ -23,7 +23,7 @@ def noise(count: int, seed: int) -> jnp.ndarray:
 
 
 def test_what_is_carried():
-    carried, fields = Carried(NAMES, (TEMPERATURE, VORTICITY), GRID), noise(4, 0)
+    carried, fields = TransportedFields(NAMES, (TEMPERATURE, VORTICITY), GRID), noise(4, 0)
     values = carried.values(fields)
     assert values[:, 0] == pytest.approx(fields[:, 0])
     assert values[:, 1] == pytest.approx(curl(fields[:, 1], fields[:, 2], GRID))
@@ -31,7 +31,7 @@ def test_what_is_carried():
 
 def test_the_wind_takes_up_the_change_of_its_vorticity():
     """The curl of the change of the wind is the change of vorticity, to the order of the operators on smooth fields."""
-    carried = Carried(NAMES, (VORTICITY,), GRID)
+    carried = TransportedFields(NAMES, (VORTICITY,), GRID)
     latitude, longitude = np.meshgrid(GRID.latitude_radians, GRID.longitude_radians, indexing="ij")
     change = jnp.asarray(1e-5 * np.cos(latitude) ** 2 * np.sin(2 * longitude), jnp.float32)[None, None]
     eastward, northward, _ = np.moveaxis(np.asarray(carried.changes(change)), 1, 0)
@@ -41,11 +41,11 @@ def test_the_wind_takes_up_the_change_of_its_vorticity():
 
 def test_geopotential_follows_in_linear_balance():
     """Solid-body spin-up: psi = -a^2 w sin(lat), so Phi changes by f psi, falling towards the poles."""
-    carried = Carried(NAMES, (VORTICITY,), GRID)
+    carried = TransportedFields(NAMES, (VORTICITY,), GRID)
     change = jnp.broadcast_to(jnp.asarray(2e-6 * np.sin(GRID.latitude_radians), jnp.float32)[:, None], GRID.shape)
     parts = np.asarray(carried.changes(change[None, None]))[0]
     eastward, northward, geopotential = parts
-    assert carried.affected == (1, 2, 3)
+    assert carried.updated == (1, 2, 3)
     radius = 6.371e6
     expected = 1e-6 * radius * np.cos(GRID.latitude_radians)  # vorticity of solid rotation w is 2 w sin(lat)
     assert eastward == pytest.approx(np.broadcast_to(expected[:, None], GRID.shape), rel=0.05, abs=0.1)
@@ -56,15 +56,15 @@ def test_geopotential_follows_in_linear_balance():
 
 
 def test_changes_of_one_field_add_up_and_the_rest_stay():
-    both = Carried(NAMES, (TEMPERATURE, VORTICITY), GRID)
+    both = TransportedFields(NAMES, (TEMPERATURE, VORTICITY), GRID)
     change = noise(2, 1)
-    of_all = both.among_all(both.changes(change))
+    of_all = both.scatter_to_state(both.changes(change))
     assert of_all.shape == (1, 4, *GRID.shape)
     assert of_all[:, 0] == pytest.approx(change[:, 0])
-    alone = Carried(NAMES, (VORTICITY,), GRID)
+    alone = TransportedFields(NAMES, (VORTICITY,), GRID)
     assert of_all[:, 1:] == pytest.approx(alone.changes(change[:, 1:]))
-    only = Carried(NAMES, (TEMPERATURE,), GRID)
-    assert not only.among_all(only.changes(change[:, :1]))[:, 1:].any()
+    only = TransportedFields(NAMES, (TEMPERATURE,), GRID)
+    assert not only.scatter_to_state(only.changes(change[:, :1]))[:, 1:].any()
 
 
 WAVE = Grid.parse("5.625deg")
@@ -99,8 +99,8 @@ def test_physics_alone_forecasts_a_rossby_wave_and_the_better_the_closer_it_is_c
 
 def barotropic(couplings: int, winds: str, **options):
     """The barotropic vorticity equation, and nothing else."""
-    physics = f'couplings = {couplings}\nwinds = "{winds}"\n'
-    physics += transport("vo500", wind="analysed:500", form="flux", absolute=True)
+    physics = f'coupling_steps = {couplings}\nwind_time = "{winds}"\n'
+    physics += transport("vo500", wind="prognostic:500", form="flux", absolute_vorticity=True)
     return forecaster(config(("u500", "v500"), physics=physics, closure="enabled = false", **options), WAVE)
 
 
@@ -130,7 +130,7 @@ def test_the_wind_of_the_midpoint_is_second_order_in_the_coupling_interval():
 @pytest.mark.slow
 def test_weather_reflected_in_the_equator_has_the_reflected_forecast():
     names, parity = ("u500", "v500", "z500"), np.array([1, -1, 1])[:, None, None]
-    physics = transport("vo500", wind="analysed:500", form="flux", absolute=True, balance="z500")
+    physics = transport("vo500", wind="prognostic:500", form="flux", absolute_vorticity=True, balanced_field="z500")
     model = forecaster(config(names, physics=physics, closure="width = 16\nblocks = 1\nmirror = true"))
     randomise(model, 0, 0.1)
     latitude_free = np.array(model.inputs.maps[...])

@@ -5,7 +5,7 @@ wind, and what transport makes of it goes back to the fields the wind is made fr
 
     laplacian(psi) = change of vorticity,    change of (u, v) = (-dpsi/dy, dpsi/dx),    change of Phi = f psi.
 
-The wind takes up the second where it is analysed; geopotential the third (linear balance), where the wind is its
+The wind takes up the second where it is prognostic; geopotential the third (linear balance), where the wind is its
 geostrophic one or the equation names it as in balance; pressure follows as density times Phi.
 """
 
@@ -27,35 +27,35 @@ from pinnwx.physics.diagnostics import streamfunction_from_vorticity, wind_from_
 Fields = Float[Array, "batch field lat lon"]
 
 
-class Carried:
+class TransportedFields:
     """The stack of fields that the equations carry; static under jit.
 
     Attributes:
-        affected: positions among the forecast fields of those that transport changes, ascending.
+        updated: positions among the forecast fields of those that transport changes, ascending.
     """
 
     def __init__(self, names: Sequence[str], equations: Sequence[Transport], grid: Grid):
         self.names, self.equations, self.grid = tuple(names), tuple(equations), grid
         targets = [name for equation in equations for name in equation.targets(names)]
-        self.affected = tuple(sorted({self.names.index(name) for name in targets}))
+        self.updated = tuple(sorted({self.names.index(name) for name in targets}))
 
     def values(self, fields: Fields) -> Float[Array, "batch carried lat lon"]:
         """What is carried, one entry an equation."""
         return jnp.stack([self._value(fields, equation) for equation in self.equations], axis=1)
 
-    def changes(self, change: Float[Array, "batch carried lat lon"]) -> Float[Array, "batch affected lat lon"]:
-        """What a change of the carried fields means for each affected forecast field."""
+    def changes(self, change: Float[Array, "batch carried lat lon"]) -> Float[Array, "batch updated lat lon"]:
+        """What a change of the carried fields means for each updated forecast field."""
         parts: dict[str, Array] = {}
         for index, equation in enumerate(self.equations):
             for name, part in self._parts(change[:, index], equation).items():
                 parts[name] = parts[name] + part if name in parts else part
-        return jnp.stack([parts[self.names[index]] for index in self.affected], axis=1)
+        return jnp.stack([parts[self.names[index]] for index in self.updated], axis=1)
 
-    def among_all(self, change: Float[Array, "batch affected lat lon"]) -> Fields:
+    def scatter_to_state(self, change: Float[Array, "batch updated lat lon"]) -> Fields:
         """The change of every forecast field: zero for those that transport leaves alone."""
         # Put together by slices: XLA's scatter runs element by element on a CPU.
         nothing = jnp.zeros_like(change[:, 0])
-        places = {index: change[:, position] for position, index in enumerate(self.affected)}
+        places = {index: change[:, position] for position, index in enumerate(self.updated)}
         return jnp.stack([places.get(index, nothing) for index in range(len(self.names))], axis=1)
 
     def _value(self, fields: Fields, equation: Transport) -> Float[Array, "batch lat lon"]:
@@ -72,7 +72,7 @@ class Carried:
         streamfunction = streamfunction_from_vorticity(change, self.grid)
         geopotential = streamfunction * constant(self.grid.coriolis, streamfunction)
         known = {"msl": geopotential * REFERENCE_AIR_DENSITY}
-        if equation.wind.startswith("analysed"):
+        if equation.wind.startswith("prognostic"):
             wind = wind_from_streamfunction(streamfunction, self.grid)
             known |= dict(zip(equation.inputs, wind, strict=True))
         return parts | {name: known.get(name, geopotential) for name in followers}

@@ -1,0 +1,47 @@
+"""Names in the package use the field's standard terms, never the home-made words that they replaced."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pinnwx
+
+ROOT = Path(pinnwx.__file__).parent
+
+# Home-made names and the standard terms that replaced them; each line is one row of related names.
+REPLACED = {
+    "Carried": "TransportedFields", "affected": "updated", "among_all": "scatter_to_state",
+    "couplings": "coupling_steps", "differentiated": "backpropagate",
+}  # fmt: skip
+
+
+def names_in(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every name that a module defines or uses, with its line."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name, node.lineno
+            case ast.arg(arg=name) | ast.Attribute(attr=name) | ast.Name(id=name):
+                yield name, node.lineno
+            case ast.keyword(arg=str(name)):
+                yield name, node.value.lineno
+            case ast.ImportFrom(module=module, names=aliases):
+                yield from ((part, node.lineno) for part in (module or "").split("."))
+                yield from ((alias.name, node.lineno) for alias in aliases)
+
+
+def test_no_name_is_a_replaced_word():
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {name} (use {REPLACED[name]})"
+        for path in sorted(ROOT.rglob("*.py"))
+        for name, line in names_in(ast.parse(path.read_text(encoding="utf-8")))
+        if name in REPLACED
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_each_kind_of_name_is_seen():
+    text = "from m.Carried import x\nclass a:\n  def b(self, c): self.d = e = f(g=1)\n"
+    assert {name for name, _ in names_in(ast.parse(text))} >= {"Carried", "a", "b", "c", "d", "e", "f", "g"}
