@@ -232,8 +232,8 @@ class ClosureSettings(Settings):
     blocks: Annotated[int, Field(ge=1, le=64)] = 4
     fine_width: _Channels | None = None
     block_widths: tuple[tuple[_Channels, _Channels], ...] | None = None
-    coarsen: Literal[1, 2, 4] = 2
-    mirror: bool = False
+    patch_size: Literal[1, 2, 4] = 2
+    hemispheric_symmetry: bool = False
     gradients: bool = True
     experts: Annotated[int, Field(ge=1, le=64)] = 1
     experts_per_region: Annotated[int, Field(ge=1, le=64)] = 1
@@ -290,7 +290,7 @@ class ModelSettings(Settings):
     kind: Literal["transport", "second_order"] = "transport"
     step_hours: Annotated[float, Field(ge=0.01, le=744)] = 6.0
     input_times: Literal[1, 2, 3, 4] = 1
-    members: Annotated[int, Field(ge=1, le=16)] = 1
+    networks: Annotated[int, Field(ge=1, le=16)] = 1
     driven_edge: Annotated[int, Field(ge=0, le=8)] = 0
     physics: PhysicsSettings = PhysicsSettings()
     closure: ClosureSettings = ClosureSettings()
@@ -301,26 +301,26 @@ class ModelSettings(Settings):
         """About how many numbers the networks train: the products of layers, without what fields decide."""
         one, count = self.closure, 0
         if one.enabled:
-            fine = (one.fine_width or max(one.width // 2, 16)) * one.coarsen**2
+            fine = (one.fine_width or max(one.width // 2, 16)) * one.patch_size**2
             pairs = one.block_widths or ((one.width, 2 * one.width),) * one.blocks
             blocks = sum(9 * one.width * seen + one.experts * (seen + one.width) * hidden for seen, hidden in pairs)
             count = 2 * fine * one.width + blocks
-        return self.members * count
+        return self.networks * count
 
     @agreement
     def _of_a_size_that_can_be(self) -> Iterator[str]:
         if self.weights > MOST_WEIGHTS:
             yield (
-                f"{self.members} network(s) of width {self.closure.width} train about {self.weights:,} numbers, more "
-                f"than {MOST_WEIGHTS:,}; lower members, closure.width or closure.blocks"
+                f"{self.networks} network(s) of width {self.closure.width} train about {self.weights:,} numbers, more "
+                f"than {MOST_WEIGHTS:,}; lower networks, closure.width or closure.blocks"
             )
 
 
 class Stage(Settings):
-    """One stage of the curriculum: a share of the updates spent on rollouts of `steps` steps."""
+    """One stage of the curriculum: a fraction of the updates spent on rollouts of `steps` steps."""
 
     steps: Annotated[int, Field(ge=1, le=1000)]
-    share: PositiveFloat
+    fraction: PositiveFloat
 
 
 class TrainingSettings(Settings):
@@ -336,8 +336,8 @@ class TrainingSettings(Settings):
     weight_decay: NonNegativeFloat = 1e-2
     clip_norm: PositiveFloat = 1.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    curriculum: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=1, share=1.0),)
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    curriculum: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=1, fraction=1.0),)
     updates: _Updates | None = None
     minutes: _Minutes = 10.0
     field_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
@@ -356,7 +356,7 @@ class RetrainingSettings(Settings):
     replay: Annotated[float, Field(ge=0, lt=1)] = 0.5
     hold_out_days: Annotated[float, Field(ge=1, le=366)] = 4.0
     leads: Annotated[tuple[Annotated[float, Field(gt=0, le=8784)], ...], Field(min_length=1, max_length=100)] = (6, 24)
-    learning_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    learning_rate_factor: Annotated[float, Field(gt=0, le=1)] = 0.2
     steps: Annotated[int, Field(ge=1, le=1000)] = 4
     minutes: _Minutes = 1.0
     updates: _Updates | None = None
@@ -376,13 +376,13 @@ class CompressionSettings(Settings):
 
     Pruned: in `rounds` of scoring channels, removing the least and learning on; the `widths` of layers shrink by the
     "gain" of their channels or "even"ly (`compression.widths`). Distilled: the student is trained as
-    its teacher was, but that a `teacher_share` of each batch are `trajectories` that the teacher made, half of them
+    its teacher was, but that a `teacher_fraction` of each batch are `trajectories` that the teacher made, half of them
     from analyses with a `disturbance` (`compression.distill`).
     """
 
     rounds: Annotated[int, Field(ge=1, le=16)] = 2
     widths: Literal["even", "gain"] = "even"
-    teacher_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    teacher_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
     trajectories: Annotated[int, Field(ge=1, le=100_000)] = 256
     disturbance: Annotated[float, Field(ge=0, le=1)] = 0.3
     minutes: _Minutes = 5.0

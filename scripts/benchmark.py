@@ -42,7 +42,7 @@ from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import untrained
 from pinnwx.grid import Grid
 from pinnwx.jobs.preparation import training_archive
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.rollout import rollout
 from pinnwx.operators.advection import SCHEMES, face_velocity, flux_divergence
 from pinnwx.runtime import keep_freed_memory
@@ -126,7 +126,7 @@ class Trainer(NamedTuple):
 def trainer(config: Config, archive: Archive, steps: int) -> Trainer:
     """One update of the first member on rollouts of `steps` steps."""
     trained = untrained(config, "", archive)
-    member = members_of(trained.model)[0]
+    member = networks_of(trained.model)[0]
     scale = trained.normalisation.increment_std[:, None, None]
     hours, size = config.model.step_hours, config.training.batch_size
     update, source = make_update(member, archive.grid, scale, config.training), device_archive(archive, hours)
@@ -217,7 +217,7 @@ def memory() -> dict:
 def peak_memory(steps: int, remember: bool) -> float:
     """MiB that this process reaches in the gradient of a rollout of the ERA5 hybrid, batch of 4, compiling included."""
     config = load_config(EXPERIMENTS / "era5_hybrid.toml")
-    model = members_of(untrained(config, "", synthetic(config, "5.625deg")).model)[0]
+    model = networks_of(untrained(config, "", synthetic(config, "5.625deg")).model)[0]
     graph, parameters, fixed = nnx.split(model, nnx.Param, ...)
     shape = (4, model.input_times, len(config.data.fields), 32, 64)
     analyses, times = 1e-5 * normal(*shape), normal(steps, 4, 5)
@@ -226,7 +226,7 @@ def peak_memory(steps: int, remember: bool) -> float:
     def gradient(parameters):
         def loss(parameters):
             forecaster = nnx.merge(graph, parameters, fixed)
-            return jnp.mean(rollout(forecaster, analyses, times, forecaster.frames[0], remember=remember) ** 2)
+            return jnp.mean(rollout(forecaster, analyses, times, forecaster.views[0], remember=remember) ** 2)
 
         return jax.grad(loss)(parameters)
 

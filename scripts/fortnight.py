@@ -62,14 +62,14 @@ wind = "prognostic:850"
 [model.closure]
 width = 16
 blocks = 1
-coarsen = 2
+patch_size = 2
 [training]
 batch_size = 8
 learning_rate = 3e-3
 updates = 100
 [retraining]
 updates = 200
-learning_rate_share = 0.7
+learning_rate_factor = 0.7
 steps = 2
 """
 

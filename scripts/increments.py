@@ -24,7 +24,7 @@ from pinnwx.data.windows import window_indices
 from pinnwx.files import write_text
 from pinnwx.forecasting.trained import untrained
 from pinnwx.jobs.preparation import training_archive
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import device_archive
 
@@ -42,7 +42,7 @@ def with_winds(config: Config, winds: str) -> Config:
 
 def explained(config: Config, archive: Archive) -> dict[str, float]:
     """Share of the variance of each carried field's change over a step; an untrained gate is 1, its network silent."""
-    model = members_of(untrained(config, "", archive).model)[0]
+    model = networks_of(untrained(config, "", archive).model)[0]
     source = device_archive(archive, config.model.step_hours)
     windows = window_indices(archive.times, config.model.step_hours, model.input_times)[-ANALYSES:]
     windows = windows[len(windows) % BATCH :]

@@ -59,7 +59,7 @@ from sizes_results import (
 from stopwatch import in_turn
 from trial import DATA, EXPERIMENTS, RESULTS, RUNS, scoring_of, splice, train_in_turn
 
-from pinnwx.compression.prune import share_between
+from pinnwx.compression.prune import fraction_between
 from pinnwx.config import load_config
 from pinnwx.files import write_text
 from pinnwx.forecasting.portable import PRECISIONS, as_stored, export_model
@@ -191,7 +191,7 @@ def pruning_budget(seed: int, updates: int | None) -> list[str]:
     if updates is None and seed == FIRST:
         return ["--minutes", str(study["minutes"])]
     rounds = load_config(EXPERIMENTS / f"{STUDY['base']}.toml").compression.rounds
-    return ["--updates", str(updates or round(updates_of(PRUNED) / (1 - (rounds - 1) * share_between(rounds))))]
+    return ["--updates", str(updates or round(updates_of(PRUNED) / (1 - (rounds - 1) * fraction_between(rounds))))]
 
 
 def narrow_words(seed: int) -> list[str]:
@@ -205,7 +205,7 @@ def narrow_words(seed: int) -> list[str]:
 
 def distill(seed: int) -> None:
     size, minutes = STUDY["distill"]["size"], STUDY["distill"]["minutes"]
-    alike = {"model.members": max(int(size * opened("teacher", seed).config.model.members), 1)}
+    alike = {"model.networks": max(int(size * opened("teacher", seed).config.model.networks), 1)}
     budget = ("--minutes", minutes) if seed == FIRST else ("--updates", updates_of("student"))
     student = compress_words("student", seed, "--distill", "--size", size, *budget)
     rivals(["student", "twin"], seed, [student, train_words("twin", seed, alike, minutes)])

@@ -38,7 +38,7 @@ from pinnwx.forecasting.cf import read_forecast
 from pinnwx.jobs.forecast import forecast
 from pinnwx.jobs.runs import Run
 from pinnwx.manifest import read_manifest
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.update import initial_state
 
@@ -150,7 +150,7 @@ def flip_bits(place: Path, flips: int, dice: random.Random, counts: Counter) -> 
         if older != newest:
             shutil.rmtree(older)
     trained = Run(run).load()
-    like = [initial_state(member, trained.config.training) for member in members_of(trained.model)]
+    like = [initial_state(member, trained.config.training) for member in networks_of(trained.model)]
     checkpoint = [path for path in newest.rglob("*") if path.is_file()]
 
     def read_checkpoint() -> tuple[bytes, dict]:

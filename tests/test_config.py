@@ -253,9 +253,9 @@ def test_variables_of_the_users_own():
         ("[training]\nlearning_rate = -1.0", "training.learning_rate: Input should be greater than 0"),
         ("[training]\nema_decay = 1.0", "training.ema_decay: Input should be less than 1"),
         ("[training]\ncurriculum = []", "training.curriculum: Tuple should have at least 1 item"),
-        ("[training]\ncurriculum = [{ steps = 0, share = 1 }]", "training.curriculum.0.steps"),
+        ("[training]\ncurriculum = [{ steps = 0, fraction = 1 }]", "training.curriculum.0.steps"),
         ("[training]\nfield_weights = { z500 = 2.0 }", 'training.field_weights: "z500" is not in data.fields'),
-        ("[model.closure]\ncoarsen = 3", "model.closure.coarsen: Input should be 1, 2 or 4"),
+        ("[model.closure]\npatch_size = 3", "model.closure.patch_size: Input should be 1, 2 or 4"),
         ("[model.closure]\nblocks = 2\nblock_widths = [[8, 16]]", "block_widths has 1 pairs for 2 blocks"),
         ("[model.physics]\ncourant_limit = 1.5", "model.physics.courant_limit: Input should be less than or equal"),
         ('[model]\nkind = "magic"', "model.kind: Input should be 'transport' or 'second_order'"),
@@ -378,7 +378,7 @@ def test_a_name_that_is_a_path_is_refused_as_usage(name):
     [
         "[model.closure]\nwidth = 100000", "[model.closure]\nblocks = 1000", "[training]\nbatch_size = 100000",
         "[model.physics]\nsubsteps = 100000", "[model.physics]\ncoupling_steps = 100000",
-        "[training]\ncurriculum = [{ steps = 100000, share = 1 }]",
+        "[training]\ncurriculum = [{ steps = 100000, fraction = 1 }]",
     ],
 )  # fmt: skip
 def test_sizes_are_bounded(addition):

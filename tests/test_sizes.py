@@ -100,7 +100,7 @@ def test_networks_of_experts_are_what_the_settings_say(started):
         expected = {"width": 64, "experts": 1, "experts_per_region": 1}
         expected |= {key.rpartition(".")[2]: value for key, value in changes.items()}
         assert config.closure.model_dump(include=set(expected)) == expected
-        assert config.members == 1
+        assert config.networks == 1
 
 
 def test_a_part_is_missing_if_one_of_its_results_is(started):

@@ -14,6 +14,12 @@ ROOT = Path(pinnwx.__file__).parent
 REPLACED = {
     "Carried": "TransportedFields", "affected": "updated", "among_all": "scatter_to_state",
     "couplings": "coupling_steps", "differentiated": "backpropagate",
+    "Frame": "View", "Frames": "Views", "FramedNetwork": "MultiViewNetwork", "framed_closure": "multi_view_closure",
+    "frames": "views", "mirror": "hemispheric_symmetry", "mirror_signs": "equator_parity",
+    "folding": "space_to_depth", "folded": "space_to_depth", "unfolded": "depth_to_space", "coarsen": "patch_size",
+    "Committee": "DeepEnsemble", "committee": "deep_ensemble", "members_of": "networks_of",
+    "warmup_share": "warmup_fraction", "teacher_share": "teacher_fraction", "taught_share": "teacher_fraction",
+    "final_share": "final_fraction", "learning_rate_share": "learning_rate_factor",
 }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ climate = { margin = 1.0 }
 [model.closure]
 width = 16
 blocks = 1
-coarsen = 1
+patch_size = 1
 [training]
 batch_size = 8
 learning_rate = 3e-3

@@ -1,9 +1,9 @@
 """Channels of a closure network: which numbers make one, which use it, and how to take some away.
 
 A channel is one entry of a layer's output. Layers that are added to each other share their channels, and so these are
-in one group: the fine features and what is unfolded onto them, `fine`; everything that the residual blocks read and
-add to, `stream`. Each block has two more: what its convolution sees, `look`, and what its dense layers make of it,
-`hidden` (one for each expert of a mixture).
+in one group: the fine features and what is added to them by depth to space, `fine`; everything that the residual blocks
+read and add to, `stream`. Each block has two more: what its convolution sees, `look`, and what its dense layers make of
+it, `hidden` (one for each expert of a mixture).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Weights = Mapping[str, Array | np.ndarray]
 
 @dataclass(frozen=True)
 class Slot:
-    """Where the channels of a group lie in an array: along `axis`, `copies` times over (one for each folded cell). What
-    reads them through a normalisation names it in `norm`."""
+    """Where the channels of a group lie in an array: along `axis`, `copies` times over (one for each cell of a patch).
+    What reads them through a normalisation names it in `norm`."""
 
     array: str
     axis: int
@@ -91,7 +91,7 @@ class Group:
 
 
 def groups_of(model: Forecaster) -> list[Group]:
-    """The channels of the closure network of a forecaster that is no committee.
+    """The channels of the closure network of a forecaster that is no deep ensemble.
 
     Raises:
         UsageError: it has none to prune.
@@ -113,7 +113,7 @@ def channels_of(network: ClosureNetwork, prefix: str) -> list[Group]:
     def read(layer: str, axis: int, copies: int = 1) -> Slot:
         return Slot(f"{prefix}/{layer}/kernel", axis, copies)
 
-    cells = network.coarsen**2
+    cells = network.patch_size**2
     fine, width = network.fold.in_features // cells, network.unfold.in_features
     stream_writers, stream_readers, norms = [*written("fold", 1)], [read("unfold", 0)], []
     of_blocks = []

@@ -1,12 +1,12 @@
 """Distillation: a small student learns from a teacher's forecasts as well as from the weather.
 
-The teacher, say a committee, forecasts from the analyses of the training time, and from analyses that never were,
+The teacher, say a deep ensemble, forecasts from the analyses of the training time, and from analyses that never were,
 
     X(t) + a (X(t1) - X(t2)),    a uniform in 0 ... `compression.disturbance`,
 
 with sequences of analyses t1, t2 of the same time of day and the same season. Its forecasts are what it expects, free
 of the chance in the weather that followed, and there are as many as one likes (Hinton, Vinyals and Dean 2015; of a
-committee, model compression: Bucila, Caruana and Niculescu-Mizil 2006). So the student sees more weather than the
+deep ensemble, model compression: Bucila, Caruana and Niculescu-Mizil 2006). So the student sees more weather than the
 archive holds. It is trained as any model is (`training.fit`), but that a share of each batch are windows of those
 forecasts.
 """
@@ -36,7 +36,7 @@ _FEWEST = 0.5  # of the trajectories, that must be good
 def student_of(teacher: Trained, size: float, updates: int | None = None) -> Trained:
     """An untrained model of the teacher's settings with at most `size` of its weights.
 
-    A committee first loses members, for one network can learn what several say; then the networks become narrower.
+    A deep ensemble first loses members, for one network can learn what several say; then the networks become narrower.
     It is to make so many `updates`, or as many as its time allows.
 
     Raises:
@@ -48,10 +48,10 @@ def student_of(teacher: Trained, size: float, updates: int | None = None) -> Tra
     config = teacher.config.with_training(updates=updates)
     if not config.model.closure.enabled:
         raise UsageError("the model has no network (model.closure.enabled = false): there is nothing to distil")
-    members = max(int(size * config.model.members), 1)
+    members = max(int(size * config.model.networks), 1)
 
     def student(width: int) -> Trained:
-        return resized(teacher, config.with_model(members=members, closure=config.model.closure.narrower(width)))
+        return resized(teacher, config.with_model(networks=members, closure=config.model.closure.narrower(width)))
 
     widths = range(1, config.model.closure.width + 1)
     width = bisect_right(widths, most, key=lambda width: count_weights(student(width).model))

@@ -2,7 +2,7 @@
 
 What comes out is a model of the same architecture with narrower layers (`compression.widths`): of each group of
 channels (`compression.channels`) those that matter most. So arrays really shrink, nothing is masked, and the run is
-read, retrained and exported like any other. The members of a committee are scored each for itself, and keep equal
+read, retrained and exported like any other. The members of a deep ensemble are scored each for itself, and keep equal
 widths. The network of a learned wind is small, and stays.
 """
 
@@ -28,7 +28,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained import Trained, resized
-from pinnwx.model.committee import give_weights, members_of
+from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.training.fit import Report, Training, device_archive
 from pinnwx.training.lessons import Lessons
@@ -36,7 +36,7 @@ from pinnwx.training.update import make_gradient
 
 BATCHES = 32  # of windows of one step, that channels are scored on
 SEEN = 32  # windows of one step, on which it is seen what channels have in common
-BETWEEN = 0.15  # `share_between`,
+BETWEEN = 0.15  # `fraction_between`,
 MOST_BETWEEN = 0.5  # and of all of those rounds together at most
 
 
@@ -89,7 +89,7 @@ def prune(
     whole = require_prunable(trained, keep)
     _require_lessons(trained, archive)
     count, began, pruned, rounds = trained.config.compression.rounds, time.monotonic(), trained, []
-    between = share_between(count)
+    between = fraction_between(count)
     for number in range(count):
         pruned, scores, kept = narrowed(pruned, archive, scale, order, keep ** ((number + 1) / count), whole)
         made = 0
@@ -109,7 +109,7 @@ def prune(
     return replace(pruned, config=config, config_text=text_of(config)), rounds
 
 
-def share_between(rounds: int) -> float:
+def fraction_between(rounds: int) -> float:
     """Of the updates, or of the time, that each round but the last learns on for."""
     return min(BETWEEN, MOST_BETWEEN / max(rounds - 1, 1))
 
@@ -122,7 +122,7 @@ def require_prunable(trained: Trained, keep: float) -> dict[str, int]:
     """
     if not 0 < keep < 1:
         raise UsageError(f"--keep {keep:g}: the share of channels that stay lies between 0 and 1")
-    whole = {group.layer: group.size for group in groups_of(members_of(trained.model)[0])}
+    whole = {group.layer: group.size for group in groups_of(networks_of(trained.model)[0])}
     if evenly(whole, keep) == whole:
         raise _keeps_all(keep, whole)
     return whole
@@ -155,7 +155,7 @@ def _mend(
     stop: Callable[[], bool],
 ) -> int:
     """Lets it learn on from short forecasts; returns the updates made."""
-    first = pruned.config.training.curriculum[0].model_copy(update={"share": 1.0})
+    first = pruned.config.training.curriculum[0].model_copy(update={"fraction": 1.0})
     config = pruned.config.with_training(curriculum=(first,), updates=updates)
     with tempfile.TemporaryDirectory() as folder:
         training = Training(
@@ -171,7 +171,7 @@ def narrowed(
     """The model with the channels of `trained` that matter most, a share `keep` of those that there were at first,
     `whole` in each layer; the scores of all; and how many each layer kept.
     """
-    config, members, scores = trained.config, members_of(trained.model), []
+    config, members, scores = trained.config, networks_of(trained.model), []
     groups = groups_of(members[0])
     source = device_archive(archive, config.model.step_hours)
     of_weights = make_gradient(members[0], archive.grid, scale)
@@ -189,7 +189,7 @@ def narrowed(
     found = resized(trained, config.with_model(closure=_of_widths(config.model.closure, kept)))
     hear = listener(members[0], groups)
     seen = [jnp.asarray(lessons.rows(place * size, size, len(members))) for place in range(-(-SEEN // size))]
-    for own, member, narrow in zip(scores, members, members_of(found.model), strict=True):
+    for own, member, narrow in zip(scores, members, networks_of(found.model), strict=True):
         chosen = {
             group.name: np.sort(np.argsort(-own[group.name], kind="stable")[: kept[group.layer]]) for group in groups
         }

@@ -46,7 +46,8 @@ def listener(
     like: Forecaster, groups: Sequence[Group]
 ) -> Callable[[Forecaster, Source, Sequence[Int[Array, "batch times"]]], dict[Slot, Given]]:
     """What tells, of any forecaster alike, what the readers of all groups are given in one step, in batches of windows
-    of analyses (and of the one after, which drives a driven model), both views of a mirrored network; compiled once."""
+    of analyses (and of the one after, which drives a driven model), both views of a network with hemispheric symmetry;
+    compiled once."""
     model, heard = nnx.clone(like), dict[str, list[Array]]()
     assert isinstance(model, TransportForecaster)
     assert model.closure is not None

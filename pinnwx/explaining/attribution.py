@@ -34,7 +34,7 @@ from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import require_bounded
 from pinnwx.forecasting.trained import Trained
 from pinnwx.grid import Grid
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
@@ -174,7 +174,7 @@ def attribution(
 def _differentiable(model: Forecaster) -> Forecaster:
     """The same forecaster, whose equations are not taken as given."""
     model = nnx.clone(model)
-    for member in members_of(model):
+    for member in networks_of(model):
         if isinstance(member, TransportForecaster):
             member.backpropagate = True
     return model

@@ -7,8 +7,8 @@ Every member starts from the analyses X plus a disturbance of its own,
 the scaled difference of two earlier analyses of the same time of day and the same season, drawn at random (random field
 perturbations: Magnusson, Nycander and Kallen 2009, Tellus 61A). It is balanced, for the atmosphere made it, and large
 where weather is changeable. Where the edge of a box is told, a disturbance fades towards it harmonically. And where a
-plain forecast takes at every step the mean over a committee and over the frames of its networks (`model.frames`), a
-member has one network and one frame for itself, in turn: so a member costs a fraction of a plain forecast, and members
+plain forecast takes at every step the mean over a deep ensemble and over the views of its networks (`model.views`), a
+member has one network and one view for itself, in turn: so a member costs a fraction of a plain forecast, and members
 differ by what networks disagree on.
 """
 
@@ -27,7 +27,7 @@ from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import Trained
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.edge import DrivenEdge
 from pinnwx.variables import describe
 
@@ -78,10 +78,10 @@ class Ensemble:
             raise UsageError(f"an ensemble of {size} member(s) has no spread; ask for at least 2")
         self.predictor, self.size, self.disturbance = Predictor(trained, lead_hours), size, disturbance
         self.lead_hours, self.input_offsets = self.predictor.lead_hours, self.predictor.input_offsets
-        networks = [nnx.split(network) for network in members_of(trained.model)]
-        frames = members_of(trained.model)[0].frames
+        networks = [nnx.split(network) for network in networks_of(trained.model)]
+        views = networks_of(trained.model)[0].views
         self._graph = networks[0][0]  # all have the same: so what is compiled for one serves the others
-        self._views = [(state, frames[number]) for number in range(len(frames)) for _, state in networks]
+        self._views = [(state, views[number]) for number in range(len(views)) for _, state in networks]
 
     def __call__(
         self,
@@ -97,12 +97,12 @@ class Ensemble:
         size = np.bincount(turn).max()
         told = None if driving is None else np.repeat(driving, size, axis=0)
         made: dict[int, np.ndarray] = {}
-        for view in np.unique(turn):
-            rows = np.flatnonzero(turn == view)
+        for number in np.unique(turn):
+            rows = np.flatnonzero(turn == number)
             filled = np.resize(rows, size)  # the last are filled up, so that nothing compiles anew
-            state, frame = self._views[view]
+            state, view = self._views[number]
             forecasts = self.predictor.run(
-                self._graph, state, analyses[filled], np.full(size, initial_time), frame, told
+                self._graph, state, analyses[filled], np.full(size, initial_time), view, told
             )
             made |= dict(zip(rows.tolist(), forecasts, strict=False))
         return np.stack([made[row] for row in range(len(analyses))])

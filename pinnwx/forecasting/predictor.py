@@ -17,8 +17,8 @@ from pinnwx.data.calendar import format_time, time_features
 from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained import Trained
-from pinnwx.model.frames import Frame
 from pinnwx.model.rollout import rollout
+from pinnwx.model.views import View
 from pinnwx.runtime import memory_limit
 
 MOST_HOURS = 876_600
@@ -92,13 +92,13 @@ class Predictor:
         state: nnx.State,
         analyses: Float32[np.ndarray, "batch input field lat lon"],
         initial_times: Shaped[np.ndarray, " batch"],
-        frame: Frame | None = None,
+        view: View | None = None,
         driving: Float32[np.ndarray, "batch step field lat lon"] | None = None,
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
-        """As a call, but of these weights and through one frame; the weights of one graph share their compiled code."""
+        """As a call, but of these weights and through one view; the weights of one graph share their compiled code."""
         times = jnp.asarray(self.times(initial_times))
         told = None if driving is None else jnp.asarray(np.moveaxis(driving, 0, 1))
-        forecasts = _rollout(graph, state, jnp.asarray(self._wanted), jnp.asarray(analyses), times, frame, told)
+        forecasts = _rollout(graph, state, jnp.asarray(self._wanted), jnp.asarray(analyses), times, view, told)
         return np.moveaxis(np.asarray(forecasts), 0, 1)
 
     def times(self, initial_times: Shaped[np.ndarray, " batch"]) -> Float32[np.ndarray, "step batch 5"]:
@@ -206,5 +206,5 @@ def require_times(
 
 
 @partial(jax.jit, static_argnums=0)
-def _rollout(graph, state, wanted, analyses, times, frame, driving):
-    return rollout(nnx.merge(graph, state), analyses, times, frame, driving)[wanted]
+def _rollout(graph, state, wanted, analyses, times, view, driving):
+    return rollout(nnx.merge(graph, state), analyses, times, view, driving)[wanted]

@@ -111,7 +111,7 @@ def require_memory(settings: Config) -> None:
         raise ConfigError(
             f"training takes at least {needed / 2**30:,.1f} GiB, this machine has {available / 2**30:,.1f}: "
             f"{model.weights:,} weights, {training.batch_size} windows of {states} times on {cells:,} cells; lower "
-            "model.closure.width, model.members or training.batch_size"
+            "model.closure.width, model.networks or training.batch_size"
         )
 
 

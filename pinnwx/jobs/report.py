@@ -102,7 +102,7 @@ def _card(trained: Trained, version: str, scores: Scores) -> Section:
         "Step": f"{model.step_hours:g} h, from {model.input_times} analyses",
         "Equations": "; ".join(equations) or "none",
         "Network": network,
-        "Members": str(model.members),
+        "Networks": str(model.networks),
         "Trained numbers": f"{count_weights(trained.model):,}",
         "Trained on": " to ".join(manifest.get("trained_on", ("unknown",))),
         "Updates": f"{manifest.get('updates', 0):,}",

@@ -27,7 +27,7 @@ from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.readiness import require_credible
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.train import budget_ends, lineage
-from pinnwx.model.committee import give_weights, members_of
+from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
@@ -35,8 +35,8 @@ from pinnwx.training.refit import Material, Refitted, refit
 from pinnwx.training.update import initial_state
 
 _log = logging.getLogger(__name__)
-LEARNING_SHARE = 0.6  # of a short budget; the rest is for the gate
-JUDGING_SECONDS, JUDGING_SHARE = 45.0, 0.1  # that the gate takes of a long one
+LEARNING_FRACTION = 0.6  # of a short budget; the rest is for the gate
+JUDGING_SECONDS, JUDGING_FRACTION = 45.0, 0.1  # that the gate takes of a long one
 FEWEST_UPDATES = 10  # of each member, below which only a clear difference is taken for something learned
 PROMOTED, WORSE, UNDECIDED = "promoted", "worse", "undecided"
 
@@ -149,13 +149,13 @@ def _with_settings_of(run: Run, trained: Trained) -> Trained:
 
 def _learn(successor: Trained, archive: Archive, lessons: Material, stored, ends: float, report) -> Refitted:
     """Teaches the successor, whose weights are changed; the whole job has time until `ends`."""
-    config, members = successor.config, members_of(successor.model)
+    config, members = successor.config, networks_of(successor.model)
     like = [initial_state(member, config.training).optimiser for member in members]
     optimiser = None if stored is None else from_named_leaves(stored, like)
     if optimiser is None:
         _log.info("note: the live version keeps no state of this optimiser; it starts afresh")
     now = time.monotonic()
-    judging = min((1 - LEARNING_SHARE) * (ends - now), JUDGING_SECONDS + JUDGING_SHARE * (ends - now))
+    judging = min((1 - LEARNING_FRACTION) * (ends - now), JUDGING_SECONDS + JUDGING_FRACTION * (ends - now))
     deadline = ends - judging if config.retraining.updates is None else None
     with Interrupts("stopping") as interrupts:
         refitted = refit(
@@ -179,7 +179,7 @@ def _judged(
     start, end = format_time(periods.judge_from), format_time(periods.judge_to)
     leads = judged_leads(incumbent)
     verdict = judge(successor, incumbent, (archive, archive), start, end, leads, block_days=1)
-    members = len(members_of(successor.model))
+    members = len(networks_of(successor.model))
     few = refitted.updates < FEWEST_UPDATES * members
     if verdict.is_the_same or (few and verdict.is_undecided):
         largest = max(abs(entry["ratio"] - 1) for entry in verdict.ratios)

@@ -25,7 +25,7 @@ from pinnwx.verification.results import Scores
 
 RECENT_DAYS = 7.0
 LEAST_HISTORY = 8  # forecasts before the recent ones, below which nothing is said of a drift
-USUAL_SHARE = 0.95  # of the earlier forecasts err less than what is called unusual
+USUAL_FRACTION = 0.95  # of the earlier forecasts err less than what is called unusual
 _HOUR, _SECOND, _EPOCH = np.timedelta64(1, "h"), np.timedelta64(1, "s"), np.datetime64(0, "ns")
 _METRICS_BEGIN = b"# HELP pinnwx_"
 _OF_SKILL = ("variable", "lead_hours")
@@ -237,7 +237,7 @@ def skill_of(entries: Sequence[dict[str, Any]]) -> list[Skill]:
         recent = times > times.max() - np.timedelta64(round(86400 * RECENT_DAYS), "s")
         of_late, earlier = float(errors[recent].mean()), errors[~recent]
         enough = len(earlier) >= LEAST_HISTORY
-        drifts = enough and of_late > float(np.quantile(earlier, USUAL_SHARE))
+        drifts = enough and of_late > float(np.quantile(earlier, USUAL_FRACTION))
         persisted = [one.get("persistence_rmse") or np.nan for one in own]
         ratios = (errors / np.array(persisted, np.float64))[recent]
         ratio = float(np.nanmean(ratios)) if np.isfinite(ratios).any() else None

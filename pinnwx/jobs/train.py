@@ -22,7 +22,7 @@ from pinnwx.jobs.preparation import prepared, require_memory, training_settings
 from pinnwx.jobs.promotion import KEY, not_promoted, promotion_check, require_promoted, short_range, validation_archive
 from pinnwx.jobs.readiness import training_doubts
 from pinnwx.jobs.runs import Run, new_run
-from pinnwx.model.committee import give_weights
+from pinnwx.model.deep_ensemble import give_weights
 from pinnwx.model.weights import count_weights
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Report, Training, training_digest
@@ -31,10 +31,10 @@ from pinnwx.training.slowed import slowed_winds
 
 _log = logging.getLogger(__name__)
 SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
-SAVING_SHARE = 0.04  # and for a machine that slows down
+SAVING_FRACTION = 0.04  # and for a machine that slows down
 # Of the rest of the budget, for the promotion check:
-CHECKING_SECONDS, CHECKING_SHARE = 6.0, 0.03
-MOST_CHECKING_SHARE = 0.15
+CHECKING_SECONDS, CHECKING_FRACTION = 6.0, 0.03
+MOST_CHECKING_FRACTION = 0.15
 
 
 def train(
@@ -152,8 +152,8 @@ def learn(
     """Trains a model in its run folder, from the weights that it has, checks it, and publishes it there.
 
     `deadline` counts where the settings do not fix the number of updates; `validation` is what the model is checked on
-    (`jobs.promotion`); `taught` are forecasts of a teacher to learn from too (`compression.teacher_share`); `notes` go
-    into the manifest.
+    (`jobs.promotion`); `taught` are forecasts of a teacher to learn from too (`compression.teacher_fraction`); `notes`
+    go into the manifest.
 
     Returns the name of the version, which is live.
 
@@ -163,7 +163,7 @@ def learn(
     """
     settings = trained.config
     now = time.monotonic()
-    checking = min(CHECKING_SECONDS + CHECKING_SHARE * (deadline - now), MOST_CHECKING_SHARE * (deadline - now))
+    checking = min(CHECKING_SECONDS + CHECKING_FRACTION * (deadline - now), MOST_CHECKING_FRACTION * (deadline - now))
     write_text(run.folder / CONFIG, trained.config_text)
     with Interrupts() as interrupts:
         training = Training(
@@ -173,7 +173,7 @@ def learn(
             error_scale(trained),
             run.folder,
             taught=taught,
-            taught_share=settings.compression.teacher_share,
+            taught_fraction=settings.compression.teacher_fraction,
             deadline=deadline - checking if settings.training.updates is None else None,
             report=report,
             stop=interrupts.arrived,
@@ -234,4 +234,4 @@ def budget_ends(minutes: float, begun: float) -> float:
     """
     if not 0 < minutes <= MOST_MINUTES:
         raise UsageError(f"--minutes {minutes:g}: the budget must be positive and at most {MOST_MINUTES:,}, a year")
-    return begun + 60.0 * minutes * (1 - SAVING_SHARE) - SAVING_SECONDS
+    return begun + 60.0 * minutes * (1 - SAVING_FRACTION) - SAVING_SECONDS

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from pinnwx.config import ModelSettings
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.weights import named_weights
@@ -22,7 +22,7 @@ FORMAT = 1  # raised when the same settings and weights make another forecast th
 
 def architecture(model: Forecaster, settings: ModelSettings) -> dict[str, Any]:
     """The parts of a model as JSON values: kind, terms of its equations, winds, closure, normalisation and weights."""
-    first, closure = members_of(model)[0], "none"
+    first, closure = networks_of(model)[0], "none"
     if settings.closure.enabled:
         closure = "residual" if settings.closure.experts == 1 else "experts"
     shapes = {name: [list(leaf.shape), str(leaf.dtype)] for name, leaf in named_weights(model).items()}

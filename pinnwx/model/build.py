@@ -10,7 +10,7 @@ from flax import nnx
 from pinnwx.config import ModelSettings
 from pinnwx.errors import ConfigError
 from pinnwx.model.climate import Climate, Usual
-from pinnwx.model.committee import Committee
+from pinnwx.model.deep_ensemble import DeepEnsemble
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.inputs import Inputs
 from pinnwx.model.interface import Forecaster
@@ -43,8 +43,8 @@ def build_forecaster(inputs: Inputs, settings: ModelSettings, seed: int, usual: 
     else:
         kind = partial(TransportForecaster, climate=_climate(inputs, settings, usual))
     key = jax.random.key(seed)
-    members = [kind(inputs, settings, rngs=nnx.Rngs(jax.random.fold_in(key, i))) for i in range(settings.members)]
-    return members[0] if len(members) == 1 else Committee(members)
+    networks = [kind(inputs, settings, rngs=nnx.Rngs(jax.random.fold_in(key, i))) for i in range(settings.networks)]
+    return networks[0] if len(networks) == 1 else DeepEnsemble(networks)
 
 
 def _climate(inputs: Inputs, settings: ModelSettings, usual: Usual | None) -> Climate | None:

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float
 from pinnwx.grid import Grid
 from pinnwx.model.convolution import SphereConv, fan_in_normal
 from pinnwx.model.experts import Experts, dense_pair, mixed
-from pinnwx.model.folding import coarse_grid, folded, unfolded
-from pinnwx.model.frames import FramedNetwork, Frames
+from pinnwx.model.space_to_depth import coarse_grid, depth_to_space, space_to_depth
+from pinnwx.model.views import MultiViewNetwork, Views
 
 EXPANSION = 2  # of the width, between the two dense layers of a block
 
@@ -60,7 +60,7 @@ class ExpertBlock(nnx.Module):
 
 
 class ClosureNetwork(nnx.Module):
-    """Fine features, folded onto the coarse grid, residual blocks there, and unfolded onto the fine features again.
+    """Fine features; space to depth onto the coarse grid; residual blocks there; depth to space back.
 
     The last layer starts at zero, so an untrained closure adds nothing.
     """
@@ -73,7 +73,7 @@ class ClosureNetwork(nnx.Module):
         *,
         width: int,
         blocks: int,
-        coarsen: int,
+        patch_size: int,
         fine_width: int | None = None,
         block_widths: Sequence[tuple[int, int]] | None = None,
         experts: int = 1,
@@ -87,7 +87,7 @@ class ClosureNetwork(nnx.Module):
             signs: of each input channel its factor across a pole, -1 for vector components.
             width: channels that the blocks read and add to.
             blocks: how many.
-            coarsen: cells of the fine grid, each way, in one of the blocks'.
+            patch_size: cells of the fine grid, each way, in one of the blocks'.
             fine_width: channels on the fine grid; half of `width`, but at least 16, if None.
             block_widths: of each block, the channels that its convolution makes, and those between its dense layers;
                 `width` and twice that, if None.
@@ -95,24 +95,24 @@ class ClosureNetwork(nnx.Module):
             experts_per_region: how many of them a region is given on average.
             rngs: of the first weights.
         """
-        coarse = coarse_grid(grid, coarsen)
-        self.coarsen, fine_width = coarsen, fine_width or max(width // 2, 16)
+        coarse = coarse_grid(grid, patch_size)
+        self.patch_size, fine_width = patch_size, fine_width or max(width // 2, 16)
         self.encode = SphereConv(grid, len(signs), fine_width, signs=signs, rngs=rngs)
         linear = partial(nnx.Linear, kernel_init=fan_in_normal, rngs=rngs)
-        self.fold = linear(fine_width * coarsen**2, width)
+        self.fold = linear(fine_width * patch_size**2, width)
         block = ResidualBlock
         if experts > 1:
             block = partial(ExpertBlock, experts=experts, per_region=experts_per_region)
         widths = block_widths or [(width, EXPANSION * width)] * blocks
         self.blocks = nnx.List([block(coarse, width, seen, hidden, rngs=rngs) for seen, hidden in widths])
-        self.unfold = linear(width, fine_width * coarsen**2)
+        self.unfold = linear(width, fine_width * patch_size**2)
         self.decode = SphereConv(grid, fine_width, outputs, gain=0.0, rngs=rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
         fine, hidden = self._begun(features)
         for block in self.blocks:
             hidden = block(hidden)
-        return self.decode(jax.nn.relu(fine + unfolded(self.unfold(hidden), self.coarsen)))
+        return self.decode(jax.nn.relu(fine + depth_to_space(self.unfold(hidden), self.patch_size)))
 
     @property
     def has_experts(self) -> bool:
@@ -126,34 +126,34 @@ class ClosureNetwork(nnx.Module):
             assert isinstance(block, ExpertBlock)
             used.append(block.experts.use(block.seen(hidden)))
             hidden = block(hidden)
-        share = jnp.mean(jnp.stack(used), axis=0)
-        return share.repeat(self.coarsen, axis=1).repeat(self.coarsen, axis=2)
+        fraction = jnp.mean(jnp.stack(used), axis=0)
+        return fraction.repeat(self.patch_size, axis=1).repeat(self.patch_size, axis=2)
 
     def _begun(self, features: Array) -> tuple[Array, Array]:
         """Fine and coarse features before the blocks."""
         fine = jax.nn.relu(self.encode(features))
-        return fine, self.fold(folded(fine, self.coarsen))
+        return fine, self.fold(space_to_depth(fine, self.patch_size))
 
 
-def closure_of(framed: FramedNetwork) -> ClosureNetwork:
-    """The network behind frames."""
-    network = framed.network
+def closure_of(closure: MultiViewNetwork) -> ClosureNetwork:
+    """The network behind views."""
+    network = closure.network
     assert isinstance(network, ClosureNetwork)
     return network
 
 
-def framed_closure(
+def multi_view_closure(
     grid: Grid,
-    frames: Frames,
+    views: Views,
     signs: Sequence[float],
-    mirror_signs: Sequence[float],
+    equator_parity: Sequence[float],
     output_signs: Sequence[float],
     **size: Any,
-) -> FramedNetwork:
-    """A closure network behind its frames; `size` holds the keywords of `ClosureNetwork`.
+) -> MultiViewNetwork:
+    """A closure network behind its views; `size` holds the keywords of `ClosureNetwork`.
 
-    `signs` are the factors of the input channels across a pole, `mirror_signs` and `output_signs` those of input and
+    `signs` are the factors of the input channels across a pole, `equator_parity` and `output_signs` those of input and
     output channels under reflection in the equator.
     """
     network = ClosureNetwork(grid, len(output_signs), signs, **size)
-    return FramedNetwork(network, frames, mirror_signs, output_signs)
+    return MultiViewNetwork(network, views, equator_parity, output_signs)

@@ -28,7 +28,7 @@ from jaxtyping import Array, Float, Int
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.model.convolution import fan_in_normal
-from pinnwx.model.folding import folded, unfolded
+from pinnwx.model.space_to_depth import depth_to_space, space_to_depth
 
 REGION = 2  # cells of the network's own grid, each way
 
@@ -72,7 +72,7 @@ class Experts(nnx.Module):
         self.route = nnx.Linear(inputs, count, kernel_init=fan_in_normal, rngs=rngs)
         pairs = [dense_pair(inputs, hidden, outputs, rngs) for _ in range(count)]
         self.widen, self.narrow = (nnx.List(layers) for layers in zip(*pairs, strict=True))
-        self.taken, self.share = regions * per_region // count, per_region / count
+        self.taken, self.fraction = regions * per_region // count, per_region / count
 
     def __call__(self, seen: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
         cells = _by_region(seen)
@@ -81,11 +81,11 @@ class Experts(nnx.Module):
         for expert, (widen, narrow) in enumerate(zip(self.widen, self.narrow, strict=True)):
             takes = jax.nn.one_hot(chosen[:, expert], cells.shape[1], dtype=seen.dtype)  # batch, taken, region
             made = mixed(jnp.einsum("btr,brcw->btcw", takes, cells), widen, narrow)
-            weight = jnp.einsum("btr,br->bt", takes, scores[..., expert]) / self.share
+            weight = jnp.einsum("btr,br->bt", takes, scores[..., expert]) / self.fraction
             parts.append(jnp.einsum("btr,btcw->brcw", takes, weight[..., None, None] * made))
         rows, columns = seen.shape[1] // REGION, seen.shape[2] // REGION
         result = sum(parts[1:], parts[0])
-        return unfolded(result.reshape(len(seen), rows, columns, -1), REGION)
+        return depth_to_space(result.reshape(len(seen), rows, columns, -1), REGION)
 
     def use(self, seen: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon expert"]:
         """1 where an expert took the cell, else 0."""
@@ -106,4 +106,4 @@ class Experts(nnx.Module):
 
 
 def _by_region(seen: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch region cell channel"]:
-    return folded(seen, REGION).reshape(len(seen), -1, REGION**2, seen.shape[-1])
+    return space_to_depth(seen, REGION).reshape(len(seen), -1, REGION**2, seen.shape[-1])

@@ -10,8 +10,8 @@ from pinnwx.grid import Grid
 
 # Factors under reflection in the equator, half a year away: the sun and the hour are reflected with the weather, so the
 # season changes its sign; latitude, on which the laws depend, is told as it is.
-PLACE_MIRROR_SIGNS = (-1.0, 1.0, 1.0, 1.0)
-SUN_MIRROR_SIGNS = (1.0, 1.0, -1.0, -1.0, 1.0)
+PLACE_EQUATOR_PARITY = (-1.0, 1.0, 1.0, 1.0)
+SUN_EQUATOR_PARITY = (1.0, 1.0, -1.0, -1.0, 1.0)
 TIME_FEATURES = 5  # sine and cosine of the day of year, sine and cosine of the UTC hour, solar declination
 
 

@@ -7,7 +7,7 @@ Over one coupling interval
 `transport` is the diffrax solution of the named terms (`physics.transport`) in a wind that is held: that of X, or that
 of what transport makes of X half-way (`physics.wind_time`; the explicit midpoint rule). Gate in (0, 2) and source S are
 fields from the closure network, which sees X, its changes over the intervals before (where `input_times` is above 1)
-and the transport increment (all seen through a frame, `model.frames`); its output is freed of the waves that only the
+and the transport increment (all seen through a view, `model.views`); its output is freed of the waves that only the
 narrow cells near the poles can hold. Where vorticity is carried, the increment of the wind or the geopotential follows
 from it (`model.transported_fields`). A conserved field has gate 1 and no source. A step may consist of several such
 intervals (`physics.coupling_steps`), and be held near the climate at its end (`model.climate`) and within the bounds of
@@ -32,14 +32,14 @@ from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.model.bounds import Bounds
 from pinnwx.model.climate import Climate
-from pinnwx.model.closure import closure_of, framed_closure
+from pinnwx.model.closure import closure_of, multi_view_closure
 from pinnwx.model.edge import DrivenEdge
 from pinnwx.model.features import channels_first, channels_last
-from pinnwx.model.frames import Frame, FramedNetwork, Frames
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.model.interface import Analyses, Fields, Learned, Parts, Time
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.model.velocity import on_faces, physical_winds
+from pinnwx.model.views import MultiViewNetwork, View, Views
 from pinnwx.operators.polar import polar_filter, zonal_group_mean
 from pinnwx.physics.transport import SMALLEST_SPACING, TransportSolver
 
@@ -87,28 +87,32 @@ class TransportForecaster(nnx.Module):
         self.shown_winds = _worth_showing(equations)
         self.learned_wind = tuple(i for i, e in enumerate(equations) if e.learned_wind)
         self.maximum_learned_wind = closure.maximum_learned_wind
-        self.frames = Frames.of(inputs.grid, mirror=closure.mirror, coarsen=closure.coarsen)
+        self.views = Views.of(
+            inputs.grid, hemispheric_symmetry=closure.hemispheric_symmetry, patch_size=closure.patch_size
+        )
         self.wind_network, self.closure = self._networks(closure, rngs)
 
-    def _networks(self, closure: ClosureSettings, rngs: nnx.Rngs) -> tuple[FramedNetwork | None, FramedNetwork | None]:
+    def _networks(
+        self, closure: ClosureSettings, rngs: nnx.Rngs
+    ) -> tuple[MultiViewNetwork | None, MultiViewNetwork | None]:
         """The network of the learned wind and the closure, where there are such."""
         inputs, updated, winds_seen = self.inputs, self.transported.updated, len(self.shown_winds)
-        network = partial(framed_closure, inputs.grid, self.frames, coarsen=closure.coarsen, rngs=rngs)
+        network = partial(multi_view_closure, inputs.grid, self.views, patch_size=closure.patch_size, rngs=rngs)
         signs = inputs.signs + inputs.change_signs(self.input_times)
-        mirror_signs = inputs.feature_mirror_signs + inputs.change_mirror_signs(self.input_times)
+        equator_parity = inputs.feature_equator_parity + inputs.change_equator_parity(self.input_times)
         if self.is_driven:
-            signs, mirror_signs = signs + inputs.field_signs, mirror_signs + inputs.mirror_signs
+            signs, equator_parity = signs + inputs.field_signs, equator_parity + inputs.equator_parity
         winds = None
         if self.learned_wind:
             odd = (1.0, -1.0) * len(self.learned_wind)
-            winds = network(signs, mirror_signs, odd, width=closure.learned_wind_width, blocks=1)
+            winds = network(signs, equator_parity, odd, width=closure.learned_wind_width, blocks=1)
         if not closure.enabled:
             return winds, None
         signs += tuple(inputs.field_signs[i] for i in updated) + (-1.0,) * (2 * winds_seen)
-        mirror_signs += tuple(inputs.mirror_signs[i] for i in updated) + (1.0, -1.0) * winds_seen
-        odd = inputs.mirror_signs + (1.0,) * len(updated)  # sources, gates
+        equator_parity += tuple(inputs.equator_parity[i] for i in updated) + (1.0, -1.0) * winds_seen
+        odd = inputs.equator_parity + (1.0,) * len(updated)  # sources, gates
         parts = ("width", "blocks", "fine_width", "block_widths", "experts", "experts_per_region")
-        return winds, network(signs, mirror_signs, odd, **{name: getattr(closure, name) for name in parts})
+        return winds, network(signs, equator_parity, odd, **{name: getattr(closure, name) for name in parts})
 
     def _require_possible(self, equations: Sequence[Transport]) -> None:
         """Raises:
@@ -136,11 +140,9 @@ class TransportForecaster(nnx.Module):
             return given
         return given + 0.1 * self.solver.largest_diffusivity * jax.nn.softplus(self.raw_diffusivity[...])
 
-    def winds(
-        self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None = None
-    ) -> Array:
+    def winds(self, fields: Fields, features: Float[Array, "batch lat lon feature"], view: View | None = None) -> Array:
         """Physical plus learned wind of each carried field, (batch, field, lat, lon, 2), m s-1, to be held."""
-        learned = None if self.wind_network is None else self._learned(self.wind_network(features, frame))
+        learned = None if self.wind_network is None else self._learned(self.wind_network(features, view))
         winds = self._physical(fields, learned)
         if self.to_the_middle is None:
             return winds
@@ -163,29 +165,27 @@ class TransportForecaster(nnx.Module):
         bounded = self.maximum_learned_wind * jnp.tanh(raw / self.maximum_learned_wind)
         return jnp.moveaxis(bounded.reshape(*bounded.shape[:-1], -1, 2), -2, -4)
 
-    def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> Analyses:  # noqa: ARG002
+    def start(self, analyses: Analyses, time: Time, view: View | None = None) -> Analyses:  # noqa: ARG002
         return analyses
 
-    def observe(self, carry: Analyses, time: Time, frame: Frame | None = None) -> Fields:  # noqa: ARG002
+    def observe(self, carry: Analyses, time: Time, view: View | None = None) -> Fields:  # noqa: ARG002
         return carry[:, -1]
 
-    def advance(
-        self, carry: Analyses, time: Time, frame: Frame | None = None, driving: Fields | None = None
-    ) -> Analyses:
+    def advance(self, carry: Analyses, time: Time, view: View | None = None, driving: Fields | None = None) -> Analyses:
         fields = carry[:, -1]
         for _ in range(self.coupling_steps):
-            fields = self._step(fields, self._features(fields, carry, time, driving), frame).fields
+            fields = self._step(fields, self._features(fields, carry, time, driving), view).fields
         for _, corrected in self._corrected(fields, carry, time, driving):
             fields = corrected
         return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)
 
-    def parts(self, carry: Analyses, time: Time, frame: Frame | None = None, driving: Fields | None = None) -> Parts:
+    def parts(self, carry: Analyses, time: Time, view: View | None = None, driving: Fields | None = None) -> Parts:
         fields = carry[:, -1]
         found: dict[str, Array] = {}
         for _ in range(self.coupling_steps):
             features = self._features(fields, carry, time, driving)
-            step = self._step(fields, features, frame)
-            for name, part in self._made(fields, features, step, frame).items():
+            step = self._step(fields, features, view)
+            for name, part in self._made(fields, features, step, view).items():
                 found[name] = found.get(name, 0.0) + part
             fields = step.fields
         for name, corrected in self._corrected(fields, carry, time, driving):
@@ -193,14 +193,12 @@ class TransportForecaster(nnx.Module):
             fields = corrected
         return found
 
-    def learned(
-        self, carry: Analyses, time: Time, frame: Frame | None = None, driving: Fields | None = None
-    ) -> Learned:
+    def learned(self, carry: Analyses, time: Time, view: View | None = None, driving: Fields | None = None) -> Learned:
         fields, equations = carry[:, -1], self.solver.equations
         features = self._features(fields, carry, time, driving)
         found: dict[str, Array] = {}
         if self.wind_network is not None:
-            winds = self._learned(self.wind_network(features, frame))
+            winds = self._learned(self.wind_network(features, view))
             for place, index in enumerate(self.learned_wind):
                 for component, name in enumerate(("eastward", "northward")):
                     found[f"{equations[index].field}_learned_{name}_wind"] = winds[:, place, ..., component]
@@ -208,7 +206,7 @@ class TransportForecaster(nnx.Module):
             used = jnp.minimum(self.diffusivity(), self.solver.largest_diffusivity)
             for equation, kappa in zip(equations, used, strict=True):
                 found[f"{equation.field}_diffusivity"] = jnp.broadcast_to(kappa, fields[:, 0].shape)
-        step = self._step(fields, features, frame)
+        step = self._step(fields, features, view)
         for place, index in enumerate(self.transported.updated if equations else ()):
             gate = step.gate[..., place, :, :]
             found[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate, fields[:, 0].shape)
@@ -217,7 +215,7 @@ class TransportForecaster(nnx.Module):
             found |= {f"expert_{number}_use": use[..., number] for number in range(use.shape[-1])}
         return found
 
-    def _made(self, fields: Fields, features: Array, step: Step, frame: Frame | None) -> dict[str, Fields]:
+    def _made(self, fields: Fields, features: Array, step: Step, view: View | None) -> dict[str, Fields]:
         """What each term made of the fields in an interval."""
         if not self.solver.equations:
             return {"network": step.source}
@@ -225,7 +223,7 @@ class TransportForecaster(nnx.Module):
         if self.wind_network is not None:
             learned = jnp.zeros_like(step.winds)
             places = np.array(self.learned_wind)
-            learned = learned.at[..., places, :, :, :].set(self._learned(self.wind_network(features, frame)))
+            learned = learned.at[..., places, :, :, :].set(self._learned(self.wind_network(features, view)))
             winds = {"physical_wind": step.winds - learned, "learned_wind": learned}
         equations = self.solver.equations
         faces = {name: on_faces(wind, self.inputs.grid, equations) for name, wind in winds.items()}
@@ -267,20 +265,20 @@ class TransportForecaster(nnx.Module):
             seen.append(channels_last(to_come / self.inputs.increment_std[...]))
         return jnp.concatenate(seen, axis=-1)
 
-    def _step(self, fields: Fields, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> Step:
+    def _step(self, fields: Fields, features: Float[Array, "batch lat lon feature"], view: View | None) -> Step:
         """One interval."""
         if not self.solver.equations:
-            source, gate = self._sources(features, frame)
+            source, gate = self._sources(features, view)
             return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, jnp.zeros(()), features)
         updated = np.array(self.transported.updated)
         given = fields if self.backpropagate else jax.lax.stop_gradient(fields)
-        winds = self.winds(given, features, frame)
+        winds = self.winds(given, features, view)
         after, before = self._transported(self.solver, given, winds)
         change = self.transported.changes(after - before)
         scaled = channels_last(change * self.coupling_steps / self.inputs.increment_std[...][updated])
         seen = [features, scaled, *(winds[:, index] / TYPICAL_WIND for index in self.shown_winds)]
         seen = jnp.concatenate(seen, axis=-1)
-        source, gate = self._sources(seen, frame)
+        source, gate = self._sources(seen, view)
         result = fields + source + self.transported.scatter_to_state(gate * change)
         source = jnp.broadcast_to(source, fields.shape)
         if self.conserved:  # exactly what transport made of them: no gate, no source, no rounding between
@@ -294,13 +292,13 @@ class TransportForecaster(nnx.Module):
         faces = on_faces(winds, self.inputs.grid, solver.equations)
         return solver(self.transported.values(fields), faces, self.diffusivity(), diffusive=self.diffusive)
 
-    def _sources(self, features: Float[Array, "batch lat lon feature"], frame: Frame | None) -> tuple[Array, Array]:
+    def _sources(self, features: Float[Array, "batch lat lon feature"], view: View | None) -> tuple[Array, Array]:
         """The source S of each field over the interval and the gate of each carried one, 1 where it has none."""
         grid, gated = self.inputs.grid, np.array(self.gated)[:, None, None]
         gate = jnp.zeros((0, 1, 1)) if self.gate is None else self.gate[...]
         if self.closure is None:
             return jnp.zeros(()), jnp.where(gated, 2 * jax.nn.sigmoid(gate), 1.0)
-        output = channels_first(self.closure(features, frame))
+        output = channels_first(self.closure(features, view))
         output = polar_filter(output, grid, SMALLEST_SPACING * grid.meridional_spacing)
         count = len(self.inputs.names)
         gate = jnp.where(gated, 2 * jax.nn.sigmoid(gate + output[:, count:]), 1.0)

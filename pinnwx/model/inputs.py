@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
 from pinnwx.model.features import (
-    PLACE_MIRROR_SIGNS,
-    SUN_MIRROR_SIGNS,
+    PLACE_EQUATOR_PARITY,
+    SUN_EQUATOR_PARITY,
     channels_last,
     place_features,
     sun_and_season,
@@ -65,7 +65,7 @@ class Inputs(nnx.Module):
         standard_names = [describe(name, variables).standard_name for name in names]
         vector, odd = (np.isin(standard_names, kind) for kind in (_VECTOR_COMPONENTS, _ODD_ACROSS_EQUATOR))
         self.field_signs = tuple(np.where(vector, -1.0, 1.0).tolist())
-        self.mirror_signs = tuple(np.where(odd, -1.0, 1.0).tolist())
+        self.equator_parity = tuple(np.where(odd, -1.0, 1.0).tolist())
         # What turns round beyond a pole or across the equator is scaled about zero, for its mean would not turn.
         mean = np.where(vector | odd, 0.0, scales.mean)
         self.mean = Fixed(jnp.asarray(mean, jnp.float32)[:, None, None])
@@ -74,20 +74,20 @@ class Inputs(nnx.Module):
         maps += [_standardised(static[name])[..., None] for name in sorted(static)]
         self.maps = Fixed(jnp.asarray(np.concatenate(maps, axis=-1), jnp.float32))
         self.map_signs = self.field_signs + (1.0,) * (self.maps.shape[-1] - len(names))
-        self.map_mirror_signs = self.mirror_signs + PLACE_MIRROR_SIGNS + (1.0,) * len(static)
+        self.map_equator_parity = self.equator_parity + PLACE_EQUATOR_PARITY + (1.0,) * len(static)
 
     @property
     def signs(self) -> tuple[float, ...]:
         """The factor of each feature across a pole."""
         gradients = tuple(-sign for sign in self.field_signs) * 2 if self.gradients else ()
-        return self.field_signs + gradients + (1.0,) * len(SUN_MIRROR_SIGNS) + self.map_signs
+        return self.field_signs + gradients + (1.0,) * len(SUN_EQUATOR_PARITY) + self.map_signs
 
     @property
-    def feature_mirror_signs(self) -> tuple[float, ...]:
+    def feature_equator_parity(self) -> tuple[float, ...]:
         """The factor of each feature under reflection in the equator."""
-        northward = tuple(-sign for sign in self.mirror_signs)
-        gradients = self.mirror_signs + northward if self.gradients else ()
-        return self.mirror_signs + gradients + SUN_MIRROR_SIGNS + self.map_mirror_signs
+        northward = tuple(-sign for sign in self.equator_parity)
+        gradients = self.equator_parity + northward if self.gradients else ()
+        return self.equator_parity + gradients + SUN_EQUATOR_PARITY + self.map_equator_parity
 
     def standardised(self, fields: Float[Array, "*batch field lat lon"]) -> Float[Array, "*batch field lat lon"]:
         """Fields with zero mean and unit variance over the training time."""
@@ -118,9 +118,9 @@ class Inputs(nnx.Module):
         """The factor of each feature of `changes` across a pole."""
         return self.field_signs * (input_times - 1)
 
-    def change_mirror_signs(self, input_times: int) -> tuple[float, ...]:
+    def change_equator_parity(self, input_times: int) -> tuple[float, ...]:
         """The factor of each feature of `changes` under reflection in the equator."""
-        return self.mirror_signs * (input_times - 1)
+        return self.equator_parity * (input_times - 1)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import jax
 from jaxtyping import Array, Float
 
-from pinnwx.model.frames import Frame
 from pinnwx.model.interface import Forecaster
+from pinnwx.model.views import View
 
 
 def rollout(
     model: Forecaster,
     analyses: Float[Array, "batch input field lat lon"],
     times: Float[Array, "steps batch 5"],
-    frame: Frame | None = None,
+    view: View | None = None,
     driving: Float[Array, "steps batch field lat lon"] | None = None,
     *,
     remember: bool = True,
@@ -22,15 +22,15 @@ def rollout(
 
     `analyses` are as many as the model looks at (`model.input_times`), a step apart, the latest last.
     A driven model (`model.edge`) needs the `driving` fields at the end of every step; only their edge is read.
-    The networks look through one `frame`, or take the mean of both hemispheres' views (`model.frames`).
+    The networks look through one `view`, or take the mean of both hemispheres' views (`model.views`).
     With `remember=False` the backward pass computes each step anew instead of storing it: memory grows with the
     fields, not with the network.
     """
 
     def step(carry, given):
         time, told = given
-        carry = model.advance(carry, time, frame, told)
-        return carry, model.observe(carry, time, frame)
+        carry = model.advance(carry, time, view, told)
+        return carry, model.observe(carry, time, view)
 
-    start = model.start(analyses, times[0], frame)
+    start = model.start(analyses, times[0], view)
     return jax.lax.scan(step if remember else jax.checkpoint(step), start, (times, driving))[1]

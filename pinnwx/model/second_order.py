@@ -20,11 +20,11 @@ from jaxtyping import Array, Float
 from pinnwx.config import ModelSettings
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.model.bounds import Bounds
-from pinnwx.model.closure import framed_closure
+from pinnwx.model.closure import multi_view_closure
 from pinnwx.model.features import channels_first, channels_last
-from pinnwx.model.frames import Frame, Frames
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.model.interface import Analyses, Fields, Learned, Parts, Time
+from pinnwx.model.views import View, Views
 from pinnwx.operators.advection import face_velocity, flux_divergence
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
 from pinnwx.operators.stability import limit_outflow
@@ -53,67 +53,69 @@ class SecondOrderForecaster(nnx.Module):
         self.bounds = Bounds.of(inputs.forecast_bounds)
         self.interval = settings.step_hours * SECONDS_PER_HOUR
         self.groups = zonal_groups(inputs.grid, SMALLEST_SPACING * inputs.grid.meridional_spacing)
-        closure, odd = settings.closure, inputs.feature_mirror_signs
-        self.frames = Frames.of(inputs.grid, mirror=closure.mirror, coarsen=closure.coarsen)
+        closure, odd = settings.closure, inputs.feature_equator_parity
+        self.views = Views.of(
+            inputs.grid, hemispheric_symmetry=closure.hemispheric_symmetry, patch_size=closure.patch_size
+        )
         velocity = (1.0, -1.0) * len(inputs.names)  # eastward and northward of each field, under reflection
 
-        size = {"width": closure.width, "coarsen": closure.coarsen, "rngs": rngs}
-        network = partial(framed_closure, inputs.grid, self.frames, **size)
-        changes, odd_changes = inputs.change_signs(self.input_times), inputs.change_mirror_signs(self.input_times)
-        self.first_velocity = network(inputs.signs + changes, odd + odd_changes, velocity, blocks=1)
+        size = {"width": closure.width, "patch_size": closure.patch_size, "rngs": rngs}
+        network = partial(multi_view_closure, inputs.grid, self.views, **size)
+        changes, change_parity = inputs.change_signs(self.input_times), inputs.change_equator_parity(self.input_times)
+        self.first_velocity = network(inputs.signs + changes, odd + change_parity, velocity, blocks=1)
         self.acceleration = network(
             inputs.signs + (-1.0,) * len(velocity), odd + velocity, velocity, blocks=closure.blocks
         )
-        self.emission = network(inputs.signs, odd, inputs.mirror_signs, blocks=1)
+        self.emission = network(inputs.signs, odd, inputs.equator_parity, blocks=1)
 
-    def start(self, analyses: Analyses, time: Time, frame: Frame | None = None) -> FieldsAndVelocity:
+    def start(self, analyses: Analyses, time: Time, view: View | None = None) -> FieldsAndVelocity:
         fields = analyses[:, -1]
         seen = jnp.concatenate([self.inputs(fields, time), self.inputs.changes(analyses)], axis=-1)
-        velocity = channels_first(self.first_velocity(seen, frame)) * TYPICAL_WIND
+        velocity = channels_first(self.first_velocity(seen, view)) * TYPICAL_WIND
         return FieldsAndVelocity(self.inputs.standardised(fields) / _SPAN + 0.5, velocity)
 
-    def observe(self, carry: FieldsAndVelocity, time: Time, frame: Frame | None = None) -> Fields:
+    def observe(self, carry: FieldsAndVelocity, time: Time, view: View | None = None) -> Fields:
         fields = self._physical(carry.fields)
-        seen = fields + self.inputs.std[...] * channels_first(self.emission(self.inputs(fields, time), frame))
+        seen = fields + self.inputs.std[...] * channels_first(self.emission(self.inputs(fields, time), view))
         return seen if self.bounds is None else self.bounds(seen)
 
     def advance(
         self,
         carry: FieldsAndVelocity,
         time: Time,
-        frame: Frame | None = None,
+        view: View | None = None,
         driving: Fields | None = None,  # noqa: ARG002
     ) -> FieldsAndVelocity:
         for _ in range(self.settings.physics.substeps):
-            carry = self._substep(carry, time, frame)
+            carry = self._substep(carry, time, view)
         return carry
 
     def parts(
-        self, carry: FieldsAndVelocity, time: Time, frame: Frame | None = None, driving: Fields | None = None
+        self, carry: FieldsAndVelocity, time: Time, view: View | None = None, driving: Fields | None = None
     ) -> Parts:
-        after = self.advance(carry, time, frame, driving)
+        after = self.advance(carry, time, view, driving)
         moved = self._physical(after.fields) - self._physical(carry.fields)
-        change = self.observe(after, time, frame) - self.observe(carry, time, frame)
+        change = self.observe(after, time, view) - self.observe(carry, time, view)
         return {"advection_by_learned_wind": moved, "network": change - moved}
 
     def learned(
         self,
         carry: FieldsAndVelocity,
         time: Time,  # noqa: ARG002
-        frame: Frame | None = None,  # noqa: ARG002
+        view: View | None = None,  # noqa: ARG002
         driving: Fields | None = None,  # noqa: ARG002
     ) -> Learned:
         winds = self._bounded(carry.velocity)
         names = [f"{field}_learned_{way}_wind" for field in self.inputs.names for way in ("eastward", "northward")]
         return {name: winds[:, place] for place, name in enumerate(names)}
 
-    def _substep(self, carry: FieldsAndVelocity, time: Time, frame: Frame | None) -> FieldsAndVelocity:
+    def _substep(self, carry: FieldsAndVelocity, time: Time, view: View | None) -> FieldsAndVelocity:
         """The velocity by one Euler step (as published), then the fields in that velocity."""
         physics, grid = self.settings.physics, self.inputs.grid
         seconds = self.interval / physics.substeps
         features = self.inputs(self._physical(carry.fields), time)
         seen = jnp.concatenate([features, channels_last(carry.velocity) / TYPICAL_WIND], axis=-1)
-        push = channels_first(self.acceleration(seen, frame)) * TYPICAL_WIND / (_ACCELERATION_HOURS * SECONDS_PER_HOUR)
+        push = channels_first(self.acceleration(seen, view)) * TYPICAL_WIND / (_ACCELERATION_HOURS * SECONDS_PER_HOUR)
         velocity = carry.velocity + seconds * push
 
         winds = self._bounded(velocity)

@@ -24,7 +24,7 @@ from pinnwx.data.windows import window_indices
 from pinnwx.enclosed import appended_own, read_own_text
 from pinnwx.errors import CheckpointError, DataError, StabilityError
 from pinnwx.files import write_text
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.interface import Forecaster
 from pinnwx.records import CheckpointNotes, NotARecord, checked
 from pinnwx.runlayout import METRICS
@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 UPDATES_PER_REPORT = 4  # updates that are queued before the host looks at the result
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints, in the long run
 FIRST_CHECKPOINTS_SECONDS = 9.0  # and at first
-CHECKPOINT_SHARE = 0.12  # of the time so far that may pass between two
-COMPILING_SHARE = 0.25  # of a budget of wall-clock; what is left of the curriculum then is not compiled
+CHECKPOINT_FRACTION = 0.12  # of the time so far that may pass between two
+COMPILING_FRACTION = 0.25  # of a budget of wall-clock; what is left of the curriculum then is not compiled
 MOST_SKIPPED = 20  # updates without a finite loss in a row after which training stops
 
 
@@ -57,10 +57,10 @@ class Report:
 
 @dataclass
 class Training:
-    """One training of one model; `run()` does it. The members of a committee take turns, and learn each for itself.
+    """One training of one model; `run()` does it. The members of a deep ensemble take turns, and learn each for itself.
 
     `taught` holds forecasts of a teacher, each an archive of its own that begins with the analyses it started from; of
-    a batch, `taught_share` are windows of those.
+    a batch, `taught_fraction` are windows of those.
 
     `deadline` is a `time.monotonic()` value before which the updates must be done, or None when the config fixes
     their number. The plan to meet it follows the machine, faster or slower; updates past it are left out. `stop()`
@@ -73,7 +73,7 @@ class Training:
     scale: np.ndarray
     folder: Path
     taught: Sequence[Archive] = ()
-    taught_share: float = 0.0
+    taught_fraction: float = 0.0
     deadline: float | None = None
     report: Callable[[Report], None] = lambda _: None
     stop: Callable[[], bool] = lambda: False
@@ -94,7 +94,7 @@ class Training:
         self._devices = Devices()
         self._devices.require_even_shares(settings.batch_size)
         self._source = self._devices.on_all(device_archives([self.archive, *self.taught], self.config.model.step_hours))
-        members = members_of(self.model)  # alike but for their weights, so one compiled update serves them all
+        members = networks_of(self.model)  # alike but for their weights, so one compiled update serves them all
         self._update = make_update(members[0], self.archive.grid, self.scale, settings, self._devices)
         self._notes = {"data": self.archive.digest(), "config": training_digest(self.config)}
         if self.taught:
@@ -143,12 +143,12 @@ class Training:
             taught.append(window_indices(forecast.times, model.step_hours, analyses - 1) + np.int32(place))
             place += len(forecast)
         taught = np.concatenate(taught)
-        return Mixture.of(windows, taught, self.taught_share, training.batch_size, (self.config.seed, stage))
+        return Mixture.of(windows, taught, self.taught_fraction, training.batch_size, (self.config.seed, stage))
 
     def _make_plan(self, state: TrainingState, members: int) -> Plan:
         """The updates of all members together: the config's number, or what fits before the deadline by a warm-up.
 
-        A longer rollout takes longer to compile. Once compiling has taken `COMPILING_SHARE` of the time, the stages
+        A longer rollout takes longer to compile. Once compiling has taken `COMPILING_FRACTION` of the time, the stages
         left are left out: a short budget had rather learn from short rollouts than wait for long ones.
         """
         settings, together = self.config.training, UPDATES_PER_REPORT * members
@@ -156,7 +156,7 @@ class Training:
             return plan_updates(settings.curriculum, settings.updates, together)
         assert self.deadline is not None
         began, costs = time.monotonic(), [self._seconds_of(0, state)]
-        until = began + COMPILING_SHARE * (self.deadline - began)
+        until = began + COMPILING_FRACTION * (self.deadline - began)
         while len(costs) < len(self._stages) and time.monotonic() < until:
             costs.append(self._seconds_of(len(costs), state))
         if len(costs) < len(self._stages):
@@ -248,7 +248,7 @@ def _is_due(saved: float | None, began: float, then: float) -> bool:
 
     The first is at once, the others are the rarer the longer this process has trained.
     """
-    often = CHECKPOINT_SHARE * (then - began)
+    often = CHECKPOINT_FRACTION * (then - began)
     return saved is None or then - saved > min(max(often, FIRST_CHECKPOINTS_SECONDS), CHECKPOINT_SECONDS)
 
 

@@ -23,7 +23,7 @@ class Lessons:
     seed: tuple[int, ...]
 
     def rows(self, first: int, count: int, member: int = 0) -> Int32[np.ndarray, "count times"]:
-        """Windows number `first` to `first + count - 1` of the sequence; each member of a committee has its own."""
+        """Windows number `first` to `first + count - 1` of the sequence; each member of a deep ensemble has its own."""
         positions = np.arange(first, first + count)
         passes, places = np.divmod(positions, len(self.windows))
         order = {
@@ -44,12 +44,12 @@ class Mixture:
     parts: tuple[tuple[Lessons, int], ...]
 
     @classmethod
-    def of(cls, main: Windows, other: Windows, share: float, size: int, seed: tuple[int, ...]) -> Mixture:
-        """Batches of `size` windows: a `share` of `other` ones, where there are any, but at least one of `main`."""
-        few = min(round(share * size), size - 1) if len(other) else 0
+    def of(cls, main: Windows, other: Windows, fraction: float, size: int, seed: tuple[int, ...]) -> Mixture:
+        """Batches of `size` windows: a `fraction` of `other` ones, where there are any, but at least one of `main`."""
+        few = min(round(fraction * size), size - 1) if len(other) else 0
         parts = ((Lessons(main, seed), size - few), (Lessons(other, (*seed, 1)), few))
         return cls(tuple((lessons, count) for lessons, count in parts if count))
 
     def batch(self, number: int, member: int = 0) -> Int32[np.ndarray, "size times"]:
-        """Batch `number` of a member of a committee."""
+        """Batch `number` of a member of a deep ensemble."""
         return np.concatenate([lessons.rows(number * count, count, member) for lessons, count in self.parts])

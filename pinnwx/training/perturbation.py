@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 from pinnwx.grid import Grid
 
 _DEGREES = 6  # of the Legendre polynomials, from the area mean on
-_SHARE = 0.5  # of the windows
+_FRACTION = 0.5  # of the windows
 _MEMORY_STEPS = 20.0
 
 Windows = Float[Array, "batch times field lat lon"]
@@ -53,7 +53,7 @@ def _shift(key: Array, fields: int, grid: Grid) -> Float[Array, "field lat 1"]:
     """The disturbance of one window, of unit scale; zero for as many as are left alone."""
     shape, size, chosen = jax.random.split(key, 3)
     coefficients = jax.random.normal(shape, (fields, _DEGREES)) / np.sqrt(_DEGREES)
-    size = jnp.abs(jax.random.normal(size)) * jax.random.bernoulli(chosen, _SHARE)
+    size = jnp.abs(jax.random.normal(size)) * jax.random.bernoulli(chosen, _FRACTION)
     return size * (coefficients @ _harmonics(grid).astype(np.float32))[:, :, None]
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Shaped
 
 from pinnwx.config import Config
 from pinnwx.data.archive import Archive
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.interface import Forecaster
 from pinnwx.training.devices import Devices
 from pinnwx.training.fit import UPDATES_PER_REPORT, Report, device_archive, seconds_per_update
@@ -24,8 +24,8 @@ from pinnwx.training.update import TrainingState, initial_state, make_loss, make
 CHECKS = 10  # times that the watch is looked at in a refit that is not stopped
 PATIENCE = 3  # checks without a smaller error after which it is, but not before half of the way: a learning rate that
 # rises again first makes errors larger
-WARMUP_SHARE = 0.1  # of the updates in which the learning rate rises
-WATCH_SHARE = 0.2  # of the windows, the newest, which only tell which weights to take
+WARMUP_FRACTION = 0.1  # of the updates in which the learning rate rises
+WATCH_FRACTION = 0.2  # of the windows, the newest, which only tell which weights to take
 MOST_WATCHED = 16
 
 
@@ -52,7 +52,7 @@ def set_aside(windows: Windows, times: Shaped[np.ndarray, " time"], inputs: int)
     """
     if not len(windows):
         return windows, windows
-    watched = windows[len(windows) - max(int(WATCH_SHARE * len(windows)), 1) :]
+    watched = windows[len(windows) - max(int(WATCH_FRACTION * len(windows)), 1) :]
     learned = windows[times[windows[:, -1]] <= times[watched[0, inputs - 1]]]
     few = np.linspace(0, len(watched) - 1, min(MOST_WATCHED, len(watched))).round().astype(int)
     return learned, watched[few]
@@ -110,11 +110,11 @@ def refit(
     retraining = config.retraining
     settings = config.training.model_copy(
         update={
-            "learning_rate": config.training.learning_rate * retraining.learning_rate_share,
-            "warmup_share": WARMUP_SHARE,
+            "learning_rate": config.training.learning_rate * retraining.learning_rate_factor,
+            "warmup_fraction": WARMUP_FRACTION,
         }
     )
-    devices, members = Devices(), members_of(model)
+    devices, members = Devices(), networks_of(model)
     devices.require_even_shares(settings.batch_size)
     source = devices.on_all(device_archive(archive, config.model.step_hours))
     update = make_update(members[0], archive.grid, scale, settings, devices)

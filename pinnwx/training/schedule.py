@@ -46,8 +46,8 @@ class Plan:
 
 def plan_updates(curriculum: Sequence[Stage], total: int, multiple: int = 1) -> Plan:
     """Splits `total` updates by the shares; every stage gets a whole number of `multiple` updates, at least one."""
-    whole = sum(stage.share for stage in curriculum)
-    counts = [max(round(total * stage.share / whole / multiple), 1) * multiple for stage in curriculum]
+    whole = sum(stage.fraction for stage in curriculum)
+    counts = [max(round(total * stage.fraction / whole / multiple), 1) * multiple for stage in curriculum]
     return Plan(tuple(stage.steps for stage in curriculum), tuple(counts))
 
 
@@ -64,10 +64,10 @@ def plan_within(
     its share of the new total. As in `plan_updates`, a stage has a whole number of `multiple` updates, at least one.
     """
     before, now = tuple(done[:-1]), sum(done[-1:])
-    left = list(zip((stage.share for stage in curriculum), seconds_per_update, strict=True))[len(before) :]
+    left = list(zip((stage.fraction for stage in curriculum), seconds_per_update, strict=True))[len(before) :]
     # Seconds left = sum over the stages left of (share * total - done so far) * cost, solved for the total.
-    total = (max(seconds, 0.0) + now * left[0][1]) / sum(share * cost for share, cost in left)
-    counts = [max(int(total * share / multiple), 1) * multiple for share, _ in left]
+    total = (max(seconds, 0.0) + now * left[0][1]) / sum(fraction * cost for fraction, cost in left)
+    counts = [max(int(total * fraction / multiple), 1) * multiple for fraction, _ in left]
     counts[0] = max(counts[0], now)
     return Plan(tuple(stage.steps for stage in curriculum), (*before, *counts))
 
@@ -108,10 +108,10 @@ class Pace:
 
 
 def learning_rate(
-    progress: Float[Array, ""], peak: float, warmup_share: float, final_share: float = 0.01
+    progress: Float[Array, ""], peak: float, warmup_fraction: float, final_fraction: float = 0.01
 ) -> Float[Array, ""]:
-    """Linear rise to `peak`, then half a cosine down to `final_share` of it; `progress` runs from 0 to 1."""
-    rise = progress / max(warmup_share, 1e-6)
-    fall = jnp.clip((progress - warmup_share) / (1 - warmup_share), 0.0, 1.0)
-    decay = final_share + (1 - final_share) * 0.5 * (1 + jnp.cos(jnp.pi * fall))
-    return peak * jnp.where(progress < warmup_share, rise, decay)
+    """Linear rise to `peak`, then half a cosine down to `final_fraction` of it; `progress` runs from 0 to 1."""
+    rise = progress / max(warmup_fraction, 1e-6)
+    fall = jnp.clip((progress - warmup_fraction) / (1 - warmup_fraction), 0.0, 1.0)
+    decay = final_fraction + (1 - final_fraction) * 0.5 * (1 + jnp.cos(jnp.pi * fall))
+    return peak * jnp.where(progress < warmup_fraction, rise, decay)

@@ -13,7 +13,7 @@ from flax import nnx
 
 from pinnwx.config import ModelSettings
 from pinnwx.data.archive import Archive
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 
@@ -67,7 +67,7 @@ def slowed_winds(model: Forecaster, archive: Archive, settings: ModelSettings) -
 
     What a network adds to the wind is not known before it has learned, and is left out.
     """
-    member = members_of(model)[0]
+    member = networks_of(model)[0]
     if not isinstance(member, TransportForecaster):
         return None
     equations = member.solver.equations

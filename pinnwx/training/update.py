@@ -14,10 +14,10 @@ from jaxtyping import Array, Float, Int
 
 from pinnwx.config import TrainingSettings
 from pinnwx.grid import Grid
-from pinnwx.model.frames import Frame
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.scores import weighted_square_error
+from pinnwx.model.views import View
 from pinnwx.runtime import compiler_options
 from pinnwx.training.devices import Devices
 from pinnwx.training.optimiser import optimiser
@@ -63,7 +63,7 @@ def rollout_loss(
     source: Source,
     scale: Float[Array, "field 1 1"],
     area: Array,
-    frame: Frame | None = None,
+    view: View | None = None,
     disturb: Callable[[Array], Array] = lambda batch: batch,
 ) -> Float[Array, ""]:
     """Mean over steps and fields of the area-weighted square error in units of `scale`.
@@ -75,7 +75,7 @@ def rollout_loss(
     batch, inputs = disturb(source.fields[windows]), model.input_times
     times = jnp.moveaxis(source.time[windows[:, inputs - 1 : -1]], 0, 1)
     truth = jnp.moveaxis(batch[:, inputs:], 1, 0)
-    forecasts = rollout(model, batch[:, :inputs], times, frame, truth if model.is_driven else None)
+    forecasts = rollout(model, batch[:, :inputs], times, view, truth if model.is_driven else None)
     errors = weighted_square_error(forecasts, truth, scale, area).mean(axis=(1, 2))
     weights = 1.0 / jnp.arange(1, errors.shape[0] + 1)
     return jnp.sum(weights * errors) / jnp.sum(weights)
@@ -114,28 +114,28 @@ def make_update(
 
     `total` is the planned number of updates (an argument, so that planning does not recompile). An update whose
     loss or gradient is not finite changes nothing but the count of skipped ones. Every update looks through the
-    next of the model's frames. The batch is shared by `devices`, by default all there are.
+    next of the model's views. The batch is shared by `devices`, by default all there are.
     """
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     optimise = optimiser(settings)
     area = jnp.asarray(grid.area_weights, jnp.float32)
     unit = jnp.asarray(scale, jnp.float32)
 
-    def loss_of(parameters, windows, source, frame, number):
+    def loss_of(parameters, windows, source, view, number):
         def disturb(batch):
             if not settings.perturbation:
                 return batch
             size = settings.perturbation * unit
             return perturbed(batch, windows[:, 0], number, model.input_times, size, grid)
 
-        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, frame, disturb)
+        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, view, disturb)
 
     loss_and_gradient = (devices or Devices()).mean_over_shares(jax.value_and_grad(loss_of))
 
     def one(state: TrainingState, windows, source, total):
-        loss, gradient = loss_and_gradient(state.parameters, windows, source, model.frames[state.update], state.update)
+        loss, gradient = loss_and_gradient(state.parameters, windows, source, model.views[state.update], state.update)
         norm = optax.global_norm(gradient)
-        rate = learning_rate((state.update + 1) / total, settings.learning_rate, settings.warmup_share)
+        rate = learning_rate((state.update + 1) / total, settings.learning_rate, settings.warmup_fraction)
         direction, optimiser_state = optimise.update(gradient, state.optimiser, state.parameters)
         parameters = jax.tree.map(lambda p, d: p - rate * d, state.parameters, direction)
         # The average forgets its random start faster than a fixed decay would let it.

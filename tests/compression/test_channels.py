@@ -15,7 +15,7 @@ from pinnwx.model.weights import like, named, named_weights, set_weights
 
 GRID = Grid.parse("22.5deg")
 PREFIX = "net"
-KINDS = {"plain": {}, "folded": {"coarsen": 2}, "experts": {"experts": 2}}
+KINDS = {"plain": {}, "patches": {"patch_size": 2}, "experts": {"experts": 2}}
 
 
 class Holder(nnx.Module):
@@ -23,8 +23,8 @@ class Holder(nnx.Module):
         self.net = network
 
 
-def network_of(seed: int = 0, coarsen: int = 1, **options) -> Holder:
-    size = {"width": 8, "blocks": 2, "coarsen": coarsen, **options}
+def network_of(seed: int = 0, patch_size: int = 1, **options) -> Holder:
+    size = {"width": 8, "blocks": 2, "patch_size": patch_size, **options}
     holder = Holder(ClosureNetwork(GRID, 3, (1.0, 1.0, -1.0), **size, rngs=nnx.Rngs(0)))
     randomise(holder, seed, 0.3)
     return holder

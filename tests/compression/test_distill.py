@@ -15,11 +15,11 @@ from pinnwx.model.weights import count_weights, named_weights, set_weights
 from pinnwx.training.fit import Training
 
 ARCHIVE = wave_archive(60)
-CURRICULUM = "curriculum = [{ steps = 1, share = 0.7 }, { steps = 3, share = 0.3 }]"
+CURRICULUM = "curriculum = [{ steps = 1, fraction = 0.7 }, { steps = 3, fraction = 0.3 }]"
 SETTINGS = f"batch_size = 8\n{CURRICULUM}\n[compression]\ntrajectories = 24"
 
 
-def teacher_of(model="members = 4\ninput_times = 2", training=SETTINGS):
+def teacher_of(model="networks = 4\ninput_times = 2", training=SETTINGS):
     return tiny_trained(config_text(closure="width = 32\nblocks = 1", model=model, training=training))
 
 
@@ -28,9 +28,9 @@ def teacher_of(model="members = 4\ninput_times = 2", training=SETTINGS):
     [(4, 0.5, 2, True), (4, 0.25, 1, True), (4, 0.3, 1, True), (4, 0.2, 1, False), (1, 0.5, 1, False)],
 )
 def test_a_student_has_at_most_its_share_first_of_members_then_of_channels(members, size, expected, full):
-    teacher = teacher_of(f"members = {members}")
+    teacher = teacher_of(f"networks = {members}")
     student = student_of(teacher, size)
-    assert student.config.model.members == expected
+    assert student.config.model.networks == expected
     assert (student.config.model.closure.width == 32) == full
     most = size * count_weights(teacher.model)
     assert count_weights(student.model) <= most
@@ -44,7 +44,7 @@ def test_a_student_has_at_most_its_share_first_of_members_then_of_channels(membe
 @pytest.mark.parametrize("size", [0.0, 1.0, 2.0, 1e-6])
 def test_a_size_that_is_none_is_refused(size):
     with pytest.raises(UsageError, match=f"--size {size:g}"):
-        student_of(teacher_of("members = 1"), size)
+        student_of(teacher_of("networks = 1"), size)
 
 
 def test_a_teacher_forecasts_from_analyses_and_from_such_as_never_were():
@@ -86,7 +86,7 @@ def test_disturbances_stay_within_their_bound_and_none_is_none():
 def learned(teacher, student, taught, folder):
     folder.mkdir()
     scale = teacher.normalisation.increment_std[:, None, None]
-    training = Training(student.model, ARCHIVE, student.config, scale, folder, taught=taught, taught_share=0.5)
+    training = Training(student.model, ARCHIVE, student.config, scale, folder, taught=taught, taught_fraction=0.5)
     return training, training.run()
 
 

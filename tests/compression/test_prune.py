@@ -13,7 +13,7 @@ from pinnwx.config import parse_config
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import load_trained, save_trained
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.weights import count_weights, named_weights, set_weights
 
 ARCHIVE = wave_archive(60)
@@ -34,15 +34,15 @@ def forecast(trained):
 
 
 def layers(trained):
-    return {group.layer: group.size for group in groups_of(members_of(trained.model)[0])}
+    return {group.layer: group.size for group in groups_of(networks_of(trained.model)[0])}
 
 
 def channels(trained):
-    return sum(group.size for group in groups_of(members_of(trained.model)[0]))
+    return sum(group.size for group in groups_of(networks_of(trained.model)[0]))
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("model", ["", "members = 2"])
+@pytest.mark.parametrize("model", ["", "networks = 2"])
 def test_arrays_shrink_and_it_is_saved_and_read_like_any_other(model, order, tmp_path):
     trained = trained_of(model=model)
     before = {name: values.copy() for name, values in named_weights(trained.model).items()}
@@ -59,8 +59,8 @@ def test_arrays_shrink_and_it_is_saved_and_read_like_any_other(model, order, tmp
 
 
 def test_half_that_does_nothing_goes_without_a_trace():
-    trained = trained_of(model="members = 2", physics=transport("t850", learned_wind=True))
-    for place, member in enumerate(members_of(trained.model)):
+    trained = trained_of(model="networks = 2", physics=transport("t850", learned_wind=True))
+    for place, member in enumerate(networks_of(trained.model)):
         _kill_half(member, np.random.default_rng(place))
     expected = forecast(trained)
     found, scores, kept = narrowed(trained, ARCHIVE, scale_of(trained), "taylor", 0.5, layers(trained))
@@ -128,7 +128,7 @@ def test_a_share_that_is_none_is_refused(keep, told):
 
 
 def test_too_short_a_training_time_is_refused():
-    trained = trained_of(training="batch_size = 8\ncurriculum = [{ steps = 60, share = 1.0 }]")
+    trained = trained_of(training="batch_size = 8\ncurriculum = [{ steps = 60, fraction = 1.0 }]")
     with pytest.raises(UnavailableError, match="no 61 analyses in a row 6 h apart"):
         prune(trained, ARCHIVE, scale_of(trained), 0.5, "taylor", updates=8)
 
@@ -149,7 +149,7 @@ def test_a_mixture_is_pruned_too_and_its_experts_stay_alike():
 
 
 def test_settings_as_a_text_are_the_settings():
-    trained = trained_of(model="members = 2", physics=transport("t850", learned_wind=True))
+    trained = trained_of(model="networks = 2", physics=transport("t850", learned_wind=True))
     pruned, _ = prune(trained, ARCHIVE, scale_of(trained), 0.5, "taylor", updates=16)
     for one in (trained, pruned):
         assert parse_config(text_of(one.config)) == one.config

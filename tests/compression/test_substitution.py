@@ -13,10 +13,10 @@ from pinnwx.training.update import Source
 
 COUPLED = "coupling_steps = 2\n" + transport("t850")
 KINDS = {
-    "plain": {"closure": "coarsen = 2"},
-    "fine": {"closure": "coarsen = 1"},
-    "mirrored": {"closure": "coarsen = 2\nmirror = true"},
-    "experts": {"closure": "coarsen = 2\nexperts = 2"},
+    "plain": {"closure": "patch_size = 2"},
+    "fine": {"closure": "patch_size = 1"},
+    "mirrored": {"closure": "patch_size = 2\nhemispheric_symmetry = true"},
+    "experts": {"closure": "patch_size = 2\nexperts = 2"},
 }
 WINDOWS = [jnp.asarray([[0, 1], [2, 3], [4, 5]], jnp.int32), jnp.asarray([[6, 7], [8, 9], [10, 11]], jnp.int32)]
 
@@ -99,7 +99,7 @@ def test_one_listener_hears_all_that_are_alike():
     rows, columns = one.inputs.grid.shape
     fine, coarse = 6 * rows * columns, 6 * rows * columns // 4
     assert shapes["decode/kernel"] == (fine, 16)
-    assert shapes["fold/kernel"] == (fine, 16), "each of the folded cells"
+    assert shapes["fold/kernel"] == (fine, 16), "each cell of a patch"
     assert shapes["blocks/1/narrow/kernel"] == (coarse, 32)
     for slot, found in of_one.items():
         np.testing.assert_array_equal(found.read, again[slot].read)
@@ -109,7 +109,7 @@ def test_one_listener_hears_all_that_are_alike():
 
 
 def test_several_couplings_are_heard_one_by_one():
-    model = forecaster(config(closure="width = 16\nblocks = 1\ncoarsen = 2", physics=COUPLED))
+    model = forecaster(config(closure="width = 16\nblocks = 1\npatch_size = 2", physics=COUPLED))
     given = listener(model, groups_of(model))(model, source_of(model), WINDOWS)
     (read,) = (found.read for slot, found in given.items() if slot.array.endswith("narrow/kernel"))
     rows, columns = model.inputs.grid.shape

@@ -260,7 +260,7 @@ def test_the_weatherbench_experiment_on_a_tiny_store_of_its_layout(tmp_path):
         "width = 96": "width = 8",
         "blocks = 4": "blocks = 1",
         "minutes = 60": "updates = 8",
-        "{ steps = 4, share = 0.2 }, { steps = 12, share = 0.05 }": "",
+        "{ steps = 4, fraction = 0.2 }, { steps = 12, fraction = 0.05 }": "",
     }
     for setting, instead in tiny.items():
         assert setting in config

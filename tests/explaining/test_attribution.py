@@ -17,7 +17,7 @@ CARRIED = transport("msl", wind="prognostic:850")
 SETTINGS = {
     "both": (CARRIED, ""),
     "as given": ("backpropagate = false\n" + CARRIED, ""),
-    "committee of two times": (CARRIED, "members = 2\ninput_times = 2"),
+    "deep ensemble of two times": (CARRIED, "networks = 2\ninput_times = 2"),
     "second order": ("", 'kind = "second_order"'),
 }
 TARGET = Target.parse("msl@34,11")

@@ -33,7 +33,7 @@ SETTINGS = {
         transport("vo850", wind="prognostic:850", absolute_vorticity=True, balanced_field="msl"),
         "",
     ),
-    "committee": (NAMES, BOTH, "members = 2"),
+    "deep ensemble": (NAMES, BOTH, "networks = 2"),
     "climate": (NAMES, BOTH, "climate = { relaxation_days = 5.0, margin = 0.1 }"),
     "network alone": (NAMES, "", ""),
     "second order": (NAMES, "", 'kind = "second_order"'),
@@ -111,7 +111,7 @@ def test_the_edge_of_a_driven_box_is_told_and_stands_apart():
     text = config_text(
         model="driven_edge = 1\nclimate = { margin = 0.1 }",
         grid="native",
-        closure="width = 16\nblocks = 1\ncoarsen = 1",
+        closure="width = 16\nblocks = 1\npatch_size = 1",
     )
     trained = tiny_trained(text, archive)
     randomise(trained.model, 0, 0.05)

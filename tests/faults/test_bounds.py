@@ -58,7 +58,7 @@ def test_a_config_that_cannot_be(change, words):
     text = BASE.replace(*change)
     assert text != BASE
     if words == "model.closure":
-        text = text.replace("blocks = 1", "").replace("[model]", "[model]\nmembers = 16")
+        text = text.replace("blocks = 1", "").replace("[model]", "[model]\nnetworks = 16")
         found = problem(text)
         assert "16 network(s) of width 4096 train about" in found
         assert f"more than {MOST_WEIGHTS:,}" in found
@@ -86,7 +86,7 @@ def test_a_bound_of_a_variable_may_be_open():
 
 
 @pytest.mark.parametrize(
-    "closure", ["width = 32\nblocks = 2", "width = 48\nblocks = 1\nfine_width = 20", "width = 32\ncoarsen = 1"]
+    "closure", ["width = 32\nblocks = 2", "width = 48\nblocks = 1\nfine_width = 20", "width = 32\npatch_size = 1"]
 )
 def test_the_weights_of_a_model_are_about_as_many_as_told(closure):
     trained = tiny_trained(config_text(closure=closure, grid="22.5deg"))

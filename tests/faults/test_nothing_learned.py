@@ -20,7 +20,7 @@ from pinnwx.jobs.gate import Verdict
 from pinnwx.jobs.held_out import judged_leads, material, require_forecasts, rollout_steps, split
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.status import status
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.training.refit import Refitted
 from pinnwx.verification.comparison import Comparison
 
@@ -99,7 +99,7 @@ def learned(monkeypatch, updates: int, scale: float, watch=(1.0, 0.9)) -> None:
     """Retraining ends with these many updates, which changed the weights by this share."""
 
     def refit(model, *_, **__):
-        weights = [nnx.state(member, nnx.Param) for member in members_of(model)]
+        weights = [nnx.state(member, nnx.Param) for member in networks_of(model)]
         parameters = [jax.tree.map(lambda leaf: leaf * (1 + scale), own) for own in weights]
         return Refitted(parameters, [{} for _ in weights], updates, watch, "the test said so")
 

@@ -28,7 +28,7 @@ NONE = "the config has no data.validate"
 
 def spoilt(scale: float, members: int = 1):
     """Random weights: at a large scale, those of a training that diverged."""
-    trained = tiny_trained(config_text(model=f"members = {members}"))
+    trained = tiny_trained(config_text(model=f"networks = {members}"))
     randomise(trained.model, 1, scale)
     return trained
 

@@ -72,7 +72,7 @@ def test_one_storm_in_48_analyses():
 
 def test_nothing_is_slowed_without_a_wind():
     archive = zonal_winds(np.full(12, 100.0))
-    text = config_text(archive.names, grid="native", closure="coarsen = 1")
+    text = config_text(archive.names, grid="native", closure="patch_size = 1")
     settings = parse_config(text)
     assert slowed_winds(untrained(settings, text, archive).model, archive, settings.model) is None
 
@@ -94,7 +94,7 @@ def test_train_says_so_and_keeps_it(tmp_path, caplog):
         grid="native",
         substeps=1,
         physics=transport("t500", wind="prognostic:500"),
-        closure="width = 4\nblocks = 1\ncoarsen = 1",
+        closure="width = 4\nblocks = 1\npatch_size = 1",
         train=("2026-01-01", "2026-01-10"),
         training="batch_size = 2\nupdates = 1",
     )

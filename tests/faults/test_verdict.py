@@ -92,10 +92,11 @@ def test_an_analysis_dated_ahead_of_the_clock_is_refused_by_check(tmp_path, monk
 CONFIGS = {
     "good": ({}, None),
     "a field that is not there": ({"fields": ("msl", "t850", "t500")}, "t500 not in the data"),
-    "another step": ({"training": "batch_size = 8\ncurriculum = [{steps = 1, share = 1.0}]", "step": 5}, "5 h apart"),
+    "another step": (
+        {"training": "batch_size = 8\ncurriculum = [{steps = 1, fraction = 1.0}]", "step": 5}, "5 h apart"),
     "a training time without data": ({"train": ("2020-01-01", "2020-02-01")}, "no time from 2020-01-01 to 2020-02-01"),
     "too few analyses in a row": (
-        {"training": "batch_size = 8\ncurriculum = [{steps = 99, share = 1.0}]"},
+        {"training": "batch_size = 8\ncurriculum = [{steps = 99, fraction = 1.0}]"},
         "holds no 100 analyses in a row 6 h apart",
     ),
     "a grid that is too fine for the box": ({"grid": "5deg", "box": True}, "do not cover the grid"),
@@ -144,7 +145,9 @@ def test_all_problems_of_a_config_and_its_data_are_told_at_once(tmp_path):
 
 def test_what_is_wrong_with_a_config_hides_nothing_of_its_data(tmp_path):
     """A config that is none is not read on, but its data are, where it can be known which."""
-    text = config_text(training="batch_size = 0\ncurriculum = [{steps = 99, share = 1.0}]").replace("[model]", "[modl]")
+    text = config_text(training="batch_size = 0\ncurriculum = [{steps = 99, fraction = 1.0}]").replace(
+        "[model]", "[modl]"
+    )
     (tmp_path / "c.toml").write_text(text)
     waves = wave_dataset(40)
     waves["msl"].values[3, 2, 2] = np.nan

@@ -55,10 +55,10 @@ def test_four_times_the_largest_departure_is_the_limit(trained, sign):
     [
         config_text(),
         config_text(physics=PHYSICS),
-        config_text(physics=PHYSICS + transport("msl", wind="none", learned_wind=True), model="members = 2"),
+        config_text(physics=PHYSICS + transport("msl", wind="none", learned_wind=True), model="networks = 2"),
         config_text(physics=PHYSICS, model="climate = { relaxation_days = 5.0, margin = 0.1 }"),
     ],
-    ids=["network alone", "physics", "committee", "climate"],
+    ids=["network alone", "physics", "deep ensemble", "climate"],
 )
 def test_the_parts_add_up_to_the_step(text):
     trained = tiny_trained(text)

@@ -11,7 +11,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.ensemble import DISTURBANCE, Ensemble
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 
 
 def analyses(names=("msl", "t850")) -> Archive:
@@ -24,7 +24,7 @@ def analyses(names=("msl", "t850")) -> Archive:
 
 ARCHIVE = analyses()
 WHEN = ARCHIVE.times[-1]
-MIRRORED = "width = 16\nblocks = 1\nmirror = true\ncoarsen = 2"
+MIRRORED = "width = 16\nblocks = 1\nhemispheric_symmetry = true\npatch_size = 2"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def departures(members, trained):
 
 
 def test_without_disturbance_members_of_one_view_are_the_plain_forecast():
-    trained = tiny_trained(config_text(closure="width = 16\nblocks = 1\ncoarsen = 1"))
+    trained = tiny_trained(config_text(closure="width = 16\nblocks = 1\npatch_size = 1"))
     made = Ensemble(trained, [6, 24], 4, disturbance=0).from_archive(ARCHIVE, WHEN)
     plain = Predictor(trained, [6, 24]).from_archive(ARCHIVE, ARCHIVE.times[-1:])[0]
     assert made.shape == (4, 2, 2, 8, 16)
@@ -77,11 +77,11 @@ def test_no_later_analysis_is_looked_at(trained):
     np.testing.assert_array_equal(Ensemble(trained, [6], 6).from_archive(known, when), made)
 
 
-def test_every_network_and_frame_has_its_turn():
+def test_every_network_and_view_has_its_turn():
     """Without disturbance the members are as many different forecasts as there are views."""
-    text = config_text(model="members = 2", closure=MIRRORED)
+    text = config_text(model="networks = 2", closure=MIRRORED)
     trained = tiny_trained(text)
-    for seed, network in enumerate(members_of(trained.model)):
+    for seed, network in enumerate(networks_of(trained.model)):
         randomise(network, seed, 0.1)
     made = Ensemble(trained, [6], 10, disturbance=0).from_archive(ARCHIVE, WHEN)
     scale = trained.normalisation.std[:, None, None]
@@ -94,15 +94,15 @@ def test_every_network_and_frame_has_its_turn():
 
 
 def test_a_member_sees_what_its_network_alone_would_say():
-    trained = tiny_trained(config_text(model="members = 2"))
-    networks = members_of(trained.model)
+    trained = tiny_trained(config_text(model="networks = 2"))
+    networks = networks_of(trained.model)
     for seed, network in enumerate(networks):
         randomise(network, seed, 0.1)
     made = Ensemble(trained, [12], 4, disturbance=0).from_archive(ARCHIVE, WHEN)
     predictor = Predictor(trained, [12])
     start = predictor.analyses(ARCHIVE, ARCHIVE.times[-1:])
     for index, network in enumerate(networks):
-        alone = predictor.run(*nnx.split(network), start, ARCHIVE.times[-1:], network.frames[0])[0]
+        alone = predictor.run(*nnx.split(network), start, ARCHIVE.times[-1:], network.views[0])[0]
         np.testing.assert_allclose((made[index] - alone) / trained.normalisation.std[:, None, None], 0, atol=1e-5)
 
 

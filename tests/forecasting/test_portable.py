@@ -25,10 +25,10 @@ ARCHIVE = wave_archive(60)
 WHEN = ARCHIVE.times[[20]]
 KINDS = {
     "network": {"model": "input_times = 2"},
-    "committee and physics": {
-        "model": "members = 2\ninput_times = 2\nclimate = { margin = 0.1 }",
+    "deep ensemble and physics": {
+        "model": "networks = 2\ninput_times = 2\nclimate = { margin = 0.1 }",
         "physics": transport("t850", learned_wind=True),
-        "closure": "width = 16\nblocks = 1\nmirror = true",
+        "closure": "width = 16\nblocks = 1\nhemispheric_symmetry = true",
     },
     "experts": {"closure": "width = 16\nblocks = 1\nexperts = 2"},
 }
@@ -83,7 +83,7 @@ def test_one_step_is_the_models_own(kind, tmp_path):
 
 
 def test_the_script_runs_without_pinnwx_and_forecasts_the_same(tmp_path):
-    trained = tiny_trained(config_text(**KINDS["committee and physics"]))
+    trained = tiny_trained(config_text(**KINDS["deep ensemble and physics"]))
     path, predictor = exported(trained, tmp_path), Predictor(trained, [6, 12, 18])
     np.save(tmp_path / "analyses.npy", predictor.analyses(ARCHIVE, WHEN)[0])
     alone = f"""

@@ -39,7 +39,7 @@ def test_it_runs_with(end, tmp_path):
     if end == "oldest" and HERE not in OLDEST:
         pytest.skip(f"which jax is the oldest to run what {jax.__version__} writes was not tried")
     requirement = f"jax=={OLDEST[HERE]}" if end == "oldest" else "jax"
-    trained = tiny_trained(config_text(model="members = 2\ninput_times = 2", physics=transport("t850", wind="none")))
+    trained = tiny_trained(config_text(model="networks = 2\ninput_times = 2", physics=transport("t850", wind="none")))
     predictor, when = Predictor(trained, [6, 12]), ARCHIVE.times[[20]]
     export_model(trained, tmp_path / "model.npz", "bfloat16", {})
     np.save(tmp_path / "analyses.npy", predictor.analyses(ARCHIVE, when)[0])

@@ -19,7 +19,7 @@ from pinnwx.jobs.train import train
 
 RECIPE = config_text(
     closure="width = 32\nblocks = 1",
-    model="members = 2",
+    model="networks = 2",
     training="""batch_size = 8
 updates = 16
 [compression]
@@ -84,7 +84,7 @@ def test_a_student_is_a_run_like_any_other(run, data, tmp_path):
     assert contents(run) == before
     notes = notes_of(made)
     assert notes["distilled"] == {"size": 0.5, "trajectories": 16}
-    assert (made.load().config.model.members, notes["updates"]) == (1, 16)
+    assert (made.load().config.model.networks, notes["updates"]) == (1, 16)
     assert notes["data_sha256"] == notes_of(Run(run))["data_sha256"], "the weather it learned from"
     assert pinnwx.evaluate(made.folder, data, **PERIOD).entry("msl", 6)["n"] > 0
     again = pinnwx.compress(run, data, tmp_path / "again", size=0.5, updates=16)

@@ -16,7 +16,7 @@ from pinnwx.training.fit import device_archive
 from pinnwx.training.update import rollout_loss
 
 BOX = {"latitude": slice(1, 7), "longitude": slice(3, 12)}
-TEXT = config_text(grid="native", model="driven_edge = 1\ninput_times = 2", closure="width = 16\ncoarsen = 1")
+TEXT = config_text(grid="native", model="driven_edge = 1\ninput_times = 2", closure="width = 16\npatch_size = 1")
 
 
 @pytest.fixture(scope="module")

@@ -236,7 +236,7 @@ def test_a_failed_start_does_not_block_the_next(recipe, data, tmp_path):
         ({"fields": ("msl", "z500")}, DataError, "z500"),
         ({"train": ("2027-01-01", "2027-01-15")}, UnavailableError, "2027-01-01 to 2027-01-15"),
         ({"train": ("2026-01-01", "2026-01-01T00:00")}, DataError, "no 2 analyses in a row 6 h apart"),
-        ({"closure": "coarsen = 4", "grid": "22.5deg"}, ConfigError, "coarsen"),
+        ({"closure": "patch_size = 4", "grid": "22.5deg"}, ConfigError, "patch_size"),
     ],
     ids=["no such field", "no such time", "one time", "coarse grid of two rows"],
 )

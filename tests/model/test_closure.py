@@ -10,22 +10,22 @@ from synthetic import randomise
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.model.closure import ClosureNetwork
-from pinnwx.model.folding import coarse_grid
+from pinnwx.model.space_to_depth import coarse_grid
 
 BOX = Grid.from_coordinates(np.arange(30.0, 50.0, 2.5), np.arange(-10.0, 20.0, 2.5))
 
 
-def network(grid: Grid, coarsen: int, signs=(1.0, 1.0, -1.0)) -> ClosureNetwork:
-    return ClosureNetwork(grid, 2, signs, width=16, blocks=1, coarsen=coarsen, rngs=nnx.Rngs(0))
+def network(grid: Grid, patch_size: int, signs=(1.0, 1.0, -1.0)) -> ClosureNetwork:
+    return ClosureNetwork(grid, 2, signs, width=16, blocks=1, patch_size=patch_size, rngs=nnx.Rngs(0))
 
 
 CASES = [("22.5deg", 1), ("22.5deg", 2), ("11.25deg", 4), ("22.5deg+poles", 1)]
 
 
-@pytest.mark.parametrize(("name", "coarsen"), CASES)
-def test_equivariant_under_turns_by_whole_coarse_cells(name, coarsen):
+@pytest.mark.parametrize(("name", "patch_size"), CASES)
+def test_equivariant_under_turns_by_whole_coarse_cells(name, patch_size):
     grid = Grid.parse(name)
-    model = network(grid, coarsen)
+    model = network(grid, patch_size)
     features = jax.random.normal(jax.random.key(0), (1, *grid.shape, 3))
     graph, state = nnx.split(model)
     run = jax.jit(lambda state, features: nnx.merge(graph, state)(features))
@@ -43,13 +43,13 @@ def test_a_box_keeps_its_shape():
 
 
 @pytest.mark.parametrize(
-    ("grid", "coarsen"),
+    ("grid", "patch_size"),
     [(Grid.parse("22.5deg+poles"), 2), (Grid.parse("30deg"), 4), (Grid.parse("22.5deg+poles"), 4)],
     ids=["pole rows", "six rows by four", "pole rows by four"],
 )
-def test_a_grid_that_does_not_divide_is_refused(grid, coarsen):
-    with pytest.raises(ConfigError, match=f"model.closure.coarsen = {coarsen} .* use coarsen = 1"):
-        coarse_grid(grid, coarsen)
+def test_a_grid_that_does_not_divide_is_refused(grid, patch_size):
+    with pytest.raises(ConfigError, match=f"model.closure.patch_size = {patch_size} .* use patch_size = 1"):
+        coarse_grid(grid, patch_size)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from synthetic import TRACER, config, forecaster, randomise, states, step_features, transport
 
 from pinnwx.grid import Grid
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.rollout import rollout
 
 NAMES = ("msl", "vo850", "tracer")
@@ -24,7 +24,7 @@ CASES = {
     "no rows on the poles": ("22.5deg", "", {}),
     "learned wind, rows on the poles": ("22.5deg+poles", "", {"learned_wind": True}),
     "learned wind and diffusivity": ("22.5deg", "learned_diffusivity = true\n", {"learned_wind": True}),
-    "a committee": ("22.5deg", "", {"learned_wind": True}),
+    "a deep ensemble": ("22.5deg", "", {"learned_wind": True}),
 }
 
 
@@ -34,8 +34,8 @@ def compiled(name: str, options: str, tracer: dict, members: int):
     physics = (
         options + transport("vo850", wind="rotational:vo850", absolute_vorticity=True) + transport("tracer", **carried)
     )
-    closure = "width = 16\nblocks = 1\nlearned_wind_width = 16\ncoarsen = 1"
-    model = f"members = {members}"
+    closure = "width = 16\nblocks = 1\nlearned_wind_width = 16\npatch_size = 1"
+    model = f"networks = {members}"
     made = config(NAMES, grid=name, extra=TRACER, physics=physics, closure=closure, model=model)
     model = forecaster(made, Grid.parse(name))
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
@@ -53,7 +53,7 @@ def compiled(name: str, options: str, tracer: dict, members: int):
 def test_a_conserved_tracer_keeps_its_integral_and_sign_at_any_weights(case):
     name, options, tracer = CASES[case]
     grid = Grid.parse(name)
-    model, run = compiled(name, options, tracer, 2 if case == "a committee" else 1)
+    model, run = compiled(name, options, tracer, 2 if case == "a deep ensemble" else 1)
 
     @settings(max_examples=20, deadline=None)
     @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(-2, 0.5).map(lambda power: 10.0**power))
@@ -74,5 +74,5 @@ def test_a_conserved_tracer_keeps_its_integral_and_sign_at_any_weights(case):
     fields = jnp.asarray(states(NAMES, grid))
     randomise(model, 0, 1.0)
     change = np.abs(run(nnx.state(model, nnx.Param), fields)[-1] - fields).max(axis=(0, 2, 3))
-    std = np.asarray(members_of(model)[0].inputs.std[...])
+    std = np.asarray(networks_of(model)[0].inputs.std[...])
     assert (change[:2] > 10 * std[:2, 0, 0]).all(), "or the test would be empty"

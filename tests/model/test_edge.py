@@ -54,13 +54,13 @@ def test_the_inside_of_the_change_is_not_looked_at():
 def driven(couplings: int = 1, width: int = 1, members: int = 1, blocks: int = 4):
     """A driven model of random weights, its analyses, and what drives it for two steps."""
     physics = f"coupling_steps = {couplings}\n" + transport("t850", wind="geostrophic:z500")
-    model = f"driven_edge = {width}\ninput_times = 2\nmembers = {members}"
+    model = f"driven_edge = {width}\ninput_times = 2\nnetworks = {members}"
     settings = config(
         ("z500", "t850"),
         grid="native",
         physics=physics,
         model=model,
-        closure=f"width = 16\nblocks = {blocks}\ncoarsen = 1",
+        closure=f"width = 16\nblocks = {blocks}\npatch_size = 1",
     )
     made = forecaster(settings, BOX)
     randomise(made, 0, 0.1)

@@ -84,7 +84,7 @@ def test_router_and_every_expert_learn():
 
 
 def test_a_forecaster_with_experts_turns_with_the_globe():
-    settings = config(closure="width = 16\nblocks = 2\ncoarsen = 1\nexperts = 4\nmirror = true")
+    settings = config(closure="width = 16\nblocks = 2\npatch_size = 1\nexperts = 4\nhemispheric_symmetry = true")
     model = forecaster(settings)
     randomise(model, 0, 0.1)
     analyses, time = states(settings.data.fields, GRID)[:, None], step_features(2, 2)
@@ -108,4 +108,4 @@ def test_a_forecaster_with_experts_turns_with_the_globe():
 )
 def test_what_does_not_divide_is_refused(closure, told):
     with pytest.raises(ConfigError, match=told):
-        forecaster(config(closure=f"width = 16\nblocks = 1\ncoarsen = 1\n{closure}"))
+        forecaster(config(closure=f"width = 16\nblocks = 1\npatch_size = 1\n{closure}"))

@@ -96,7 +96,7 @@ def test_as_many_signs_as_features(names, gradients):
     grid = Grid.parse("22.5deg")
     static = {"orography": np.arange(128.0).reshape(8, 16), "lsm": np.zeros((8, 16))}
     made = inputs(names, grid, static=static, gradients=gradients)
-    assert len(made.signs) == len(made.feature_mirror_signs)
+    assert len(made.signs) == len(made.feature_equator_parity)
     features = made(jnp.asarray(states(names, grid)), step_features(1, 2)[0])
     assert features.shape == (2, 8, 16, len(made.signs))
     assert np.isfinite(features).all(), "a static field without variance too"

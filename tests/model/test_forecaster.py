@@ -26,7 +26,7 @@ SETTINGS = {
     "network alone": {},
     "hybrid": {"physics": WINDS},
     "hybrid of two times": {"physics": WINDS, "model": "input_times = 2"},
-    "committee of four times": {"physics": WINDS, "model": "input_times = 4\nmembers = 2"},
+    "deep ensemble of four times": {"physics": WINDS, "model": "input_times = 4\nnetworks = 2"},
     "second order": {"model": 'kind = "second_order"\ninput_times = 2', "substeps": 1},
 }
 STEPS = 2
@@ -167,7 +167,7 @@ def test_diffusivity_is_never_negative():
 def test_the_second_order_model_conserves_its_scaled_fields():
     """Its transport is in flux form, so at any weights no field gains or loses; the emission is only read off."""
     grid = Grid.parse("22.5deg+poles")
-    closure = "width = 16\nblocks = 1\ncoarsen = 1"
+    closure = "width = 16\nblocks = 1\npatch_size = 1"
     made = config(NAMES, model='kind = "second_order"', closure=closure, grid="22.5deg+poles", substeps=1)
     model = forecaster(made, grid)
     fields = jnp.asarray(states(NAMES, grid))
@@ -192,7 +192,7 @@ def test_a_second_order_model_needs_its_networks():
 def test_promises_that_cannot_be_kept_are_refused():
     carried = {"form": "flux", "scheme": "limited", "conserved": True}
     regional = Grid(tuple(np.arange(30.0, 50.0, 2.5).tolist()), tuple(np.arange(0.0, 20.0, 2.5).tolist()))
-    closure = "width = 16\nblocks = 1\ncoarsen = 1"
+    closure = "width = 16\nblocks = 1\npatch_size = 1"
     with pytest.raises(ConfigError, match="conserved = true needs a global grid"):
         forecaster(config(("tracer",), extra=TRACER, physics=transport("tracer", **carried), closure=closure), regional)
     with pytest.raises(ConfigError, match=r"diffusivity 1e\+07 m2 s-1 exceeds the .* that 2 sub-steps allow"):

@@ -131,7 +131,7 @@ def test_the_wind_of_the_midpoint_is_second_order_in_the_coupling_interval():
 def test_weather_reflected_in_the_equator_has_the_reflected_forecast():
     names, parity = ("u500", "v500", "z500"), np.array([1, -1, 1])[:, None, None]
     physics = transport("vo500", wind="prognostic:500", form="flux", absolute_vorticity=True, balanced_field="z500")
-    model = forecaster(config(names, physics=physics, closure="width = 16\nblocks = 1\nmirror = true"))
+    model = forecaster(config(names, physics=physics, closure="width = 16\nblocks = 1\nhemispheric_symmetry = true"))
     randomise(model, 0, 0.1)
     latitude_free = np.array(model.inputs.maps[...])
     latitude_free[..., :3] = 0  # the maps of time means, which have a hemisphere

@@ -15,7 +15,7 @@ FRACTION = '[variables.cloud]\nunits = "1"\nminimum = 0.0\nmaximum = 1.0\n'
 NAMES = ("msl", "q850", "tracer", "cloud")
 KINDS = {
     "network": "",
-    "four networks": "members = 4",
+    "four networks": "networks = 4",
     "second order": 'kind = "second_order"',
 }
 

@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_batches(tmp_path, fake):
 
 
 def test_the_curriculum_goes_stage_by_stage(tmp_path, fake):
-    body = "updates = 16\ncurriculum = [{ steps = 1, share = 0.5 }, { steps = 3, share = 0.5 }]"
+    body = "updates = 16\ncurriculum = [{ steps = 1, fraction = 0.5 }, { steps = 3, fraction = 0.5 }]"
     trained = training(tmp_path, body)
     trained.run()
     assert [windows.shape[1] - 1 for windows in fake.windows] == [1] * 8 + [3] * 8
@@ -89,9 +89,9 @@ def test_the_curriculum_goes_stage_by_stage(tmp_path, fake):
     assert [line["stage_steps"] for line in lines(tmp_path)] == [1] * 8 + [3] * 8
 
 
-def test_the_members_of_a_committee_take_turns_at_batches_of_their_own(tmp_path, fake):
-    body = "updates = 32\ncurriculum = [{ steps = 1, share = 0.5 }, { steps = 3, share = 0.5 }]"
-    shared = training(tmp_path / "both", body, model="members = 2")
+def test_the_members_of_a_deep_ensemble_take_turns_at_batches_of_their_own(tmp_path, fake):
+    body = "updates = 32\ncurriculum = [{ steps = 1, fraction = 0.5 }, { steps = 3, fraction = 0.5 }]"
+    shared = training(tmp_path / "both", body, model="networks = 2")
     assert len(shared.run()) == 2
     assert (shared.updates, shared.plan.updates) == (32, (16, 16))
     turns = [fake.windows[start : start + 4] for start in range(0, 32, 4)]
@@ -172,7 +172,7 @@ def test_rollouts_that_would_take_their_time_to_compile_are_left_out(tmp_path, f
 
     monkeypatch.setattr(fake, "update", compiling_first)
     monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    curriculum = "[{ steps = 1, share = 0.6 }, { steps = 4, share = 0.3 }, { steps = 12, share = 0.1 }]"
+    curriculum = "[{ steps = 1, fraction = 0.6 }, { steps = 4, fraction = 0.3 }, { steps = 12, fraction = 0.1 }]"
     timed = training(tmp_path, f"minutes = 1\ncurriculum = {curriculum}", deadline=clock[0] + 60 * minutes)
     timed.run()
     assert timed.plan.steps == stages
@@ -236,7 +236,7 @@ def test_windows_begin_with_the_analyses_the_model_looks_at(tmp_path, fake):
 
 def test_too_short_a_training_time_is_refused(tmp_path, fake):
     with pytest.raises(DataError, match=r"no 13 analyses in a row 6 h apart; its 10 analyses are 6 h apart"):
-        training(tmp_path, "curriculum = [{ steps = 12, share = 1.0 }]", archive=wave_archive(10)).run()
+        training(tmp_path, "curriculum = [{ steps = 12, fraction = 1.0 }]", archive=wave_archive(10)).run()
 
 
 def test_resume_needs_a_state(tmp_path, fake):
@@ -335,9 +335,9 @@ def test_what_is_learned_beats_persistence_on_later_days(learned):
 @pytest.mark.parametrize(("optimiser", "members"), [("adam", 1), ("muon", 1), ("muon", 2)])
 def test_resumed_is_bit_identical(tmp_path, optimiser, members):
     """Weights, their average, the optimiser and the log, with a fixed number of updates."""
-    body = "updates = 16\ncurriculum = [{ steps = 1, share = 0.5 }, { steps = 2, share = 0.5 }]"
+    body = "updates = 16\ncurriculum = [{ steps = 1, fraction = 0.5 }, { steps = 2, fraction = 0.5 }]"
     body += f'\noptimiser = "{optimiser}"'
-    model = f"members = {members}"
+    model = f"networks = {members}"
     whole = training(tmp_path / "whole", body, model=model).run()
     assert len(whole) == members
     for done in (4, 12):
@@ -377,7 +377,7 @@ def test_a_kill_loses_ten_seconds_at_most_in_the_first_minute_and_a_minute_later
     monkeypatch.setattr(fake, "update", ticking)
     monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(fit.Checkpoints, "save", lambda _, done, *__: saves.append((clock[0], done)))
-    stages = "[{ steps = 1, share = 0.5 }, { steps = 2, share = 0.5 }]"
+    stages = "[{ steps = 1, fraction = 0.5 }, { steps = 2, fraction = 0.5 }]"
     total = int(1200 / seconds) // 8 * 8
     training(tmp_path, f"updates = {total}\ncurriculum = {stages}").run()
     times, updates = np.array(saves).T

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from synthetic import config_text, tiny_trained, wave_archive
 
 from pinnwx.data.windows import window_indices
-from pinnwx.model.committee import members_of
+from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.training import refit as module
 from pinnwx.training.lessons import Lessons, Mixture
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
@@ -112,9 +112,9 @@ def test_asked_to_stop():
     assert done.updates == 1000 // CHECKS
 
 
-def test_a_committee_learns_each_for_itself():
-    trained, done = again(model="members = 2")
-    assert len(done.parameters) == len(done.optimiser) == len(members_of(trained.model)) == 2
+def test_a_deep_ensemble_learns_each_for_itself():
+    trained, done = again(model="networks = 2")
+    assert len(done.parameters) == len(done.optimiser) == len(networks_of(trained.model)) == 2
     assert done.updates == 40
     assert any((one != other).any() for one, other in zip(*map(leaves, done.parameters), strict=True))
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pinnwx.config import Stage
 from pinnwx.training.schedule import REVISIONS, Pace, Plan, learning_rate, plan_updates, plan_within
 
-STAGES = st.lists(st.builds(Stage, steps=st.integers(1, 12), share=st.floats(0.05, 10.0)), min_size=1, max_size=4).map(
-    tuple
-)
+STAGES = st.lists(
+    st.builds(Stage, steps=st.integers(1, 12), fraction=st.floats(0.05, 10.0)), min_size=1, max_size=4
+).map(tuple)
 
 
 @settings(deadline=None)
@@ -21,9 +21,9 @@ def test_a_plan_follows_the_shares(curriculum, total, multiple):
     plan = plan_updates(curriculum, total, multiple)
     assert plan.steps == tuple(stage.steps for stage in curriculum)
     assert all(count >= multiple and count % multiple == 0 for count in plan.updates)
-    whole = sum(stage.share for stage in curriculum)
+    whole = sum(stage.fraction for stage in curriculum)
     for stage, count in zip(curriculum, plan.updates, strict=True):
-        assert abs(count - total * stage.share / whole) <= multiple
+        assert abs(count - total * stage.fraction / whole) <= multiple
     assert plan.total == sum(plan.updates)
 
 
@@ -75,7 +75,7 @@ def test_a_plan_made_anew_goes_on_with_the_old_one(curriculum, total, costs, dat
 
 
 def test_no_time_is_still_one_update_a_stage():
-    assert plan_within(0.0, (Stage(steps=1, share=1.0), Stage(steps=4, share=3.0)), (0.1, 0.4)).updates == (1, 1)
+    assert plan_within(0.0, (Stage(steps=1, fraction=1.0), Stage(steps=4, fraction=3.0)), (0.1, 0.4)).updates == (1, 1)
 
 
 @pytest.mark.parametrize("slower", [0.5, 1.0, 2.0])
@@ -83,7 +83,7 @@ def test_no_time_is_still_one_update_a_stage():
 def test_the_plan_follows_the_machine(slower, deadline):
     """A run on a clock of its own, on a machine that is `slower` than when the plan was made."""
     costs = 0.1 * deadline / 600, 0.5 * deadline / 600
-    curriculum = Stage(steps=1, share=0.8), Stage(steps=4, share=0.2)
+    curriculum = Stage(steps=1, fraction=0.8), Stage(steps=4, fraction=0.2)
     pace, now, update = Pace(curriculum, deadline, costs, multiple=4), 0.0, 0
     plan = first = pace.plan(now)
     while update < plan.total:

@@ -1,4 +1,4 @@
-"""Frames: the equations know no hemisphere; nor does a forecast that is the mean of both views, at any weights."""
+"""Views: the equations know no hemisphere; nor does a forecast that is the mean of both views, at any weights."""
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +11,16 @@ from synthetic import config, forecaster, randomise, states, step_features, time
 from pinnwx.data.calendar import time_features
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
-from pinnwx.model.frames import Frame, FramedNetwork, Frames
 from pinnwx.model.inputs import Fixed
 from pinnwx.model.rollout import rollout
+from pinnwx.model.views import MultiViewNetwork, View, Views
 from pinnwx.training.update import Source, initial_state, make_update, rollout_loss
 
 NAMES = ("msl", "vo850", "u850", "v850")
 PARITY = np.array([1, -1, 1, -1])[:, None, None]
 SEASONS_SWAPPED = np.array([-1, -1, 1, 1, -1])
 GRID = Grid.parse("22.5deg")
-NETWORK = "width = 16\nblocks = 1\nmirror = true"
+NETWORK = "width = 16\nblocks = 1\nhemispheric_symmetry = true"
 PHYSICS = (
     transport("vo850", wind="rotational:vo850", absolute_vorticity=True, learned_wind=True)
     + transport("msl", wind="prognostic:850")
@@ -82,14 +82,14 @@ def test_weather_reflected_in_the_equator_half_a_year_away_has_the_reflected_for
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["network alone", "hybrid"])
-def test_one_frame_alone_knows_its_hemisphere_and_reflection_turns_it_into_the_other(kind):
+def test_one_view_alone_knows_its_hemisphere_and_reflection_turns_it_into_the_other(kind):
     model = CASES[kind]
     fields, time = batch()
-    plain, mirrored = (Frame(jnp.array(flag), jnp.array(0)) for flag in (False, True))
+    plain, reflected = (View(jnp.array(flag), jnp.array(0)) for flag in (False, True))
     forecast = rollout(model, fields[:, :1], time, plain)
     turned = jnp.asarray(reflected(fields[:, :1]))
     earth = on_the_reflected_earth(model)
-    same, other = (rollout(earth, turned, time * SEASONS_SWAPPED, frame) for frame in (mirrored, plain))
+    same, other = (rollout(earth, turned, time * SEASONS_SWAPPED, view) for view in (reflected, plain))
     np.testing.assert_allclose(in_deviations(same - reflected(forecast), fields), 0, atol=1e-4)
     assert np.abs(in_deviations(other - reflected(forecast), fields)).max() > 0.01
 
@@ -102,36 +102,42 @@ def test_half_a_year_away_is_the_season_with_its_signs_turned():
 
 
 @pytest.mark.parametrize("offsets", [1, 2, 4])
-@pytest.mark.parametrize("mirror", [False, True])
-def test_a_frame_is_another_view_with_its_answer_turned_back(mirror, offsets):
+@pytest.mark.parametrize("hemispheric_symmetry", [False, True])
+def test_a_view_is_another_view_with_its_answer_turned_back(hemispheric_symmetry, offsets):
     """A network that is nothing but a table of weights, one for every cell and channel of four columns, repeated."""
     table = jnp.tile(jax.random.normal(jax.random.key(0), (8, 4, 3)), (1, 4, 1))
     signs = (1, -1, 1)
-    network = FramedNetwork(lambda x: x * table, Frames(mirror, offsets), signs, signs)
+    network = MultiViewNetwork(lambda x: x * table, Views(hemispheric_symmetry, offsets), signs, signs)
     features = jax.random.normal(jax.random.key(1), (2, 8, 16, 3))
-    frames = [network.frames[number] for number in range(len(network.frames))]
-    assert len({(bool(f.mirrored), int(f.offset)) for f in frames}) == len(frames) == (1 + mirror) * offsets
-    for frame in frames:
-        turned = table[::-1] if frame.mirrored else table
-        expected = features * jnp.roll(turned, -frame.offset, axis=1)
-        np.testing.assert_allclose(network(features, frame), expected, atol=1e-6)
+    views = [network.views[number] for number in range(len(network.views))]
+    assert (
+        len({(bool(f.reflected), int(f.offset)) for f in views}) == len(views) == (1 + hemispheric_symmetry) * offsets
+    )
+    for view in views:
+        turned = table[::-1] if view.reflected else table
+        expected = features * jnp.roll(turned, -view.offset, axis=1)
+        np.testing.assert_allclose(network(features, view), expected, atol=1e-6)
     mean = network(features)
-    np.testing.assert_allclose(mean, features * (0.5 * (table + table[::-1]) if mirror else table), atol=1e-6)
-    if mirror:
+    np.testing.assert_allclose(
+        mean, features * (0.5 * (table + table[::-1]) if hemispheric_symmetry else table), atol=1e-6
+    )
+    if hemispheric_symmetry:
         odd = jnp.array(signs)
         np.testing.assert_allclose(network(odd * features[:, ::-1]), odd * mean[:, ::-1], atol=1e-6)
 
 
 def test_only_a_symmetric_globe_can_be_reflected():
-    with pytest.raises(ConfigError, match=r"model\.closure\.mirror = true needs a global grid"):
-        Frames.of(box(5, 6), mirror=True, coarsen=1)
-    assert Frames.of(box(5, 6), mirror=False, coarsen=2) == Frames(), "a box has no columns to shift round"
+    with pytest.raises(ConfigError, match=r"model\.closure\.hemispheric_symmetry = true needs a global grid"):
+        Views.of(box(5, 6), hemispheric_symmetry=True, patch_size=1)
+    assert Views.of(box(5, 6), hemispheric_symmetry=False, patch_size=2) == Views(), (
+        "a box has no columns to shift round"
+    )
     for name in ("22.5deg", "22.5deg+poles"):
-        assert Frames.of(Grid.parse(name), mirror=True, coarsen=2) == Frames(True, 2)
+        assert Views.of(Grid.parse(name), hemispheric_symmetry=True, patch_size=2) == Views(True, 2)
 
 
 @pytest.mark.slow
-def test_updates_look_through_one_frame_after_another():
+def test_updates_look_through_one_view_after_another():
     settings = config(NAMES, closure=NETWORK, training="batch_size = 2")
     model = forecaster(settings)
     randomise(model, 0, 0.1)
@@ -142,10 +148,10 @@ def test_updates_look_through_one_frame_after_another():
     windows = jnp.asarray([[0, 1], [2, 3]], jnp.int32)
     graph, parameters, fixed = nnx.split(model, nnx.Param, ...)
     expected = [
-        float(rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, scale, area, model.frames[number]))
+        float(rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, scale, area, model.views[number]))
         for number in range(4)
     ]
-    assert len({round(loss, 4) for loss in expected}) == 4, "another frame is another view"
+    assert len({round(loss, 4) for loss in expected}) == 4, "another view is another view"
     update = make_update(model, GRID, np.asarray(scale), settings.training)
     for number in range(6):
         state = initial_state(model, settings.training)._replace(update=jnp.asarray(number, jnp.int32))
