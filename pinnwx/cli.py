@@ -43,9 +43,11 @@ Details = Annotated[bool, typer.Option("--details", help="Show scores by region,
 Leads = Annotated[
     str | None, typer.Option(help="Lead times in hours, such as 6,12,24; by default those that suit the model's step.")
 ]
-Boundary = Annotated[
+LateralBoundary = Annotated[
     list[str] | None,
-    typer.Option(metavar=_PATH, help="Forecast of a larger area, for a model with a driven edge; may be repeated."),
+    typer.Option(
+        metavar=_PATH, help="Forecast of a larger area, for a model with a lateral boundary; may be repeated."
+    ),
 ]
 Accept = Annotated[
     list[str] | None,
@@ -186,7 +188,7 @@ def forecast(
     ] = "latest",
     hours: Annotated[float, typer.Option(help="Length of the forecast in hours.")] = 120,
     members: Annotated[int | None, typer.Option(help="Make an ensemble of this many forecasts.")] = None,
-    boundary: Boundary = None,
+    lateral_boundary: LateralBoundary = None,
     max_age: Annotated[
         float | None, typer.Option(help="Refuse an analysis older than this many hours (exit 69).")
     ] = None,
@@ -203,7 +205,7 @@ def forecast(
 ) -> None:
     """Write one forecast file, or a series into a folder. What is there already is not made again."""
     asked = {
-        "init": init, "hours": hours, "members": members, "boundary": boundary, "max_age": max_age,
+        "init": init, "hours": hours, "members": members, "lateral_boundary": lateral_boundary, "max_age": max_age,
         "accept_suspicious": accept_suspicious or (), "remake": remake, "force": force,
     }  # fmt: skip
     if out.endswith("/") or Path(out).is_dir():
@@ -264,7 +266,7 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="A number to explain: FIELD@LAT,LON or FIELD@NORTH,WEST,SOUTH,EAST.")
     ] = None,
-    boundary: Boundary = None,
+    lateral_boundary: LateralBoundary = None,
     accept_suspicious: Accept = None,
     force: Force = False,
 ) -> None:
@@ -274,7 +276,8 @@ def explain(
     from pinnwx.terminal import attribution_lines, budget_table
 
     found = job(
-        run, data, init=init, hours=hours, target=target, boundary=boundary, accept_suspicious=accept_suspicious or (),
+        run, data, init=init, hours=hours, target=target, lateral_boundary=lateral_boundary,
+        accept_suspicious=accept_suspicious or (),
         out=out, force=force,
     )  # fmt: skip
     if target is None:

@@ -268,15 +268,15 @@ class ClimateSettings(Settings):
     """What holds long forecasts near the climate of the training time (`model.climate`); nothing unless set.
 
     `relaxation_days` is the time in which a departure from climatology decays to 1/e, beside what the model does with
-    it; `smoothing_hours` the same of waves of two cells, and of longer ones less and less; `mean_days` the same of
-    its area mean, in place of what the model does with it; `margin` bounds the departure at every place to the extremes
-    of the training time, and this share more.
+    it; `smoothing_hours` the same of waves of two cells, and of longer ones less and less; `mean_relaxation_days` the
+    same of its area mean, in place of what the model does with it; `bound_margin` bounds the departure at every place
+    to the extremes of the training time, and this share more.
     """
 
     relaxation_days: _Days | None = None
     smoothing_hours: _Days | None = None
-    mean_days: _Days | None = None
-    margin: NonNegativeFloat | None = None
+    mean_relaxation_days: _Days | None = None
+    bound_margin: NonNegativeFloat | None = None
 
     @property
     def is_set(self) -> bool:
@@ -291,7 +291,7 @@ class ModelSettings(Settings):
     step_hours: Annotated[float, Field(ge=0.01, le=744)] = 6.0
     input_times: Literal[1, 2, 3, 4] = 1
     networks: Annotated[int, Field(ge=1, le=16)] = 1
-    driven_edge: Annotated[int, Field(ge=0, le=8)] = 0
+    boundary_width: Annotated[int, Field(ge=0, le=8)] = 0
     physics: PhysicsSettings = PhysicsSettings()
     closure: ClosureSettings = ClosureSettings()
     climate: ClimateSettings = ClimateSettings()
@@ -390,7 +390,7 @@ class CompressionSettings(Settings):
 
 _OWN_ATTRIBUTES = frozenset({
     "Conventions", "history", "model", "model_sha256", "config", "versions", "data_sha256", "inputs_sha256",
-    "boundary_sha256", "request_sha256", "content_sha256", "members", "disturbance", "driven_edge", "accepted",
+    "boundary_sha256", "request_sha256", "content_sha256", "members", "disturbance", "boundary_width", "accepted",
     "preliminary",
 })  # fmt: skip
 _AttributeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]

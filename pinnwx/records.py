@@ -297,7 +297,7 @@ class ForecastAttributes(_Record):
 
     model: Text = ""
     config: Annotated[str, Field(max_length=2**20)] = ""
-    driven_edge: Annotated[int, Field(ge=0, le=1000)] = 0
+    boundary_width: Annotated[int, Field(ge=0, le=1000)] = 0
     request_sha256: Text = ""
     inputs_sha256: Text = ""
     boundary_sha256: Text = ""

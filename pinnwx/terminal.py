@@ -121,7 +121,7 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
         _print_table(console, _table(DETAIL_COLUMNS, scores.details_table(variables)))
         console.print("RMSE by region, the tropics within 20 degrees; the error that this share of the", style="dim")
         console.print("area stays below; variance of the forecasts over that of the truth.", style="dim")
-    if told := scores.settings.get("driven_edge"):
+    if told := scores.settings.get("lateral_boundary"):
         console.print(f"Hindcasts: the edge of the box was told by the {told}.", style="dim")
     if learned := scores.settings.get("trained_on"):
         console.print(

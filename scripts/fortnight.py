@@ -55,7 +55,7 @@ grid = "11.25deg"
 train = { start = "2009-12-01", end = "2010-01-17" }
 [model]
 input_times = 2
-climate = { margin = 1.0, mean_days = 10 }
+climate = { bound_margin = 1.0, mean_relaxation_days = 10 }
 [[model.physics.transport]]
 field = "t850"
 wind = "prognostic:850"

@@ -8,8 +8,8 @@ With x the standardised fields at all cells,
     x(t + 1) - x(t) = c + B [x(t), x(t - 1), edge of x(t + 1)]    told, as `europe_driven_hybrid` is
 
 and B by ridge regression; its penalty is chosen on the last training year, and B then fitted on all of them. Beside it
-persistence plus the harmonic extension of what the edge is told (`pinnwx.model.edge`), which learns nothing. Figures go
-to experiments/results/ridge.json, the table to experiments/README.md.
+persistence plus the harmonic extension of what the edge is told (`pinnwx.model.lateral_boundary`), which learns
+nothing. Figures go to experiments/results/ridge.json, the table to experiments/README.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pinnwx.config import load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import period_mask
 from pinnwx.data.open import open_data
-from pinnwx.model.edge import DrivenEdge
+from pinnwx.model.lateral_boundary import LateralBoundary
 
 EXPERIMENT = "europe_driven_hybrid"
 DAY_BEFORE = "2007-01-03"  # the first scored initial time is the day after
@@ -88,7 +88,7 @@ def main() -> None:
     config, scoring = load_config(EXPERIMENTS / f"{EXPERIMENT}.toml"), scoring_of(EXPERIMENT)
     names, train = config.data.fields, config.data.train
     archive = Archive.from_dataset(open_data(DATA / scoring.folder, names), names)
-    edge = DrivenEdge(archive.grid, config.model.driven_edge)
+    edge = LateralBoundary(archive.grid, config.model.boundary_width)
     rows, physical = rows_within(archive, train.start, train.end), archive.fields.astype(np.float64)
     mean, std = (f(physical[rows[:, 1]], axis=(0, 2, 3), keepdims=True) for f in (np.mean, np.std))
     learned = Days((physical - mean) / std, rows)
@@ -102,18 +102,18 @@ def main() -> None:
         penalty = min(tried, key=tried.__getitem__)
         return penalty, ridge(learned, scored, told, penalty)
 
-    extended = np.asarray(edge.seen(jnp.asarray(scored.change, jnp.float32)))
+    extended = np.asarray(edge.extended(jnp.asarray(scored.change, jnp.float32)))
     found = {}
     for name, (penalty, change) in {
         "ridge, free": best(None),
-        "ridge, told the edge": best(edge.told),
+        "ridge, told the edge": best(edge.outer),
         "persistence and extension, told the edge": (None, extended),
     }.items():
         found[name] = {
             "penalty": penalty,
             "days": len(scored.rows),
             "whole box": ratios(change, scored, cells),
-            "inside the edge": ratios(change, scored, cells * ~edge.told),
+            "inside the edge": ratios(change, scored, cells * ~edge.outer),
         }
         print(name, found[name])
     (RESULTS / "ridge.json").write_text(json.dumps({"fields": names, "ratios": found}, indent=1) + "\n")

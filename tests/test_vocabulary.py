@@ -20,6 +20,9 @@ REPLACED = {
     "Committee": "DeepEnsemble", "committee": "deep_ensemble", "members_of": "networks_of",
     "warmup_share": "warmup_fraction", "teacher_share": "teacher_fraction", "taught_share": "teacher_fraction",
     "final_share": "final_fraction", "learning_rate_share": "learning_rate_factor",
+    "DrivenEdge": "LateralBoundary", "driving": "lateral_boundary", "is_driven": "has_lateral_boundary",
+    "driven_edge": "boundary_width", "driving_archive": "lateral_boundary_archive",
+    "Usual": "ModelClimatology", "mean_days": "mean_relaxation_days", "mean_kept": "mean_decay",
 }  # fmt: skip
 
 

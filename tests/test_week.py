@@ -34,7 +34,7 @@ grid = "native"
 train = { start = "2007-01-01", end = "2008-02-20" }
 [model]
 step_hours = 24
-climate = { margin = 1.0 }
+climate = { bound_margin = 1.0 }
 [model.closure]
 width = 16
 blocks = 1

@@ -90,7 +90,7 @@ def trajectories(teacher: Trained, archive: Archive) -> list[Archive]:
             row = filled[late] - plain
             difference = size[row] * (archive.fields[one[row]] - archive.fields[other[row]])
             analyses[late] = disturbed(teacher, analyses[late], difference)
-        forecasts = predictor(analyses, starts, predictor.driving(archive, starts))
+        forecasts = predictor(analyses, starts, predictor.lateral_boundary(archive, starts))
         for place in range(len(chosen)):
             if not is_stable(forecasts[place], predictor.lead_hours, teacher, starts[place]):
                 continue
@@ -100,7 +100,7 @@ def trajectories(teacher: Trained, archive: Archive) -> list[Archive]:
     if len(made) < _FEWEST * len(rows):
         raise StabilityError(
             f"{len(rows) - len(made)} of {len(rows)} forecasts of the teacher blew up; lower disturbance of "
-            "[compression], or teach with a model that has model.climate.margin set"
+            "[compression], or teach with a model that has model.climate.bound_margin set"
         )
     return made
 

@@ -46,8 +46,8 @@ def listener(
     like: Forecaster, groups: Sequence[Group]
 ) -> Callable[[Forecaster, Source, Sequence[Int[Array, "batch times"]]], dict[Slot, Given]]:
     """What tells, of any forecaster alike, what the readers of all groups are given in one step, in batches of windows
-    of analyses (and of the one after, which drives a driven model), both views of a network with hemispheric symmetry;
-    compiled once."""
+    of analyses (and of the one after, which drives a model with a lateral boundary), both views of a network with
+    hemispheric symmetry; compiled once."""
     model, heard = nnx.clone(like), dict[str, list[Array]]()
     assert isinstance(model, TransportForecaster)
     assert model.closure is not None
@@ -60,8 +60,8 @@ def listener(
     def step(parameters: Any, windows: Array, source: Source) -> dict[str, list[Array]]:
         member, inputs = nnx.merge(graph, parameters, fixed), like.input_times
         fields, time = source.fields[windows], source.time[windows[:, inputs - 1]]
-        told = fields[:, inputs] if member.is_driven else None
-        member.advance(member.start(fields[:, :inputs], time), time, driving=told)
+        boundary = fields[:, inputs] if member.has_lateral_boundary else None
+        member.advance(member.start(fields[:, :inputs], time), time, lateral_boundary=boundary)
         found = {name: list(values) for name, values in heard.items()}
         for values in heard.values():
             values.clear()

@@ -19,7 +19,7 @@ from pinnwx.grid import Grid
 _ANNUAL = 2  # harmonics of the year
 _DIURNAL = 2  # harmonics of the day, at most
 _YEAR = np.timedelta64(365, "D")
-_EXTREMES = ("least", "most")
+_EXTREMES = ("minimum", "maximum")
 _STEPS = 256  # whose statistics are taken at once
 
 
@@ -31,8 +31,8 @@ class Climatology:
 
     Y the fraction of the year and H that of the UTC day, as angles. `coefficients` is (basis, field, lat, lon) in the
     order of `basis`. The harmonics of the year are there if the training time spans one, those of the day as far as
-    its hours resolve them; without either, the climatology is the mean. `least` and `most` are the extreme departures
-    from it at every grid point; `largest` has the largest value of each of the `STATISTICS` of a departure
+    its hours resolve them; without either, the climatology is the mean. `minimum` and `maximum` are the extreme
+    departures from it at every grid point; `largest` has the largest value of each of the `STATISTICS` of a departure
     (`data.field_statistics`), and `mean_range` the range of its area mean, each in the training time.
     """
 
@@ -40,8 +40,8 @@ class Climatology:
     coefficients: Float32[np.ndarray, "basis field lat lon"]
     annual: int
     diurnal: int
-    least: Float32[np.ndarray, "field lat lon"]
-    most: Float32[np.ndarray, "field lat lon"]
+    minimum: Float32[np.ndarray, "field lat lon"]
+    maximum: Float32[np.ndarray, "field lat lon"]
     largest: Float32[np.ndarray, "statistic field"]
     mean_range: Float32[np.ndarray, " field"]
 
@@ -51,18 +51,22 @@ class Climatology:
         annual, diurnal = _harmonics(archive.times)
         design = basis(archive.times, annual, diurnal)
         inverse = np.linalg.pinv(design)
-        coefficients, least, most, largest, mean_range = [], [], [], [], []
+        coefficients, minimum, maximum, largest, mean_range = [], [], [], [], []
         for index in range(len(archive.names)):  # field by field, for float64 takes room
             values = archive.fields[:, index].astype(np.float64)
             coefficients.append(np.tensordot(inverse, values, axes=1))
             departure = values - np.tensordot(design, coefficients[-1], axes=1)
-            least.append(departure.min(axis=0))
-            most.append(departure.max(axis=0))
+            minimum.append(departure.min(axis=0))
+            maximum.append(departure.max(axis=0))
             largest.append(_largest_statistics(departure, archive.grid))
             mean_range.append(np.ptp(area_mean(departure, archive.grid)))
-        fitted, least, most = (np.stack(parts, axis=-3).astype(np.float32) for parts in (coefficients, least, most))
+        fitted, minimum, maximum = (
+            np.stack(parts, axis=-3).astype(np.float32) for parts in (coefficients, minimum, maximum)
+        )
         statistics = np.stack(largest, axis=-1).astype(np.float32)
-        return cls(archive.names, fitted, annual, diurnal, least, most, statistics, np.asarray(mean_range, np.float32))
+        return cls(
+            archive.names, fitted, annual, diurnal, minimum, maximum, statistics, np.asarray(mean_range, np.float32)
+        )
 
     def at(self, times: Shaped[np.ndarray, " time"]) -> Float32[np.ndarray, "time field lat lon"]:
         """The usual state at these times, in the units of the fields."""

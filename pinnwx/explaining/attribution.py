@@ -123,8 +123,10 @@ def attribution(
     """
     if target.field not in trained.names:
         raise UsageError(f"the model does not forecast {target.field}; it forecasts {', '.join(trained.names)}")
-    if trained.model.is_driven:
-        raise UsageError("the model is told its edge, which a target may come from too; take one without a driven edge")
+    if trained.model.has_lateral_boundary:
+        raise UsageError(
+            "the model is told its edge, which a target may come from too; take one without a lateral boundary"
+        )
     predictor, starts = Predictor(trained, [hours]), np.array([when])
     analyses, weights = predictor.analyses(archive, starts), target.weights(trained.grid)
     require_bounded(predictor(analyses, starts)[0], [hours], trained, when, archive)

@@ -46,7 +46,7 @@ def budget(
     when: np.datetime64,
     hours: float,
     *,
-    driving: Archive | None = None,
+    lateral_boundary: Archive | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """The forecast from `when` up to `hours`, the tendencies of its fields by part, and what the networks learned.
@@ -68,12 +68,14 @@ def budget(
     step = trained.config.model.step_hours
     leads = [step * number for number in range(1, whole_steps("lead", hours, step) + 1)]
     predictor, starts = Predictor(trained, leads), np.array([when])
-    told = predictor.driving(archive if driving is None else driving, starts)
-    driven = None if told is None else jnp.asarray(np.moveaxis(told, 0, 1))
+    boundary = predictor.lateral_boundary(archive if lateral_boundary is None else lateral_boundary, starts)
+    boundary_steps = None if boundary is None else jnp.asarray(np.moveaxis(boundary, 0, 1))
     graph, state = nnx.split(trained.model)
     analyses, times = jnp.asarray(predictor.analyses(archive, starts)), jnp.asarray(predictor.times(starts))
-    forecast, change, parts, learned = jax.tree.map(np.asarray, _explained(graph, state, analyses, times, driven))
-    require_bounded(forecast[:, 0], leads, trained, when, archive, driving)
+    forecast, change, parts, learned = jax.tree.map(
+        np.asarray, _explained(graph, state, analyses, times, boundary_steps)
+    )
+    require_bounded(forecast[:, 0], leads, trained, when, archive, lateral_boundary)
     seconds = step * SECONDS_PER_HOUR
     known = trained.config.variable_table()
     variables: dict[str, Variable] = {}  # besides the fields themselves
@@ -125,17 +127,17 @@ def _with_bounds(dataset: xr.Dataset, step_hours: float) -> xr.Dataset:
 
 
 @partial(jax.jit, static_argnums=0)
-def _explained(graph, state, analyses, times, driven):
+def _explained(graph, state, analyses, times, boundary_steps):
     """Of every step: the fields after it, their change, what each part made, and what the networks learned."""
     model = nnx.merge(graph, state)
 
     def step(state, given):
-        (carry, before), (time, told) = state, given
-        parts, learned = dict(model.parts(carry, time, None, told)), model.learned(carry, time, None, told)
+        (carry, before), (time, boundary) = state, given
+        parts, learned = dict(model.parts(carry, time, None, boundary)), model.learned(carry, time, None, boundary)
         if "network" in parts:  # of a model whose network reads the fields too, by the hour: `second_order`
             parts["network"] += model.observe(carry, time) - before
-        carry = model.advance(carry, time, None, told)
+        carry = model.advance(carry, time, None, boundary)
         after = model.observe(carry, time)
         return (carry, after), (after, after - before, parts, dict(learned))
 
-    return jax.lax.scan(step, (model.start(analyses, times[0]), analyses[:, -1]), (times, driven))[1]
+    return jax.lax.scan(step, (model.start(analyses, times[0]), analyses[:, -1]), (times, boundary_steps))[1]

@@ -233,8 +233,9 @@ def ensemble_mean(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def inside_edge(dataset: xr.Dataset) -> xr.Dataset:
-    """What was forecast: without the outer cells that a driven model was told (attribute `driven_edge`)."""
-    told = int(dataset.attrs.get("driven_edge", 0))
+    """What was forecast: without the outer cells that a model with a lateral boundary was told (attribute
+    `boundary_width`)."""
+    told = int(dataset.attrs.get("boundary_width", 0))
     part = slice(told, -told) if told else slice(None)
     return dataset.isel(latitude=part, longitude=part)
 

@@ -28,7 +28,7 @@ from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained import Trained
 from pinnwx.model.deep_ensemble import networks_of
-from pinnwx.model.edge import DrivenEdge
+from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.variables import describe
 
 DISTURBANCE = 0.2  # a: on the validation days of ERA5, pressure then spreads at a day nearly as much as it errs
@@ -54,10 +54,10 @@ def disturbed(
 
     No value passes a bound of its variable, or passes it by more than it did.
     """
-    told = trained.config.model.driven_edge
+    told = trained.config.model.boundary_width
     if told:
         each = jnp.asarray(difference.reshape(-1, *difference.shape[-3:]))
-        at_the_edge = np.asarray(DrivenEdge(trained.grid, told).seen(each)).reshape(difference.shape)
+        at_the_edge = np.asarray(LateralBoundary(trained.grid, told).extended(each)).reshape(difference.shape)
         difference = difference - at_the_edge
     table = trained.config.variable_table()
     bounds = np.array([describe(name, table).forecast_bounds for name in trained.names], np.float32)
@@ -87,7 +87,7 @@ class Ensemble:
         self,
         analyses: Float32[np.ndarray, "member input field lat lon"],
         initial_time: np.datetime64,
-        driving: Float32[np.ndarray, "1 step field lat lon"] | None = None,
+        lateral_boundary: Float32[np.ndarray, "1 step field lat lon"] | None = None,
     ) -> Float32[np.ndarray, "member lead field lat lon"]:
         """The forecasts at each lead, from analyses at `initial_time + predictor.input_offsets`.
 
@@ -95,7 +95,7 @@ class Ensemble:
         """
         turn = np.arange(len(analyses)) % len(self._views)
         size = np.bincount(turn).max()
-        told = None if driving is None else np.repeat(driving, size, axis=0)
+        told = None if lateral_boundary is None else np.repeat(lateral_boundary, size, axis=0)
         made: dict[int, np.ndarray] = {}
         for number in np.unique(turn):
             rows = np.flatnonzero(turn == number)
@@ -108,16 +108,19 @@ class Ensemble:
         return np.stack([made[row] for row in range(len(analyses))])
 
     def from_archive(
-        self, archive: Archive, initial_time: np.datetime64, driving: Archive | None = None
+        self, archive: Archive, initial_time: np.datetime64, lateral_boundary: Archive | None = None
     ) -> Float32[np.ndarray, "member lead field lat lon"]:
         """The members from the archive's analyses; the same members for the same data and time.
 
-        `driving` tells all members of a driven model the same edge; without it, the archive does.
+        `lateral_boundary` tells all members of a model with a lateral boundary the same edge; without it, the archive
+        does.
 
         Raises:
             UnavailableError: the archive lacks an analysis that a forecast starts from, or has too few before it.
         """
-        told = self.predictor.driving(archive if driving is None else driving, np.array([initial_time]))
+        told = self.predictor.lateral_boundary(
+            archive if lateral_boundary is None else lateral_boundary, np.array([initial_time])
+        )
         return self(self.analyses(archive, initial_time), initial_time, told)
 
     def analyses(

@@ -52,9 +52,9 @@ def require_form(dataset: xr.Dataset) -> None:
             raise DataError(f"{name} is no field of numbers along {', '.join(FIELD_DIMENSIONS)}")
         _require_attributes(array.attrs, VariableAttributes, f"{name}: ")
         _require_possible(array)
-    edge = _require_attributes(dataset.attrs, ForecastAttributes).driven_edge
+    edge = _require_attributes(dataset.attrs, ForecastAttributes).boundary_width
     if 2 * edge >= min(dataset.sizes["latitude"], dataset.sizes["longitude"]):
-        raise DataError(f"driven_edge = {edge} leaves nothing of its grid")
+        raise DataError(f"boundary_width = {edge} leaves nothing of its grid")
 
 
 def in_order(dataset: xr.Dataset) -> xr.Dataset:

@@ -134,7 +134,7 @@ def _departure(trained: Trained, when: np.datetime64, analysis: np.ndarray) -> n
 
 def _judged(trained: Trained, fields: np.ndarray) -> tuple[np.ndarray, Grid]:
     """Fields and grid without the outer cells that the model is given from outside, for those are not its own."""
-    width, grid = trained.config.model.driven_edge or 0, trained.grid
+    width, grid = trained.config.model.boundary_width or 0, trained.grid
     if not width:
         return fields, grid
     part = slice(width, -width)

@@ -54,8 +54,8 @@ def export_model(trained: Trained, path: str | Path, precision: str, notes: Mapp
     """
     if precision not in PRECISIONS:
         raise UsageError(f'weights "{precision}" are none of {", ".join(PRECISIONS)}')
-    if trained.config.model.kind != "transport" or trained.model.is_driven:
-        raise UsageError('only a model of kind = "transport" without a driven edge can be exported')
+    if trained.config.model.kind != "transport" or trained.model.has_lateral_boundary:
+        raise UsageError('only a model of kind = "transport" without a lateral boundary can be exported')
     graph, weights, fixed = nnx.split(trained.model, nnx.Param, ...)
     leaves, structure = jax.tree.flatten(weights)
     rest, rest_structure = jax.tree.flatten(fixed)

@@ -77,14 +77,14 @@ class Predictor:
         self,
         analyses: Float32[np.ndarray, "batch input field lat lon"],
         initial_times: Shaped[np.ndarray, " batch"],
-        driving: Float32[np.ndarray, "batch step field lat lon"] | None = None,
+        lateral_boundary: Float32[np.ndarray, "batch step field lat lon"] | None = None,
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
         """The forecasts at each lead, from analyses at `initial_times + input_offsets`.
 
-        A driven model needs the `driving` fields at `initial_times + driving_offsets` too.
-        Not checked: see `pinnwx.forecasting.stability`.
+        A model with a lateral boundary needs the `lateral_boundary` fields at `initial_times +
+        lateral_boundary_offsets` too. Not checked: see `pinnwx.forecasting.stability`.
         """
-        return self.run(self._graph, self._state, analyses, initial_times, driving=driving)
+        return self.run(self._graph, self._state, analyses, initial_times, lateral_boundary=lateral_boundary)
 
     def run(
         self,
@@ -93,11 +93,11 @@ class Predictor:
         analyses: Float32[np.ndarray, "batch input field lat lon"],
         initial_times: Shaped[np.ndarray, " batch"],
         view: View | None = None,
-        driving: Float32[np.ndarray, "batch step field lat lon"] | None = None,
+        lateral_boundary: Float32[np.ndarray, "batch step field lat lon"] | None = None,
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
         """As a call, but of these weights and through one view; the weights of one graph share their compiled code."""
         times = jnp.asarray(self.times(initial_times))
-        told = None if driving is None else jnp.asarray(np.moveaxis(driving, 0, 1))
+        told = None if lateral_boundary is None else jnp.asarray(np.moveaxis(lateral_boundary, 0, 1))
         forecasts = _rollout(graph, state, jnp.asarray(self._wanted), jnp.asarray(analyses), times, view, told)
         return np.moveaxis(np.asarray(forecasts), 0, 1)
 
@@ -117,28 +117,33 @@ class Predictor:
         return self._step * (self._wanted + 1)
 
     @property
-    def driving_offsets(self) -> Shaped[np.ndarray, " step"]:
-        """When a driven model is told its edge, as time from the initial time; empty for others."""
-        steps = self._wanted.max() + 1 if self.trained.model.is_driven else 0
+    def lateral_boundary_offsets(self) -> Shaped[np.ndarray, " step"]:
+        """When a model with a lateral boundary is told its edge, as time from the initial time; empty for others."""
+        steps = self._wanted.max() + 1 if self.trained.model.has_lateral_boundary else 0
         return self._step * np.arange(1, steps + 1)
 
     @property
     def needed_offsets(self) -> Shaped[np.ndarray, " time"]:
         """The analyses that a hindcast needs, as time from its initial time: the last is 0."""
-        return np.concatenate([self.driving_offsets, self.input_offsets])
+        return np.concatenate([self.lateral_boundary_offsets, self.input_offsets])
 
     def from_archive(
-        self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"], driving: Archive | None = None
+        self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"], lateral_boundary: Archive | None = None
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
-        """The forecasts from the archive's analyses; a driven model is told its edge by `driving`.
+        """The forecasts from the archive's analyses; a model with a lateral boundary is told its edge by
+        `lateral_boundary`.
 
-        Without `driving`, the archive's later analyses tell it: that is a hindcast.
+        Without `lateral_boundary`, the archive's later analyses tell it: that is a hindcast.
 
         Raises:
             UnavailableError: a field that a forecast needs is not there.
         """
         analyses = self.analyses(archive, initial_times)
-        return self(analyses, initial_times, self.driving(archive if driving is None else driving, initial_times))
+        return self(
+            analyses,
+            initial_times,
+            self.lateral_boundary(archive if lateral_boundary is None else lateral_boundary, initial_times),
+        )
 
     def analyses(
         self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"]
@@ -150,17 +155,17 @@ class Predictor:
         """
         return _fields_at(archive, initial_times[:, None] + self.input_offsets, "analysis")
 
-    def driving(
+    def lateral_boundary(
         self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"]
     ) -> Float32[np.ndarray, "batch step field lat lon"] | None:
-        """The fields that tell a driven model its edge; None for any other.
+        """The fields that tell a model with a lateral boundary its edge; None for any other.
 
         Raises:
             UnavailableError: the archive lacks some.
         """
-        if not self.trained.model.is_driven:
+        if not self.trained.model.has_lateral_boundary:
             return None
-        return _fields_at(archive, initial_times[:, None] + self.driving_offsets, "driving field")
+        return _fields_at(archive, initial_times[:, None] + self.lateral_boundary_offsets, "lateral boundary field")
 
 
 def spread_starts(
@@ -206,5 +211,5 @@ def require_times(
 
 
 @partial(jax.jit, static_argnums=0)
-def _rollout(graph, state, wanted, analyses, times, view, driving):
-    return rollout(nnx.merge(graph, state), analyses, times, view, driving)[wanted]
+def _rollout(graph, state, wanted, analyses, times, view, lateral_boundary):
+    return rollout(nnx.merge(graph, state), analyses, times, view, lateral_boundary)[wanted]

@@ -34,7 +34,7 @@ def require_stable(
     trained: Trained,
     when: np.datetime64,
     archive: Archive,
-    driving: Archive | None = None,
+    lateral_boundary: Archive | None = None,
     *,
     blame: bool = True,
 ) -> None:
@@ -46,7 +46,7 @@ def require_stable(
     Raises:
         StabilityError: with the step, the field, the place, the value and the limit.
     """
-    require_bounded(forecast, lead_hours, trained, when, archive if blame else None, driving)
+    require_bounded(forecast, lead_hours, trained, when, archive if blame else None, lateral_boundary)
     analysis = archive.fields[int(np.searchsorted(archive.times, when))]
     if odd := list(implausibilities(forecast, lead_hours, trained, when, analysis)):
         raise StabilityError(
@@ -61,7 +61,7 @@ def require_bounded(
     trained: Trained,
     when: np.datetime64,
     archive: Archive | None = None,
-    driving: Archive | None = None,
+    lateral_boundary: Archive | None = None,
 ) -> None:
     """Refuses a forecast that has blown up, as `require_stable`; with an `archive` the message says what did it.
 
@@ -82,13 +82,13 @@ def require_bounded(
     what = f"reaches {after[place]:.4g} {units}" if np.isfinite(after[place]) else "is not finite"
     blame = ""
     if archive is not None:
-        parts = parts_of_step(trained, archive, when, step - 1, driving)
+        parts = parts_of_step(trained, archive, when, step - 1, lateral_boundary)
         blame = f"; {_largest_first(parts, place)}"
     raise StabilityError(
         f"the forecast blew up: {trained.names[field]} {what} after {hours[lead]:g} h (step {step}) at "
         f"{trained.grid.latitude[row]:g} N {trained.grid.longitude[column]:g} E, where it is usually "
         f"{usually[place]:.4g} and up to {float(limit[field, 0, 0]):.3g} off is let pass{blame}. Nothing was written; "
-        "shorten the forecast, check the analysis, or train with model.climate.margin set"
+        "shorten the forecast, check the analysis, or train with model.climate.bound_margin set"
     )
 
 
@@ -118,7 +118,10 @@ def _beyond(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is usual, how far from it is let pass, and where the forecast is farther."""
     usual = trained.climatology.at(when.astype("datetime64[ns]") + duration(hours))
-    limit = _BEYOND * np.maximum(-trained.climatology.least, trained.climatology.most).max(axis=(-2, -1))[:, None, None]
+    limit = (
+        _BEYOND
+        * np.maximum(-trained.climatology.minimum, trained.climatology.maximum).max(axis=(-2, -1))[:, None, None]
+    )
     with np.errstate(invalid="ignore", over="ignore"):
         return usual, limit, ~(np.abs(forecast - usual) <= limit)
 
@@ -131,12 +134,12 @@ def _largest_first(parts: Mapping[str, np.ndarray], place: tuple[int, ...]) -> s
 
 
 def parts_of_step(
-    trained: Trained, archive: Archive, when: np.datetime64, step: int, driving: Archive | None = None
+    trained: Trained, archive: Archive, when: np.datetime64, step: int, lateral_boundary: Archive | None = None
 ) -> Mapping[str, Float32[np.ndarray, "field lat lon"]]:
     """What each part of the model adds to the fields in a step (counted from 0) of the forecast from `when`."""
     step_hours = trained.config.model.step_hours
     predictor, starts = Predictor(trained, [step_hours * (step + 1)]), np.array([when])
-    told = predictor.driving(archive if driving is None else driving, starts)
+    told = predictor.lateral_boundary(archive if lateral_boundary is None else lateral_boundary, starts)
     times = jnp.asarray(predictor.times(starts))
     graph, state = nnx.split(trained.model)
     carry = nnx.merge(graph, state).start(jnp.asarray(predictor.analyses(archive, starts)), times[0])

@@ -30,7 +30,7 @@ from pinnwx.grid import Grid
 from pinnwx.manifest import RESTORE, read_files, write_manifest
 from pinnwx.model.architecture import architecture, differences
 from pinnwx.model.build import build_forecaster
-from pinnwx.model.climate import Usual
+from pinnwx.model.climate import ModelClimatology
 from pinnwx.model.inputs import Inputs, Scales
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.weights import named_weights, set_weights
@@ -86,10 +86,10 @@ def _assemble(
     scales = Scales(normalisation.mean, normalisation.std, normalisation.increment_std, normalisation.mean_map)
     shown = config.model.closure.gradients
     inputs = Inputs(config.data.fields, grid, scales, static, config.variable_table(), gradients=shown)
-    usual = Usual(
-        climatology.coefficients, climatology.annual, climatology.diurnal, climatology.least, climatology.most
+    model_climatology = ModelClimatology(
+        climatology.coefficients, climatology.annual, climatology.diurnal, climatology.minimum, climatology.maximum
     )
-    return build_forecaster(inputs, config.model, config.seed, usual)
+    return build_forecaster(inputs, config.model, config.seed, model_climatology)
 
 
 def save_trained(
@@ -211,8 +211,8 @@ def _require_fitting(
         f"{NORMALISATION}: increment_std": (normalisation.increment_std, (len(names),)),
         f"{NORMALISATION}: mean_map": (normalisation.mean_map, (len(names), *shape)),
         f"{CLIMATOLOGY}: coefficients": (climatology.coefficients, (len(climatology.coefficients), len(names), *shape)),
-        f"{CLIMATOLOGY}: least": (climatology.least, (len(names), *shape)),
-        f"{CLIMATOLOGY}: most": (climatology.most, (len(names), *shape)),
+        f"{CLIMATOLOGY}: minimum": (climatology.minimum, (len(names), *shape)),
+        f"{CLIMATOLOGY}: maximum": (climatology.maximum, (len(names), *shape)),
         **{f"{STATIC}: {name}": (values, shape) for name, values in static.items()},
     }
     for name, (values, expected) in arrays.items():

@@ -38,7 +38,8 @@ class UsableRange:
 def usable_range(trained: Trained, archive: Archive) -> UsableRange | None:
     """That of forecasts of ten days, or of one step if that is longer, from `STARTS` analyses spread over the archive.
 
-    A driven model is told its edge by the later analyses. None where the archive holds no analyses to start from.
+    A model with a lateral boundary is told its edge by the later analyses. None where the archive holds no analyses to
+    start from.
     """
     step = trained.config.model.step_hours
     leads = [step * count for count in range(1, max(1, int(HOURS // step)) + 1)]

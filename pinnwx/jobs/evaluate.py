@@ -41,8 +41,9 @@ def evaluate(
     """Scores the live model of a run on forecasts from every analysis between `start` and `end`, both included.
 
     Pairs without truth are skipped and counted; model, persistence and climatology are scored on the same pairs.
-    A driven model (`model.driven_edge`) is told its edge by the analyses, which the settings of the scores say, and
-    scored inside of it. `leads` defaults to 6, 12, 24, 48 and 72 h, or to 1 to 3 steps where the step is longer.
+    A model with a lateral boundary (`model.boundary_width`) is told its edge by the analyses, which the settings of the
+    scores say, and scored inside of it. `leads` defaults to 6, 12, 24, 48 and 72 h, or to 1 to 3 steps where the step
+    is longer.
 
     Raises:
         MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError.
@@ -97,9 +98,9 @@ def score_from(
 ) -> Scores:
     """Scores of forecasts from those of these times that have the analyses `inputs` they need.
 
-    What a driven model is told is no forecast: its outer cells are not scored.
+    What a model with a lateral boundary is told is no forecast: its outer cells are not scored.
     """
-    told = predictor.trained.config.model.driven_edge
+    told = predictor.trained.config.model.boundary_width
     rows, columns = (slice(told, size - told) for size in archive.grid.shape)
     scores = score_hindcasts(
         archive.inside(told),
@@ -112,7 +113,7 @@ def score_from(
         run=predictor.trained.config.name,
     )
     if told:
-        scores = replace(scores, settings={**scores.settings, "driven_edge": "analyses of the valid times"})
+        scores = replace(scores, settings={**scores.settings, "lateral_boundary": "analyses of the valid times"})
     return _with_overlap(scores, predictor.trained)
 
 

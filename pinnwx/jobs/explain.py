@@ -23,7 +23,7 @@ def explain(
     init: str = "latest",
     hours: float = 24,
     target: str | None = None,
-    boundary: Sequence[str | Path] | str | Path | None = None,
+    lateral_boundary: Sequence[str | Path] | str | Path | None = None,
     accept_suspicious: Sequence[str] = (),
     out: str | Path | None = None,
     force: bool = False,
@@ -46,13 +46,15 @@ def explain(
     if out is not None:
         check_writable(out, force=force)
     asked = None if target is None else Target.parse(target)
-    job = Forecasting.open(run, data, hours=hours, boundary=boundary, init=init)
+    job = Forecasting.open(run, data, hours=hours, lateral_boundary=lateral_boundary, init=init)
     when = job.initial_time(init)
     accepted = job.require_fit(when, max_age=None, accept_suspicious=accept_suspicious)
     provenance = job.provenance(when, accepted)
     del provenance[REQUEST]  # it is of a forecast, and this is none
     if asked is None:
-        found = budget(job.trained, job.archive, when, hours, driving=job.driving, provenance=provenance)
+        found = budget(
+            job.trained, job.archive, when, hours, lateral_boundary=job.lateral_boundary, provenance=provenance
+        )
     else:
         found = attribution(job.trained, job.archive, when, hours, asked, provenance=provenance)
     if out is not None:

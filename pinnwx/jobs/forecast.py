@@ -21,8 +21,8 @@ from pinnwx.data.calendar import duration, format_time, parse_time, require_one_
 from pinnwx.errors import DataError, OutputError, UsageError
 from pinnwx.files import check_writable, output_lock
 from pinnwx.forecasting.cf import forecast_dataset, read_forecast, write_forecast
-from pinnwx.forecasting.driving import driving_archive
 from pinnwx.forecasting.ensemble import Ensemble
+from pinnwx.forecasting.lateral_boundary import lateral_boundary_archive
 from pinnwx.forecasting.predictor import Predictor, require_room, whole_steps
 from pinnwx.forecasting.stability import require_stable
 from pinnwx.forecasting.trained import CONFIG, WEIGHTS, Trained, load_trained
@@ -42,7 +42,7 @@ def forecast(
     init: str = "latest",
     hours: float = 120,
     members: int | None = None,
-    boundary: Sequence[str | Path] | str | Path | None = None,
+    lateral_boundary: Sequence[str | Path] | str | Path | None = None,
     max_age: float | None = None,
     accept_suspicious: Sequence[str] = (),
     out: str | Path | None = None,
@@ -52,10 +52,10 @@ def forecast(
     """The forecast of a run's live model at every step up to `hours` after `init`, an ISO 8601 time or "latest".
 
     With `members` it is an ensemble of so many (see `pinnwx.forecasting.ensemble`), along the dimension `realization`.
-    A model with a driven edge (`model.driven_edge`) needs `boundary`: a forecast, or analyses, of its fields at every
-    step. With `out` it is written there too; where that file holds the very same forecast already, of the same
-    analyses by the same model, nothing is done and it is returned; where those analyses have changed since it was made,
-    it is refused, or with `remake` made again. `pinnwx.point(dataset, latitude, longitude)` reads
+    A model with a lateral boundary (`model.boundary_width`) needs `lateral_boundary`: a forecast, or analyses, of its
+    fields at every step. With `out` it is written there too; where that file holds the very same forecast already, of
+    the same analyses by the same model, nothing is done and it is returned; where those analyses have changed since it
+    was made, it is refused, or with `remake` made again. `pinnwx.point(dataset, latitude, longitude)` reads
     it at a place.
 
     `max_age` is the age in hours from which an analysis is too old. One that repeats the step before it, jumps, or has
@@ -78,7 +78,7 @@ def forecast(
             check_writable(out, force=True)
             held.enter_context(output_lock(out))
             there = None if force else already_there(Path(out))
-        job = Forecasting.open(run, data, hours=hours, members=members, boundary=boundary, init=init)
+        job = Forecasting.open(run, data, hours=hours, members=members, lateral_boundary=lateral_boundary, init=init)
         when = job.initial_time(init)
         event.details |= {"version": job.version, "init": format_time(when)}
         accepted = job.require_fit(when, max_age=max_age, accept_suspicious=accept_suspicious)
@@ -103,13 +103,14 @@ CHANGED = "its analyses have changed since it was made"
 class Forecasting:
     """What the forecasts of one live model from the same data share, read once: any analysis can be forecast from.
 
-    `driving` tells a driven model its edge; `maker` makes single forecasts or ensembles; `attributes` are the user's.
+    `lateral_boundary` tells a model with a lateral boundary its edge; `maker` makes single forecasts or ensembles;
+    `attributes` are the user's.
     """
 
     version: str
     trained: Trained
     archive: Archive
-    driving: Archive | None
+    lateral_boundary: Archive | None
     maker: Predictor | Ensemble
     attributes: Mapping[str, str]
 
@@ -121,7 +122,7 @@ class Forecasting:
         *,
         hours: float,
         members: int | None = None,
-        boundary: Sequence[str | Path] | str | Path | None = None,
+        lateral_boundary: Sequence[str | Path] | str | Path | None = None,
         init: str | None = None,
         leave_damaged: bool = False,
     ) -> Forecasting:
@@ -144,7 +145,7 @@ class Forecasting:
         archive = matching_archive(trained, data, select=select, leave_damaged=leave_damaged)
         text = opened.text(CONFIG)
         output = (trained.config if text is None else parse_config(text, str(opened.folder / CONFIG))).output
-        return cls(version, trained, archive, _driving(trained, boundary), maker, output.attributes)
+        return cls(version, trained, archive, _lateral_boundary(trained, lateral_boundary), maker, output.attributes)
 
     def initial_time(self, init: str) -> np.datetime64:
         """The time that a text names: ISO 8601, or "latest"."""
@@ -163,9 +164,9 @@ class Forecasting:
         require_timely(when, max_age, self.archive.times)
         first, table = when + self.maker.input_offsets[0], self.trained.config.variable_table()
         accepted = require_credible(self.archive, first, when, accept=accept_suspicious, variables=table)
-        if self.driving is not None:
+        if self.lateral_boundary is not None:
             end = when + np.timedelta64(round(3600 * self.maker.lead_hours[-1]), "s")
-            accepted += require_credible(self.driving, when, end, accept=accept_suspicious, variables=table)
+            accepted += require_credible(self.lateral_boundary, when, end, accept=accept_suspicious, variables=table)
         return accepted
 
     def _require_undamaged(self, when: np.datetime64) -> None:
@@ -192,14 +193,17 @@ class Forecasting:
         return replace(self.archive, times=times[rows], fields=self.archive.fields[rows]).digest()
 
     def boundary_digest(self, when: np.datetime64) -> str | None:
-        """What tells the fields that a driven forecast is told at its edge; None where there are none."""
-        if self.driving is None:
+        """What tells the fields that a forecast with a lateral boundary is told at its edge; None where there are
+        none."""
+        if self.lateral_boundary is None:
             return None
         last = when + duration(np.array(self.maker.lead_hours[-1:]))
-        told = (self.driving.times > when) & (self.driving.times <= last)
+        told = (self.lateral_boundary.times > when) & (self.lateral_boundary.times <= last)
         if not told.any():
             return None
-        return replace(self.driving, times=self.driving.times[told], fields=self.driving.fields[told]).digest()
+        return replace(
+            self.lateral_boundary, times=self.lateral_boundary.times[told], fields=self.lateral_boundary.fields[told]
+        ).digest()
 
     def has_changed(self, there: xr.Dataset, when: np.datetime64) -> bool:
         """Whether the analyses, or the boundary, that a forecast of these settings was made from are others now.
@@ -234,8 +238,8 @@ class Forecasting:
             used_from = None  # members draw on all analyses before
             origin |= {"members": maker.size, "disturbance": maker.disturbance}
         origin["data_sha256"] = self.archive.select(used_from, format_time(when)).digest()
-        if self.driving is not None:
-            origin |= {"driven_edge": trained.config.model.driven_edge, BOUNDARY: self.boundary_digest(when)}
+        if self.lateral_boundary is not None:
+            origin |= {"boundary_width": trained.config.model.boundary_width, BOUNDARY: self.boundary_digest(when)}
         return origin | {REQUEST: self._request(origin, when)}
 
     def _request(self, origin: Mapping[str, Any], when: np.datetime64) -> str:
@@ -266,12 +270,12 @@ class Forecasting:
         """The forecast, or the members of an ensemble, none of which blew up."""
         trained, maker = self.trained, self.maker
         if isinstance(maker, Ensemble):
-            fields = maker.from_archive(self.archive, when, self.driving)
+            fields = maker.from_archive(self.archive, when, self.lateral_boundary)
             for member in fields:
                 require_stable(member, maker.lead_hours, trained, when, self.archive, blame=False)
             return fields
-        fields = maker.from_archive(self.archive, np.array([when]), self.driving)[0]
-        require_stable(fields, maker.lead_hours, trained, when, self.archive, self.driving)
+        fields = maker.from_archive(self.archive, np.array([when]), self.lateral_boundary)[0]
+        require_stable(fields, maker.lead_hours, trained, when, self.archive, self.lateral_boundary)
         return fields
 
 
@@ -293,17 +297,17 @@ def already_there(out: Path) -> xr.Dataset | None:
     raise OutputError(f"{out} exists {why}; give --force to replace it, or another name")
 
 
-def _driving(trained: Trained, boundary: Sequence[str | Path] | str | Path | None) -> Archive | None:
-    """What tells a driven model its edge.
+def _lateral_boundary(trained: Trained, lateral_boundary: Sequence[str | Path] | str | Path | None) -> Archive | None:
+    """What tells a model with a lateral boundary its edge.
 
     Raises:
-        UsageError: a driven model without a boundary, or a boundary for any other.
+        UsageError: a model with a lateral boundary without a boundary, or a boundary for any other.
     """
-    width = trained.config.model.driven_edge
-    if width and boundary is None:
+    width = trained.config.model.boundary_width
+    if width and lateral_boundary is None:
         raise UsageError(
-            f"the outer {width} cell(s) of this model are told from outside: give a forecast as --boundary"
+            f"the outer {width} cell(s) of this model are told from outside: give a forecast as --lateral-boundary"
         )
-    if boundary is not None and not width:
-        raise UsageError("this model has no driven edge; leave out --boundary")
-    return None if boundary is None else driving_archive(trained, boundary)
+    if lateral_boundary is not None and not width:
+        raise UsageError("this model has no lateral boundary; leave out --lateral-boundary")
+    return None if lateral_boundary is None else lateral_boundary_archive(trained, lateral_boundary)

@@ -143,8 +143,8 @@ def _of_ratio(entry: Mapping[str, Any]) -> str:
 
 
 def _of_a_long_forecast(candidate: Trained, incumbent: Trained, archive: Archive, start: str) -> str:
-    """A driven model is left out: nothing tells its edge that far ahead."""
-    if candidate.model.is_driven:
+    """A model with a lateral boundary is left out: nothing tells its edge that far ahead."""
+    if candidate.model.has_lateral_boundary:
         return ""
     forecast = _long_forecast(candidate, archive, start)
     if isinstance(forecast, str):

@@ -102,8 +102,8 @@ def promotion_check(
 ) -> PromotionReport:
     """Checks a model on a time that it was not trained on, or, where there is none, on the time that it was.
 
-    `validation` may be the reason why there is none. A driven model is told its edge by the analyses, as in `evaluate`.
-    How far its forecasts go is not tried after `until`, a `time.monotonic()`.
+    `validation` may be the reason why there is none. A model with a lateral boundary is told its edge by the analyses,
+    as in `evaluate`. How far its forecasts go is not tried after `until`, a `time.monotonic()`.
     """
     report = _first_leads(trained, training, validation)
     if not report.passed or time.monotonic() > until:

@@ -89,7 +89,7 @@ def forecast_series(
     init: str = "latest",
     hours: float = 120,
     members: int | None = None,
-    boundary: Sequence[str | Path] | str | Path | None = None,
+    lateral_boundary: Sequence[str | Path] | str | Path | None = None,
     max_age: float | None = None,
     accept_suspicious: Sequence[str] = (),
     plots: bool = False,
@@ -107,7 +107,8 @@ def forecast_series(
     analysis is the newest that is not dated ahead of the clock; one that is, is refused.
 
     Args:
-        run, data, hours, members, boundary, max_age, accept_suspicious: as of `forecast`; `max_age` is of the newest
+        run, data, hours, members, lateral_boundary, max_age, accept_suspicious: as of `forecast`; `max_age` is of the
+        newest
             analysis, so that older ones of a period can still be caught up with.
         folder: where the files go; made if there is none, held by one job at a time.
         plots: maps of each forecast that is made, as a PNG beside it.
@@ -134,7 +135,9 @@ def forecast_series(
             folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".lock", str(folder)):
             check_writable(folder / LATEST, force=True)
-            job = Forecasting.open(run, data, hours=hours, members=members, boundary=boundary, leave_damaged=True)
+            job = Forecasting.open(
+                run, data, hours=hours, members=members, lateral_boundary=lateral_boundary, leave_damaged=True
+            )
             name, newest = job.trained.config.name, newest_analysis(job.archive)
             event.details |= {"version": job.version, "folder": str(folder), "made": []}
             if job.archive.damaged:
@@ -231,7 +234,7 @@ def _score(folder: Path, job: Forecasting, accept: Sequence[str]) -> list[Path]:
     Analyses that no forecast would start from are no truth either: they are left out, and named.
     """
     config, written = job.trained.config, []
-    name, told = config.name, config.model.driven_edge
+    name, told = config.name, config.model.boundary_width
     files = forecasts_in(folder, name)
     files = {when: file for when, file in files.items() if not _is_scored_to_its_end(file, file.with_suffix(SCORES))}
     if not files:

@@ -54,7 +54,7 @@ def verify(
     scores = verify_forecasts(
         paths,
         archive,
-        climatology=None if trained is None else trained.climatology.inside(trained.config.model.driven_edge),
+        climatology=None if trained is None else trained.climatology.inside(trained.config.model.boundary_width),
         run=first.attrs.get("model") if trained is None else trained.config.name,
     )
     if json is not None:

@@ -7,8 +7,9 @@ grid spacing:
 
     relaxation      X <- C + exp(-dt / relaxation_days) (X - C)
     smoothing       X <- C + exp(-dt / smoothing_hours (-(dy / 2)^2 laplacian)^4) (X - C)
-    area mean       <X - C> <- exp(-dt / mean_days) <X before the step - C>, whatever the step made of it
-    bounds          (1 + margin) least <= X - C <= (1 + margin) most, the departures of the training time at the place
+    area mean       <X - C> <- exp(-dt / mean_relaxation_days) <X before the step - C>, whatever the step made of it
+    bounds          (1 + bound_margin) minimum <= X - C <= (1 + bound_margin) maximum, the departures of the training
+    time at the place
 
 Smoothing (hyperdiffusion) takes the shortest waves, of two cells in one direction, which fade in `smoothing_hours`, and
 next to nothing of those of eight cells: what a network makes of single cells would pile up in weeks. The third leaves
@@ -39,64 +40,66 @@ Time = Float[Array, "batch 5"]
 
 
 @dataclass(frozen=True)
-class Usual:
+class ModelClimatology:
     """Climatology fitted on the training time, in the fields' units.
 
     `coefficients` (basis, field, lat, lon) belong to 1, cos Y, sin Y, cos 2Y ... up to the harmonic `annual` of the
-    year, and cos H, sin H ... up to `diurnal` of the UTC day; `least` and `most` (field, lat, lon) are the extreme
+    year, and cos H, sin H ... up to `diurnal` of the UTC day; `minimum` and `maximum` (field, lat, lon) are the extreme
     departures from it.
     """
 
     coefficients: np.ndarray
     annual: int
     diurnal: int
-    least: np.ndarray
-    most: np.ndarray
+    minimum: np.ndarray
+    maximum: np.ndarray
 
 
 class Climate(nnx.Module):
     """The corrections; `settings` say which."""
 
-    def __init__(self, usual: Usual, grid: Grid, settings: ClimateSettings, step_hours: float):
-        self.annual, self.diurnal, self.step_hours = usual.annual, usual.diurnal, step_hours
+    def __init__(self, climatology: ModelClimatology, grid: Grid, settings: ClimateSettings, step_hours: float):
+        self.annual, self.diurnal, self.step_hours = climatology.annual, climatology.diurnal, step_hours
         self.weights = grid.area_weights.astype(np.float32)
-        coefficients = np.asarray(usual.coefficients, np.float64)
+        coefficients = np.asarray(climatology.coefficients, np.float64)
         mean = (grid.area_weights * coefficients).mean((-2, -1), keepdims=True)
         self.coefficients = Fixed(jnp.asarray(coefficients, jnp.float32))
         self.mean_coefficients = Fixed(jnp.asarray(mean, jnp.float32))
-        self.kept = _kept(settings.relaxation_days, step_hours)
-        self.mean_kept = None if settings.mean_days is None else _kept(settings.mean_days, step_hours)
+        self.decay = _decay(settings.relaxation_days, step_hours)
+        self.mean_decay = (
+            None if settings.mean_relaxation_days is None else _decay(settings.mean_relaxation_days, step_hours)
+        )
         self.grid, self.smoothing_hours = grid, settings.smoothing_hours
-        self.bounds = None if settings.margin is None else _widened(usual, settings.margin)
+        self.bounds = None if settings.bound_margin is None else _widened(climatology, settings.bound_margin)
 
     def __call__(self, after: Fields, before: Fields, time: Time) -> Fields:
         """The state `after` a step from the state `before`, corrected; `time` describes the middle of the step."""
         half = self.step_hours / 2
-        usual = self.usual(time, half)
-        departure = self._smoothed(self.kept * (after - usual))
-        if self.mean_kept is not None:
-            was = self._area_mean(before) - self._usual(self.mean_coefficients[...], time, -half)
-            departure = departure + self.mean_kept * was - self._area_mean(departure)
+        climatology = self.climatology(time, half)
+        departure = self._smoothed(self.decay * (after - climatology))
+        if self.mean_decay is not None:
+            was = self._area_mean(before) - self._climatology(self.mean_coefficients[...], time, -half)
+            departure = departure + self.mean_decay * was - self._area_mean(departure)
         if self.bounds is not None:
             departure = jnp.clip(departure, *self.bounds[...])
-        return usual + departure
+        return climatology + departure
 
     def _smoothed(self, departure: Fields) -> Fields:
         if self.smoothing_hours is None:
             return departure
         rate, shortest = self.step_hours / self.smoothing_hours, (2 / self.grid.meridional_spacing) ** 2
 
-        def kept(decay: Array) -> Array:
-            # Near the poles there are shorter waves still, and the power of their decay would overflow.
-            return jnp.exp(-rate * jnp.minimum(decay / shortest, _SHORTEST) ** _ORDER)
+        def damping(eigenvalue: Array) -> Array:
+            # Near the poles there are shorter waves still, and the power of their eigenvalue would overflow.
+            return jnp.exp(-rate * jnp.minimum(eigenvalue / shortest, _SHORTEST) ** _ORDER)
 
-        return function_of_laplacian(departure, self.grid, kept)
+        return function_of_laplacian(departure, self.grid, damping)
 
-    def usual(self, time: Time, hours: float = 0.0) -> Fields:
+    def climatology(self, time: Time, hours: float = 0.0) -> Fields:
         """Climatology some hours after a time."""
-        return self._usual(self.coefficients[...], time, hours)
+        return self._climatology(self.coefficients[...], time, hours)
 
-    def _usual(self, coefficients: Float[Array, "basis field #lat #lon"], time: Time, hours: float) -> Array:
+    def _climatology(self, coefficients: Float[Array, "basis field #lat #lon"], time: Time, hours: float) -> Array:
         design = jnp.stack(list(self._basis(time, hours)), axis=-1)
         return jnp.einsum("bk,k...->b...", design, coefficients)
 
@@ -110,13 +113,13 @@ class Climate(nnx.Module):
         return (self.weights * fields).mean((-2, -1), keepdims=True)
 
 
-def _widened(usual: Usual, margin: float) -> Fixed:
-    """The least and the most departure allowed."""
-    return Fixed(jnp.asarray((1 + margin) * np.stack([usual.least, usual.most]), jnp.float32))
+def _widened(climatology: ModelClimatology, bound_margin: float) -> Fixed:
+    """The minimum and the maximum departure allowed."""
+    return Fixed(jnp.asarray((1 + bound_margin) * np.stack([climatology.minimum, climatology.maximum]), jnp.float32))
 
 
-def _kept(days: float | None, step_hours: float) -> float:
-    """The share of a departure that is left after a step."""
+def _decay(days: float | None, step_hours: float) -> float:
+    """The fraction of a departure that is left after a step."""
     return 1.0 if days is None else float(np.exp(-step_hours / _HOURS_OF_DAY / days))
 
 

@@ -24,22 +24,28 @@ class DeepEnsemble(nnx.Module):
     def __init__(self, networks: Sequence[Forecaster]):
         self.networks = nnx.List(networks)
         first = networks[0]
-        self.input_times, self.views, self.is_driven = first.input_times, first.views, first.is_driven
+        self.input_times, self.views, self.has_lateral_boundary = (
+            first.input_times,
+            first.views,
+            first.has_lateral_boundary,
+        )
 
     def start(self, analyses: Analyses, time: Time, view: View | None = None) -> Any:
         return self._mean(lambda network: network.start(analyses, time, view))
 
-    def advance(self, carry: Any, time: Time, view: View | None = None, driving: Fields | None = None) -> Any:
-        return self._mean(lambda network: network.advance(carry, time, view, driving))
+    def advance(self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None) -> Any:
+        return self._mean(lambda network: network.advance(carry, time, view, lateral_boundary))
 
     def observe(self, carry: Any, time: Time, view: View | None = None) -> Fields:
         return self._mean(lambda network: network.observe(carry, time, view))
 
-    def parts(self, carry: Any, time: Time, view: View | None = None, driving: Fields | None = None) -> Parts:
-        return self._mean(lambda network: network.parts(carry, time, view, driving))
+    def parts(self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None) -> Parts:
+        return self._mean(lambda network: network.parts(carry, time, view, lateral_boundary))
 
-    def learned(self, carry: Any, time: Time, view: View | None = None, driving: Fields | None = None) -> Learned:
-        return self._mean(lambda network: network.learned(carry, time, view, driving))
+    def learned(
+        self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
+    ) -> Learned:
+        return self._mean(lambda network: network.learned(carry, time, view, lateral_boundary))
 
     def _mean(self, of: Callable[[Forecaster], Any]) -> Any:
         """Exact where the networks agree, and positive where they all are.

@@ -11,8 +11,8 @@ and the transport increment (all seen through a view, `model.views`); its output
 narrow cells near the poles can hold. Where vorticity is carried, the increment of the wind or the geopotential follows
 from it (`model.transported_fields`). A conserved field has gate 1 and no source. A step may consist of several such
 intervals (`physics.coupling_steps`), and be held near the climate at its end (`model.climate`) and within the bounds of
-the variables (`model.bounds`); the outer cells of a box may be told from outside (`model.edge`). Physics alone and
-network alone are the same model with the other part switched off.
+the variables (`model.bounds`); the outer cells of a box may be told from outside (`model.lateral_boundary`). Physics
+alone and network alone are the same model with the other part switched off.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from pinnwx.errors import ConfigError, UsageError
 from pinnwx.model.bounds import Bounds
 from pinnwx.model.climate import Climate
 from pinnwx.model.closure import closure_of, multi_view_closure
-from pinnwx.model.edge import DrivenEdge
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.model.interface import Analyses, Fields, Learned, Parts, Time
+from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.model.velocity import on_faces, physical_winds
 from pinnwx.model.views import MultiViewNetwork, View, Views
@@ -61,8 +61,10 @@ class TransportForecaster(nnx.Module):
 
     def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs, climate: Climate | None = None):
         self.inputs, self.input_times, self.climate = inputs, settings.input_times, climate
-        self.edge = DrivenEdge(inputs.grid, settings.driven_edge) if settings.driven_edge else None
-        self.is_driven = self.edge is not None
+        self.lateral_boundary = (
+            LateralBoundary(inputs.grid, settings.boundary_width) if settings.boundary_width else None
+        )
+        self.has_lateral_boundary = self.lateral_boundary is not None
         physics, closure = settings.physics, settings.closure
         equations = physics.transport
         self.transported = TransportedFields(inputs.names, equations, inputs.grid)
@@ -100,7 +102,7 @@ class TransportForecaster(nnx.Module):
         network = partial(multi_view_closure, inputs.grid, self.views, patch_size=closure.patch_size, rngs=rngs)
         signs = inputs.signs + inputs.change_signs(self.input_times)
         equator_parity = inputs.feature_equator_parity + inputs.change_equator_parity(self.input_times)
-        if self.is_driven:
+        if self.has_lateral_boundary:
             signs, equator_parity = signs + inputs.field_signs, equator_parity + inputs.equator_parity
         winds = None
         if self.learned_wind:
@@ -171,31 +173,37 @@ class TransportForecaster(nnx.Module):
     def observe(self, carry: Analyses, time: Time, view: View | None = None) -> Fields:  # noqa: ARG002
         return carry[:, -1]
 
-    def advance(self, carry: Analyses, time: Time, view: View | None = None, driving: Fields | None = None) -> Analyses:
+    def advance(
+        self, carry: Analyses, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
+    ) -> Analyses:
         fields = carry[:, -1]
         for _ in range(self.coupling_steps):
-            fields = self._step(fields, self._features(fields, carry, time, driving), view).fields
-        for _, corrected in self._corrected(fields, carry, time, driving):
+            fields = self._step(fields, self._features(fields, carry, time, lateral_boundary), view).fields
+        for _, corrected in self._corrected(fields, carry, time, lateral_boundary):
             fields = corrected
         return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)
 
-    def parts(self, carry: Analyses, time: Time, view: View | None = None, driving: Fields | None = None) -> Parts:
+    def parts(
+        self, carry: Analyses, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
+    ) -> Parts:
         fields = carry[:, -1]
         found: dict[str, Array] = {}
         for _ in range(self.coupling_steps):
-            features = self._features(fields, carry, time, driving)
+            features = self._features(fields, carry, time, lateral_boundary)
             step = self._step(fields, features, view)
             for name, part in self._made(fields, features, step, view).items():
                 found[name] = found.get(name, 0.0) + part
             fields = step.fields
-        for name, corrected in self._corrected(fields, carry, time, driving):
+        for name, corrected in self._corrected(fields, carry, time, lateral_boundary):
             found[name] = corrected - fields
             fields = corrected
         return found
 
-    def learned(self, carry: Analyses, time: Time, view: View | None = None, driving: Fields | None = None) -> Learned:
+    def learned(
+        self, carry: Analyses, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
+    ) -> Learned:
         fields, equations = carry[:, -1], self.solver.equations
-        features = self._features(fields, carry, time, driving)
+        features = self._features(fields, carry, time, lateral_boundary)
         found: dict[str, Array] = {}
         if self.wind_network is not None:
             winds = self._learned(self.wind_network(features, view))
@@ -241,27 +249,27 @@ class TransportForecaster(nnx.Module):
         return found | ({"network": step.source} if self.closure is not None else {})
 
     def _corrected(
-        self, fields: Fields, carry: Analyses, time: Time, driving: Fields | None
+        self, fields: Fields, carry: Analyses, time: Time, lateral_boundary: Fields | None
     ) -> Iterator[tuple[str, Fields]]:
         """The fields near the climate, as they are told at the edge, within bounds; each with what was done."""
         if self.climate is not None:
             fields = self.climate(fields, carry[:, -1], time)
             yield "climate", fields
-        if self.edge is not None and driving is not None:
-            fields = self.edge.imposed(fields, driving)
+        if self.lateral_boundary is not None and lateral_boundary is not None:
+            fields = self.lateral_boundary.imposed(fields, lateral_boundary)
             yield "boundary", fields
         if self.bounds is not None:
             yield "bounds", self.bounds(fields)
 
     def _features(
-        self, fields: Fields, carry: Analyses, time: Time, driving: Fields | None
+        self, fields: Fields, carry: Analyses, time: Time, lateral_boundary: Fields | None
     ) -> Float[Array, "batch lat lon feature"]:
         """What the networks see of the fields, of the analyses before them, and of what drives the edge."""
-        if self.is_driven and driving is None:
-            raise UsageError("a model with a driven edge needs the driving fields of every step")
+        if self.has_lateral_boundary and lateral_boundary is None:
+            raise UsageError("a model with a lateral boundary needs the lateral boundary fields of every step")
         seen = [self.inputs(fields, time), self.inputs.changes(carry)]
-        if self.edge is not None and driving is not None:
-            to_come = self.edge.seen(driving - fields)
+        if self.lateral_boundary is not None and lateral_boundary is not None:
+            to_come = self.lateral_boundary.extended(lateral_boundary - fields)
             seen.append(channels_last(to_come / self.inputs.increment_std[...]))
         return jnp.concatenate(seen, axis=-1)
 

@@ -22,16 +22,16 @@ class Forecaster(Protocol):
 
     input_times: int  # analyses that a forecast starts from
     views: Views  # views that the networks can take
-    is_driven: bool  # whether `advance` needs the driving fields
+    has_lateral_boundary: bool  # whether `advance` needs the lateral boundary fields
 
     def start(self, analyses: Analyses, time: Time, view: View | None = None) -> Any:
         """The carried state of a forecast that begins at the last of these analyses, one step apart."""
         ...
 
-    def advance(self, carry: Any, time: Time, view: View | None = None, driving: Fields | None = None) -> Any:
+    def advance(self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None) -> Any:
         """The carried state one coupling interval later; `time` describes the middle of the interval.
 
-        `driving` holds the fields at its end of a forecast of a larger area; only the edge of it is read.
+        `lateral_boundary` holds the fields at its end of a forecast of a larger area; only the edge of it is read.
         """
         ...
 
@@ -39,13 +39,15 @@ class Forecaster(Protocol):
         """The forecast fields of a carried state."""
         ...
 
-    def parts(self, carry: Any, time: Time, view: View | None = None, driving: Fields | None = None) -> Parts:
+    def parts(self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None) -> Parts:
         """What each named part of the model adds to the fields in the step that `advance` would go on by.
 
         They add up to the change of the fields but for rounding, and but for what `advance` does to no field's name.
         """
         ...
 
-    def learned(self, carry: Any, time: Time, view: View | None = None, driving: Fields | None = None) -> Learned:
+    def learned(
+        self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
+    ) -> Learned:
         """What the networks make of the equations where that step begins, by name: a wind, a gate, a diffusivity."""
         ...

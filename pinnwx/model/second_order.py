@@ -46,7 +46,7 @@ class FieldsAndVelocity(NamedTuple):
 class SecondOrderForecaster(nnx.Module):
     """See the module; the network is evaluated in every sub-step, as published."""
 
-    is_driven = False
+    has_lateral_boundary = False
 
     def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs):
         self.inputs, self.settings, self.input_times = inputs, settings, settings.input_times
@@ -84,16 +84,16 @@ class SecondOrderForecaster(nnx.Module):
         carry: FieldsAndVelocity,
         time: Time,
         view: View | None = None,
-        driving: Fields | None = None,  # noqa: ARG002
+        lateral_boundary: Fields | None = None,  # noqa: ARG002
     ) -> FieldsAndVelocity:
         for _ in range(self.settings.physics.substeps):
             carry = self._substep(carry, time, view)
         return carry
 
     def parts(
-        self, carry: FieldsAndVelocity, time: Time, view: View | None = None, driving: Fields | None = None
+        self, carry: FieldsAndVelocity, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
     ) -> Parts:
-        after = self.advance(carry, time, view, driving)
+        after = self.advance(carry, time, view, lateral_boundary)
         moved = self._physical(after.fields) - self._physical(carry.fields)
         change = self.observe(after, time, view) - self.observe(carry, time, view)
         return {"advection_by_learned_wind": moved, "network": change - moved}
@@ -103,7 +103,7 @@ class SecondOrderForecaster(nnx.Module):
         carry: FieldsAndVelocity,
         time: Time,  # noqa: ARG002
         view: View | None = None,  # noqa: ARG002
-        driving: Fields | None = None,  # noqa: ARG002
+        lateral_boundary: Fields | None = None,  # noqa: ARG002
     ) -> Learned:
         winds = self._bounded(carry.velocity)
         names = [f"{field}_learned_{way}_wind" for field in self.inputs.names for way in ("eastward", "northward")]

@@ -69,13 +69,13 @@ def rollout_loss(
     """Mean over steps and fields of the area-weighted square error in units of `scale`.
 
     A step's error is divided by its number, because errors of a rollout grow about as fast: so a long rollout does
-    not forget its first step. A driven model is told its edge by the truth. `disturb` may change the fields of the
-    windows, (batch, times, field, lat, lon).
+    not forget its first step. A model with a lateral boundary is told its edge by the truth. `disturb` may change the
+    fields of the windows, (batch, times, field, lat, lon).
     """
     batch, inputs = disturb(source.fields[windows]), model.input_times
     times = jnp.moveaxis(source.time[windows[:, inputs - 1 : -1]], 0, 1)
     truth = jnp.moveaxis(batch[:, inputs:], 1, 0)
-    forecasts = rollout(model, batch[:, :inputs], times, view, truth if model.is_driven else None)
+    forecasts = rollout(model, batch[:, :inputs], times, view, truth if model.has_lateral_boundary else None)
     errors = weighted_square_error(forecasts, truth, scale, area).mean(axis=(1, 2))
     weights = 1.0 / jnp.arange(1, errors.shape[0] + 1)
     return jnp.sum(weights * errors) / jnp.sum(weights)

@@ -18,7 +18,7 @@ from pinnwx.files import write_text
 from pinnwx.verification.results import Scores, in_lines
 from pinnwx.verification.significance import BlockBootstrap
 
-_ALIKE = ("grid", "weighting", "units", "driven_edge")
+_ALIKE = ("grid", "weighting", "units", "lateral_boundary")
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,8 +35,8 @@ def verify_forecasts(
     """Scores of forecasts and, on the same pairs, of persistence from their reference times and of climatology.
 
     Forecasts without an analysis at their reference time and steps without truth are skipped and counted. An ensemble
-    is scored by the mean of its members, a driven forecast inside its edge. Files are read a few at a time, so that a
-    season of them need not fit into memory.
+    is scored by the mean of its members, a forecast with a lateral boundary inside its edge. Files are read a few at a
+    time, so that a season of them need not fit into memory.
 
     Args:
         forecasts: datasets or files as `pinnwx.forecasting.cf` makes them, of the same variables on one grid.

@@ -34,7 +34,7 @@ SETTINGS = {
         "",
     ),
     "deep ensemble": (NAMES, BOTH, "networks = 2"),
-    "climate": (NAMES, BOTH, "climate = { relaxation_days = 5.0, margin = 0.1 }"),
+    "climate": (NAMES, BOTH, "climate = { relaxation_days = 5.0, bound_margin = 0.1 }"),
     "network alone": (NAMES, "", ""),
     "second order": (NAMES, "", 'kind = "second_order"'),
 }
@@ -109,7 +109,7 @@ def test_the_edge_of_a_driven_box_is_told_and_stands_apart():
     grid = Grid.from_coordinates(np.arange(30.0, 50.0, 2.5), np.arange(-10.0, 20.0, 2.5))
     archive = wave_archive(40, grid=grid)
     text = config_text(
-        model="driven_edge = 1\nclimate = { margin = 0.1 }",
+        model="boundary_width = 1\nclimate = { bound_margin = 0.1 }",
         grid="native",
         closure="width = 16\nblocks = 1\npatch_size = 1",
     )

@@ -16,7 +16,7 @@ def _attribute(dice: random.Random, dataset: xr.Dataset) -> None:
     place = dice.choice([dataset, dataset, *(dataset[name] for name in dataset.variables)]).attrs
     known = [
         *place,
-        "driven_edge",
+        "boundary_width",
         "target",
         "target_units",
         "model",

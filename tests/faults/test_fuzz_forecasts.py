@@ -65,8 +65,9 @@ def with_cell(name, value):
 
 
 STRANGE = {
-    "an edge in words": (with_attribute(driven_edge="wide"), "attribute driven_edge: Input should be a valid integer"),
-    "an edge wider than the grid": (with_attribute(driven_edge=4), "driven_edge = 4 leaves nothing of its grid"),
+    "an edge in words": (
+        with_attribute(boundary_width="wide"), "attribute boundary_width: Input should be a valid integer"),
+    "an edge wider than the grid": (with_attribute(boundary_width=4), "boundary_width = 4 leaves nothing of its grid"),
     "a model that is a list": (with_attribute(model=[1, 2]), "attribute model: Input should be a valid string"),
     "a lead that is not that of its time": (
         along("forecast_period", [6, 12, 24]), "is 18 h after 2026-01-16T06:00Z, and its forecast_period is 24 h"

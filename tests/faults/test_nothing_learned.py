@@ -88,7 +88,7 @@ def test_a_fresh_week_of_a_daily_model_is_learned_from():
 
 @pytest.fixture
 def run(tmp_path) -> Path:
-    text = config_text(model="climate = { margin = 0.1 }", training="batch_size = 8\n[retraining]\nsteps = 2")
+    text = config_text(model="climate = { bound_margin = 0.1 }", training="batch_size = 8\n[retraining]\nsteps = 2")
     made = new_run(tmp_path / "run")
     made.publish(tiny_trained(text), {"seed": 0, "trained_on": ["2026-01-01T00:00Z", LEARNED_TO]})
     wave_dataset(120).to_netcdf(tmp_path / "waves.nc")

@@ -64,7 +64,7 @@ def test_forecasts_that_are_not_finite_do_not_pass():
 def test_one_field_that_is_worse_than_persistence_is_enough(monkeypatch, skill, field):
     """A forecast whose error is a known share of persistence's, in one field; the other is perfect."""
 
-    def forecasts(predictor, archive, times, driving=None):
+    def forecasts(predictor, archive, times, lateral_boundary=None):
         starts = np.searchsorted(archive.times, times)
         steps = np.array([round(lead / 6) for lead in predictor.lead_hours])
         truth = archive.fields[starts[:, None] + steps]

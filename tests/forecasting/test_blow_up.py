@@ -41,7 +41,7 @@ def test_what_is_not_finite_is_named(trained, value):
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_four_times_the_largest_departure_is_the_limit(trained, sign):
     usual = trained.climatology.at(WHEN + np.array([6, 12, 18], "timedelta64[h]"))
-    largest = np.maximum(-trained.climatology.least[0], trained.climatology.most[0]).max()
+    largest = np.maximum(-trained.climatology.minimum[0], trained.climatology.maximum[0]).max()
     forecast = usual.copy()
     forecast[2, 0, 3, 4] += sign * 3.9 * largest
     require_bounded(forecast, LEADS, trained, WHEN)
@@ -56,7 +56,7 @@ def test_four_times_the_largest_departure_is_the_limit(trained, sign):
         config_text(),
         config_text(physics=PHYSICS),
         config_text(physics=PHYSICS + transport("msl", wind="none", learned_wind=True), model="networks = 2"),
-        config_text(physics=PHYSICS, model="climate = { relaxation_days = 5.0, margin = 0.1 }"),
+        config_text(physics=PHYSICS, model="climate = { relaxation_days = 5.0, bound_margin = 0.1 }"),
     ],
     ids=["network alone", "physics", "deep ensemble", "climate"],
 )

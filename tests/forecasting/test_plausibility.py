@@ -46,7 +46,7 @@ def test_weather_passes(trained):
 def test_noise_far_below_a_blow_up_is_refused(trained, pattern, field):
     """The pattern has the amplitude of the weather itself: a quarter of what would be a blow-up."""
     forecast = weather()
-    amplitude = trained.climatology.most[field].max()
+    amplitude = trained.climatology.maximum[field].max()
     forecast[1, field] += (amplitude * PATTERNS[pattern]).astype(np.float32)
     require_bounded(forecast, LEADS, trained, WHEN)
     (message,) = odd(forecast, trained)

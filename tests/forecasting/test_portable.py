@@ -26,7 +26,7 @@ WHEN = ARCHIVE.times[[20]]
 KINDS = {
     "network": {"model": "input_times = 2"},
     "deep ensemble and physics": {
-        "model": "networks = 2\ninput_times = 2\nclimate = { margin = 0.1 }",
+        "model": "networks = 2\ninput_times = 2\nclimate = { bound_margin = 0.1 }",
         "physics": transport("t850", learned_wind=True),
         "closure": "width = 16\nblocks = 1\nhemispheric_symmetry = true",
     },

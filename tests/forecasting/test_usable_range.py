@@ -15,7 +15,7 @@ ARCHIVE = WHOLE.select("2026-01-20", "2026-01-25")
 def forecasts_that_are_spoilt(monkeypatch, step: int, start: int, spoil) -> UsableRange:
     """Forecasts that stay what the analysis is, but one, which is spoilt from a step on."""
 
-    def made(predictor, archive, times, driving=None):
+    def made(predictor, archive, times, lateral_boundary=None):
         starts = np.searchsorted(archive.times, times)
         fields = np.repeat(archive.fields[starts][:, None], len(predictor.lead_hours), axis=1)
         spoil(fields[start, step:, 0])

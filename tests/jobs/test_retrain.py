@@ -26,7 +26,7 @@ from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.train import train
 
 RECIPE = config_text(
-    model="climate = { margin = 0.1 }",
+    model="climate = { bound_margin = 0.1 }",
     training="""batch_size = 8
 updates = 1000
 learning_rate = 3e-3

@@ -16,7 +16,7 @@ from pinnwx.errors import ConfigError
 from pinnwx.forecasting.trained import untrained
 from pinnwx.grid import Grid
 from pinnwx.model.build import build_forecaster
-from pinnwx.model.climate import Climate, Usual
+from pinnwx.model.climate import Climate, ModelClimatology
 from pinnwx.model.inputs import Inputs, Scales
 from pinnwx.model.rollout import rollout
 
@@ -39,12 +39,12 @@ def fitted(archive) -> Climatology:
     return Climatology.fit(archive)
 
 
-def usual_of(fitted: Climatology) -> Usual:
-    return Usual(fitted.coefficients, fitted.annual, fitted.diurnal, fitted.least, fitted.most)
+def model_climatology_of(fitted: Climatology) -> ModelClimatology:
+    return ModelClimatology(fitted.coefficients, fitted.annual, fitted.diurnal, fitted.minimum, fitted.maximum)
 
 
 def climate(fitted: Climatology, **keys) -> Climate:
-    return Climate(usual_of(fitted), GRID, ClimateSettings(**keys), 6.0)
+    return Climate(model_climatology_of(fitted), GRID, ClimateSettings(**keys), 6.0)
 
 
 def features(start: str = "2021-03-07T06", hours: int = 3) -> jnp.ndarray:
@@ -64,33 +64,33 @@ def at(fitted: Climatology, time: str) -> np.ndarray:
 @pytest.mark.parametrize("hours", [-3, 0, 3, 30])
 def test_it_knows_the_climatology_of_date_and_hour(fitted, hours):
     assert (fitted.annual, fitted.diurnal) == (2, 1)
-    found = climate(fitted, margin=0.0).usual(features(), hours)
+    found = climate(fitted, bound_margin=0.0).climatology(features(), hours)
     middle = np.array(["2021-03-07T09"], "datetime64[ns]")
     np.testing.assert_allclose(found, fitted.at(middle + np.timedelta64(hours, "h")), atol=0.02)  # of a cycle of 500
 
 
 def test_a_departure_relaxes(fitted):
     before, after = states(NAMES, GRID, count=2, seed=5)[:, None]
-    usual = at(fitted, "2021-03-07T12")
+    climatology = at(fitted, "2021-03-07T12")
     found = climate(fitted, relaxation_days=2.0)(jnp.asarray(after), jnp.asarray(before), features())
-    np.testing.assert_allclose(found - usual, np.exp(-0.125) * (after - usual), atol=0.05)
+    np.testing.assert_allclose(found - climatology, np.exp(-0.125) * (after - climatology), atol=0.05)
 
 
 def test_smoothing_takes_the_shortest_waves_and_leaves_long_ones(fitted):
-    usual, held = at(fitted, "2021-03-07T12"), climate(fitted, smoothing_hours=6.0)
+    climatology, held = at(fitted, "2021-03-07T12"), climate(fitted, smoothing_hours=6.0)
     columns = np.arange(GRID.shape[1])
     long, short = (np.cos(2 * np.pi * number * columns / len(columns)) for number in (1, len(columns) // 2))
     row = GRID.shape[0] // 2  # at the equator; a bump that is smooth in latitude
     bump = np.cos(GRID.latitude_radians)[:, None] ** 2
 
     def left(wave):
-        after = jnp.asarray(usual + np.float32(100 * bump * wave))
-        found = np.asarray(held(after, after, features()) - held.usual(features(), 3.0))[0, :, row]
+        after = jnp.asarray(climatology + np.float32(100 * bump * wave))
+        found = np.asarray(held(after, after, features()) - held.climatology(features(), 3.0))[0, :, row]
         return found @ wave / (100 * bump[row] * (wave @ wave))
 
     assert (left(long) > 0.995).all()
     assert (left(short) < 0.5).all(), "exp(-1) of waves of two cells in one direction, of 6 h"
-    raised = jnp.asarray(usual + 50)
+    raised = jnp.asarray(climatology + 50)
     np.testing.assert_allclose(area_mean(held(raised, raised, features())), area_mean(raised), atol=0.02)
 
 
@@ -98,29 +98,29 @@ def test_an_area_mean_goes_its_own_way_whatever_the_step_made_of_it(fitted):
     before, after = states(NAMES, GRID, count=2, seed=6)[:, None]
     wanted = np.exp(-0.05) * area_mean(before - at(fitted, "2021-03-07T06")) + area_mean(at(fitted, "2021-03-07T12"))
     for drift in (0.0, 300.0):
-        found = climate(fitted, mean_days=5.0)(jnp.asarray(after + drift), jnp.asarray(before), features())
+        found = climate(fitted, mean_relaxation_days=5.0)(jnp.asarray(after + drift), jnp.asarray(before), features())
         np.testing.assert_allclose(area_mean(found), wanted, rtol=1e-6, atol=5e-3)  # float32 of 1e5 Pa
         shape = np.asarray(found) - area_mean(found)[:, :, None, None]
         np.testing.assert_allclose(shape, after - area_mean(after)[:, :, None, None], atol=0.05)
 
 
 @settings(deadline=None, max_examples=25)
-@given(size=st.floats(0, 1e9), margin=st.floats(0, 2), seed=st.integers(0, 99))
-def test_a_state_stays_within_its_bounds(fitted, size, margin, seed):
+@given(size=st.floats(0, 1e9), bound_margin=st.floats(0, 2), seed=st.integers(0, 99))
+def test_a_state_stays_within_its_bounds(fitted, size, bound_margin, seed):
     noise = size * np.random.default_rng(seed).standard_normal((1, len(NAMES), *GRID.shape))
     wild = jnp.asarray(noise, jnp.float32)
-    held = climate(fitted, relaxation_days=9.0, mean_days=5.0, margin=margin)
-    departure = np.asarray(held(wild, wild, features()) - held.usual(features(), 3.0))
-    least, most = (1 + margin) * fitted.least, (1 + margin) * fitted.most
+    held = climate(fitted, relaxation_days=9.0, mean_relaxation_days=5.0, bound_margin=bound_margin)
+    departure = np.asarray(held(wild, wild, features()) - held.climatology(features(), 3.0))
+    minimum, maximum = (1 + bound_margin) * fitted.minimum, (1 + bound_margin) * fitted.maximum
     slack = 1e-6 * np.abs(fitted.coefficients).max(axis=(0, 2, 3))[:, None, None]
-    assert (departure >= least - slack).all()
-    assert (departure <= most + slack).all()
+    assert (departure >= minimum - slack).all()
+    assert (departure <= maximum + slack).all()
 
 
 def test_what_happened_in_the_training_time_is_left_alone(archive, fitted):
     number = 777
     truth = jnp.asarray(archive.fields[number : number + 2])
-    held = climate(fitted, margin=0.0)
+    held = climate(fitted, bound_margin=0.0)
     middle = jnp.asarray(time_features(TIMES[[number]] + np.timedelta64(3, "h")))
     np.testing.assert_allclose(held(truth[1:], truth[:1], middle), truth[1:], rtol=1e-6)
 
@@ -131,7 +131,7 @@ def held_config(**options):
 
 def test_a_forecaster_that_would_blow_up_is_held(archive, fitted):
     """A network with large random weights: in a month it is far out, and held it is where weather has been."""
-    wild = held_config(closure="width = 16\nblocks = 1\n[model.climate]\nmargin = 0.1")
+    wild = held_config(closure="width = 16\nblocks = 1\n[model.climate]\nbound_margin = 0.1")
     trained = untrained(wild, "", archive)
     randomise(trained.model, 0, 0.3)
     analyses = jnp.asarray(archive.fields[:1])[:, None]
@@ -145,22 +145,22 @@ def test_a_forecaster_that_would_blow_up_is_held(archive, fitted):
 
 
 def test_what_it_cannot_hold_is_refused(fitted):
-    known = usual_of(fitted)
+    known = model_climatology_of(fitted)
 
-    def build(settings, grid=GRID, usual=known):
+    def build(settings, grid=GRID, climatology=known):
         count = len(settings.data.fields)
         scales = Scales(np.zeros(count), np.ones(count), np.ones(count), np.zeros((count, *grid.shape)))
-        return build_forecaster(Inputs(settings.data.fields, grid, scales, {}), settings.model, 0, usual)
+        return build_forecaster(Inputs(settings.data.fields, grid, scales, {}), settings.model, 0, climatology)
 
     def with_climate(text, **options):
         return config(NAMES, closure=f"width = 16\nblocks = 1\n[model.climate]\n{text}", **options)
 
-    with pytest.raises(ConfigError, match="mean_days needs a global grid"):
-        build(with_climate("mean_days = 5.0"), box(8, 8))
+    with pytest.raises(ConfigError, match="mean_relaxation_days needs a global grid"):
+        build(with_climate("mean_relaxation_days = 5.0"), box(8, 8))
     with pytest.raises(ConfigError, match="needs the climatology"):
-        build(with_climate("margin = 0.1"), usual=None)
+        build(with_climate("bound_margin = 0.1"), climatology=None)
     carried = transport("t850", wind="none", form="flux", scheme="limited", conserved=True)
     with pytest.raises(ConfigError, match="t850: conserved = true excludes"):
-        build(with_climate("margin = 0.1", physics=carried))
+        build(with_climate("bound_margin = 0.1", physics=carried))
     with pytest.raises(ConfigError, match=r'model\.climate is for model\.kind = "transport"'):
-        build(with_climate("margin = 0.1", model='kind = "second_order"'))
+        build(with_climate("bound_margin = 0.1", model='kind = "second_order"'))

@@ -1,4 +1,4 @@
-"""The driven edge: what is told is kept, nothing else of it is read, and the box hears of it in one step."""
+"""The lateral boundary: what is given is kept, nothing else of it is read, and the box hears of it in one step."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +7,7 @@ from synthetic import config, forecaster, randomise, states, step_features, tran
 
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.grid import Grid
-from pinnwx.model.edge import DrivenEdge
+from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.rollout import rollout
 from pinnwx.operators.calculus import laplacian
 
@@ -24,7 +24,7 @@ def ring(width: int) -> np.ndarray:
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_the_extension_is_harmonic_and_meets_the_edge(width):
     change = RANDOM.standard_normal((2, 3, *BOX.shape)).astype(np.float32)
-    seen = np.asarray(DrivenEdge(BOX, width).seen(jnp.asarray(change)))
+    seen = np.asarray(LateralBoundary(BOX, width).extended(jnp.asarray(change)))
     at_edge = ring(width)
     np.testing.assert_array_equal(seen[..., at_edge], change[..., at_edge])
     inner = Grid(BOX.latitude[width:-width], BOX.longitude[width:-width])
@@ -41,20 +41,20 @@ def test_the_extension_is_harmonic_and_meets_the_edge(width):
 
 def test_a_constant_change_is_extended_by_itself():
     change = np.full((1, 1, *BOX.shape), 3.0, np.float32)
-    np.testing.assert_allclose(DrivenEdge(BOX, 2).seen(jnp.asarray(change)), change, rtol=1e-6)
+    np.testing.assert_allclose(LateralBoundary(BOX, 2).extended(jnp.asarray(change)), change, rtol=1e-6)
 
 
 def test_the_inside_of_the_change_is_not_looked_at():
     change, at_edge = RANDOM.standard_normal((1, 2, *BOX.shape)).astype(np.float32), ring(1)
     other = np.where(at_edge, change, 1e3 * RANDOM.standard_normal(change.shape)).astype(np.float32)
-    edge = DrivenEdge(BOX, 1)
-    np.testing.assert_array_equal(edge.seen(jnp.asarray(change)), edge.seen(jnp.asarray(other)))
+    boundary = LateralBoundary(BOX, 1)
+    np.testing.assert_array_equal(boundary.extended(jnp.asarray(change)), boundary.extended(jnp.asarray(other)))
 
 
-def driven(couplings: int = 1, width: int = 1, members: int = 1, blocks: int = 4):
-    """A driven model of random weights, its analyses, and what drives it for two steps."""
+def regional(couplings: int = 1, width: int = 1, members: int = 1, blocks: int = 4):
+    """A model with a lateral boundary of random weights, its analyses, and what drives it for two steps."""
     physics = f"coupling_steps = {couplings}\n" + transport("t850", wind="geostrophic:z500")
-    model = f"driven_edge = {width}\ninput_times = 2\nnetworks = {members}"
+    model = f"boundary_width = {width}\ninput_times = 2\nnetworks = {members}"
     settings = config(
         ("z500", "t850"),
         grid="native",
@@ -70,36 +70,36 @@ def driven(couplings: int = 1, width: int = 1, members: int = 1, blocks: int = 4
 
 @pytest.mark.parametrize(("couplings", "width", "members"), [(1, 1, 1), (2, 2, 1), (1, 1, 2)])
 def test_outer_cells_are_as_told_for_any_weights(couplings, width, members):
-    model, analyses, driving = driven(couplings, width, members)
-    made = np.asarray(rollout(model, analyses, step_features(2, 2), driving=jnp.asarray(driving)))
+    model, analyses, lateral_boundary = regional(couplings, width, members)
+    made = np.asarray(rollout(model, analyses, step_features(2, 2), lateral_boundary=jnp.asarray(lateral_boundary)))
     at_edge = ring(width)
-    np.testing.assert_array_equal(made[..., at_edge], driving[..., at_edge])
+    np.testing.assert_array_equal(made[..., at_edge], lateral_boundary[..., at_edge])
     assert np.isfinite(made).all()
-    assert np.abs(made - driving)[..., ~at_edge].min() > 0
+    assert np.abs(made - lateral_boundary)[..., ~at_edge].min() > 0
 
 
 def test_a_driven_model_does_not_run_free():
-    model, analyses, _ = driven()
-    with pytest.raises(UsageError, match="needs the driving fields"):
+    model, analyses, _ = regional()
+    with pytest.raises(UsageError, match="needs the lateral boundary fields"):
         rollout(model, analyses, step_features(1, 2))
 
 
 def test_only_the_edge_of_the_driving_fields_is_read():
-    model, analyses, driving = driven()
+    model, analyses, lateral_boundary = regional()
     times = step_features(2, 2)
-    other = np.where(ring(1), driving, 1e6 * RANDOM.standard_normal(driving.shape)).astype(np.float32)
-    made, same = (rollout(model, analyses, times, driving=jnp.asarray(d)) for d in (driving, other))
+    other = np.where(ring(1), lateral_boundary, 1e6 * RANDOM.standard_normal(lateral_boundary.shape)).astype(np.float32)
+    made, same = (rollout(model, analyses, times, lateral_boundary=jnp.asarray(d)) for d in (lateral_boundary, other))
     np.testing.assert_array_equal(made, same)
 
 
 def test_the_middle_of_the_box_hears_of_the_edge_in_one_step():
     """Of one cell of the edge, beyond what the convolutions reach."""
-    model, analyses, driving = driven(blocks=1)  # reaches three cells; the middle is five away
-    changed = driving.copy()
+    model, analyses, lateral_boundary = regional(blocks=1)  # reaches three cells; the middle is five away
+    changed = lateral_boundary.copy()
     changed[0, :, :, 0, BOX.shape[1] // 2] += 1e3
     made, other = (
-        np.asarray(rollout(model, analyses, step_features(1, 2), driving=jnp.asarray(d[:1])))
-        for d in (driving, changed)
+        np.asarray(rollout(model, analyses, step_features(1, 2), lateral_boundary=jnp.asarray(d[:1])))
+        for d in (lateral_boundary, changed)
     )
     middle = (..., BOX.shape[0] // 2, BOX.shape[1] // 2)
     assert np.abs(made - other)[middle].min() > 0
@@ -108,8 +108,8 @@ def test_the_middle_of_the_box_hears_of_the_edge_in_one_step():
 
 def test_what_cannot_be_driven_is_refused():
     with pytest.raises(ConfigError, match="needs a box with an edge on every side"):
-        DrivenEdge(Grid.parse("22.5deg"), 1)
-    with pytest.raises(ConfigError, match="driven_edge = 5 leaves less than 3"):
-        DrivenEdge(BOX, 5)
-    with pytest.raises(ConfigError, match=r'driven_edge is for model\.kind = "transport"'):
-        forecaster(config(model='kind = "second_order"\ndriven_edge = 1', grid="native"), BOX)
+        LateralBoundary(Grid.parse("22.5deg"), 1)
+    with pytest.raises(ConfigError, match="boundary_width = 5 leaves less than 3"):
+        LateralBoundary(BOX, 5)
+    with pytest.raises(ConfigError, match=r'boundary_width is for model\.kind = "transport"'):
+        forecaster(config(model='kind = "second_order"\nboundary_width = 1', grid="native"), BOX)

@@ -1,7 +1,8 @@
-"""The driven edge of a regional forecast: outer cells that a forecast of a larger area tells at the end of every step.
+"""The lateral boundary of a regional forecast: outer cells that a forecast of a larger area tells at the end of every
+step.
 
-A box knows nothing of the air that enters it, so within a day most of its error comes from there. A driven model sees
-what its edge is going to do, and inside the box the harmonic extension h of that change,
+A box knows nothing of the air that enters it, so within a day most of its error comes from there. A model with a
+lateral boundary sees what its edge is going to do, and inside the box the harmonic extension h of that change,
 
     laplacian(h) = 0,    h = change at the innermost told cells,
 
@@ -23,7 +24,7 @@ Fields = Float[Array, "batch field lat lon"]
 _FEWEST_INSIDE = 3
 
 
-class DrivenEdge:
+class LateralBoundary:
     """The outer `width` cells on every side; static under jit."""
 
     def __init__(self, grid: Grid, width: int):
@@ -32,25 +33,25 @@ class DrivenEdge:
             ConfigError: the grid has no edge, or nothing would be left inside.
         """
         if grid.is_periodic:
-            raise ConfigError("model.driven_edge needs a box with an edge on every side, not a circle of latitude")
+            raise ConfigError("model.boundary_width needs a box with an edge on every side, not a circle of latitude")
         if min(grid.shape) - 2 * width < _FEWEST_INSIDE:
             raise ConfigError(
-                f"model.driven_edge = {width} leaves less than {_FEWEST_INSIDE} rows or columns of "
+                f"model.boundary_width = {width} leaves less than {_FEWEST_INSIDE} rows or columns of "
                 f"{grid.shape[0]} x {grid.shape[1]}; use a narrower edge"
             )
         self.width, inside = width, slice(width, -width)
         self.inner = Grid(grid.latitude[inside], grid.longitude[inside])
-        self.told = np.ones(grid.shape, bool)
-        self.told[inside, inside] = False
+        self.outer = np.ones(grid.shape, bool)
+        self.outer[inside, inside] = False
 
-    def seen(self, change: Fields) -> Fields:
+    def extended(self, change: Fields) -> Fields:
         """The change to come at the edge, and its harmonic extension inside; the change inside is not looked at."""
-        rows, columns = self.told.shape
+        rows, columns = self.outer.shape
         ring = slice(self.width - 1, rows - self.width + 1), slice(self.width - 1, columns - self.width + 1)
         nothing = jnp.zeros((*change.shape[:-2], *self.inner.shape), change.dtype)
         extended = inverse_laplacian(nothing, self.inner, change[..., *ring])
-        return jnp.where(self.told, change, jnp.pad(extended, [(0, 0), (0, 0), *[(self.width, self.width)] * 2]))
+        return jnp.where(self.outer, change, jnp.pad(extended, [(0, 0), (0, 0), *[(self.width, self.width)] * 2]))
 
-    def imposed(self, fields: Fields, driving: Fields) -> Fields:
+    def imposed(self, fields: Fields, lateral_boundary: Fields) -> Fields:
         """The fields with the outer cells of the driving ones."""
-        return jnp.where(self.told, driving, fields)
+        return jnp.where(self.outer, lateral_boundary, fields)

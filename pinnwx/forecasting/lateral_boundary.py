@@ -1,4 +1,4 @@
-"""What tells a driven model its edge: a forecast of a larger area, brought to the grid of the box.
+"""What tells a model with a lateral boundary its edge: a forecast of a larger area, brought to the grid of the box.
 
 A finer one is averaged onto the box's cells. A coarser one is interpolated linearly between its cell centres, for an
 average would be constant over each coarse cell, with jumps between them that the box would take for weather.
@@ -23,7 +23,7 @@ from pinnwx.grid import Grid
 _FULL_TURN = 360.0
 
 
-def driving_archive(trained: Trained, boundary: Sequence[str | Path] | str | Path) -> Archive:
+def lateral_boundary_archive(trained: Trained, lateral_boundary: Sequence[str | Path] | str | Path) -> Archive:
     """The fields of a boundary on the grid of a model.
 
     Raises:
@@ -32,7 +32,7 @@ def driving_archive(trained: Trained, boundary: Sequence[str | Path] | str | Pat
     """
     config, box = trained.config, trained.grid
     fields, options = config.data.fields, config.reading_options()
-    dataset = open_data(boundary, fields, **options, forecasts=True)
+    dataset = open_data(lateral_boundary, fields, **options, forecasts=True)
     source = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     try:
         if source.latitude_spacing > box.latitude_spacing or source.longitude_spacing > box.longitude_spacing:
