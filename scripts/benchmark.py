@@ -39,7 +39,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import untrained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.jobs.preparation import training_archive
 from pinnwx.model.deep_ensemble import networks_of
@@ -125,7 +125,7 @@ class Trainer(NamedTuple):
 
 def trainer(config: Config, archive: Archive, steps: int) -> Trainer:
     """One update of the first member on rollouts of `steps` steps."""
-    trained = untrained(config, "", archive)
+    trained = TrainedModel.initialise(config, archive)
     member = networks_of(trained.model)[0]
     scale = trained.normalisation.increment_std[:, None, None]
     hours, size = config.model.step_hours, config.training.batch_size
@@ -190,7 +190,7 @@ def models(names: Sequence[str]) -> dict:
             found_here = {"compiling": compiling, "sample_steps_per_second": rate, "gigaflops": gigaflops}
             entry["stages"][stage.steps] = spread | found_here
             print(f"  {name}, {stage.steps} steps: {rate:.0f} sample-steps/s, {gigaflops:.0f} GFLOP/s in products")
-        trained, start = untrained(config, "", archive), archive.times[-1:]
+        trained, start = TrainedModel.initialise(config, archive), archive.times[-1:]
         one, fifty = Predictor(trained, [240.0]), Ensemble(trained, [240.0], 50)
         for members, forecast, rounds in (
             (1, lambda f=one, a=archive, t=start: f.from_archive(a, t), 5),
@@ -217,7 +217,7 @@ def memory() -> dict:
 def peak_memory(steps: int, remember: bool) -> float:
     """MiB that this process reaches in the gradient of a rollout of the ERA5 hybrid, batch of 4, compiling included."""
     config = load_config(EXPERIMENTS / "era5_hybrid.toml")
-    model = networks_of(untrained(config, "", synthetic(config, "5.625deg")).model)[0]
+    model = networks_of(TrainedModel.initialise(config, synthetic(config, "5.625deg")).model)[0]
     graph, parameters, fixed = nnx.split(model, nnx.Param, ...)
     shape = (4, model.input_times, len(config.data.fields), 32, 64)
     analyses, times = 1e-5 * normal(*shape), normal(steps, 4, 5)

@@ -32,7 +32,7 @@ import pinnwx
 from pinnwx.data.calendar import format_time
 from pinnwx.forecasting.cf import read_forecast
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import WEIGHTS, load_trained
+from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import Event, read_events
 from pinnwx.jobs.runs import Run
@@ -230,7 +230,7 @@ def _killed(environment: dict[str, str], after: float) -> int:
 def _bad_candidate(run: Run) -> str:
     """A new version whose weights are the live one's, all of them twice as large."""
     live = run.live
-    trained = load_trained(run.version(live))
+    trained = TrainedModel.load(run.version(live))
     weights = nnx.state(trained.model, nnx.Param)
     nnx.update(trained.model, nnx.map_state(lambda _, values: 2 * values, weights))
     name = run.publish(trained, {**trained.manifest, "source": "planted"}, ends_training=False)
@@ -256,7 +256,7 @@ def problems_of(outcome: Fortnight) -> list[str]:
         by_model.setdefault(read_forecast(path).attrs["model_sha256"], []).append(path)  # checks its digest
     run = Run(outcome.run)
     for name in run.versions:
-        weights = load_trained(run.version(name)).manifest["files"][WEIGHTS]
+        weights = TrainedModel.load(run.version(name)).manifest["files"][WEIGHTS]
         found += _differences(outcome, name, by_model.pop(weights, []))
     found += [f"{path.name} is by no version of the run" for paths in by_model.values() for path in paths]
     return found
@@ -285,7 +285,7 @@ def _differences(outcome: Fortnight, version: str, paths: list[Path]) -> list[st
     """Forecasts of a version that differ from what it makes of the whole feed."""
     if not paths:
         return []
-    trained = load_trained(Run(outcome.run).version(version))
+    trained = TrainedModel.load(Run(outcome.run).version(version))
     archive = matching_archive(trained, outcome.folder / "analyses")
     predictor = Predictor(trained, range(6, HOURS + 1, 6))
     found = []

@@ -22,7 +22,7 @@ from pinnwx.config import Config, load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
 from pinnwx.files import write_text
-from pinnwx.forecasting.trained import untrained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.preparation import training_archive
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.runtime import prepare
@@ -42,7 +42,7 @@ def with_winds(config: Config, winds: str) -> Config:
 
 def explained(config: Config, archive: Archive) -> dict[str, float]:
     """Share of the variance of each carried field's change over a step; an untrained gate is 1, its network silent."""
-    model = networks_of(untrained(config, "", archive).model)[0]
+    model = networks_of(TrainedModel.initialise(config, archive).model)[0]
     source = device_archive(archive, config.model.step_hours)
     windows = window_indices(archive.times, config.model.step_hours, model.input_times)[-ANALYSES:]
     windows = windows[len(windows) % BATCH :]

@@ -29,7 +29,7 @@ from pinnwx.data.calendar import period_bounds
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import require_bounded
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.runs import Run
 from pinnwx.reporting.drift import drift_figure
@@ -49,7 +49,7 @@ MEMBERS, ENSEMBLES = 20, 20
 ENSEMBLE_LEADS = (24.0, 72.0, 120.0)
 
 
-def trained_and_analyses(name: str) -> tuple[Trained, Archive]:
+def trained_and_analyses(name: str) -> tuple[TrainedModel, Archive]:
     """The live model of a run, and all analyses there are of its fields."""
     trained = Run.open(RUNS / name).load()
     return trained, matching_archive(trained, DATA / scoring_of(name).folder)

@@ -28,9 +28,9 @@ if __name__ == "__main__":
     model, analyses, time = np.load(sys.argv[1]), np.load(sys.argv[2]), np.datetime64(sys.argv[3], "s")
     about, program = json.loads(model["about"].tobytes()), jax.export.deserialize(bytearray(model["program"]))
     names, step = iter(sorted(model.files)), np.timedelta64(round(3600 * about["step_hours"]), "s")  # digits come first
-    numbers, forecast = [[model[next(names)] for _ in range(parts)] for parts in about["parts"]], []
+    parameters, forecast = [[model[next(names)] for _ in range(parts)] for parts in about["parts"]], []
     for number in range(int(sys.argv[4])):
-        now = np.asarray(program.call(numbers, analyses, time_features(time + number * step + step // 2)))
+        now = np.asarray(program.call(parameters, analyses, time_features(time + number * step + step // 2)))
         analyses, forecast = np.concatenate([analyses[1:], now[None]]), [*forecast, now]
     np.save(sys.argv[5], np.stack(forecast))
     print(f"{about['name']}: {len(forecast)} steps of {', '.join(about['fields'])} in {sys.argv[5]}")

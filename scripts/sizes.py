@@ -62,9 +62,9 @@ from trial import DATA, EXPERIMENTS, RESULTS, RUNS, scoring_of, splice, train_in
 from pinnwx.compression.prune import fraction_between
 from pinnwx.config import load_config
 from pinnwx.files import write_text
-from pinnwx.forecasting.portable import PRECISIONS, as_stored, export_model
+from pinnwx.forecasting.export import PRECISIONS, as_stored, export_model
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import WEIGHTS, Trained
+from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.jobs.evaluate import matching_archive, score_on
 from pinnwx.jobs.explain import explain
@@ -124,7 +124,7 @@ def rivals(names: Sequence[str], seed: int, verbs: Sequence[list[str]]) -> None:
         score(name, seed, took)
 
 
-def score(name: str, seed: int, seconds: float, trained: Trained | None = None, **more: Any) -> None:
+def score(name: str, seed: int, seconds: float, trained: TrainedModel | None = None, **more: Any) -> None:
     """Scores a run, or a model made of it, and stores that with what it cost."""
     run = Run.open(folder(name, seed)) if trained is None else None
     if run is not None:
@@ -161,7 +161,7 @@ def teacher(seed: int, afresh: bool = False) -> None:
         path.unlink()
 
 
-def opened(name: str, seed: int) -> Trained:
+def opened(name: str, seed: int) -> TrainedModel:
     """The model of a run of the study."""
     if not folder(name, seed).is_dir():
         sys.exit(f"the run folder {folder(name, seed)} is not there; delete {stored(name, seed)} to make it again")

@@ -13,7 +13,7 @@ from ablations import entry_ratio
 from matplotlib.figure import Figure
 from trial import EXPERIMENTS, RESULTS
 
-from pinnwx.forecasting.portable import PRECISIONS
+from pinnwx.forecasting.export import PRECISIONS
 from pinnwx.reporting.style import PART_COLOURS
 from pinnwx.verification.results import Scores
 

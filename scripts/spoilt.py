@@ -29,7 +29,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.forecasting.plausibility import excess
 from pinnwx.forecasting.predictor import Predictor, spread_starts
 from pinnwx.forecasting.stability import is_stable
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.promotion import promotion_check, validation_archive
 from pinnwx.jobs.runs import Run
@@ -79,7 +79,7 @@ def chosen_starts(predictor: Predictor, archive: Archive, name: str) -> np.ndarr
     return spread_starts(archive.times, predictor.input_offsets, STARTS, within)
 
 
-def judged(trained: Trained, archive: Archive, starts: np.ndarray, leads: list[float]) -> dict:
+def judged(trained: TrainedModel, archive: Archive, starts: np.ndarray, leads: list[float]) -> dict:
     """Of the forecasts from `starts`: how many each check refuses, and how near its limits the others come."""
     made = Predictor(trained, leads).from_archive(archive, starts)
     blown_up = implausible = 0

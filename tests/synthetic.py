@@ -13,7 +13,7 @@ from flax import nnx
 from pinnwx.config import Config, parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import time_features
-from pinnwx.forecasting.trained import untrained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.model.build import build_forecaster
 from pinnwx.model.inputs import Inputs, Scales
@@ -168,9 +168,9 @@ def wave_dataset(count: int = 80, names=("msl", "t850")) -> xr.Dataset:
 
 
 def tiny_trained(text: str | None = None, archive: Archive | None = None):
-    """A `Trained` with small random weights, as if it had been trained on `wave_archive`: its forecasts are waves."""
+    """A `TrainedModel` with small random weights, as if trained on `wave_archive`: its forecasts are waves."""
     text = text or config_text()
-    trained = untrained(parse_config(text), text, archive or wave_archive(60))
+    trained = TrainedModel.initialise(parse_config(text), archive or wave_archive(60), text)
     randomise(trained.model, 0, 0.02)
     return trained
 

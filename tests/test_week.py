@@ -16,7 +16,7 @@ import xarray as xr
 import pinnwx
 from pinnwx.errors import DataError, NotPromotedError, UnavailableError
 from pinnwx.forecasting.cf import read_forecast
-from pinnwx.forecasting.trained import WEIGHTS, load_trained
+from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
 from pinnwx.jobs.events import read_events
 from pinnwx.jobs.runs import Run
 
@@ -153,7 +153,7 @@ def as_of(run: Path, made: xr.Dataset, folder: Path) -> Path:
     (version,) = (
         name
         for name in opened.versions
-        if load_trained(opened.version(name)).manifest["files"][WEIGHTS] == made.attrs["model_sha256"]
+        if TrainedModel.load(opened.version(name)).manifest["files"][WEIGHTS] == made.attrs["model_sha256"]
     )
     copy = folder / f"as_of_{version}"
     if not copy.exists():

@@ -25,7 +25,7 @@ from pinnwx.errors import StabilityError, UnavailableError, UsageError
 from pinnwx.forecasting.ensemble import alike, disturbed
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import is_stable
-from pinnwx.forecasting.trained import Trained, resized
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.weights import count_weights
 
 BATCH = 16
@@ -33,7 +33,7 @@ _PLAIN = 0.5  # of the trajectories, that start from analyses as they are
 _FEWEST = 0.5  # of the trajectories, that must be good
 
 
-def student_of(teacher: Trained, size: float, updates: int | None = None) -> Trained:
+def student_of(teacher: TrainedModel, size: float, updates: int | None = None) -> TrainedModel:
     """An untrained model of the teacher's settings with at most `size` of its weights.
 
     A deep ensemble first loses members, for one network can learn what several say; then the networks become narrower.
@@ -50,8 +50,8 @@ def student_of(teacher: Trained, size: float, updates: int | None = None) -> Tra
         raise UsageError("the model has no network (model.closure.enabled = false): there is nothing to distil")
     members = max(int(size * config.model.networks), 1)
 
-    def student(width: int) -> Trained:
-        return resized(teacher, config.with_model(networks=members, closure=config.model.closure.narrower(width)))
+    def student(width: int) -> TrainedModel:
+        return teacher.with_config(config.with_model(networks=members, closure=config.model.closure.narrower(width)))
 
     widths = range(1, config.model.closure.width + 1)
     width = bisect_right(widths, most, key=lambda width: count_weights(student(width).model))
@@ -60,7 +60,7 @@ def student_of(teacher: Trained, size: float, updates: int | None = None) -> Tra
     return student(width)
 
 
-def trajectories(teacher: Trained, archive: Archive) -> list[Archive]:
+def trajectories(teacher: TrainedModel, archive: Archive) -> list[Archive]:
     """Forecasts of the teacher, each with the analyses that it started from before it.
 
     As many as `compression.trajectories`, half of them from analyses as they are, as long as the longest rollout of

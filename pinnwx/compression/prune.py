@@ -27,7 +27,7 @@ from pinnwx.config import config_text as text_of
 from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import UnavailableError, UsageError
-from pinnwx.forecasting.trained import Trained, resized
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.training.fit import Report, Training, device_archive
@@ -56,7 +56,7 @@ class Round:
 
 
 def prune(
-    trained: Trained,
+    trained: TrainedModel,
     archive: Archive,
     scale: np.ndarray,
     keep: float,
@@ -66,7 +66,7 @@ def prune(
     deadline: float | None = None,
     report: Callable[[Report], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
-) -> tuple[Trained, list[Round]]:
+) -> tuple[TrainedModel, list[Round]]:
     """A smaller model, which has to learn on still, and how it came about; `trained` is left as it is.
 
     Each of `compression.rounds` keeps about the same share of the channels there are, and `keep` stays of all.
@@ -114,7 +114,7 @@ def fraction_between(rounds: int) -> float:
     return min(BETWEEN, MOST_BETWEEN / max(rounds - 1, 1))
 
 
-def require_prunable(trained: Trained, keep: float) -> dict[str, int]:
+def require_prunable(trained: TrainedModel, keep: float) -> dict[str, int]:
     """How many channels each layer of the model has.
 
     Raises:
@@ -132,7 +132,7 @@ def _keeps_all(keep: float, whole: Mapping[str, int]) -> UsageError:
     return UsageError(f"--keep {keep:g} leaves all channels of all {len(whole)} layers; keep less")
 
 
-def _require_lessons(trained: Trained, archive: Archive) -> None:
+def _require_lessons(trained: TrainedModel, archive: Archive) -> None:
     """Raises:
     UnavailableError: the archive has no window as long as the longest rollout of training.
     """
@@ -146,7 +146,7 @@ def _require_lessons(trained: Trained, archive: Archive) -> None:
 
 
 def _mend(
-    pruned: Trained,
+    pruned: TrainedModel,
     archive: Archive,
     scale: np.ndarray,
     updates: int | None,
@@ -166,8 +166,8 @@ def _mend(
 
 
 def narrowed(
-    trained: Trained, archive: Archive, scale: np.ndarray, order: str, keep: float, whole: Mapping[str, int]
-) -> tuple[Trained, tuple[Importance, ...], dict[str, int]]:
+    trained: TrainedModel, archive: Archive, scale: np.ndarray, order: str, keep: float, whole: Mapping[str, int]
+) -> tuple[TrainedModel, tuple[Importance, ...], dict[str, int]]:
     """The model with the channels of `trained` that matter most, a share `keep` of those that there were at first,
     `whole` in each layer; the scores of all; and how many each layer kept.
     """
@@ -186,7 +186,7 @@ def narrowed(
         generator = np.random.default_rng((config.seed, number, config.model.closure.width))
         scores.append(importance(order, member, groups, gradient, batches, generator))
     kept = widths(shared_by(config, order), groups, scores, named_weights(members[0]), keep, whole)
-    found = resized(trained, config.with_model(closure=_of_widths(config.model.closure, kept)))
+    found = trained.with_config(config.with_model(closure=_of_widths(config.model.closure, kept)))
     hear = listener(members[0], groups)
     seen = [jnp.asarray(lessons.rows(place * size, size, len(members))) for place in range(-(-SEEN // size))]
     for own, member, narrow in zip(scores, members, networks_of(found.model), strict=True):

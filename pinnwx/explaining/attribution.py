@@ -32,7 +32,7 @@ from pinnwx.explaining.reading import ATTRIBUTION, SENSITIVITY, TARGET
 from pinnwx.forecasting.cf import forecast_dataset
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import require_bounded
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.forecaster import TransportForecaster
@@ -100,7 +100,7 @@ class Target:
 
 
 def attribution(
-    trained: Trained,
+    trained: TrainedModel,
     archive: Archive,
     when: np.datetime64,
     hours: float,

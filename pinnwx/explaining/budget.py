@@ -34,14 +34,14 @@ from pinnwx.explaining.reading import RESIDUAL, TENDENCY, TOTAL
 from pinnwx.forecasting.cf import forecast_dataset
 from pinnwx.forecasting.predictor import Predictor, whole_steps
 from pinnwx.forecasting.stability import require_bounded
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.variables import Variable, describe
 
 _UNITS = {"wind": "m s-1", "diffusivity": "m2 s-1", "gate": "1", "use": "1"}
 
 
 def budget(
-    trained: Trained,
+    trained: TrainedModel,
     archive: Archive,
     when: np.datetime64,
     hours: float,

@@ -26,7 +26,7 @@ from pinnwx.data.calendar import format_time
 from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.variables import describe
@@ -46,7 +46,7 @@ def alike(times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Bool[np.nd
 
 
 def disturbed(
-    trained: Trained,
+    trained: TrainedModel,
     analyses: Float32[np.ndarray, "#sequence input field lat lon"],
     difference: Float32[np.ndarray, "sequence input field lat lon"],
 ) -> Float32[np.ndarray, "sequence input field lat lon"]:
@@ -68,7 +68,7 @@ def disturbed(
 class Ensemble:
     """Runs a trained forecaster from one analysis many times."""
 
-    def __init__(self, trained: Trained, lead_hours: Sequence[float], size: int, disturbance: float = DISTURBANCE):
+    def __init__(self, trained: TrainedModel, lead_hours: Sequence[float], size: int, disturbance: float = DISTURBANCE):
         """Leads are multiples of the model's step; `size` counts the members.
 
         Raises:

@@ -17,13 +17,13 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
 from pinnwx.data.regrid import regrid
 from pinnwx.errors import GridError
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 
 _FULL_TURN = 360.0
 
 
-def lateral_boundary_archive(trained: Trained, lateral_boundary: Sequence[str | Path] | str | Path) -> Archive:
+def lateral_boundary_archive(trained: TrainedModel, lateral_boundary: Sequence[str | Path] | str | Path) -> Archive:
     """The fields of a boundary on the grid of a model.
 
     Raises:

@@ -21,7 +21,7 @@ from jaxtyping import Float32
 
 from pinnwx.data.calendar import duration
 from pinnwx.data.field_statistics import STATISTICS, area_mean, field_statistics
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.variables import describe, difference_units
 
@@ -47,7 +47,7 @@ _WORDS: Mapping[str, str] = {
 def implausibilities(
     forecast: Float32[np.ndarray, "lead field lat lon"],
     lead_hours: Sequence[float],
-    trained: Trained,
+    trained: TrainedModel,
     when: np.datetime64,
     analysis: Float32[np.ndarray, "field lat lon"],
 ) -> Iterator[str]:
@@ -75,7 +75,7 @@ def implausibilities(
 def excess(
     forecast: Float32[np.ndarray, "lead field lat lon"],
     leads: np.ndarray,
-    trained: Trained,
+    trained: TrainedModel,
     when: np.datetime64,
     analysis: Float32[np.ndarray, "field lat lon"],
 ) -> Mapping[str, np.ndarray]:
@@ -87,7 +87,7 @@ def excess(
 def plausible_steps(
     forecast: Float32[np.ndarray, "lead field lat lon"],
     leads: np.ndarray,
-    trained: Trained,
+    trained: TrainedModel,
     when: np.datetime64,
     analysis: Float32[np.ndarray, "field lat lon"],
 ) -> int:
@@ -102,7 +102,7 @@ def _steps_within(ratios: Mapping[str, np.ndarray]) -> int:
 
 
 def _numbers(
-    forecast: np.ndarray, leads: np.ndarray, trained: Trained, when: np.datetime64, analysis: np.ndarray
+    forecast: np.ndarray, leads: np.ndarray, trained: TrainedModel, when: np.datetime64, analysis: np.ndarray
 ) -> Mapping[str, np.ndarray]:
     """(lead, field) of each number; of the area mean, how far it has moved from that of the analysis."""
     departure, grid = _judged(trained, forecast - trained.climatology.at(_instant(when) + duration(leads)))
@@ -111,7 +111,7 @@ def _numbers(
     return found
 
 
-def _limits(trained: Trained, when: np.datetime64, analysis: np.ndarray) -> Mapping[str, np.ndarray]:
+def _limits(trained: TrainedModel, when: np.datetime64, analysis: np.ndarray) -> Mapping[str, np.ndarray]:
     """(field,) of each number."""
     climatology = trained.climatology
     own = field_statistics(_departure(trained, when, analysis), _judged(trained, analysis)[1])
@@ -128,11 +128,11 @@ def _limits(trained: Trained, when: np.datetime64, analysis: np.ndarray) -> Mapp
     return limits | {"area_mean": moves}
 
 
-def _departure(trained: Trained, when: np.datetime64, analysis: np.ndarray) -> np.ndarray:
+def _departure(trained: TrainedModel, when: np.datetime64, analysis: np.ndarray) -> np.ndarray:
     return _judged(trained, analysis - trained.climatology.at(np.array([_instant(when)]))[0])[0]
 
 
-def _judged(trained: Trained, fields: np.ndarray) -> tuple[np.ndarray, Grid]:
+def _judged(trained: TrainedModel, fields: np.ndarray) -> tuple[np.ndarray, Grid]:
     """Fields and grid without the outer cells that the model is given from outside, for those are not its own."""
     width, grid = trained.config.model.boundary_width or 0, trained.grid
     if not width:

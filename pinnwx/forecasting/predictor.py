@@ -16,7 +16,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, time_features
 from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.rollout import rollout
 from pinnwx.model.views import View
 from pinnwx.runtime import memory_limit
@@ -24,7 +24,7 @@ from pinnwx.runtime import memory_limit
 MOST_HOURS = 876_600
 
 
-def require_room(trained: Trained, leads: int, members: int = 1) -> None:
+def require_room(trained: TrainedModel, leads: int, members: int = 1) -> None:
     """Refuses a forecast whose fields alone are more than the memory of this machine.
 
     Raises:
@@ -61,7 +61,7 @@ def whole_steps(label: str, hours: float, step_hours: float) -> int:
 class Predictor:
     """Runs a trained forecaster from analyses to lead times."""
 
-    def __init__(self, trained: Trained, lead_hours: Sequence[float]):
+    def __init__(self, trained: TrainedModel, lead_hours: Sequence[float]):
         """Leads are multiples of the model's step.
 
         Raises:

@@ -22,7 +22,7 @@ from pinnwx.data.calendar import duration
 from pinnwx.errors import StabilityError
 from pinnwx.forecasting.plausibility import implausibilities
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.variables import describe
 
 _BEYOND = 4.0
@@ -31,7 +31,7 @@ _BEYOND = 4.0
 def require_stable(
     forecast: Float32[np.ndarray, "lead field lat lon"],
     lead_hours: Sequence[float],
-    trained: Trained,
+    trained: TrainedModel,
     when: np.datetime64,
     archive: Archive,
     lateral_boundary: Archive | None = None,
@@ -58,7 +58,7 @@ def require_stable(
 def require_bounded(
     forecast: Float32[np.ndarray, "lead field lat lon"],
     lead_hours: Sequence[float],
-    trained: Trained,
+    trained: TrainedModel,
     when: np.datetime64,
     archive: Archive | None = None,
     lateral_boundary: Archive | None = None,
@@ -95,7 +95,7 @@ def require_bounded(
 def is_stable(
     forecast: Float32[np.ndarray, "lead field lat lon"],
     lead_hours: Sequence[float],
-    trained: Trained,
+    trained: TrainedModel,
     when: np.datetime64,
 ) -> bool:
     """Whether it has not blown up."""
@@ -105,7 +105,7 @@ def is_stable(
 def stable_steps(
     forecast: Float32[np.ndarray, "lead field lat lon"],
     lead_hours: Sequence[float],
-    trained: Trained,
+    trained: TrainedModel,
     when: np.datetime64,
 ) -> int:
     """How many of its leads come before the first that has blown up."""
@@ -114,7 +114,7 @@ def stable_steps(
 
 
 def _beyond(
-    forecast: np.ndarray, hours: np.ndarray, trained: Trained, when: np.datetime64
+    forecast: np.ndarray, hours: np.ndarray, trained: TrainedModel, when: np.datetime64
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is usual, how far from it is let pass, and where the forecast is farther."""
     usual = trained.climatology.at(when.astype("datetime64[ns]") + duration(hours))
@@ -134,7 +134,7 @@ def _largest_first(parts: Mapping[str, np.ndarray], place: tuple[int, ...]) -> s
 
 
 def parts_of_step(
-    trained: Trained, archive: Archive, when: np.datetime64, step: int, lateral_boundary: Archive | None = None
+    trained: TrainedModel, archive: Archive, when: np.datetime64, step: int, lateral_boundary: Archive | None = None
 ) -> Mapping[str, Float32[np.ndarray, "field lat lon"]]:
     """What each part of the model adds to the fields in a step (counted from 0) of the forecast from `when`."""
     step_hours = trained.config.model.step_hours

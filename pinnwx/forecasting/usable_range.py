@@ -16,7 +16,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.forecasting.plausibility import implausibilities, plausible_steps
 from pinnwx.forecasting.predictor import Predictor, spread_starts
 from pinnwx.forecasting.stability import stable_steps
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 
 HOURS, STARTS = 240.0, 4
 
@@ -35,7 +35,7 @@ class UsableRange:
         return not self.refusal
 
 
-def usable_range(trained: Trained, archive: Archive) -> UsableRange | None:
+def usable_range(trained: TrainedModel, archive: Archive) -> UsableRange | None:
     """That of forecasts of ten days, or of one step if that is longer, from `STARTS` analyses spread over the archive.
 
     A model with a lateral boundary is told its edge by the later analyses. None where the archive holds no analyses to
@@ -59,7 +59,7 @@ def usable_range(trained: Trained, archive: Archive) -> UsableRange | None:
 def _accepted_steps(
     forecast: Float32[np.ndarray, "lead field lat lon"],
     leads: list[float],
-    trained: Trained,
+    trained: TrainedModel,
     when: np.datetime64,
     analysis: Float32[np.ndarray, "field lat lon"],
 ) -> tuple[int, str]:

@@ -14,9 +14,9 @@ from pinnwx.data.report import CheckReport, Problem
 from pinnwx.errors import ConfigError, DataError, UnavailableError, UsageError
 from pinnwx.files import check_writable, write_text
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import load_trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import matching_archive
-from pinnwx.jobs.forecast import Forecasting
+from pinnwx.jobs.forecast import ForecastJob
 from pinnwx.jobs.preparation import prepared, training_report, training_settings
 from pinnwx.jobs.readiness import NEWEST, needed_times
 from pinnwx.jobs.runs import Run
@@ -85,13 +85,13 @@ def _for_forecasts(run: str | Path, data: Sequence[str | Path] | str | Path) -> 
     """
     opened = Run.open(run)
     version = opened.live
-    trained = load_trained(opened.version(version))
+    trained = TrainedModel.load(opened.version(version))
     settings = trained.config
     report = check_data(data, settings.data.fields, grid=trained.grid, newest=False, **settings.reading_options())
     predictor = Predictor(trained, (settings.model.step_hours,))
     try:
         select = partial(needed_times, NEWEST, predictor.input_offsets, False)
-        job = Forecasting(version, trained, matching_archive(trained, data, select=select), None, predictor, {})
+        job = ForecastJob(version, trained, matching_archive(trained, data, select=select), None, predictor, {})
         job.require_fit(job.initial_time(NEWEST), max_age=None, accept_suspicious=())
         problems = tuple(
             replace(one, severity="warning") if one.severity == "error" else one for one in report.problems

@@ -19,7 +19,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.enclosed import read_own
 from pinnwx.errors import CheckpointError, UsageError
 from pinnwx.files import write_text, writing
-from pinnwx.forecasting.trained import CONFIG, WEIGHTS, Trained, error_scale, resized
+from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel, error_scale
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
@@ -149,7 +149,7 @@ def compress(
     return smaller
 
 
-def training_time(trained: Trained, data: Sequence[str | Path] | str | Path) -> Archive:
+def training_time(trained: TrainedModel, data: Sequence[str | Path] | str | Path) -> Archive:
     """What the model was trained on, out of the data.
 
     Raises:
@@ -160,7 +160,7 @@ def training_time(trained: Trained, data: Sequence[str | Path] | str | Path) -> 
     return matching_archive(trained, data).select(start, end)
 
 
-def _begun(run: Run, trained: Trained, notes: Mapping[str, Any], updates: int | None) -> Trained:
+def _begun(run: Run, trained: TrainedModel, notes: Mapping[str, Any], updates: int | None) -> TrainedModel:
     """The untrained model of the compression that began in the run.
 
     Raises:
@@ -174,7 +174,7 @@ def _begun(run: Run, trained: Trained, notes: Mapping[str, Any], updates: int | 
             f"{run.folder} is not of this compression ({', '.join(other) or CONFIG} differs); resume with what it "
             "began with, or --force"
         )
-    return resized(trained, parse_config(config, str(run.folder / CONFIG)))
+    return trained.with_config(parse_config(config, str(run.folder / CONFIG)))
 
 
 def _report(run: Run) -> dict[str, Any]:
@@ -196,14 +196,14 @@ def _report(run: Run) -> dict[str, Any]:
 
 
 def _pruned(
-    trained: Trained,
+    trained: TrainedModel,
     archive: Archive,
     keep: float,
     order: str,
     updates: int | None,
     deadline: float,
     report: Callable[[Report], None],
-) -> tuple[Trained, list[Round]]:
+) -> tuple[TrainedModel, list[Round]]:
     """The model without the channels that go, which has to learn on still.
 
     Raises:
@@ -219,7 +219,7 @@ def _pruned(
     return found
 
 
-def _taught(teacher: Trained, archive: Archive) -> list[Archive]:
+def _taught(teacher: TrainedModel, archive: Archive) -> list[Archive]:
     began = time.monotonic()
     taught = trajectories(teacher, archive)
     _log.info("note: the teacher made %d forecasts in %.0f s", len(taught), time.monotonic() - began)

@@ -15,7 +15,7 @@ from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.data.open import Selection, open_data
 from pinnwx.files import check_writable
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
 from pinnwx.verification.evaluate import score_hindcasts
@@ -59,7 +59,7 @@ def evaluate(
     return scores
 
 
-def default_leads(trained: Trained) -> tuple[float, ...]:
+def default_leads(trained: TrainedModel) -> tuple[float, ...]:
     """Those of `DEFAULT_LEADS` that the model's step divides, or its first three steps."""
     step = trained.config.model.step_hours
     return tuple(hours for hours in DEFAULT_LEADS if hours % step == 0) or (step, 2 * step, 3 * step)
@@ -117,7 +117,7 @@ def score_from(
     return _with_overlap(scores, predictor.trained)
 
 
-def _with_overlap(scores: Scores, trained: Trained) -> Scores:
+def _with_overlap(scores: Scores, trained: TrainedModel) -> Scores:
     """The same scores; where a part of their time was trained on, their settings say so, and a warning does."""
     learned = trained.manifest.get("trained_on")
     if not learned:
@@ -143,7 +143,7 @@ def shared_inputs(predictors: Sequence[Predictor]) -> Shaped[np.ndarray, " input
 
 
 def matching_archive(
-    trained: Trained,
+    trained: TrainedModel,
     data: Sequence[str | Path] | str | Path,
     start: str | None = None,
     end: str | None = None,

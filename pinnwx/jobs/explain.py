@@ -12,7 +12,7 @@ from pinnwx.explaining.attribution import Target, attribution
 from pinnwx.explaining.budget import budget
 from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import write_forecast
-from pinnwx.jobs.forecast import REQUEST, Forecasting
+from pinnwx.jobs.forecast import REQUEST, ForecastJob
 from pinnwx.runtime import prepare
 
 
@@ -46,7 +46,7 @@ def explain(
     if out is not None:
         check_writable(out, force=force)
     asked = None if target is None else Target.parse(target)
-    job = Forecasting.open(run, data, hours=hours, lateral_boundary=lateral_boundary, init=init)
+    job = ForecastJob.open(run, data, hours=hours, lateral_boundary=lateral_boundary, init=init)
     when = job.initial_time(init)
     accepted = job.require_fit(when, max_age=None, accept_suspicious=accept_suspicious)
     provenance = job.provenance(when, accepted)

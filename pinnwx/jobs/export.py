@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pinnwx.files import check_writable
-from pinnwx.forecasting.portable import export_model
-from pinnwx.forecasting.trained import WEIGHTS
+from pinnwx.forecasting.export import export_model
+from pinnwx.forecasting.trained_model import WEIGHTS
 from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
 
 
 def export(run: str | Path, out: str | Path, *, weights: str = "float32", force: bool = False) -> Path:
-    """Writes the live model into one file, and returns its path; see `pinnwx.forecasting.portable` for what is in it.
+    """Writes the live model into one file, and returns its path; see `pinnwx.forecasting.export` for what is in it.
 
     `scripts/run_exported.py` runs it, with jax, NumPy and flatbuffers. `weights`: "float32", as they are; "bfloat16",
     half of that; or "int8", a quarter.

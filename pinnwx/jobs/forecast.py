@@ -25,7 +25,7 @@ from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.lateral_boundary import lateral_boundary_archive
 from pinnwx.forecasting.predictor import Predictor, require_room, whole_steps
 from pinnwx.forecasting.stability import require_stable
-from pinnwx.forecasting.trained import CONFIG, WEIGHTS, Trained, load_trained
+from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.readiness import NEWEST, needed_times, require_credible, require_timely
@@ -78,7 +78,7 @@ def forecast(
             check_writable(out, force=True)
             held.enter_context(output_lock(out))
             there = None if force else already_there(Path(out))
-        job = Forecasting.open(run, data, hours=hours, members=members, lateral_boundary=lateral_boundary, init=init)
+        job = ForecastJob.open(run, data, hours=hours, members=members, lateral_boundary=lateral_boundary, init=init)
         when = job.initial_time(init)
         event.details |= {"version": job.version, "init": format_time(when)}
         accepted = job.require_fit(when, max_age=max_age, accept_suspicious=accept_suspicious)
@@ -100,18 +100,18 @@ CHANGED = "its analyses have changed since it was made"
 
 
 @dataclass(frozen=True, eq=False)
-class Forecasting:
+class ForecastJob:
     """What the forecasts of one live model from the same data share, read once: any analysis can be forecast from.
 
-    `lateral_boundary` tells a model with a lateral boundary its edge; `maker` makes single forecasts or ensembles;
+    `lateral_boundary` tells a model with a lateral boundary its edge; `predictor` makes single forecasts or ensembles;
     `attributes` are the user's.
     """
 
     version: str
-    trained: Trained
+    trained: TrainedModel
     archive: Archive
     lateral_boundary: Archive | None
-    maker: Predictor | Ensemble
+    predictor: Predictor | Ensemble
     attributes: Mapping[str, str]
 
     @classmethod
@@ -125,7 +125,7 @@ class Forecasting:
         lateral_boundary: Sequence[str | Path] | str | Path | None = None,
         init: str | None = None,
         leave_damaged: bool = False,
-    ) -> Forecasting:
+    ) -> ForecastJob:
         """With `init`, of the analyses that a forecast from then needs, and no others. With `leave_damaged`, without
         the files that are damaged: forecasts that need them are refused, no others.
 
@@ -135,17 +135,21 @@ class Forecasting:
         """
         opened = Run.open(run)
         version = opened.live
-        trained = load_trained(opened.version(version))
+        trained = TrainedModel.load(opened.version(version))
         step = trained.config.model.step_hours
         steps = whole_steps("--hours", hours, step)
         require_room(trained, steps, members or 1)
         leads = tuple(step * k for k in range(1, steps + 1))
-        maker = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
-        select = None if init is None else partial(needed_times, init, maker.input_offsets, isinstance(maker, Ensemble))
+        predictor = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
+        select = (
+            None
+            if init is None
+            else partial(needed_times, init, predictor.input_offsets, isinstance(predictor, Ensemble))
+        )
         archive = matching_archive(trained, data, select=select, leave_damaged=leave_damaged)
         text = opened.text(CONFIG)
         output = (trained.config if text is None else parse_config(text, str(opened.folder / CONFIG))).output
-        return cls(version, trained, archive, _lateral_boundary(trained, lateral_boundary), maker, output.attributes)
+        return cls(version, trained, archive, _lateral_boundary(trained, lateral_boundary), predictor, output.attributes)
 
     def initial_time(self, init: str) -> np.datetime64:
         """The time that a text names: ISO 8601, or "latest"."""
@@ -159,13 +163,13 @@ class Forecasting:
             DataError: one is from the future or suspicious, or may be in a file that was left out as damaged.
         """
         self._require_undamaged(when)
-        predictor = self.maker.predictor if isinstance(self.maker, Ensemble) else self.maker
-        predictor.analyses(self.archive, np.array([when]))  # that they are there
+        single = self.predictor.predictor if isinstance(self.predictor, Ensemble) else self.predictor
+        single.analyses(self.archive, np.array([when]))  # that they are there
         require_timely(when, max_age, self.archive.times)
-        first, table = when + self.maker.input_offsets[0], self.trained.config.variable_table()
+        first, table = when + self.predictor.input_offsets[0], self.trained.config.variable_table()
         accepted = require_credible(self.archive, first, when, accept=accept_suspicious, variables=table)
         if self.lateral_boundary is not None:
-            end = when + np.timedelta64(round(3600 * self.maker.lead_hours[-1]), "s")
+            end = when + np.timedelta64(round(3600 * self.predictor.lead_hours[-1]), "s")
             accepted += require_credible(self.lateral_boundary, when, end, accept=accept_suspicious, variables=table)
         return accepted
 
@@ -182,7 +186,7 @@ class Forecasting:
 
     def _inputs(self, when: np.datetime64) -> Shaped[np.ndarray, " input"]:
         """The times of the analyses that a forecast starts from."""
-        return (when + np.asarray(self.maker.input_offsets)).astype("datetime64[ns]")
+        return (when + np.asarray(self.predictor.input_offsets)).astype("datetime64[ns]")
 
     def inputs_digest(self, when: np.datetime64) -> str | None:
         """What tells the analyses that a forecast starts from; None where some of them are no longer there."""
@@ -197,7 +201,7 @@ class Forecasting:
         none."""
         if self.lateral_boundary is None:
             return None
-        last = when + duration(np.array(self.maker.lead_hours[-1:]))
+        last = when + duration(np.array(self.predictor.lead_hours[-1:]))
         told = (self.lateral_boundary.times > when) & (self.lateral_boundary.times <= last)
         if not told.any():
             return None
@@ -226,24 +230,24 @@ class Forecasting:
 
     def origin(self, when: np.datetime64) -> dict[str, Any]:
         """What a forecast is made from and with; under `REQUEST` the digest of it, the same for the same forecast."""
-        trained, maker = self.trained, self.maker
+        trained, predictor = self.trained, self.predictor
         origin: dict[str, Any] = {
             "model": trained.config.name,
             "model_sha256": trained.manifest["files"][WEIGHTS],
             "config": trained.config_text,
             "versions": trained.manifest["versions"],
         }
-        used_from = format_time(when + maker.input_offsets[0])
-        if isinstance(maker, Ensemble):
+        used_from = format_time(when + predictor.input_offsets[0])
+        if isinstance(predictor, Ensemble):
             used_from = None  # members draw on all analyses before
-            origin |= {"members": maker.size, "disturbance": maker.disturbance}
+            origin |= {"members": predictor.size, "disturbance": predictor.disturbance}
         origin["data_sha256"] = self.archive.select(used_from, format_time(when)).digest()
         if self.lateral_boundary is not None:
             origin |= {"boundary_width": trained.config.model.boundary_width, BOUNDARY: self.boundary_digest(when)}
         return origin | {REQUEST: self._request(origin, when)}
 
     def _request(self, origin: Mapping[str, Any], when: np.datetime64) -> str:
-        asked = [origin, self.trained.manifest["files"], format_time(when), self.maker.lead_hours]
+        asked = [origin, self.trained.manifest["files"], format_time(when), self.predictor.lead_hours]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def provenance(self, when: np.datetime64, accepted: Sequence[str] = ()) -> dict[str, Any]:
@@ -262,20 +266,20 @@ class Forecasting:
             StabilityError: it is not finite.
         """
         return forecast_dataset(
-            self._fields(when), self.archive.names, self.trained.grid, when, self.maker.lead_hours,
+            self._fields(when), self.archive.names, self.trained.grid, when, self.predictor.lead_hours,
             provenance=self.provenance(when, accepted), variables=self.trained.config.variable_table(),
         )  # fmt: skip
 
     def _fields(self, when: np.datetime64) -> Float32[np.ndarray, "*member lead field lat lon"]:
         """The forecast, or the members of an ensemble, none of which blew up."""
-        trained, maker = self.trained, self.maker
-        if isinstance(maker, Ensemble):
-            fields = maker.from_archive(self.archive, when, self.lateral_boundary)
+        trained, predictor = self.trained, self.predictor
+        if isinstance(predictor, Ensemble):
+            fields = predictor.from_archive(self.archive, when, self.lateral_boundary)
             for member in fields:
-                require_stable(member, maker.lead_hours, trained, when, self.archive, blame=False)
+                require_stable(member, predictor.lead_hours, trained, when, self.archive, blame=False)
             return fields
-        fields = maker.from_archive(self.archive, np.array([when]), self.lateral_boundary)[0]
-        require_stable(fields, maker.lead_hours, trained, when, self.archive, self.lateral_boundary)
+        fields = predictor.from_archive(self.archive, np.array([when]), self.lateral_boundary)[0]
+        require_stable(fields, predictor.lead_hours, trained, when, self.archive, self.lateral_boundary)
         return fields
 
 
@@ -297,7 +301,7 @@ def already_there(out: Path) -> xr.Dataset | None:
     raise OutputError(f"{out} exists {why}; give --force to replace it, or another name")
 
 
-def _lateral_boundary(trained: Trained, lateral_boundary: Sequence[str | Path] | str | Path | None) -> Archive | None:
+def _lateral_boundary(trained: TrainedModel, lateral_boundary: Sequence[str | Path] | str | Path | None) -> Archive | None:
     """What tells a model with a lateral boundary its edge.
 
     Raises:

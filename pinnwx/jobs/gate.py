@@ -20,7 +20,7 @@ from pinnwx.data.calendar import parse_time
 from pinnwx.errors import NotPromotedError, StabilityError, UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import require_bounded
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import default_leads, score_on, shared_inputs
 from pinnwx.verification.comparison import Comparison, compare_scores
 from pinnwx.verification.results import Scores
@@ -86,8 +86,8 @@ class Verdict:
 
 
 def judge(
-    candidate: Trained,
-    incumbent: Trained,
+    candidate: TrainedModel,
+    incumbent: TrainedModel,
     archives: tuple[Archive, Archive],
     start: str,
     end: str,
@@ -142,7 +142,7 @@ def _of_ratio(entry: Mapping[str, Any]) -> str:
     return ""
 
 
-def _of_a_long_forecast(candidate: Trained, incumbent: Trained, archive: Archive, start: str) -> str:
+def _of_a_long_forecast(candidate: TrainedModel, incumbent: TrainedModel, archive: Archive, start: str) -> str:
     """A model with a lateral boundary is left out: nothing tells its edge that far ahead."""
     if candidate.model.has_lateral_boundary:
         return ""
@@ -160,7 +160,9 @@ def _of_a_long_forecast(candidate: Trained, incumbent: Trained, archive: Archive
     return ""
 
 
-def _long_forecast(model: Trained, archive: Archive, start: str) -> Float32[np.ndarray, "lead field lat lon"] | str:
+def _long_forecast(
+    model: TrainedModel, archive: Archive, start: str
+) -> Float32[np.ndarray, "lead field lat lon"] | str:
     """Thirty days from the first analysis that one can start from, or why there are none."""
     step = model.config.model.step_hours
     leads = [step * k for k in range(1, round(24 * LONG_DAYS / step) + 1)]

@@ -11,7 +11,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.data.windows import match_times, window_indices
 from pinnwx.errors import UnavailableError, UsageError
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import default_leads
 from pinnwx.training.refit import Material, set_aside
 from pinnwx.verification.pairing import lead_deltas
@@ -31,7 +31,7 @@ class Periods:
     judge_to: np.datetime64
 
 
-def split(incumbent: Trained, archive: Archive, since: str | None) -> Periods:
+def split(incumbent: TrainedModel, archive: Archive, since: str | None) -> Periods:
     """Which analyses are fresh, and which are held out.
 
     Raises:
@@ -60,7 +60,7 @@ def split(incumbent: Trained, archive: Archive, since: str | None) -> Periods:
     )
 
 
-def _days_held_out(incumbent: Trained) -> float:
+def _days_held_out(incumbent: TrainedModel) -> float:
     """Those of the settings, or as many as hold `FEWEST_FORECASTS` forecasts of the longest lead."""
     days, step = incumbent.config.retraining.hold_out_days, incumbent.config.model.step_hours
     needed = (FEWEST_FORECASTS * step + max(judged_leads(incumbent))) / 24
@@ -72,7 +72,7 @@ def _days_held_out(incumbent: Trained) -> float:
     return max(days, needed)
 
 
-def require_forecasts(incumbent: Trained, archive: Archive, periods: Periods) -> None:
+def require_forecasts(incumbent: TrainedModel, archive: Archive, periods: Periods) -> None:
     """Raises:
     UnavailableError: the analyses held out allow too few forecasts for a verdict.
     """
@@ -87,14 +87,14 @@ def require_forecasts(incumbent: Trained, archive: Archive, periods: Periods) ->
         )
 
 
-def judged_leads(incumbent: Trained) -> tuple[float, ...]:
+def judged_leads(incumbent: TrainedModel) -> tuple[float, ...]:
     """The leads that both are judged at, in hours: those of the settings that the model's step divides."""
     step = incumbent.config.model.step_hours
     leads = tuple(lead for lead in incumbent.config.retraining.leads if lead % step == 0)
     return leads or default_leads(incumbent)
 
 
-def material(incumbent: Trained, archive: Archive, periods: Periods) -> Material:
+def material(incumbent: TrainedModel, archive: Archive, periods: Periods) -> Material:
     """The windows that end in the fresh time, those to watch among them, and older ones.
 
     What is watched is not learned from: no window to learn from ends after the forecast of a watched one begins.
@@ -118,7 +118,7 @@ def material(incumbent: Trained, archive: Archive, periods: Periods) -> Material
     return Material(fresh, windows[ends <= periods.since], watched)
 
 
-def rollout_steps(incumbent: Trained) -> int:
+def rollout_steps(incumbent: TrainedModel) -> int:
     """The steps of the rollouts to learn from: those of the settings, by default of a day and at most 4.
 
     Four steps of a day would leave next to nothing of a fresh week to learn from.

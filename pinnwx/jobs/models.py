@@ -12,7 +12,7 @@ from typing import Any
 from pinnwx.enclosed import require_own_folder
 from pinnwx.errors import CheckpointError, MissingInputError, PinnwxError, UsageError
 from pinnwx.files import check_writable, write_text, writing
-from pinnwx.forecasting.trained import load_trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.gate import Verdict, judge
@@ -107,7 +107,7 @@ def promote(
         event.details["version"] = name
         if json is not None:
             check_writable(json, force=force)
-        candidate = load_trained(_existing(opened, name))
+        candidate = TrainedModel.load(_existing(opened, name))
         verdict = None
         if data is not None:
             incumbent = opened.load()
@@ -136,7 +136,7 @@ def rollback(run: str | Path, to: str | None = None) -> str:
         candidates = [to] if to is not None else [name for name in reversed(opened.versions) if int(name) < int(live)]
         for name in candidates:
             try:
-                manifest = load_trained(_existing(opened, name)).manifest
+                manifest = TrainedModel.load(_existing(opened, name)).manifest
             except PinnwxError:
                 if to is not None:
                     raise

@@ -17,7 +17,7 @@ from pinnwx.data.check import check_times
 from pinnwx.data.open import open_data
 from pinnwx.data.report import CheckReport, Problem
 from pinnwx.errors import ConfigError, DataError, PinnwxError, UnavailableError
-from pinnwx.forecasting.trained import Trained, untrained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.jobs.readiness import training_problems
 from pinnwx.runtime import memory_limit
@@ -27,7 +27,7 @@ _LEARNED = " (training learns from it all the same)"
 _COPIES = 5  # of the weights: themselves, their average, their gradient, two moments
 
 
-def prepared(settings: Config, text: str, data: Sequence[str | Path] | str | Path) -> tuple[Archive, Trained]:
+def prepared(settings: Config, text: str, data: Sequence[str | Path] | str | Path) -> tuple[Archive, TrainedModel]:
     """What training starts from: the archive of the training time, and a model with fresh weights.
 
     Raises:
@@ -39,7 +39,7 @@ def prepared(settings: Config, text: str, data: Sequence[str | Path] | str | Pat
         archive = training_archive(settings, data)
         for problem in training_problems(settings, archive.times):
             raise DataError(problem)
-        return archive, untrained(settings, text, archive)
+        return archive, TrainedModel.initialise(settings, archive, text)
     except (ConfigError, DataError, UnavailableError) as error:
         problems = [str(one) for one in training_report(settings, data).problems if one.severity == "error"]
         raise (type(error)("; ".join(problems)) if len(problems) > 1 else error) from error

@@ -29,7 +29,7 @@ from pinnwx.enclosed import is_there
 from pinnwx.errors import DataError, NotPromotedError, StabilityError, UnavailableError
 from pinnwx.files import writing
 from pinnwx.forecasting.predictor import Predictor, spread_starts
-from pinnwx.forecasting.trained import Trained, error_scale
+from pinnwx.forecasting.trained_model import TrainedModel, error_scale
 from pinnwx.forecasting.usable_range import UsableRange, usable_range
 from pinnwx.jobs.evaluate import default_leads, matching_archive, score_from
 from pinnwx.jobs.runs import Run
@@ -86,7 +86,7 @@ class PromotionReport:
         return {**self.summary(), "scores": [] if self.scores is None else list(self.scores.scores)}
 
 
-def validation_archive(trained: Trained, data: Sequence[str | Path] | str | Path) -> Archive | str:
+def validation_archive(trained: TrainedModel, data: Sequence[str | Path] | str | Path) -> Archive | str:
     """The model's fields in the validation time of its config, or why there are none."""
     period = trained.config.data.validate_
     if period is None:
@@ -98,7 +98,7 @@ def validation_archive(trained: Trained, data: Sequence[str | Path] | str | Path
 
 
 def promotion_check(
-    trained: Trained, training: Archive, validation: Archive | str, until: float = math.inf
+    trained: TrainedModel, training: Archive, validation: Archive | str, until: float = math.inf
 ) -> PromotionReport:
     """Checks a model on a time that it was not trained on, or, where there is none, on the time that it was.
 
@@ -111,7 +111,7 @@ def promotion_check(
     return replace(report, usable=usable_range(trained, validation if isinstance(validation, Archive) else training))
 
 
-def _first_leads(trained: Trained, training: Archive, validation: Archive | str) -> PromotionReport:
+def _first_leads(trained: TrainedModel, training: Archive, validation: Archive | str) -> PromotionReport:
     """Whether it diverged, or is worse than persistence at its first leads."""
     not_checked = validation if isinstance(validation, str) else ""
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(nnx.state(trained.model, nnx.Param))):
@@ -184,11 +184,13 @@ def short_range(version: str, usable: UsableRange) -> str:
     )
 
 
-def _report(trained: Trained, objections: Sequence[str], not_checked: str, scores: Scores | None) -> PromotionReport:
+def _report(
+    trained: TrainedModel, objections: Sequence[str], not_checked: str, scores: Scores | None
+) -> PromotionReport:
     return PromotionReport(tuple(objections), not_checked, _remedy(trained) if objections else "", scores)
 
 
-def _trained_leads(trained: Trained) -> tuple[float, ...]:
+def _trained_leads(trained: TrainedModel) -> tuple[float, ...]:
     """The first leads, as far as the rollouts of its training reached."""
     step = trained.config.model.step_hours
     reach = step * max(stage.steps for stage in trained.config.training.curriculum)
@@ -216,7 +218,7 @@ def _worse_than_persistence(scores: Scores) -> list[str]:
     return [text for _, text in sorted(found, key=lambda one: one[0], reverse=True)]
 
 
-def _diverged(trained: Trained, scores: Scores) -> list[str]:
+def _diverged(trained: TrainedModel, scores: Scores) -> list[str]:
     """Of forecasts from the training time: the square error in units of the loss, weighted as in its rollouts."""
     unit = dict(zip(trained.names, error_scale(trained)[:, 0, 0], strict=True))
 
@@ -232,7 +234,7 @@ def _times(ratio: float) -> str:
     return f"{ratio:.4f} times" if ratio < 10 else f"{ratio:.4g} times"
 
 
-def _remedy(trained: Trained) -> str:
+def _remedy(trained: TrainedModel) -> str:
     training = trained.config.training
     longest = max(stage.steps for stage in training.curriculum)
     shorter = f", or shorten the curriculum (rollouts of {longest} steps)" if longest > 1 else ""

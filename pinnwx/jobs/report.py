@@ -17,7 +17,7 @@ from pinnwx.explaining.reading import COLUMNS as BUDGET_COLUMNS
 from pinnwx.explaining.reading import budget_fields, in_words, shares
 from pinnwx.files import check_writable, write_text
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import WEIGHTS, Trained
+from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
 from pinnwx.jobs.evaluate import OVERLAP, default_leads, matching_archive, score_on
 from pinnwx.jobs.events import read_log
 from pinnwx.jobs.runs import Run
@@ -84,7 +84,7 @@ def report(
     return Path(out)
 
 
-def _card(trained: Trained, version: str, scores: Scores) -> Section:
+def _card(trained: TrainedModel, version: str, scores: Scores) -> Section:
     config, table, manifest = trained.config, trained.config.variable_table(), trained.manifest
     model, closure = config.model, config.model.closure
     equations = [
@@ -111,7 +111,7 @@ def _card(trained: Trained, version: str, scores: Scores) -> Section:
     made_from = manifest.get("compressed_from")
     if made_from:
         facts["Made from"] = (
-            f"{made_from['name']}, version {made_from['version']}, of {made_from['parameters']:,} numbers"
+            f"{made_from['name']}, version {made_from['version']}, of {made_from['parameters']:,} parameters"
         )
     worst = [
         f"{entry['variable']} at {entry['lead_hours']:g} h"
@@ -130,7 +130,7 @@ def _inside(text: str) -> str:
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
-def _scores(trained: Trained, scores: Scores, start: str, end: str) -> Section:
+def _scores(trained: TrainedModel, scores: Scores, start: str, end: str) -> Section:
     said = f"Forecasts from every analysis from {start} to {end}. RMSE with bounds of 95 %, days drawn in blocks."
     if OVERLAP in scores.settings:
         said += " CAUTION: the model was trained on a part of this time."
@@ -182,7 +182,7 @@ def _duration(hours: float) -> np.timedelta64:
     return np.timedelta64(round(hours * SECONDS_PER_HOUR), "s")
 
 
-def _analyses(trained: Trained, archive: Archive) -> xr.Dataset:
+def _analyses(trained: TrainedModel, archive: Archive) -> xr.Dataset:
     places = {"time": archive.times, "latitude": list(archive.grid.latitude), "longitude": list(archive.grid.longitude)}
     fields = {name: (tuple(places), archive.fields[:, place]) for place, name in enumerate(trained.names)}
     return xr.Dataset(fields, coords=places)
@@ -212,7 +212,7 @@ def _history(run: Run) -> list[Section]:
     return [Section("History", [said], table=Table(headings, rows, words=len(headings)))]
 
 
-def _provenance(trained: Trained) -> Section:
+def _provenance(trained: TrainedModel) -> Section:
     manifest = trained.manifest
     facts = {
         "Weights (SHA-256)": manifest["files"][WEIGHTS],

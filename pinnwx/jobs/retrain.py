@@ -18,7 +18,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import NothingLearnedError
 from pinnwx.files import check_writable, write_text, writing
-from pinnwx.forecasting.trained import CONFIG, Trained, error_scale, load_optimiser, load_trained
+from pinnwx.forecasting.trained_model import CONFIG, TrainedModel, error_scale, load_optimiser
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_LEARNED, recorded
 from pinnwx.jobs.gate import Verdict, judge
@@ -99,7 +99,7 @@ def retrain(
         if json is not None:
             check_writable(json, force=force)
         live, _ = opened.live, opened.next_version
-        incumbent = _with_settings_of(opened, load_trained(opened.version(live)))
+        incumbent = _with_settings_of(opened, TrainedModel.load(opened.version(live)))
         successor = dataclasses.replace(incumbent, model=nnx.clone(incumbent.model))
         ends = budget_ends(incumbent.config.retraining.minutes if minutes is None else minutes, begun)
         archive = matching_archive(incumbent, data)
@@ -138,7 +138,7 @@ def retrain(
     return Retrained(name, verdict, refitted)
 
 
-def _with_settings_of(run: Run, trained: Trained) -> Trained:
+def _with_settings_of(run: Run, trained: TrainedModel) -> TrainedModel:
     """With the settings of retraining from the run's own config, which may be edited as that of a version may not."""
     text = run.text(CONFIG)
     if text is None:
@@ -147,7 +147,7 @@ def _with_settings_of(run: Run, trained: Trained) -> Trained:
     return dataclasses.replace(trained, config=trained.config.model_copy(update={"retraining": retraining}))
 
 
-def _learn(successor: Trained, archive: Archive, lessons: Material, stored, ends: float, report) -> Refitted:
+def _learn(successor: TrainedModel, archive: Archive, lessons: Material, stored, ends: float, report) -> Refitted:
     """Teaches the successor, whose weights are changed; the whole job has time until `ends`."""
     config, members = successor.config, networks_of(successor.model)
     like = [initial_state(member, config.training).optimiser for member in members]
@@ -169,7 +169,7 @@ def _learn(successor: Trained, archive: Archive, lessons: Material, stored, ends
 
 
 def _judged(
-    successor: Trained, incumbent: Trained, archive: Archive, periods: Periods, refitted: Refitted
+    successor: TrainedModel, incumbent: TrainedModel, archive: Archive, periods: Periods, refitted: Refitted
 ) -> tuple[Verdict, str]:
     """What the gate says, and why nothing was learned, empty where something was."""
     if not refitted.helped:
@@ -195,7 +195,7 @@ def _in_a_word(verdict: Verdict) -> str:
 
 
 def _notes(
-    incumbent: Trained, live: str, archive: Archive, periods: Periods, lessons: Material, refitted: Refitted
+    incumbent: TrainedModel, live: str, archive: Archive, periods: Periods, lessons: Material, refitted: Refitted
 ) -> dict[str, Any]:
     learned = archive.select(None, format_time(periods.learn_to))
     before = incumbent.manifest.get("trained_on", [])[:1]

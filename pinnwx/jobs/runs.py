@@ -22,7 +22,7 @@ import numpy as np
 from pinnwx.enclosed import digest_own, is_there, read_own_text, require_own_folder
 from pinnwx.errors import CheckpointError, MissingInputError, OutputError
 from pinnwx.files import appearing, locked, write_text
-from pinnwx.forecasting.trained import Trained, load_trained, save_trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.manifest import MANIFEST
 from pinnwx.runlayout import LIVE, LOCK, METRICS, REPORTS, TRAINING, UNFINISHED, VERSIONS
 from pinnwx.temporary import remove_orphans
@@ -175,15 +175,16 @@ class Run:
         shutil.rmtree(training, ignore_errors=True)
         (self.folder / METRICS).unlink(missing_ok=True)
 
-    def load(self) -> Trained:
+    def load(self) -> TrainedModel:
         """The live model, verified.
 
         Raises:
-            CheckpointError: as `live` and `load_trained`; it names the way back to an older version, if there is one.
+            CheckpointError: as `live` and `TrainedModel.load`; it names the way back to an older version,
+                if there is one.
         """
         live = self.live
         try:
-            return load_trained(self.version(live))
+            return TrainedModel.load(self.version(live))
         except CheckpointError as error:
             if all(int(name) >= int(live) for name in self.versions):
                 raise
@@ -192,7 +193,7 @@ class Run:
 
     def publish(
         self,
-        trained: Trained,
+        trained: TrainedModel,
         notes: Mapping[str, Any],
         optimiser: Mapping[str, np.ndarray] | None = None,
         *,
@@ -205,7 +206,7 @@ class Run:
         """
         number = self.next_version
         with appearing(self.version(number)) as folder:
-            save_trained(trained, folder, notes, optimiser)
+            trained.save(folder, notes, optimiser)
         if live:
             self.point_to(number)
         if ends_training:

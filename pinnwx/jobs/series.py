@@ -34,7 +34,7 @@ from pinnwx.files import check_writable, kept_if_used, locked, output_lock, writ
 from pinnwx.forecasting.cf import REALIZATION, lead_hours, read_forecast, reference_time, write_forecast
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
-from pinnwx.jobs.forecast import CHANGED, Forecasting, already_there
+from pinnwx.jobs.forecast import CHANGED, ForecastJob, already_there
 from pinnwx.jobs.readiness import doubtful_analyses, require_an_age, require_timely, without
 from pinnwx.jobs.series_folder import LATEST, forecasts_in, point_at_newest, remove_old
 from pinnwx.jobs.series_times import MOST_DAYS, initial_times, newest_analysis
@@ -135,7 +135,7 @@ def forecast_series(
             folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".lock", str(folder)):
             check_writable(folder / LATEST, force=True)
-            job = Forecasting.open(
+            job = ForecastJob.open(
                 run, data, hours=hours, members=members, lateral_boundary=lateral_boundary, leave_damaged=True
             )
             name, newest = job.trained.config.name, newest_analysis(job.archive)
@@ -174,7 +174,7 @@ def _stamp(when: np.datetime64) -> str:
 
 
 def _attempt(
-    job: Forecasting,
+    job: ForecastJob,
     when: np.datetime64,
     file: Path,
     max_age: float | None,
@@ -203,7 +203,7 @@ def _attempt(
     return Attempt(when, file, made=True)
 
 
-def _there(job: Forecasting, when: np.datetime64, file: Path) -> xr.Dataset | None:
+def _there(job: ForecastJob, when: np.datetime64, file: Path) -> xr.Dataset | None:
     """This forecast, by whatever model, if the file holds it.
 
     Raises:
@@ -212,9 +212,9 @@ def _there(job: Forecasting, when: np.datetime64, file: Path) -> xr.Dataset | No
     there = already_there(file)
     if there is None:
         return None
-    members = job.maker.size if isinstance(job.maker, Ensemble) else None
+    members = job.predictor.size if isinstance(job.predictor, Ensemble) else None
     of_it = reference_time(there), lead_hours(there).tolist(), there.sizes.get(REALIZATION)
-    if of_it != (when, list(job.maker.lead_hours), members):
+    if of_it != (when, list(job.predictor.lead_hours), members):
         raise OutputError(f"{file} is there, of other leads or members; give --force to replace it, or another folder")
     return there
 
@@ -228,7 +228,7 @@ def _plot(file: Path) -> None:
         _log.warning("no map of %s: %s", file.name, error)
 
 
-def _score(folder: Path, job: Forecasting, accept: Sequence[str]) -> list[Path]:
+def _score(folder: Path, job: ForecastJob, accept: Sequence[str]) -> list[Path]:
     """Scores every forecast for which more analyses have come than it was scored on.
 
     Analyses that no forecast would start from are no truth either: they are left out, and named.

@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import CLOCKS_DIFFER_BY, format_time, now, period_bounds
 from pinnwx.errors import UnavailableError, UsageError
-from pinnwx.jobs.forecast import Forecasting
+from pinnwx.jobs.forecast import ForecastJob
 from pinnwx.verification.pairing import initial_times_between
 
 _LENGTH = re.compile(r"P(?:(\d+)D)?(?:T(\d+)H)?")
@@ -43,7 +43,7 @@ def _not_to_be_had(archive: Archive) -> Shaped[np.ndarray, " time"]:
     return times[times > newest]
 
 
-def initial_times(job: Forecasting, init: str, keep_days: float | None) -> list[np.datetime64]:
+def initial_times(job: ForecastJob, init: str, keep_days: float | None) -> list[np.datetime64]:
     """The one time, or those of a period at the cadence of the data, whether the analysis is there or lacks.
 
     A forecast that would be removed again at once is left out, and so is what the data do not reach.
@@ -63,7 +63,7 @@ def initial_times(job: Forecasting, init: str, keep_days: float | None) -> list[
     assert first is not None
     until = replace(job.archive, times=times, fields=job.archive.fields[: len(times)])
     found = times[times >= first] if len(times) == 1 else initial_times_between(until, start, None)
-    found = np.union1d(found[found >= times[0] - job.maker.input_offsets[0]], refused[refused >= first])
+    found = np.union1d(found[found >= times[0] - job.predictor.input_offsets[0]], refused[refused >= first])
     if last is not None:
         found = found[found <= last]
     if keep_days is not None:

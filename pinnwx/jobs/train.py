@@ -15,7 +15,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import ConfigError, NotPromotedError, UsageError
 from pinnwx.files import kept_if_used, write_text, writing
-from pinnwx.forecasting.trained import CONFIG, Trained, error_scale
+from pinnwx.forecasting.trained_model import CONFIG, TrainedModel, error_scale
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.preparation import prepared, require_memory, training_settings
@@ -138,7 +138,7 @@ def _trains_alike(text: str, settings: Config) -> bool:
 
 def learn(
     run: Run,
-    trained: Trained,
+    trained: TrainedModel,
     archive: Archive,
     deadline: float,
     validation: Archive | str,
@@ -214,7 +214,7 @@ def learn(
     return name
 
 
-def lineage(trained: Trained, archive: Archive) -> dict[str, Any]:
+def lineage(trained: TrainedModel, archive: Archive) -> dict[str, Any]:
     """What the manifest of a model says of it and of what it has learned from."""
     return {
         "name": trained.config.name,

@@ -10,7 +10,6 @@ from synthetic import config_text, tiny_trained, transport, wave_archive
 from pinnwx.compression.distill import student_of, trajectories
 from pinnwx.errors import StabilityError, UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import resized
 from pinnwx.model.weights import count_weights, named_weights, set_weights
 from pinnwx.training.fit import Training
 
@@ -37,7 +36,7 @@ def test_a_student_has_at_most_its_share_first_of_members_then_of_channels(membe
     if not full:
         closure = student.config.model.closure
         wider = student.config.with_model(closure=closure.model_copy(update={"width": closure.width + 1}))
-        assert count_weights(resized(teacher, wider).model) > most, "the largest that fits"
+        assert count_weights(teacher.with_config(wider).model) > most, "the largest that fits"
     assert student.normalisation is teacher.normalisation
 
 

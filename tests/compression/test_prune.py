@@ -12,7 +12,7 @@ from pinnwx.config import config_text as text_of
 from pinnwx.config import parse_config
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import load_trained, save_trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.weights import count_weights, named_weights, set_weights
 
@@ -53,8 +53,8 @@ def test_arrays_shrink_and_it_is_saved_and_read_like_any_other(model, order, tmp
     assert 0.1 < count_weights(pruned.model) / count_weights(trained.model) < 0.7
     for name, values in named_weights(trained.model).items():
         np.testing.assert_array_equal(values, before[name], err_msg="the model that was given is left as it is")
-    save_trained(pruned, tmp_path / "pruned", {})
-    np.testing.assert_array_equal(forecast(load_trained(tmp_path / "pruned")), forecast(pruned))
+    pruned.save(tmp_path / "pruned", {})
+    np.testing.assert_array_equal(forecast(TrainedModel.load(tmp_path / "pruned")), forecast(pruned))
     assert np.isfinite(forecast(pruned)).all()
 
 

@@ -21,7 +21,7 @@ from verbs import Ended, pinnwx, recipe
 
 from pinnwx.errors import CheckpointError, DataError
 from pinnwx.forecasting.cf import read_forecast
-from pinnwx.forecasting.trained import load_trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.manifest import MANIFEST, read_manifest, write_manifest
 
@@ -154,7 +154,7 @@ def test_47_a_huge_header(copy):
     path.write_bytes(struct.pack("<Q", 2**60) + b"{" + b" " * 1000)
     signed_again(copy)
     with pytest.raises(CheckpointError, match="is not a safetensors file"):
-        load_trained(version(copy))
+        TrainedModel.load(version(copy))
     began = time.monotonic()
     with pytest.raises(SafetensorError):
         load_file(path)

@@ -12,7 +12,7 @@ from pinnwx.config import MOST_WEIGHTS, parse_config
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.forecasting.predictor import MOST_HOURS, Predictor, require_room, whole_steps
 from pinnwx.jobs.compress import compress
-from pinnwx.jobs.forecast import Forecasting
+from pinnwx.jobs.forecast import ForecastJob
 from pinnwx.jobs.preparation import require_memory
 from pinnwx.jobs.train import budget_ends
 from pinnwx.model.weights import count_weights
@@ -119,7 +119,7 @@ def test_a_forecast_that_does_not_fit_is_refused(run, good, monkeypatch):
         require_room(trained, 10**7)
     require_room(trained, 20, 50)
     with pytest.raises(UsageError, match="at most"):
-        Forecasting.open(run, good, hours=12, members=10**9)
+        ForecastJob.open(run, good, hours=12, members=10**9)
 
 
 @pytest.mark.parametrize("minutes", [-1, 0, math.inf, math.nan, 1e300, 525_601])

@@ -13,7 +13,7 @@ from pinnwx.config import PhysicsSettings, Transport, parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import untrained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.velocity import on_faces, physical_winds
 from pinnwx.operators.advection import SCHEMES, FaceVelocity
 from pinnwx.operators.calculus import face_divergence
@@ -79,7 +79,7 @@ def physics_alone(archive: Archive, form: str, wind: str, field: str, step: int,
     equation = transport(field, wind=wind, form=form, absolute_vorticity=True)
     settings = config_text(archive.names, grid="native", substeps=12, physics=equation, closure="enabled = false")
     text = settings.replace("step_hours = 6", f"step_hours = {step}")
-    trained = untrained(parse_config(text), text, archive)
+    trained = TrainedModel.initialise(parse_config(text), archive, text)
     predictor = Predictor(trained, [step * number for number in range(1, steps + 1)])
     return predictor.from_archive(archive, archive.times[starts]), trained.normalisation.std[:, None, None]
 

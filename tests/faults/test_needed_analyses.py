@@ -12,7 +12,7 @@ from pinnwx.data.open import open_data
 from pinnwx.data.source_field import SourceField
 from pinnwx.data.suspicion import around
 from pinnwx.errors import DataError, PinnwxError, UnavailableError
-from pinnwx.jobs.forecast import Forecasting
+from pinnwx.jobs.forecast import ForecastJob
 
 NAMED, STEP = "2026-01-16T06:00", 61  # of 80
 
@@ -33,7 +33,7 @@ def steps_read(monkeypatch):
 
 def from_everything(run, data, init, members=None, **options) -> xr.Dataset:
     """The forecast by way of the whole archive, as a series makes it."""
-    job = Forecasting.open(run, data, hours=12, members=members)
+    job = ForecastJob.open(run, data, hours=12, members=members)
     when = job.initial_time(init)
     return job.make(when, job.require_fit(when, max_age=None, **{"accept_suspicious": ()} | options))
 

@@ -12,7 +12,7 @@ import pinnwx
 from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
-from pinnwx.forecasting.trained import untrained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.jobs.train import train
 from pinnwx.training.slowed import slowed_winds
@@ -37,7 +37,7 @@ def found(archive: Archive, substeps: int, **physics):
     extra = "".join(f"{key} = {value}\n" for key, value in physics.items())
     text = config_text(archive.names, grid="native", substeps=substeps, physics=extra + equation, closure=NO_NETWORK)
     settings = parse_config(text)
-    trained = untrained(settings, text, archive)
+    trained = TrainedModel.initialise(settings, archive, text)
     return slowed_winds(trained.model, archive, settings.model)
 
 
@@ -74,7 +74,7 @@ def test_nothing_is_slowed_without_a_wind():
     archive = zonal_winds(np.full(12, 100.0))
     text = config_text(archive.names, grid="native", closure="patch_size = 1")
     settings = parse_config(text)
-    assert slowed_winds(untrained(settings, text, archive).model, archive, settings.model) is None
+    assert slowed_winds(TrainedModel.initialise(settings, archive, text).model, archive, settings.model) is None
 
 
 def test_train_says_so_and_keeps_it(tmp_path, caplog):
@@ -120,7 +120,7 @@ def test_europe_is_slowed_in_every_other_cell(real_data):
     text = config_text(("z500",), grid="native", substeps=12, physics=equation, closure=NO_NETWORK)
     text = text.replace("hours = 6", "hours = 24")
     settings = parse_config(text)
-    said = slowed_winds(untrained(settings, text, archive).model, archive, settings.model)
+    said = slowed_winds(TrainedModel.initialise(settings, archive, text).model, archive, settings.model)
     assert said.fraction == pytest.approx(0.55, abs=0.05)
     assert said.median_courant == pytest.approx(0.98, abs=0.1)
     assert 4.5 < said.largest_courant < 6.5

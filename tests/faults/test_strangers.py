@@ -17,7 +17,7 @@ from pinnwx import manifest as manifests
 from pinnwx.enclosed import appended_own, read_own, require_own_folder, require_own_tree
 from pinnwx.errors import CheckpointError, LockedError, OutputError, PinnwxError
 from pinnwx.files import check_writable, sha256, write_text
-from pinnwx.forecasting.trained import load_trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import evaluate
 from pinnwx.jobs.events import read_log, recorded
 from pinnwx.jobs.models import list_models, rollback
@@ -222,7 +222,7 @@ def test_a_manifest_may_not_name_what_is_elsewhere(tmp_path, name):
 def test_the_weights_that_are_used_are_those_that_were_hashed(copy, monkeypatch):
     """A file that is swapped as soon as it was looked at."""
     folder = copy / "versions" / "0001"
-    good = load_trained(folder)
+    good = TrainedModel.load(folder)
     whole = manifests.read_own
 
     def swapped_after(where, name, *rest):
@@ -232,7 +232,7 @@ def test_the_weights_that_are_used_are_those_that_were_hashed(copy, monkeypatch)
         return content
 
     monkeypatch.setattr("pinnwx.manifest.read_own", swapped_after)
-    found = load_trained(folder)
+    found = TrainedModel.load(folder)
     assert found.config_text == good.config_text
     assert (found.normalisation.mean_map == good.normalisation.mean_map).all()
     assert (found.climatology.coefficients == good.climatology.coefficients).all()
@@ -334,7 +334,7 @@ def test_numbers_that_stand_elsewhere_are_refused(copy, outside, kind):
     signed_again(folder)
     words = "without a checksum" if kind == "no checksum" else "secret"
     with pytest.raises(CheckpointError, match=words):
-        load_trained(folder)
+        TrainedModel.load(folder)
 
 
 def test_a_part_that_this_package_does_not_know_is_refused(copy):

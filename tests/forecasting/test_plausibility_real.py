@@ -9,7 +9,7 @@ from pinnwx.config import load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
 from pinnwx.forecasting.plausibility import implausibilities
-from pinnwx.forecasting.trained import untrained
+from pinnwx.forecasting.trained_model import TrainedModel
 
 pytestmark = pytest.mark.real_data
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
@@ -24,7 +24,7 @@ def test_ten_days_of_unseen_analyses_pass(real_data, key):
     dataset = open_data(real_data / folder, config.data.fields, grid=config.data.grid)
     archive = Archive.from_dataset(dataset, config.data.fields)
     training = archive.select(config.data.train.start, config.data.train.end)
-    trained = untrained(config, path.read_text(), training)
+    trained = TrainedModel.initialise(config, training, path.read_text())
     step = config.model.step_hours
     leads = [step * k for k in range(1, round(240 / step) + 1)]
     starts = range(len(training), len(archive) - len(leads), max(1, round(72 / step)))

@@ -13,7 +13,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import time_features
 from pinnwx.data.climatology import Climatology
 from pinnwx.errors import ConfigError
-from pinnwx.forecasting.trained import untrained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.model.build import build_forecaster
 from pinnwx.model.climate import Climate, ModelClimatology
@@ -132,11 +132,11 @@ def held_config(**options):
 def test_a_forecaster_that_would_blow_up_is_held(archive, fitted):
     """A network with large random weights: in a month it is far out, and held it is where weather has been."""
     wild = held_config(closure="width = 16\nblocks = 1\n[model.climate]\nbound_margin = 0.1")
-    trained = untrained(wild, "", archive)
+    trained = TrainedModel.initialise(wild, archive)
     randomise(trained.model, 0, 0.3)
     analyses = jnp.asarray(archive.fields[:1])[:, None]
     forecast = np.asarray(rollout(trained.model, analyses, step_features(120, 1)))[:, 0]
-    loose = untrained(held_config(), "", archive).model
+    loose = TrainedModel.initialise(held_config(), archive).model
     randomise(loose, 0, 0.3)
     spread = archive.fields.std(axis=(0, 2, 3))[:, None, None]
     assert not np.abs((rollout(loose, analyses, step_features(120, 1))[:, 0] - archive.fields[0]) / spread).max() < 30

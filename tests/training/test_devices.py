@@ -19,7 +19,7 @@ import jax
 from synthetic import config, wave_archive
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import ConfigError
-from pinnwx.forecasting.trained import untrained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.training.devices import Devices
 from pinnwx.training.fit import device_archive
 from pinnwx.training.update import initial_state, make_update
@@ -32,7 +32,7 @@ devices = Devices()
 physics = '[[model.physics.transport]]\\nfield = "t850"\\nwind = "geostrophic:msl"'
 settings = config(training='batch_size = 8\\noptimiser = "muon"\\nlearning_rate = 5e-3', physics=physics)
 archive = wave_archive(60)
-trained = untrained(settings, "", archive)
+trained = TrainedModel.initialise(settings, archive)
 devices.require_even_shares(8)
 refused = ""
 try:

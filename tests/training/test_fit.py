@@ -14,7 +14,7 @@ from synthetic import config, wave_archive
 from pinnwx.data.normalisation import Normalisation
 from pinnwx.errors import CheckpointError, DataError, StabilityError
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import untrained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.training import fit
 from pinnwx.training.fit import Training, device_archive
 from pinnwx.training.update import Progress, initial_state, make_update
@@ -25,7 +25,7 @@ ARCHIVE = wave_archive(60)
 def training(folder, body="updates = 8", **options) -> Training:
     settings = config(training=f"batch_size = 8\n{body}", model=options.pop("model", ""))
     archive = options.pop("archive", ARCHIVE)
-    trained = untrained(settings, "", archive)
+    trained = TrainedModel.initialise(settings, archive)
     folder.mkdir(exist_ok=True)
     scale = trained.normalisation.increment_std[:, None, None]
     return Training(trained.model, archive, settings, scale, folder, **options)
@@ -252,7 +252,7 @@ def test_a_step_sees_the_time_of_its_middle():
 
 def compiled_update(seed: int = 0):
     settings = config(extra=f"seed = {seed}")
-    trained = untrained(settings, "", ARCHIVE)
+    trained = TrainedModel.initialise(settings, ARCHIVE)
     scale = trained.normalisation.increment_std[:, None, None]
     update = make_update(trained.model, ARCHIVE.grid, scale, settings.training)
     return update, initial_state(trained.model, settings.training)
@@ -317,7 +317,7 @@ def test_the_loss_falls(learned):
 @pytest.mark.slow
 def test_what_is_learned_beats_persistence_on_later_days(learned):
     settings = config()
-    trained = untrained(settings, "", ARCHIVE)
+    trained = TrainedModel.initialise(settings, ARCHIVE)
     nnx.update(trained.model, nnx.state(learned[1].model, nnx.Param))
     later = wave_archive(80)
     start = np.arange(62, 74)
@@ -358,7 +358,7 @@ def test_resumed_is_bit_identical(tmp_path, optimiser, members):
 
 def test_scales_come_from_the_training_time_alone():
     """The archive handed to a model is all that it is fitted on."""
-    trained = untrained(config(), "", ARCHIVE)
+    trained = TrainedModel.initialise(config(), ARCHIVE)
     np.testing.assert_array_equal(trained.normalisation.mean, Normalisation.fit(ARCHIVE, 6).mean)
     np.testing.assert_allclose(trained.model.inputs.std[...][:, 0, 0], trained.normalisation.std, rtol=1e-6)
 

@@ -17,7 +17,7 @@ from synthetic import config_text, times, tiny_trained, transport, wave_archive
 
 from pinnwx.data.calendar import time_features
 from pinnwx.errors import UsageError
-from pinnwx.forecasting.portable import PRECISIONS, encoded, export_model
+from pinnwx.forecasting.export import PRECISIONS, encoded, export_model
 from pinnwx.forecasting.predictor import Predictor
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "run_exported.py"
@@ -44,12 +44,12 @@ def one_step(path: Path, trained) -> np.ndarray:
     with np.load(path, allow_pickle=False) as model:
         about = json.loads(model["about"].tobytes())
         arrays = iter(sorted(name for name in model.files if name.isdigit()))
-        numbers = [[model[next(arrays)] for _ in range(parts)] for parts in about["parts"]]
+        parameters = [[model[next(arrays)] for _ in range(parts)] for parts in about["parts"]]
         assert next(arrays, None) is None
         program = jax.export.deserialize(bytearray(model["program"]))
     analyses = Predictor(trained, [6]).analyses(ARCHIVE, WHEN)[0]
     time = time_features(WHEN + np.timedelta64(3, "h"))[0]
-    return np.asarray(program.call(numbers, analyses, time))
+    return np.asarray(program.call(parameters, analyses, time))
 
 
 def in_roundings(difference, fields):

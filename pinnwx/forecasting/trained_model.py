@@ -17,7 +17,8 @@ import jax
 import numpy as np
 import xarray as xr
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
 
 from pinnwx.config import Config, config_text, parse_config
 from pinnwx.data.archive import Archive
@@ -43,7 +44,7 @@ _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedModel:
     """A forecaster with all it needs to be run and scored; `manifest` says where it comes from."""
 
     config: Config
@@ -60,20 +61,76 @@ class Trained:
         """The forecast fields, in the order of the arrays."""
         return self.config.data.fields
 
+    @classmethod
+    def initialise(cls, config: Config, archive: Archive, text: str | None = None) -> TrainedModel:
+        """Returns a forecaster with fresh weights; its scales and climatology are fitted on `archive`.
 
-def untrained(config: Config, config_text: str, archive: Archive) -> Trained:
-    """A forecaster with fresh weights, its scales and climatology fitted on `archive`, the training time alone."""
-    normalisation = Normalisation.fit(archive, config.model.step_hours)
-    static = {name: np.asarray(values) for name, values in archive.static.items()}
-    climatology = Climatology.fit(archive)
-    model = _assemble(config, archive.grid, normalisation, climatology, static)
-    return Trained(config, config_text, archive.grid, model, normalisation, climatology, static, {})
+        `archive` holds the training time alone. `text` is the TOML text of `config` as the user wrote it; by default
+        it is written from `config`.
+        """
+        normalisation = Normalisation.fit(archive, config.model.step_hours)
+        static = {name: np.asarray(values) for name, values in archive.static.items()}
+        climatology = Climatology.fit(archive)
+        model = _assemble(config, archive.grid, normalisation, climatology, static)
+        text = config_text(config) if text is None else text
+        return cls(config, text, archive.grid, model, normalisation, climatology, static, {})
 
+    @classmethod
+    def load(cls, folder: Path) -> TrainedModel:
+        """Reads a version back; every file is verified against the manifest.
 
-def resized(trained: Trained, config: Config) -> Trained:
-    """The scales and the climatology of `trained` with a model of other settings, its weights fresh."""
-    model = _assemble(config, trained.grid, trained.normalisation, trained.climatology, trained.static)
-    return replace(trained, config=config, config_text=config_text(config), model=model, manifest={})
+        The bytes that were compared are the bytes that are used.
+
+        Raises:
+            CheckpointError: the manifest is missing, a file is damaged or a link, the model is of a kind that this
+                package lacks, or the weights do not fit the config.
+        """
+        manifest, contents = read_files(folder, PARTS, required=PARTS)
+        _require_known(manifest, folder)
+        config, text = _own_config(contents[CONFIG], folder, manifest)
+        normalisation = Normalisation.load(folder / NORMALISATION, contents[NORMALISATION])
+        grid, static = _read_static(folder / STATIC, contents[STATIC])
+        climatology = Climatology.load(folder / CLIMATOLOGY, contents[CLIMATOLOGY])
+        _require_fitting(config, grid, normalisation, climatology, static, folder)
+        try:
+            model = _assemble(config, grid, normalisation, climatology, static)
+        except ConfigError as error:
+            raise CheckpointError(f"{folder / CONFIG}: {error}; {RESTORE}") from None
+        _require_same_parts(model, config, manifest, folder)
+        _set_weights(model, _tensors(contents[WEIGHTS], folder / WEIGHTS), folder / WEIGHTS)
+        return cls(config, text, grid, model, normalisation, climatology, static, manifest)
+
+    def with_config(self, config: Config) -> TrainedModel:
+        """Returns a model of other settings with fresh weights; scales and climatology stay."""
+        model = _assemble(config, self.grid, self.normalisation, self.climatology, self.static)
+        return replace(self, config=config, config_text=config_text(config), model=model, manifest={})
+
+    def save(self, folder: Path, notes: Mapping[str, Any], optimiser: Mapping[str, np.ndarray] | None = None) -> None:
+        """Writes a version into a new or empty folder.
+
+        `notes` (seed, data hash, plan ...) go into the manifest, with the packages and the device of this process.
+        `optimiser` is the state in which training left it, by name.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / WEIGHTS) as temporary:
+            temporary.write_bytes(save_tensors(named_weights(self.model)))
+        self.normalisation.save(folder / NORMALISATION)
+        self.climatology.save(folder / CLIMATOLOGY)
+        write_netcdf(_static_dataset(self), folder / STATIC)
+        write_text(folder / CONFIG, self.config_text)
+        versions = {"pinnwx": __version__} | {name: metadata.version(name) for name in _PACKAGES}
+        parts = PARTS
+        if optimiser is not None:
+            with replacing(folder / OPTIMISER) as temporary:
+                temporary.write_bytes(save_tensors(dict(optimiser)))
+            parts += (OPTIMISER,)
+        made_of = architecture(self.model, self.config.model)
+        write_manifest(
+            folder, parts, {**notes, "model": made_of, "versions": versions, "device": jax.devices()[0].device_kind}
+        )
 
 
 def _assemble(
@@ -92,67 +149,14 @@ def _assemble(
     return build_forecaster(inputs, config.model, config.seed, model_climatology)
 
 
-def save_trained(
-    trained: Trained, folder: Path, notes: Mapping[str, Any], optimiser: Mapping[str, np.ndarray] | None = None
-) -> None:
-    """Writes a version into a new or empty folder; `notes` (seed, data hash, plan ...) go into the manifest,
-    with the packages and the device of this process.
-
-    `optimiser`: the state in which training left it, by name.
-
-    Raises:
-        OutputError: the folder cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(save(named_weights(trained.model)))
-    trained.normalisation.save(folder / NORMALISATION)
-    trained.climatology.save(folder / CLIMATOLOGY)
-    write_netcdf(_static_dataset(trained), folder / STATIC)
-    write_text(folder / CONFIG, trained.config_text)
-    versions = {"pinnwx": __version__} | {name: metadata.version(name) for name in _PACKAGES}
-    parts = PARTS
-    if optimiser is not None:
-        with replacing(folder / OPTIMISER) as temporary:
-            temporary.write_bytes(save(dict(optimiser)))
-        parts += (OPTIMISER,)
-    made_of = architecture(trained.model, trained.config.model)
-    write_manifest(
-        folder, parts, {**notes, "model": made_of, "versions": versions, "device": jax.devices()[0].device_kind}
-    )
-
-
 def load_optimiser(folder: Path) -> dict[str, np.ndarray] | None:
     """The state of the optimiser that a version was left with, verified; None where it has none.
 
     Raises:
-        CheckpointError: as `load_trained`.
+        CheckpointError: as `TrainedModel.load`.
     """
     _, contents = read_files(folder, (OPTIMISER,))
     return _tensors(contents[OPTIMISER], folder / OPTIMISER) if OPTIMISER in contents else None
-
-
-def load_trained(folder: Path) -> Trained:
-    """Reads a version back, every file verified against the manifest: what is used are the bytes that were compared.
-
-    Raises:
-        CheckpointError: the manifest is missing, a file is damaged or a link, the model is of a kind that this package
-            lacks, or the weights do not fit the config.
-    """
-    manifest, contents = read_files(folder, PARTS, required=PARTS)
-    _require_known(manifest, folder)
-    config, text = _own_config(contents[CONFIG], folder, manifest)
-    normalisation = Normalisation.load(folder / NORMALISATION, contents[NORMALISATION])
-    grid, static = _read_static(folder / STATIC, contents[STATIC])
-    climatology = Climatology.load(folder / CLIMATOLOGY, contents[CLIMATOLOGY])
-    _require_fitting(config, grid, normalisation, climatology, static, folder)
-    try:
-        model = _assemble(config, grid, normalisation, climatology, static)
-    except ConfigError as error:
-        raise CheckpointError(f"{folder / CONFIG}: {error}; {RESTORE}") from None
-    _require_same_parts(model, config, manifest, folder)
-    _set_weights(model, _tensors(contents[WEIGHTS], folder / WEIGHTS), folder / WEIGHTS)
-    return Trained(config, text, grid, model, normalisation, climatology, static, manifest)
 
 
 def _require_known(manifest: Mapping[str, Any], folder: Path) -> None:
@@ -232,7 +236,7 @@ def _require_fitting(
         raise CheckpointError(f"{folder / STATIC} holds values that are not finite; {RESTORE}")
 
 
-def _static_dataset(trained: Trained) -> xr.Dataset:
+def _static_dataset(trained: TrainedModel) -> xr.Dataset:
     coordinates = {"latitude": list(trained.grid.latitude), "longitude": list(trained.grid.longitude)}
     fields = {name: (("latitude", "longitude"), values) for name, values in trained.static.items()}
     return xr.Dataset(fields, coords=coordinates)
@@ -254,7 +258,7 @@ def _read_static(path: Path, content: bytes) -> tuple[Grid, dict[str, np.ndarray
 
 def _tensors(content: bytes, path: Path) -> dict[str, np.ndarray]:
     try:
-        return load(content)
+        return load_tensors(content)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
 
@@ -271,7 +275,7 @@ def _set_weights(model: Forecaster, stored: Mapping[str, np.ndarray], path: Path
     set_weights(model, stored)
 
 
-def error_scale(trained: Trained) -> np.ndarray:
+def error_scale(trained: TrainedModel) -> np.ndarray:
     """The unit of each field's error in the loss, (field, 1, 1): its usual change over a step, and its weight."""
     weights = np.array([trained.config.training.field_weights.get(name, 1.0) for name in trained.names])
     return (trained.normalisation.increment_std / np.sqrt(weights))[:, None, None]

@@ -18,7 +18,7 @@ from pinnwx.config import parse_config
 from pinnwx.errors import CheckpointError, MissingInputError
 from pinnwx.files import sha256
 from pinnwx.forecasting.predictor import Predictor
-from pinnwx.forecasting.trained import load_trained, save_trained
+from pinnwx.forecasting.trained_model import TrainedModel
 
 FILES = ("weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc", "config.toml")
 
@@ -34,7 +34,7 @@ def trained():
 @pytest.fixture(scope="module")
 def original(trained, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("versions") / "0001"
-    save_trained(trained, folder, {"seed": 0, "data_sha256": "ab" * 32})
+    trained.save(folder, {"seed": 0, "data_sha256": "ab" * 32})
     return folder
 
 
@@ -53,7 +53,7 @@ def signed_again(version: Path, change=lambda files: files) -> None:
 
 
 def test_round_trip_forecasts_the_same_bits(trained, original):
-    loaded = load_trained(original)
+    loaded = TrainedModel.load(original)
     archive = wave_archive(60)
     rows = np.arange(3)
     forecasts = [Predictor(each, [6, 12]).from_archive(archive, archive.times[rows]) for each in (trained, loaded)]
@@ -62,7 +62,7 @@ def test_round_trip_forecasts_the_same_bits(trained, original):
 
 
 def test_every_part_comes_back(trained, original):
-    loaded = load_trained(original)
+    loaded = TrainedModel.load(original)
     assert loaded.config == trained.config
     assert loaded.config_text == trained.config_text
     assert loaded.grid == trained.grid
@@ -90,41 +90,41 @@ def test_a_flipped_bit_is_refused(version, name):
     content[len(content) // 2] ^= 1
     (version / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=f"{name} does not match its SHA-256"):
-        load_trained(version)
+        TrainedModel.load(version)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_refused(version, name):
     (version / name).unlink()
     with pytest.raises(CheckpointError, match=f"lacks {name}"):
-        load_trained(version)
+        TrainedModel.load(version)
 
 
 def test_a_folder_without_manifest_is_no_version(version):
     (version / "manifest.json").unlink()
     with pytest.raises(CheckpointError, match=r"holds no manifest\.json"):
-        load_trained(version)
+        TrainedModel.load(version)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"files": 3}', '{"format": 1}', "\x00"])
 def test_a_damaged_manifest_is_refused(version, content):
     (version / "manifest.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
-        load_trained(version)
+        TrainedModel.load(version)
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "weights.safetensors/.."])
 def test_a_manifest_that_reaches_outside_is_refused(version, name):
     signed_again(version, lambda files: files | {name: "00"})
     with pytest.raises(CheckpointError, match="is not the name of a file inside its folder"):
-        load_trained(version)
+        TrainedModel.load(version)
 
 
 def test_a_manifest_that_leaves_a_file_out_is_refused(version):
     """Or else that file would be read unverified."""
     signed_again(version, lambda files: {name: files[name] for name in files if name != "weights.safetensors"})
     with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
-        load_trained(version)
+        TrainedModel.load(version)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_weights_that_do_not_fit_the_config_are_refused(version, change):
     save_file(change(weights, key), version / "weights.safetensors")
     signed_again(version)
     with pytest.raises(CheckpointError, match=r"weights\.safetensors: .*, not "):
-        load_trained(version)
+        TrainedModel.load(version)
 
 
 def test_another_config_than_that_of_the_weights_is_refused(version):
@@ -152,7 +152,7 @@ def test_another_config_than_that_of_the_weights_is_refused(version):
     (version / "config.toml").write_text(text)
     signed_again(version)
     with pytest.raises(CheckpointError, match="its weights have other names or shapes"):
-        load_trained(version)
+        TrainedModel.load(version)
 
 
 def test_weights_that_are_not_finite_are_refused(version):
@@ -162,7 +162,7 @@ def test_weights_that_are_not_finite_are_refused(version):
     save_file(weights, version / "weights.safetensors")
     signed_again(version)
     with pytest.raises(CheckpointError, match="not finite"):
-        load_trained(version)
+        TrainedModel.load(version)
 
 
 class Bomb:
@@ -186,19 +186,19 @@ def test_a_pickle_is_never_loaded(version, tmp_path, name, whole):
             np.savez(file, weights=np.array([Bomb(mark)], dtype=object))
     signed_again(version)
     with pytest.raises(CheckpointError):
-        load_trained(version)
+        TrainedModel.load(version)
     assert not mark.exists()
 
 
 def test_a_model_with_physics_comes_back_too(tmp_path):
     text = config_text(physics=transport("t850", wind="geostrophic:msl") + transport("msl", learned_wind=True))
     trained = tiny_trained(text)
-    save_trained(trained, tmp_path / "0001", {})
-    loaded = load_trained(tmp_path / "0001")
+    trained.save(tmp_path / "0001", {})
+    loaded = TrainedModel.load(tmp_path / "0001")
     ours, theirs = (jax.tree.leaves(nnx.state(each.model, nnx.Param)) for each in (loaded, trained))
     assert all((a == b).all() for a, b in zip(ours, theirs, strict=True))
 
 
 def test_no_such_version(tmp_path):
     with pytest.raises((CheckpointError, MissingInputError)):
-        load_trained(tmp_path / "0007")
+        TrainedModel.load(tmp_path / "0007")

@@ -1,11 +1,11 @@
-"""A model as one file that jax can run without pinnwx: a program, and the numbers that it runs with.
+"""A model as one file that jax can run without pinnwx: a program and the parameters that it runs with.
 
 The file is a NumPy archive (.npz) of plain arrays, nothing pickled:
 
     program     one step as StableHLO, serialized by `jax.export` (which needs the package flatbuffers to read or write
-                it); it takes `numbers`, `analyses` and `time`
+                it); it takes `parameters`, `analyses` and `time`
     about       a JSON text as bytes: fields, units, grid, step, what it was made from, which format this is
-    0000, ...   the numbers, in the order that the program takes them: weights first, then scales and maps
+    0000, ...   the parameters, in the order that the program takes them: weights first, then scales and maps
 
 `analyses` is (input, field, lat, lon), the fields one step apart, in SI units, latitude ascending; `time` the five
 numbers of `data.calendar.time_features` of the middle of the step; the result the fields after it, (field, lat, lon).
@@ -33,7 +33,7 @@ from jaxtyping import Array, Float32
 
 from pinnwx.errors import UsageError
 from pinnwx.files import replacing
-from pinnwx.forecasting.trained import Trained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.features import TIME_FEATURES
 from pinnwx.variables import describe
 from pinnwx.version import __version__
@@ -45,7 +45,7 @@ _MOST = 127  # of an int8
 _LAYERS = (2, 4)  # axes of the weights of dense layers and convolutions
 
 
-def export_model(trained: Trained, path: str | Path, precision: str, notes: Mapping[str, Any]) -> None:
+def export_model(trained: TrainedModel, path: str | Path, precision: str, notes: Mapping[str, Any]) -> None:
     """Writes the artefact; `notes` go into what it says about itself.
 
     Raises:
@@ -61,15 +61,15 @@ def export_model(trained: Trained, path: str | Path, precision: str, notes: Mapp
     rest, rest_structure = jax.tree.flatten(fixed)
     stored = [encoded(np.asarray(leaf), precision) for leaf in leaves]
 
-    def step(numbers: Sequence[Sequence[Array]], analyses: Array, time: Array) -> Array:
-        decoded = [_decoded(parts, precision) for parts in numbers[: len(leaves)]]
-        others = [part for parts in numbers[len(leaves) :] for part in parts]
+    def step(parameters: Sequence[Sequence[Array]], analyses: Array, time: Array) -> Array:
+        decoded = [_decoded(parts, precision) for parts in parameters[: len(leaves)]]
+        others = [part for parts in parameters[len(leaves) :] for part in parts]
         model = nnx.merge(graph, structure.unflatten(decoded), rest_structure.unflatten(others))
         carry = model.start(analyses[None], time[None])
         return model.observe(model.advance(carry, time[None]), time[None])[0]
 
-    numbers = [*stored, *([np.asarray(leaf)] for leaf in rest)]
-    shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), numbers)
+    parameters = [*stored, *([np.asarray(leaf)] for leaf in rest)]
+    shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), parameters)
     config, grid = trained.config, trained.grid
     analyses = jax.ShapeDtypeStruct((config.model.input_times, len(trained.names), *grid.shape), jnp.float32)
     time = jax.ShapeDtypeStruct((TIME_FEATURES,), jnp.float32)
@@ -86,7 +86,7 @@ def export_model(trained: Trained, path: str | Path, precision: str, notes: Mapp
         "step_hours": config.model.step_hours,
         "input_times": config.model.input_times,
         "weights": precision,
-        "parts": [len(parts) for parts in numbers],
+        "parts": [len(parts) for parts in parameters],
         "pinnwx": __version__,
         "jax": jax.__version__,
         "calling_convention": program.calling_convention_version,
@@ -96,7 +96,7 @@ def export_model(trained: Trained, path: str | Path, precision: str, notes: Mapp
         "program": np.frombuffer(program.serialize(), np.uint8),
         "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
     }
-    arrays |= {f"{place:04d}": array for place, array in enumerate(array for parts in numbers for array in parts)}
+    arrays |= {f"{place:04d}": array for place, array in enumerate(array for parts in parameters for array in parts)}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from synthetic import config_text, tiny_trained, transport, wave_archive
 
-from pinnwx.forecasting.portable import export_model
+from pinnwx.forecasting.export import export_model
 from pinnwx.forecasting.predictor import Predictor
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "run_exported.py"
