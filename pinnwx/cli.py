@@ -61,7 +61,7 @@ Minutes = Annotated[
     float | None, typer.Option(help="Wall-clock budget of the whole command; that of the config, if not given.")
 ]
 PromoteAnyway = Annotated[
-    bool, typer.Option("--promote-anyway", help="Make the model live even if the promotion check refuses it.")
+    bool, typer.Option("--promote-anyway", help="Make the model live even if the training check refuses it.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already at the output.")]
 ForceJson = Annotated[bool, typer.Option("--force", help="Replace the file that --json names, if it is there.")]
@@ -348,8 +348,8 @@ def retrain(
             run, data, since=since, minutes=minutes, accept_suspicious=accept_suspicious or (), json=json, force=force,
             report=report, started=_STARTED,
         )  # fmt: skip
-    if done.verdict.comparison is not None:
-        comparison_table(done.verdict.comparison)
+    if done.promotion.comparison is not None:
+        comparison_table(done.promotion.comparison)
     _say(f"Model {done.version} is live in {run}, after {done.refitted.updates} updates.")
     _say(f"Learning ended: {done.refitted.ended}.")
 

@@ -112,7 +112,7 @@ _Channels = Annotated[int, Field(ge=1, le=4096)]
 _Minutes = Annotated[float, Field(gt=0, le=MOST_MINUTES)]
 _Updates = Annotated[int, Field(ge=1, le=MOST_UPDATES)]
 _Days = Annotated[float, Field(ge=1e-3, le=1e6)]
-DAYS_OF_GATE = 3  # that bounds need at least: the MINIMUM_BLOCKS of verification.significance, a day each
+MINIMUM_PROMOTION_DAYS = 3  # that bounds need at least: the MINIMUM_BLOCKS of verification.significance, a day each
 _WIND = re.compile(r"prognostic:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
 
 
@@ -363,11 +363,11 @@ class RetrainingSettings(Settings):
 
     @agreement
     def _enough_days(self) -> Iterator[str]:
-        needed = DAYS_OF_GATE + max(self.leads) / 24
+        needed = MINIMUM_PROMOTION_DAYS + max(self.leads) / 24
         if self.hold_out_days < needed:
             yield (
                 f"hold_out_days = {self.hold_out_days:g} is too short to judge forecasts of {max(self.leads):g} h: "
-                f"bounds need {DAYS_OF_GATE} days of them, so {needed:g}"
+                f"bounds need {MINIMUM_PROMOTION_DAYS} days of them, so {needed:g}"
             )
 
 

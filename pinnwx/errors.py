@@ -86,7 +86,7 @@ class ChangedError(LockedError):
 
 
 class NotPromotedError(PinnwxError):
-    """A candidate did not pass the gate; the live model stays."""
+    """A candidate did not pass the promotion check; the live model stays."""
 
     exit_code = 77
 

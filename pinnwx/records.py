@@ -139,7 +139,7 @@ class Origin(_Record):
 
 
 class PromotionNotes(_Record):
-    """What the promotion check of a training found (`pinnwx.jobs.promotion`)."""
+    """What the training check found (`pinnwx.jobs.training_check`)."""
 
     passed: bool = True
     objections: list[str] = []

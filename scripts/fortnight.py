@@ -4,11 +4,11 @@
 
 The real verbs run in processes of their own, once a day on a clock that is set (`PINNWX_NOW`), as
 `scripts/schedules/forecast.sh` runs them; once a week `pinnwx retrain`. On the way one analysis comes a day late, one
-comes cut off and is sent again, one comes twice, one never; the job is killed twice at random moments and started
-twice at once; and a bad candidate is put before the gate. At the end: every forecast that could be made is there, made
-once, whole, and equal to what its model makes of its analyses; `latest.nc` is the newest; the model was retrained twice
-and the bad candidate refused; and every refusal stands in the log with its reason.
-The weather is that of the embedded sample, its dates included.
+comes cut off and is sent again, one comes twice, one never; the job is killed twice at random moments and started twice
+at once; and a bad candidate is put before the promotion check. At the end: every forecast that could be made is there,
+made once, whole, and equal to what its model makes of its analyses; `latest.nc` is the newest; the model was retrained
+twice and the bad candidate refused; and every refusal stands in the log with its reason. The weather is that of the
+embedded sample, its dates included.
 """
 
 from __future__ import annotations

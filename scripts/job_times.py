@@ -5,7 +5,7 @@
     python scripts/job_times.py --tables     only write the table anew, from the figures stored
 
 The jobs are those of a schedule, on the run that `python scripts/results.py era5_hybrid` has left: a global forecast of
-ten days at 5.625 degrees, and a retraining that takes in one fresh week and is judged by the gate, each with no
+ten days at 5.625 degrees, and a retraining that takes in one fresh week and passes the promotion check, each with no
 compiled code kept and with all of it; and how soon the command line answers. They take turns, `ROUNDS` of them after
 one that does not count. Nothing else may run beside it. Figures go to experiments/results/job_times.json, the table
 to README.md.
@@ -31,7 +31,7 @@ from pinnwx.runtime import product_speed
 STORED = RESULTS / "job_times.json"
 RUN = RUNS / "era5_hybrid"
 ARCHIVE = DATA / scoring_of(RUN.name).folder
-INIT, SINCE = "2026-02-09T00:00", "2026-02-03T18:00"  # from the latter to the four days of the gate is one week
+INIT, SINCE = "2026-02-09T00:00", "2026-02-03T18:00"  # one week lies between the latter and the four days held out
 RETRAINING_MINUTES = 1.0
 ROUNDS = 5
 

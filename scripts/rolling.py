@@ -6,7 +6,7 @@
 A model is trained on December 2025. Then, as each of five weeks has arrived,
 
     frozen       does nothing
-    retrained    learns on: `pinnwx retrain --minutes 1`, with its hold-out of four days and its gate
+    retrained    learns on: `pinnwx retrain --minutes 1`, with its hold-out of four days and its promotion check
     from scratch is trained anew on all that has arrived, for as long as the first model was
 
 and each forecasts from every analysis of the following week. The verbs are given a folder that holds what has arrived,
@@ -160,7 +160,7 @@ def table(stored: dict[str, Any]) -> str:
     return "\n".join(lines) + (
         f"\n\nRMSE over that of persistence in {len(promoted)} weeks; ratios with 95 % bounds, paired by day. The "
         f"first training and those from scratch took {stored['minutes']:g} minutes; {sum(promoted)} of {len(promoted)} "
-        "retrained candidates passed the gate.\n\n![Errors week by week](results/rolling.png)\n"
+        "retrained candidates passed the promotion check.\n\n![Errors week by week](results/rolling.png)\n"
     )
 
 

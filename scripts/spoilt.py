@@ -7,7 +7,7 @@
 A copy is spoilt by noise on its weights (in parts of the standard deviation of each array), by all weights times a
 factor, or by a part of the weights set to zero. Forecasts start within the time that the experiment is scored on, on
 which no limit was chosen. `forecasting.stability` refuses a forecast that has blown up, `forecasting.plausibility` one
-that no weather would make; `jobs.promotion` refuses the model itself, on its validation time.
+that no weather would make; `jobs.training_check` refuses the model itself, on its validation time.
 
 Figures go to experiments/results/spoilt.json after each copy, the table to experiments/README.md. A copy that is
 stored already is passed over, so a study that was cut off goes on.
@@ -31,8 +31,8 @@ from pinnwx.forecasting.predictor import Predictor, spread_starts
 from pinnwx.forecasting.stability import is_stable
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import matching_archive
-from pinnwx.jobs.promotion import promotion_check, validation_archive
 from pinnwx.jobs.runs import Run
+from pinnwx.jobs.training_check import check_training, validation_archive
 from pinnwx.runtime import prepare
 
 STORED = RESULTS / "spoilt.json"
@@ -112,7 +112,7 @@ def study(name: str, folder: Path, stored: dict) -> None:
         if key not in rows:
             nnx.update(trained.model, weights if kind == "good" else spoilt(weights, kind, amount, seed))
             row = judged(trained, archive, starts, leads)
-            row["objections"] = len(promotion_check(trained, training, validation).objections)
+            row["objections"] = len(check_training(trained, training, validation).objections)
             rows[key] = row
             STORED.write_text(json.dumps(stored, indent=1) + "\n")
             print(name, key, row, flush=True)

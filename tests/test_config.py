@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from synthetic import config, transport
 
 from pinnwx.config import (
-    DAYS_OF_GATE,
+    MINIMUM_PROMOTION_DAYS,
     ClimateSettings,
     ClosureSettings,
     CompressionSettings,
@@ -97,7 +97,7 @@ def test_template_shows_every_key_with_a_comment():
 
 
 def test_the_gate_holds_out_as_many_days_as_bounds_need():
-    assert DAYS_OF_GATE == MINIMUM_BLOCKS
+    assert MINIMUM_PROMOTION_DAYS == MINIMUM_BLOCKS
 
 
 def test_template_shows_the_defaults_wherever_it_says_so():

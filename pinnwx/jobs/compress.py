@@ -23,9 +23,9 @@ from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel, erro
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
-from pinnwx.jobs.promotion import require_promoted, validation_archive
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.train import budget_ends, learn
+from pinnwx.jobs.training_check import require_promoted, validation_archive
 from pinnwx.model.weights import count_weights
 from pinnwx.records import CompressionReport, NotARecord, checked, parsed
 from pinnwx.runlayout import REPORTS
@@ -72,12 +72,12 @@ def compress(
         updates: how many to make, in all rounds or of all members together, instead of as many as the minutes allow.
         resume: go on with an interrupted compression in `out`.
         force: start afresh in an existing run folder, keeping its versions.
-        promote_anyway: make the smaller model live whatever the promotion check says.
+        promote_anyway: make the smaller model live whatever the training check says.
         report: called as it learns, for a progress bar.
         started: `time.monotonic()` at which the budget began; now, if None.
 
     Raises:
-        NotPromotedError: the smaller model is worse than persistence (`jobs.promotion`); it is kept, not live.
+        NotPromotedError: the smaller model is worse than persistence (`jobs.training_check`); it is kept, not live.
         UsageError: not one of `keep` and `size` is given, or it is no share; `updates` is below 1, or given with
             `minutes`.
         StabilityError: the loss, or a forecast to learn from, is not finite.

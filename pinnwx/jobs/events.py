@@ -52,7 +52,7 @@ class Event:
 
     @property
     def went_wrong(self) -> bool:
-        """Not so where another job was at work, the gate refused, or there was nothing fresh to learn from."""
+        """False too where another job was at work, a candidate was not promoted, or no data were fresh."""
         expected = {0, LockedError.exit_code, NotPromotedError.exit_code}
         if self.verb == "retrain":
             expected.add(UnavailableError.exit_code)

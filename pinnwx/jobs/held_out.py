@@ -1,4 +1,4 @@
-"""Which analyses a retraining learns from, which it watches, and which it holds out to be judged on."""
+"""Which analyses a retraining learns from, which it watches, and which it holds out to compare on."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pinnwx.training.refit import Material, set_aside
 from pinnwx.verification.pairing import lead_deltas
 
 _log = logging.getLogger(__name__)
-FEWEST_FORECASTS = 8  # held out, below which the gate can say nothing
+FEWEST_FORECASTS = 8  # held out, below which the promotion check can say nothing
 
 
 @dataclass(frozen=True)
 class Periods:
     """Who sees which analyses: those up to `learn_to` are learned from, of which those after `since` are fresh; those
-    from `judge_from` to `judge_to` are held out."""
+    from `compare_from` to `compare_to` are held out."""
 
     since: np.datetime64
     learn_to: np.datetime64
-    judge_from: np.datetime64
-    judge_to: np.datetime64
+    compare_from: np.datetime64
+    compare_to: np.datetime64
 
 
 def split(incumbent: TrainedModel, archive: Archive, since: str | None) -> Periods:
@@ -63,7 +63,7 @@ def split(incumbent: TrainedModel, archive: Archive, since: str | None) -> Perio
 def _days_held_out(incumbent: TrainedModel) -> float:
     """Those of the settings, or as many as hold `FEWEST_FORECASTS` forecasts of the longest lead."""
     days, step = incumbent.config.retraining.hold_out_days, incumbent.config.model.step_hours
-    needed = (FEWEST_FORECASTS * step + max(judged_leads(incumbent))) / 24
+    needed = (FEWEST_FORECASTS * step + max(comparison_leads(incumbent))) / 24
     if needed > days:
         _log.info(
             "note: the newest %g days are held out, not %g: with steps of %g h fewer hold no %d forecasts to judge",
@@ -76,8 +76,8 @@ def require_forecasts(incumbent: TrainedModel, archive: Archive, periods: Period
     """Raises:
     UnavailableError: the analyses held out allow too few forecasts for a verdict.
     """
-    longest = max(judged_leads(incumbent))
-    judged = archive.times[archive.times >= periods.judge_from]
+    longest = max(comparison_leads(incumbent))
+    judged = archive.times[archive.times >= periods.compare_from]
     can_be = int((match_times(judged, judged[:, None] + lead_deltas([longest])) >= 0).sum())
     if can_be < FEWEST_FORECASTS:
         raise UnavailableError(
@@ -87,7 +87,7 @@ def require_forecasts(incumbent: TrainedModel, archive: Archive, periods: Period
         )
 
 
-def judged_leads(incumbent: TrainedModel) -> tuple[float, ...]:
+def comparison_leads(incumbent: TrainedModel) -> tuple[float, ...]:
     """The leads that both are judged at, in hours: those of the settings that the model's step divides."""
     step = incumbent.config.model.step_hours
     leads = tuple(lead for lead in incumbent.config.retraining.leads if lead % step == 0)

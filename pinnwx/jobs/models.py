@@ -15,9 +15,9 @@ from pinnwx.files import check_writable, write_text, writing
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
-from pinnwx.jobs.gate import Verdict, judge
-from pinnwx.jobs.promotion import KEY, may_be_live
+from pinnwx.jobs.promotion_check import PromotionReport, compare_candidate
 from pinnwx.jobs.runs import Run, is_version
+from pinnwx.jobs.training_check import KEY, may_be_live
 from pinnwx.manifest import MANIFEST, read_manifest
 from pinnwx.runlayout import VERSIONS
 from pinnwx.runtime import prepare
@@ -27,7 +27,7 @@ from pinnwx.runtime import prepare
 class Version:
     """One version of a run's model; `problem` says why it cannot be used, empty if it can.
 
-    `objection` is why the promotion check refused it, empty if it did not, or if it was made live all the same.
+    `objection` is why the training check refused it, empty if it did not, or if it was made live all the same.
     """
 
     name: str
@@ -83,11 +83,11 @@ def promote(
     leads: Sequence[float] | None = None,
     json: str | Path | None = None,
     force: bool = False,
-) -> Verdict | None:
+) -> PromotionReport | None:
     """Makes a version live; forecasts use it from the next one on.
 
-    With `data`, `start` and `end` it first has to pass the gate (`pinnwx.jobs.gate`) against the live one then.
-    `json` keeps the gate's report, whatever it says.
+    With `data`, `start` and `end` it first has to pass the promotion check (`pinnwx.jobs.promotion_check`)
+    against the live one then. `json` keeps the promotion report, whether it passes or not.
 
     Raises:
         NotPromotedError: it did not pass; the live version stays.
@@ -96,10 +96,10 @@ def promote(
         LockedError: a job is at work in the run.
     """
     if data is not None and (start is None or end is None):
-        raise UsageError("the gate needs --start and --end: days that neither model was trained on")
+        raise UsageError("the promotion check needs --start and --end: days that neither model was trained on")
     if data is None and (start, end, leads, json) != (None, None, None, None):
         raise UsageError(
-            "--start, --end, --leads and --json are of the gate, which needs --data; without it, leave them out"
+            "--start, --end, --leads and --json belong to the promotion check, which needs --data; else leave them out"
         )
     prepare()
     opened = Run.open(run)
@@ -108,22 +108,22 @@ def promote(
         if json is not None:
             check_writable(json, force=force)
         candidate = TrainedModel.load(_existing(opened, name))
-        verdict = None
+        promotion = None
         if data is not None:
             incumbent = opened.load()
             archives = matching_archive(candidate, data), matching_archive(incumbent, data)
-            verdict = judge(candidate, incumbent, archives, start or "", end or "", leads)
+            promotion = compare_candidate(candidate, incumbent, archives, start or "", end or "", leads)
             if json is not None:
-                write_text(json, json_module.dumps(verdict.to_dict(), indent=2) + "\n")
-            verdict.require_passed(name, opened.live)
+                write_text(json, json_module.dumps(promotion.to_dict(), indent=2) + "\n")
+            promotion.require_passed(name, opened.live)
         opened.point_to(name)
-    return verdict
+    return promotion
 
 
 def rollback(run: str | Path, to: str | None = None) -> str:
     """Makes `to` live again, or the newest version older than the live one that can be used; returns its name.
 
-    What a promotion check refused is gone back to only if it is named.
+    What a training check refused is gone back to only if it is named.
 
     Raises:
         UsageError, MissingInputError, CheckpointError, LockedError: as `promote`; MissingInputError also where there is

@@ -21,9 +21,9 @@ from pinnwx.files import check_writable, write_text, writing
 from pinnwx.forecasting.trained_model import CONFIG, TrainedModel, error_scale, load_optimiser
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_LEARNED, recorded
-from pinnwx.jobs.gate import Verdict, judge
-from pinnwx.jobs.held_out import Periods, judged_leads, material, require_forecasts, split
+from pinnwx.jobs.held_out import Periods, comparison_leads, material, require_forecasts, split
 from pinnwx.jobs.interrupts import Interrupts
+from pinnwx.jobs.promotion_check import PromotionReport, compare_candidate
 from pinnwx.jobs.readiness import require_credible
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.train import budget_ends, lineage
@@ -36,17 +36,17 @@ from pinnwx.training.update import initial_state
 
 _log = logging.getLogger(__name__)
 LEARNING_FRACTION = 0.6  # of a short budget; the rest is for the gate
-JUDGING_SECONDS, JUDGING_FRACTION = 45.0, 0.1  # that the gate takes of a long one
+CHECK_SECONDS, CHECK_FRACTION = 45.0, 0.1  # that the gate takes of a long one
 FEWEST_UPDATES = 10  # of each member, below which only a clear difference is taken for something learned
 PROMOTED, WORSE, UNDECIDED = "promoted", "worse", "undecided"
 
 
 @dataclass(frozen=True, eq=False)
 class Retrained:
-    """What became of a retraining: the version that was made, what the gate said, and how learning went."""
+    """What became of a retraining: the version that was made, its promotion report, and how learning went."""
 
     version: str
-    verdict: Verdict
+    promotion: PromotionReport
     refitted: Refitted
 
 
@@ -62,13 +62,13 @@ def retrain(
     report: Callable[[Report], None] = lambda _: None,
     started: float | None = None,
 ) -> Retrained:
-    """Makes a successor of the live version out of `data`, and stores it and makes it live if it passes the gate.
+    """Trains a successor of the live version on `data`; it is stored and made live if it passes the promotion check.
 
     The newest days (`retraining.hold_out_days`, and more where the steps of the model are so long that these hold fewer
-    than `FEWEST_FORECASTS` forecasts) are held out: the gate (`jobs.gate`) judges both there. From what is older,
-    windows that end after `since` are mixed with a share of older ones (`retraining.replay`). Normalisation and
-    climatology stay those of the live version, which is never touched. What the gate said is kept in the run folder,
-    under `reports/`. A retraining that is stopped or killed leaves nothing; start it again.
+    than `FEWEST_FORECASTS` forecasts) are held out: the promotion check (`jobs.promotion_check`) compares both there.
+    From what is older, windows that end after `since` are mixed with a share of older ones (`retraining.replay`).
+    Normalisation and climatology stay those of the live version, which is never touched. The promotion report is kept
+    in the run folder, under `reports/`. A retraining that is stopped or killed leaves nothing; start it again.
 
     The settings are those of `[retraining]` in the run folder's config.toml, which may be changed for it.
 
@@ -79,7 +79,7 @@ def retrain(
         minutes: wall-clock budget of the whole call; `retraining.minutes` if None. Ignored where
             `retraining.updates` is set.
         accept_suspicious: suspicious analyses to learn from all the same, as `forecast` names them.
-        json: another place for what the gate said.
+        json: another place for the promotion report.
         force: replace what is at `json`.
         report: called as learning goes on, for a progress bar.
         started: `time.monotonic()` at which the budget began; now, if None.
@@ -106,7 +106,7 @@ def retrain(
         periods = split(incumbent, archive, since)
         require_forecasts(incumbent, archive, periods)
         accepted = require_credible(
-            archive, periods.since, periods.judge_to,
+            archive, periods.since, periods.compare_to,
             accept=accept_suspicious, variables=incumbent.config.variable_table(),
         )  # fmt: skip
         lessons = material(incumbent, archive, periods)
@@ -116,11 +116,17 @@ def retrain(
             manifest=_notes(incumbent, live, archive, periods, lessons, refitted)
             | ({"accepted": accepted} if accepted else {}),
         )
-        verdict, nothing = _judged(successor, incumbent, archive, periods, refitted)
-        outcome = NOTHING_LEARNED if nothing else _in_a_word(verdict)
+        promotion, nothing = _compared(successor, incumbent, archive, periods, refitted)
+        outcome = NOTHING_LEARNED if nothing else _in_a_word(promotion)
         learning = {"updates": refitted.updates, "learning_ended": refitted.ended}
         event.details |= {"verdict": outcome, **learning}
-        found = {"outcome": outcome, "nothing_learned": nothing, "successor_of": live, **learning, **verdict.to_dict()}
+        found = {
+            "outcome": outcome,
+            "nothing_learned": nothing,
+            "successor_of": live,
+            **learning,
+            **promotion.to_dict(),
+        }
         found["watched_error"] = list(refitted.watch)
         text = json_module.dumps(found, indent=2) + "\n"
         with writing(opened.folder):
@@ -130,12 +136,12 @@ def retrain(
         if nothing:
             fresh = len(lessons.fresh)
             raise NothingLearnedError(f"nothing learned from {fresh} fresh windows: {nothing}; {live} stays live")
-        verdict.require_passed(f"the successor of {live}", live)
+        promotion.require_passed(f"the successor of {live}", live)
         with writing(opened.folder):
             optimiser = named_leaves(refitted.optimiser)
             name = opened.publish(successor, successor.manifest, optimiser, ends_training=False)
         event.details["version"] = name
-    return Retrained(name, verdict, refitted)
+    return Retrained(name, promotion, refitted)
 
 
 def _with_settings_of(run: Run, trained: TrainedModel) -> TrainedModel:
@@ -155,7 +161,7 @@ def _learn(successor: TrainedModel, archive: Archive, lessons: Material, stored,
     if optimiser is None:
         _log.info("note: the live version keeps no state of this optimiser; it starts afresh")
     now = time.monotonic()
-    judging = min((1 - LEARNING_FRACTION) * (ends - now), JUDGING_SECONDS + JUDGING_FRACTION * (ends - now))
+    judging = min((1 - LEARNING_FRACTION) * (ends - now), CHECK_SECONDS + CHECK_FRACTION * (ends - now))
     deadline = ends - judging if config.retraining.updates is None else None
     with Interrupts("stopping") as interrupts:
         refitted = refit(
@@ -168,30 +174,30 @@ def _learn(successor: TrainedModel, archive: Archive, lessons: Material, stored,
     return refitted
 
 
-def _judged(
+def _compared(
     successor: TrainedModel, incumbent: TrainedModel, archive: Archive, periods: Periods, refitted: Refitted
-) -> tuple[Verdict, str]:
-    """What the gate says, and why nothing was learned, empty where something was."""
+) -> tuple[PromotionReport, str]:
+    """The promotion report, and why nothing was learned, empty where something was."""
     if not refitted.helped:
         before, after = refitted.watch[0], min(refitted.watch[1:])
         why = f"learning on did not help: the watched error went from {before:.4g} to {after:.4g} ({refitted.ended})"
-        return Verdict((why,)), why
-    start, end = format_time(periods.judge_from), format_time(periods.judge_to)
-    leads = judged_leads(incumbent)
+        return PromotionReport((why,)), why
+    start, end = format_time(periods.compare_from), format_time(periods.compare_to)
+    leads = comparison_leads(incumbent)
     verdict = judge(successor, incumbent, (archive, archive), start, end, leads, block_days=1)
     members = len(networks_of(successor.model))
     few = refitted.updates < FEWEST_UPDATES * members
-    if verdict.is_the_same or (few and verdict.is_undecided):
-        largest = max(abs(entry["ratio"] - 1) for entry in verdict.ratios)
+    if promotion.is_the_same or (few and promotion.is_undecided):
+        largest = max(abs(entry["ratio"] - 1) for entry in promotion.ratios)
         why = f"after {refitted.updates} updates its errors are within {100 * largest:.2g} % of the live model's"
         if few:
             why += f", and {FEWEST_UPDATES * members} updates at least are needed to tell; give more --minutes"
-        return verdict, f"{why} ({refitted.ended})"
-    return verdict, ""
+        return promotion, f"{why} ({refitted.ended})"
+    return promotion, ""
 
 
-def _in_a_word(verdict: Verdict) -> str:
-    return PROMOTED if verdict.passed else WORSE if verdict.is_worse else UNDECIDED
+def _in_a_word(promotion: PromotionReport) -> str:
+    return PROMOTED if promotion.passed else WORSE if promotion.is_worse else UNDECIDED
 
 
 def _notes(

@@ -96,7 +96,7 @@ class Run:
         return read_own_text(self.folder, name)
 
     def reports(self) -> Path:
-        """The folder of what the gate, or a compression, had to tell; made where there is none.
+        """The folder of the reports of promotion checks and compressions; made where there is none.
 
         Raises:
             CheckpointError: it is a link.

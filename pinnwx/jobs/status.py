@@ -14,10 +14,10 @@ from pinnwx.data.calendar import format_time, now, parse_time
 from pinnwx.errors import CheckpointError, DataError, MissingInputError, OutputError
 from pinnwx.files import check_writable, write_text, writing
 from pinnwx.jobs.events import EVENTS, Event, Log, read_log
-from pinnwx.jobs.promotion import may_be_live
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.series import SCORES
 from pinnwx.jobs.series_folder import time_of
+from pinnwx.jobs.training_check import may_be_live
 from pinnwx.manifest import RESTORE, read_manifest
 from pinnwx.text import printable
 from pinnwx.variables import difference_units
@@ -195,7 +195,7 @@ def _way_out(run: Run) -> str:
 
 
 def _is_usable(run: Run, name: str) -> bool:
-    """Whole, and not refused by its promotion check: what `models rollback` would take."""
+    """Whole, and not refused by its training check: what `models rollback` would take."""
     try:
         return may_be_live(read_manifest(run.version(name)))
     except CheckpointError:

@@ -19,7 +19,6 @@ from pinnwx.forecasting.trained_model import CONFIG, TrainedModel, error_scale
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.preparation import prepared, require_memory, training_settings
-from pinnwx.jobs.promotion import KEY, not_promoted, promotion_check, require_promoted, short_range, validation_archive
 from pinnwx.jobs.readiness import training_doubts
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.model.deep_ensemble import give_weights
@@ -49,7 +48,7 @@ def train(
     report: Callable[[Report], None] = lambda _: None,
     started: float | None = None,
 ) -> Run:
-    """Trains a model, makes it live if it passes the promotion check (`jobs.promotion`), and returns its run folder.
+    """Trains a model, makes it live if it passes `jobs.training_check`, and returns its run folder.
 
     Args:
         config: TOML file (see `experiments/template.toml`).
@@ -192,7 +191,7 @@ def learn(
         "source": "pinnwx train",
         **(notes or {}),
     }
-    found = promotion_check(
+    found = check_training(
         trained, archive, validation, until=deadline if settings.training.updates is None else math.inf
     )
     live = found.passed or promote_anyway

@@ -13,11 +13,11 @@ from synthetic import config_text, tiny_trained, wave_archive, wave_dataset
 import pinnwx
 from pinnwx.data.archive import Archive
 from pinnwx.errors import NothingLearnedError, NotPromotedError, UnavailableError
-from pinnwx.jobs import gate
+from pinnwx.jobs import promotion_check
 from pinnwx.jobs import retrain as module
 from pinnwx.jobs.events import read_events
-from pinnwx.jobs.gate import Verdict
-from pinnwx.jobs.held_out import judged_leads, material, require_forecasts, rollout_steps, split
+from pinnwx.jobs.held_out import comparison_leads, material, require_forecasts, rollout_steps, split
+from pinnwx.jobs.promotion_check import PromotionReport
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.status import status
 from pinnwx.model.deep_ensemble import networks_of
@@ -48,9 +48,9 @@ def test_enough_forecasts_are_held_out_for_a_verdict(step, held_out_days):
     trained, archive = incumbent(step), analyses(step, 80)
     periods = split(trained, archive, None)
     held_out = archive.times[archive.times > periods.learn_to]
-    longest = np.timedelta64(int(max(judged_leads(trained))), "h")
+    longest = np.timedelta64(int(max(comparison_leads(trained))), "h")
     assert np.isin(held_out + longest, held_out).sum() >= 8
-    assert periods.judge_to - periods.learn_to == held_out_days * DAY
+    assert periods.compare_to - periods.learn_to == held_out_days * DAY
 
 
 def test_what_is_asked_for_is_held_out_where_it_is_longer():
@@ -143,10 +143,10 @@ def test_worse_is_another(run, monkeypatch):
 def test_too_few_days_to_tell_is_not_worse():
     """An error of 0.97 of the live model's, and up to 1.05 by chance: nobody knows; 1.04 is worse."""
 
-    def verdict(ratio: float, other: str = "") -> Verdict:
+    def verdict(ratio: float, other: str = "") -> PromotionReport:
         entry = {"variable": "msl", "lead_hours": 24, "n": 8, "n_days": 8, "ratio": ratio, "ratio_low": 0.9}
         found = Comparison("a", "b", ({**entry, "ratio_high": ratio + 0.08, "bounds_missing": None},))
-        return Verdict(tuple(filter(None, [*map(gate._of_ratio, found.ratios), other])), found)
+        return PromotionReport(tuple(filter(None, [*map(promotion_check._of_ratio, found.ratios), other])), found)
 
     assert "too few to tell" in verdict(0.97).objections[0]
     assert not verdict(0.97).is_worse

@@ -13,11 +13,11 @@ from verbs import pinnwx as verb
 
 import pinnwx
 from pinnwx.errors import CheckpointError, NotPromotedError
-from pinnwx.jobs import promotion
+from pinnwx.jobs import training_check
 from pinnwx.jobs.events import read_events
-from pinnwx.jobs.promotion import promotion_check, validation_archive
 from pinnwx.jobs.runs import Run
 from pinnwx.jobs.train import train
+from pinnwx.jobs.training_check import check_training, validation_archive
 from pinnwx.terminal import version_table
 
 WHOLE = wave_archive(160)
@@ -36,7 +36,7 @@ def spoilt(scale: float, members: int = 1):
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize(("validation", "where"), [(VALIDATION, "in data.validate"), (NONE, "in the training time")])
 def test_a_model_that_diverged_does_not_pass(members, validation, where):
-    report = promotion_check(spoilt(3.0, members), TRAINING, validation)
+    report = check_training(spoilt(3.0, members), TRAINING, validation)
     assert not report.passed
     assert where in report.objections[0]
     assert "times that of persistence" in report.objections[0]
@@ -50,12 +50,12 @@ def test_weights_that_are_not_finite_do_not_pass():
     leaves, tree = jax.tree.flatten(parameters)
     leaves[2] = leaves[2] * jnp.nan
     nnx.update(trained.model, jax.tree.unflatten(tree, leaves))
-    report = promotion_check(trained, TRAINING, VALIDATION)
+    report = check_training(trained, TRAINING, VALIDATION)
     assert report.objections == ("its weights are not finite",)
 
 
 def test_forecasts_that_are_not_finite_do_not_pass():
-    report = promotion_check(spoilt(1e30), TRAINING, NONE)
+    report = check_training(spoilt(1e30), TRAINING, NONE)
     assert "not finite" in report.objections[0] or "inf times" in report.objections[0]
 
 
@@ -72,9 +72,9 @@ def test_one_field_that_is_worse_than_persistence_is_enough(monkeypatch, skill, 
         made[:, :, field] += skill * (archive.fields[starts][:, None, field] - truth[:, :, field])
         return made
 
-    monkeypatch.setattr(promotion.Predictor, "from_archive", forecasts)
-    monkeypatch.setattr(promotion, "usable_range", lambda *_: None)  # they know the truth of three steps only
-    report = promotion_check(spoilt(0.1), TRAINING, VALIDATION)
+    monkeypatch.setattr(training_check.Predictor, "from_archive", forecasts)
+    monkeypatch.setattr(training_check, "usable_range", lambda *_: None)  # they know the truth of three steps only
+    report = check_training(spoilt(0.1), TRAINING, VALIDATION)
     assert report.passed == (skill < 1)
     if skill > 1:
         name = WHOLE.names[field]
@@ -98,7 +98,7 @@ def test_what_cannot_be_checked_is_said(tmp_path, period, why):
         text = text.replace("[model]", f'validate = {{ start = "{start}", end = "{end}" }}\n[model]', 1)
     trained = tiny_trained(text)
     randomise(trained.model, 0, 0.0)  # persistence itself
-    report = promotion_check(trained, TRAINING, validation_archive(trained, tmp_path / "waves.nc"))
+    report = check_training(trained, TRAINING, validation_archive(trained, tmp_path / "waves.nc"))
     assert why in report.not_checked
     assert report.passed
 

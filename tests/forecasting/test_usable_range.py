@@ -6,7 +6,7 @@ from synthetic import config_text, tiny_trained, wave_archive
 
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.usable_range import UsableRange, usable_range
-from pinnwx.jobs.promotion import short_range
+from pinnwx.jobs.training_check import short_range
 
 WHOLE = wave_archive(160)
 ARCHIVE = WHOLE.select("2026-01-20", "2026-01-25")

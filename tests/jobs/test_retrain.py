@@ -1,4 +1,4 @@
-"""Retraining as a job: who sees which analyses, what the gate lets pass, and that the live version is never touched."""
+"""Retraining as a job: which analyses are used, what is promoted, and that the live version is never touched."""
 
 import json
 import os
@@ -64,9 +64,9 @@ def test_the_live_model_learns_on_and_its_successor_goes_live(run, fresh):
     before = contents(run / "versions" / "0001")
     done = pinnwx.retrain(run, fresh)
     assert done.version == Run(run).live == "0002"
-    assert done.verdict.passed
-    assert all(entry["ratio_high"] < 1.02 for entry in done.verdict.comparison.ratios)
-    assert {entry["lead_hours"] for entry in done.verdict.comparison.ratios} == {6, 24}
+    assert done.promotion.passed
+    assert all(entry["ratio_high"] < 1.02 for entry in done.promotion.comparison.ratios)
+    assert {entry["lead_hours"] for entry in done.promotion.comparison.ratios} == {6, 24}
     assert contents(run / "versions" / "0001") == before
     notes = json.loads((run / "versions" / "0002" / "manifest.json").read_text())
     assert notes["trained_on"] == ["2026-01-01T00:00Z", "2026-02-05T18:00Z"], "four days are held out"
@@ -204,7 +204,7 @@ def test_nobody_learns_from_what_is_watched_or_held_out(kind, missing, since):
     fresh_from = times(160)[since]
     periods = split(INCUMBENTS[kind], archive, str(fresh_from.astype("datetime64[s]")))
     cut = when[-1] - np.timedelta64(4, "D")
-    assert periods.learn_to <= cut < periods.judge_from <= periods.judge_to == when[-1]
+    assert periods.learn_to <= cut < periods.compare_from <= periods.compare_to == when[-1]
     try:
         found = material(INCUMBENTS[kind], archive, periods)
     except UnavailableError:

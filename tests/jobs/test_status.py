@@ -66,7 +66,7 @@ def test_lines_that_were_cut_off_are_passed_over(run, monkeypatch):
 
 
 def test_what_is_expected_is_no_failure(run, monkeypatch):
-    """Another job was at work; the gate said no; nothing was fresh. But a forecast without an analysis is one."""
+    """A busy run, a refused promotion or no fresh data is none. But a forecast without an analysis is one."""
     for verb in ("forecast", "retrain"):
         did(run, verb, "2026-02-01T01:40", monkeypatch)
         did(run, verb, "2026-02-01T02:40", monkeypatch, LockedError("busy"))

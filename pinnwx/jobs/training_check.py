@@ -1,4 +1,4 @@
-"""The promotion check of a training: whether what was trained may go live.
+"""The training check: whether a model that was just trained may go live.
 
 It may if its weights are finite and, at its first leads, no field of it is worse than persistence on the validation
 time (`data.validate`), beyond the chance of the days: the lower bound of the ratio of the errors is not above 1. Where
@@ -44,8 +44,8 @@ KEY = "promotion_check"  # in the manifest of a version
 
 
 @dataclass(frozen=True, eq=False)
-class PromotionReport:
-    """What the promotion check found.
+class TrainingReport:
+    """What the training check found.
 
     Attributes:
         objections: why the model may not go live; empty if it may.
@@ -97,9 +97,9 @@ def validation_archive(trained: TrainedModel, data: Sequence[str | Path] | str |
         return f"data.validate cannot be read: {error}"
 
 
-def promotion_check(
+def check_training(
     trained: TrainedModel, training: Archive, validation: Archive | str, until: float = math.inf
-) -> PromotionReport:
+) -> TrainingReport:
     """Checks a model on a time that it was not trained on, or, where there is none, on the time that it was.
 
     `validation` may be the reason why there is none. A model with a lateral boundary is told its edge by the analyses,
@@ -111,11 +111,11 @@ def promotion_check(
     return replace(report, usable=usable_range(trained, validation if isinstance(validation, Archive) else training))
 
 
-def _first_leads(trained: TrainedModel, training: Archive, validation: Archive | str) -> PromotionReport:
+def _first_leads(trained: TrainedModel, training: Archive, validation: Archive | str) -> TrainingReport:
     """Whether it diverged, or is worse than persistence at its first leads."""
     not_checked = validation if isinstance(validation, str) else ""
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(nnx.state(trained.model, nnx.Param))):
-        return PromotionReport(("its weights are not finite",), not_checked, _remedy(trained))
+        return TrainingReport(("its weights are not finite",), not_checked, _remedy(trained))
     scores = None
     try:
         if isinstance(validation, Archive):
@@ -143,7 +143,7 @@ def initial_times(predictor: Predictor, archive: Archive) -> Shaped[np.ndarray, 
 
 
 def may_be_live(manifest: Mapping[str, Any]) -> bool:
-    """Whether a version passed its promotion check, was made live all the same, or had none."""
+    """Whether a version passed its training check, was made live all the same, or had none."""
     check = manifest.get(KEY, {})
     return bool(check.get("passed", True) or check.get("promoted_anyway"))
 
@@ -152,7 +152,7 @@ def require_promoted(run: Run, *, anyway: bool = False) -> None:
     """Of a finished training: its version is live, or is made so if `anyway`.
 
     Raises:
-        NotPromotedError: it did not pass the promotion check, and nobody has made it live since.
+        NotPromotedError: it did not pass the training check, and nobody has made it live since.
     """
     ours = [name for name in run.versions if is_there(run.version(name) / MANIFEST)]  # a folder 2024 may be anybody's
     newest = (ours or run.versions)[-1]
@@ -160,13 +160,13 @@ def require_promoted(run: Run, *, anyway: bool = False) -> None:
     if found.get("passed", True) or (run.has_live and run.live == newest):
         return
     if not anyway:
-        report = PromotionReport(tuple(found["objections"]), remedy=found.get("remedy", ""))
+        report = TrainingReport(tuple(found["objections"]), remedy=found.get("remedy", ""))
         raise NotPromotedError(not_promoted(newest, run.folder, report))
     with writing(run.folder):
         run.point_to(newest)
 
 
-def not_promoted(version: str, folder: Path, report: PromotionReport) -> str:
+def not_promoted(version: str, folder: Path, report: TrainingReport) -> str:
     """The one line that says so."""
     remedy = f"; {report.remedy}" if report.remedy else ""
     return (
@@ -186,8 +186,8 @@ def short_range(version: str, usable: UsableRange) -> str:
 
 def _report(
     trained: TrainedModel, objections: Sequence[str], not_checked: str, scores: Scores | None
-) -> PromotionReport:
-    return PromotionReport(tuple(objections), not_checked, _remedy(trained) if objections else "", scores)
+) -> TrainingReport:
+    return TrainingReport(tuple(objections), not_checked, _remedy(trained) if objections else "", scores)
 
 
 def _trained_leads(trained: TrainedModel) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""The gate: whether a candidate may take the place of the live model.
+"""The promotion check: whether a candidate may take the place of the live model.
 
 It may if, on days that neither was trained on, it is not worse (the upper 95 % bound of the ratio of the errors is at
 most 1.02 for every variable and lead), beats persistence and climatology at every lead, and forecasts thirty days
@@ -33,8 +33,8 @@ DRIFT_ALLOWED = 0.5  # of an area mean over the long forecast, in standard devia
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
-    """What the gate found; `objections` are why the candidate may not pass, empty if it may."""
+class PromotionReport:
+    """What the promotion check found; `objections` are why the candidate may not pass, empty if it may."""
 
     objections: tuple[str, ...]
     comparison: Comparison | None = None  # None where either blew up
@@ -85,7 +85,7 @@ class Verdict:
         return found | {"candidate_scores": [] if self.scores is None else list(self.scores.scores)}
 
 
-def judge(
+def compare_candidate(
     candidate: TrainedModel,
     incumbent: TrainedModel,
     archives: tuple[Archive, Archive],
@@ -94,7 +94,7 @@ def judge(
     leads: Sequence[float] | None = None,
     *,
     block_days: int | None = None,
-) -> Verdict:
+) -> PromotionReport:
     """Scores both on every analysis between `start` and `end`, both included.
 
     `archives` hold the analyses, of the fields and on the grid of the one and the other. `block_days` is the length of
@@ -116,7 +116,7 @@ def judge(
     try:
         scores = replace(score_on(predictors[0], archives[0], start, end, inputs), run="candidate")
     except StabilityError as error:
-        return Verdict((str(error),))
+        return PromotionReport((str(error),))
     objections = [
         f"{entry['variable']} at {entry['lead_hours']:g} h: no better than {baseline}"
         for entry in scores.scores
@@ -129,7 +129,7 @@ def judge(
         of_the_live = replace(score_on(predictors[1], archives[1], start, end, inputs), run="live model")
         comparison = compare_scores(scores, of_the_live, BlockBootstrap(block_days=block_days))
         objections = [*map(_of_ratio, comparison.ratios), *objections]
-    return Verdict(tuple(text for text in objections if text), comparison, scores)
+    return PromotionReport(tuple(text for text in objections if text), comparison, scores)
 
 
 def _of_ratio(entry: Mapping[str, Any]) -> str:
