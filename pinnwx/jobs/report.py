@@ -103,7 +103,7 @@ def _card(trained: TrainedModel, version: str, scores: Scores) -> Section:
         "Equations": "; ".join(equations) or "none",
         "Network": network,
         "Networks": str(model.networks),
-        "Trained numbers": f"{count_weights(trained.model):,}",
+        "Trained parameters": f"{count_weights(trained.model):,}",
         "Trained on": " to ".join(manifest.get("trained_on", ("unknown",))),
         "Updates": f"{manifest.get('updates', 0):,}",
         "Version": version,

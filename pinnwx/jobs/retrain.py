@@ -35,8 +35,8 @@ from pinnwx.training.refit import Material, Refitted, refit
 from pinnwx.training.update import initial_state
 
 _log = logging.getLogger(__name__)
-LEARNING_FRACTION = 0.6  # of a short budget; the rest is for the gate
-CHECK_SECONDS, CHECK_FRACTION = 45.0, 0.1  # that the gate takes of a long one
+LEARNING_FRACTION = 0.6  # of a short budget; the rest is for the promotion check
+CHECK_SECONDS, CHECK_FRACTION = 45.0, 0.1  # that the promotion check takes of a long one
 FEWEST_UPDATES = 10  # of each member, below which only a clear difference is taken for something learned
 PROMOTED, WORSE, UNDECIDED = "promoted", "worse", "undecided"
 
@@ -184,7 +184,7 @@ def _compared(
         return PromotionReport((why,)), why
     start, end = format_time(periods.compare_from), format_time(periods.compare_to)
     leads = comparison_leads(incumbent)
-    verdict = judge(successor, incumbent, (archive, archive), start, end, leads, block_days=1)
+    promotion = compare_candidate(successor, incumbent, (archive, archive), start, end, leads, block_days=1)
     members = len(networks_of(successor.model))
     few = refitted.updates < FEWEST_UPDATES * members
     if promotion.is_the_same or (few and promotion.is_undecided):

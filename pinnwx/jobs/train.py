@@ -21,6 +21,14 @@ from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.preparation import prepared, require_memory, training_settings
 from pinnwx.jobs.readiness import training_doubts
 from pinnwx.jobs.runs import Run, new_run
+from pinnwx.jobs.training_check import (
+    KEY,
+    check_training,
+    not_promoted,
+    require_promoted,
+    short_range,
+    validation_archive,
+)
 from pinnwx.model.deep_ensemble import give_weights
 from pinnwx.model.weights import count_weights
 from pinnwx.runtime import prepare
@@ -31,7 +39,7 @@ from pinnwx.training.slowed import slowed_winds
 _log = logging.getLogger(__name__)
 SAVING_SECONDS = 5.0  # kept back from the budget for the last checkpoint and the version
 SAVING_FRACTION = 0.04  # and for a machine that slows down
-# Of the rest of the budget, for the promotion check:
+# Of the rest of the budget, for the training check:
 CHECKING_SECONDS, CHECKING_FRACTION = 6.0, 0.03
 MOST_CHECKING_FRACTION = 0.15
 
@@ -151,8 +159,8 @@ def learn(
     """Trains a model in its run folder, from the weights that it has, checks it, and publishes it there.
 
     `deadline` counts where the settings do not fix the number of updates; `validation` is what the model is checked on
-    (`jobs.promotion`); `taught` are forecasts of a teacher to learn from too (`compression.teacher_fraction`); `notes`
-    go into the manifest.
+    (`jobs.training_check`); `taught` are forecasts of a teacher to learn from too (`compression.teacher_fraction`);
+    `notes` go into the manifest.
 
     Returns the name of the version, which is live.
 
