@@ -149,7 +149,9 @@ class ForecastJob:
         archive = matching_archive(trained, data, select=select, leave_damaged=leave_damaged)
         text = opened.text(CONFIG)
         output = (trained.config if text is None else parse_config(text, str(opened.folder / CONFIG))).output
-        return cls(version, trained, archive, _lateral_boundary(trained, lateral_boundary), predictor, output.attributes)
+        return cls(
+            version, trained, archive, _lateral_boundary(trained, lateral_boundary), predictor, output.attributes
+        )
 
     def initial_time(self, init: str) -> np.datetime64:
         """The time that a text names: ISO 8601, or "latest"."""
@@ -301,7 +303,9 @@ def already_there(out: Path) -> xr.Dataset | None:
     raise OutputError(f"{out} exists {why}; give --force to replace it, or another name")
 
 
-def _lateral_boundary(trained: TrainedModel, lateral_boundary: Sequence[str | Path] | str | Path | None) -> Archive | None:
+def _lateral_boundary(
+    trained: TrainedModel, lateral_boundary: Sequence[str | Path] | str | Path | None
+) -> Archive | None:
     """What tells a model with a lateral boundary its edge.
 
     Raises:
