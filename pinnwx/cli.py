@@ -350,8 +350,8 @@ def retrain(
         )  # fmt: skip
     if done.promotion.comparison is not None:
         comparison_table(done.promotion.comparison)
-    _say(f"Model {done.version} is live in {run}, after {done.refitted.updates} updates.")
-    _say(f"Learning ended: {done.refitted.ended}.")
+    _say(f"Model {done.version} is live in {run}, after {done.fine_tuned.updates} updates.")
+    _say(f"Learning ended: {done.fine_tuned.ended}.")
 
 
 @app.command()
@@ -361,7 +361,7 @@ def compress(
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     prune: Annotated[bool, typer.Option("--prune", help="Remove the channels that matter least.")] = False,
     keep: Annotated[float, typer.Option(help="Pruning: share of the channels that stays, such as 0.5.")] = 0.5,
-    order: Annotated[
+    criterion: Annotated[
         str, typer.Option(help="Pruning: how channels are ranked: taylor, integrated, magnitude or random.")
     ] = "taylor",
     distill: Annotated[bool, typer.Option("--distill", help="Teach a smaller model what this one forecasts.")] = False,
@@ -382,8 +382,9 @@ def compress(
 
     with training_progress() as report:
         smaller = job(
-            run, data, out, keep=keep if prune else None, size=size if distill else None, order=order, minutes=minutes,
-            updates=updates, resume=resume, force=force, promote_anyway=promote_anyway, report=report, started=_STARTED,
+            run, data, out, keep=keep if prune else None, size=size if distill else None, criterion=criterion,
+            minutes=minutes, updates=updates, resume=resume, force=force, promote_anyway=promote_anyway,
+            report=report, started=_STARTED,
         )  # fmt: skip
     compression_lines(smaller)
 

@@ -326,8 +326,8 @@ class Stage(Settings):
 class TrainingSettings(Settings):
     """How the weights are fitted. `updates` fixes the number of updates; otherwise `--minutes` decides it.
 
-    `perturbation` is the usual size of the zonal-mean disturbances that half of the windows are given, in changes of a
-    step (`training.perturbation`).
+    `perturbation_scale` is the usual size of the zonal-mean perturbations that half of the windows are given, in
+    changes of a step (`training.perturbation`).
     """
 
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
@@ -341,7 +341,7 @@ class TrainingSettings(Settings):
     updates: _Updates | None = None
     minutes: _Minutes = 10.0
     field_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
-    perturbation: NonNegativeFloat = 0.0
+    perturbation_scale: NonNegativeFloat = 0.0
 
 
 class RetrainingSettings(Settings):
@@ -375,23 +375,24 @@ class CompressionSettings(Settings):
     """How a trained model is made smaller (`pinnwx compress`).
 
     Pruned: in `rounds` of scoring channels, removing the least and learning on; the `widths` of layers shrink by the
-    "gain" of their channels or "even"ly (`compression.widths`). Distilled: the student is trained as
-    its teacher was, but that a `teacher_fraction` of each batch are `trajectories` that the teacher made, half of them
-    from analyses with a `disturbance` (`compression.distill`).
+    gain of their channels over all layers ("global") or by the same fraction ("uniform"; `compression.widths`).
+    Distilled: the student is trained as its teacher was, but that a `teacher_fraction` of each batch are
+    `teacher_trajectories` that the teacher made, half of them from analyses with a `perturbation_scale`
+    (`compression.distill`).
     """
 
     rounds: Annotated[int, Field(ge=1, le=16)] = 2
-    widths: Literal["even", "gain"] = "even"
+    widths: Literal["uniform", "global"] = "uniform"
     teacher_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    trajectories: Annotated[int, Field(ge=1, le=100_000)] = 256
-    disturbance: Annotated[float, Field(ge=0, le=1)] = 0.3
+    teacher_trajectories: Annotated[int, Field(ge=1, le=100_000)] = 256
+    perturbation_scale: Annotated[float, Field(ge=0, le=1)] = 0.3
     minutes: _Minutes = 5.0
 
 
 _OWN_ATTRIBUTES = frozenset({
     "Conventions", "history", "model", "model_sha256", "config", "versions", "data_sha256", "inputs_sha256",
-    "boundary_sha256", "request_sha256", "content_sha256", "members", "disturbance", "boundary_width", "accepted",
-    "preliminary",
+    "boundary_sha256", "request_sha256", "content_sha256", "members", "perturbation_scale", "boundary_width",
+    "accepted", "preliminary",
 })  # fmt: skip
 _AttributeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 _AttributeText = Annotated[str, Field(min_length=1, max_length=4096)]

@@ -280,7 +280,7 @@ class CheckpointNotes(_Record):
 
     data: Sha256
     config: Sha256
-    taught: Sha256 | None = None
+    teacher_trajectories: Sha256 | None = None
     seconds: Error
     steps: Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)]
     updates: Annotated[list[Count], Field(min_length=1)]

@@ -177,7 +177,7 @@ def ensemble(name: str) -> dict:
         }
         for i, field in enumerate(archive.names)
     }
-    return {"starts": len(starts), "members": MEMBERS, "disturbance": members.disturbance, "fields": rows}
+    return {"starts": len(starts), "members": MEMBERS, "perturbation_scale": members.perturbation_scale, "fields": rows}
 
 
 def table(stored: dict) -> str:

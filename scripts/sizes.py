@@ -170,11 +170,11 @@ def opened(name: str, seed: int) -> TrainedModel:
 
 def prune(seed: int) -> None:
     study = STUDY["prune"]
-    wanted = [(name, order, keep, study["updates"]) for name, order, keep in pruned_names()]
-    in_minutes = [(PRUNED, study["order"], study["keep"], None), (BY_CHANCE, "random", study["keep"], None)]
-    for name, order, keep, updates in [*wanted, *in_minutes]:
+    wanted = [(name, criterion, keep, study["updates"]) for name, criterion, keep in pruned_names()]
+    in_minutes = [(PRUNED, study["criterion"], study["keep"], None), (BY_CHANCE, "random", study["keep"], None)]
+    for name, criterion, keep, updates in [*wanted, *in_minutes]:
         if not stored(name, seed).is_file():
-            words = compress_words(name, seed, "--prune", "--keep", keep, "--order", order)
+            words = compress_words(name, seed, "--prune", "--keep", keep, "--criterion", criterion)
             rivals([name], seed, [[*words, *pruning_budget(seed, updates)]])
     if not stored("narrow", seed).is_file():
         rivals(["narrow"], seed, [narrow_words(seed)])

@@ -35,8 +35,8 @@ def stored(name: str, seed: int) -> Path:
 def pruned_names() -> Iterator[tuple[str, str, float]]:
     """Name, order and share of the channels of each pruning of the same number of updates."""
     for keep in STUDY["prune"]["keeps"]:
-        for order in STUDY["prune"]["orders"]:
-            yield f"{order} {keep}", order, keep
+        for criterion in STUDY["prune"]["criteria"]:
+            yield f"{criterion} {keep}", criterion, keep
 
 
 def results_of(part: str, seed: int) -> list[str]:
@@ -135,7 +135,7 @@ def table() -> str:
         f"over persistence: {told}.\n"
     ]
     study = STUDY["prune"]
-    pruned = [(f"{order}, {keep:.0%} of the channels", name) for name, order, keep in pruned_names()]
+    pruned = [(f"{criterion}, {keep:.0%} of the channels", name) for name, criterion, keep in pruned_names()]
     lines += [f"**Pruned**, over the teacher, with {study['updates']:,} updates of all members.\n"]
     lines += rows([("teacher", "teacher"), *pruned], "teacher")
     lines += ["\nThe orders over random, of the same size:\n", *head("", *TITLES)]
@@ -144,7 +144,7 @@ def table() -> str:
     ]
     lines += [f"\n**Pruned in {study['minutes']} minutes**, over the teacher of {STUDY['minutes']}.\n"]
     half = f"{study['keep']:.0%} of the channels"
-    longer = [(f"{study['order']}, {half}", PRUNED), (f"random, {half}", BY_CHANCE)]
+    longer = [(f"{study['criterion']}, {half}", PRUNED), (f"random, {half}", BY_CHANCE)]
     controls = [
         ("of those widths, from scratch, in as long as both", "narrow"),
         ("teacher, of twice the updates", "longer"),
@@ -198,12 +198,12 @@ def curves() -> Figure:
     )
     for row, (what, measure) in zip(panels, measures, strict=True):
         for axes, variable in zip(row, VARIABLES, strict=True):
-            for colour, order in zip(PART_COLOURS[::2], STUDY["prune"]["orders"], strict=False):
-                names = ["teacher", *(name for name, of, _ in pruned_names() if of == order)]
+            for colour, criterion in zip(PART_COLOURS[::2], STUDY["prune"]["criteria"], strict=False):
+                names = ["teacher", *(name for name, of, _ in pruned_names() if of == criterion)]
                 names = [name for name in names if measure(name) is not None]
                 values = [ratios(name, "teacher", variable, HEADLINE[1]) for name in names]
                 means, low, high = (np.array([of(one) for one in values]) for of in (np.mean, min, max))
-                look = {"color": colour, "label": order, "markersize": 4, "capsize": 3}
+                look = {"color": colour, "label": criterion, "markersize": 4, "capsize": 3}
                 axes.errorbar([measure(name) for name in names], means, [means - low, high - means], fmt="o-", **look)
             others = (
                 (f"pruned, {STUDY['prune']['minutes']} min", PRUNED, "D"),

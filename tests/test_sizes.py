@@ -70,10 +70,10 @@ def test_the_first_seed_has_minutes_and_the_others_as_many_updates(started):
         sizes.run_parts(list(sizes.MAKE), seed, afresh=False)
     made = {(name, seed): updates_in(words) for name, seed, words in started}
     assert len(made) == len(started) == 3 * (1 + 12 + 4 + 2 + len(EXPERTS["runs"]) + len(EXPERTS["alike"]))
-    for name, order, keep in sizes.pruned_names():
+    for name, criterion, keep in sizes.pruned_names():
         assert {made[name, seed] for seed in STUDY["seeds"]} == {STUDY["prune"]["updates"]}
         words = next(words for one, _, words in started if one == name)
-        assert (words[words.index("--order") + 1], float(words[words.index("--keep") + 1])) == (order, keep)
+        assert (words[words.index("--criterion") + 1], float(words[words.index("--keep") + 1])) == (criterion, keep)
     for name in EXPERTS["alike"]:
         assert {made[f"experts alike {name}", seed] for seed in STUDY["seeds"]} == {850}
     assert {made["longer", seed] for seed in STUDY["seeds"]} == {2 * 850}

@@ -23,6 +23,11 @@ REPLACED = {
     "DrivenEdge": "LateralBoundary", "driving": "lateral_boundary", "is_driven": "has_lateral_boundary",
     "driven_edge": "boundary_width", "driving_archive": "lateral_boundary_archive",
     "Usual": "ModelClimatology", "mean_days": "mean_relaxation_days", "mean_kept": "mean_decay",
+    "Lessons": "WindowSampler", "lessons": "sampling", "Mixture": "BatchSampler", "Material": "FineTuningWindows",
+    "material": "fine_tuning_windows", "refit": "fine_tune", "Refitted": "FineTuned", "watch": "early_stopping",
+    "taught": "teacher_trajectories", "trajectories": "teacher_trajectories", "disturbed": "perturbed",
+    "disturbance": "perturbation_scale", "DISTURBANCE": "PERTURBATION_SCALE", "look": "input_convolution",
+    "ORDERS": "CRITERIA", "listener": "capture_activations", "hear": "capture", "_mend": "fine_tune",
 }  # fmt: skip
 
 

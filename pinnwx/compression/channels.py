@@ -2,8 +2,8 @@
 
 A channel is one entry of a layer's output. Layers that are added to each other share their channels, and so these are
 in one group: the fine features and what is added to them by depth to space, `fine`; everything that the residual blocks
-read and add to, `stream`. Each block has two more: what its convolution sees, `look`, and what its dense layers make of
-it, `hidden` (one for each expert of a mixture).
+read and add to, `residual`. Each block has two more: what its convolution sees, `input_convolution`, and what its dense
+layers make of it, `hidden` (one for each expert of a mixture).
 """
 
 from __future__ import annotations
@@ -115,27 +115,35 @@ def channels_of(network: ClosureNetwork, prefix: str) -> list[Group]:
 
     cells = network.patch_size**2
     fine, width = network.fold.in_features // cells, network.unfold.in_features
-    stream_writers, stream_readers, norms = [*written("fold", 1)], [read("unfold", 0)], []
+    residual_writers, residual_readers, norms = [*written("fold", 1)], [read("unfold", 0)], []
     of_blocks = []
     for number, block in enumerate(network.blocks):
         here = f"blocks/{number}"
-        stream_readers.append(replace(read(f"{here}/look", 2), norm=f"{prefix}/{here}/norm"))
+        residual_readers.append(replace(read(f"{here}/input_convolution", 2), norm=f"{prefix}/{here}/norm"))
         norms += [Slot(f"{prefix}/{here}/norm/{part}", 0) for part in ("scale", "bias")]
-        look_readers = [read(f"{here}/experts/route", 0)] if isinstance(block, ExpertBlock) else []
+        convolution_readers = [read(f"{here}/experts/route", 0)] if isinstance(block, ExpertBlock) else []
         for label, widen, narrow, hidden in _dense_layers(block):
-            stream_writers += written(f"{here}/{narrow}", 1)
-            look_readers.append(read(f"{here}/{widen}", 0))
+            residual_writers += written(f"{here}/{narrow}", 1)
+            convolution_readers.append(read(f"{here}/{widen}", 0))
             own = written(f"{here}/{widen}", 1), (read(f"{here}/{narrow}", 0),)
             layer = f"{prefix}/{here}/hidden"
             of_blocks.append(Group(layer + label, layer, hidden, *own))
-        seen = block.look.bias[...].shape[0]
-        layer, own = f"{prefix}/{here}/look", (written(f"{here}/look", 3), tuple(look_readers))
+        seen = block.input_convolution.bias[...].shape[0]
+        layer, own = (
+            f"{prefix}/{here}/input_convolution",
+            (written(f"{here}/input_convolution", 3), tuple(convolution_readers)),
+        )
         of_blocks.append(Group(layer, layer, seen, *own))
     fine_writers = (*written("encode", 3), *written("unfold", 1, cells))
     return [
         Group(f"{prefix}/fine", f"{prefix}/fine", fine, fine_writers, (read("fold", 0, cells), read("decode", 2))),
         Group(
-            f"{prefix}/stream", f"{prefix}/stream", width, tuple(stream_writers), tuple(stream_readers), tuple(norms)
+            f"{prefix}/residual",
+            f"{prefix}/residual",
+            width,
+            tuple(residual_writers),
+            tuple(residual_readers),
+            tuple(norms),
         ),
         *of_blocks,
     ]
@@ -165,7 +173,7 @@ def gate_gradients(groups: Sequence[Group], weights: Weights, gradient: Weights)
     return found
 
 
-def without(
+def remove_channels(
     weights: Weights,
     groups: Sequence[Group],
     kept: Mapping[str, Int[np.ndarray, " kept"]],

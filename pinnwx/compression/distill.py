@@ -2,7 +2,7 @@
 
 The teacher, say a deep ensemble, forecasts from the analyses of the training time, and from analyses that never were,
 
-    X(t) + a (X(t1) - X(t2)),    a uniform in 0 ... `compression.disturbance`,
+    X(t) + a (X(t1) - X(t2)),    a uniform in 0 ... `compression.perturbation_scale`,
 
 with sequences of analyses t1, t2 of the same time of day and the same season. Its forecasts are what it expects, free
 of the chance in the weather that followed, and there are as many as one likes (Hinton, Vinyals and Dean 2015; of a
@@ -22,7 +22,7 @@ from jaxtyping import Int, Shaped
 from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import StabilityError, UnavailableError, UsageError
-from pinnwx.forecasting.ensemble import alike, disturbed
+from pinnwx.forecasting.ensemble import alike, perturbed
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import is_stable
 from pinnwx.forecasting.trained_model import TrainedModel
@@ -60,11 +60,11 @@ def student_of(teacher: TrainedModel, size: float, updates: int | None = None) -
     return student(width)
 
 
-def trajectories(teacher: TrainedModel, archive: Archive) -> list[Archive]:
+def teacher_trajectories(teacher: TrainedModel, archive: Archive) -> list[Archive]:
     """Forecasts of the teacher, each with the analyses that it started from before it.
 
-    As many as `compression.trajectories`, half of them from analyses as they are, as long as the longest rollout of
-    training, and the same for the same archive; such as blew up are left out.
+    As many as `compression.teacher_trajectories`, half of them from analyses as they are, as long as the longest
+    rollout of training, and the same for the same archive; such as blew up are left out.
 
     Raises:
         UnavailableError: the archive has no sequence of analyses to start from, or none to disturb it with.
@@ -74,10 +74,10 @@ def trajectories(teacher: TrainedModel, archive: Archive) -> list[Archive]:
     inputs, steps = config.model.input_times, max(stage.steps for stage in config.training.curriculum)
     windows = window_indices(archive.times, config.model.step_hours, inputs - 1 + steps)[:, :inputs]
     generator = np.random.default_rng((config.seed, 3))
-    rows = _starts(windows, settings.trajectories, generator)
+    rows = _starts(windows, settings.teacher_trajectories, generator)
     plain = round(_PLAIN * len(rows))
     one, other = _differences(rows[plain:], windows, archive.times, generator)
-    size = generator.uniform(0, settings.disturbance, (len(rows) - plain, 1, 1, 1, 1)).astype(np.float32)
+    size = generator.uniform(0, settings.perturbation_scale, (len(rows) - plain, 1, 1, 1, 1)).astype(np.float32)
     predictor = Predictor(teacher, [config.model.step_hours * number for number in range(1, steps + 1)])
     after = predictor.lead_offsets
     made: list[Archive] = []
@@ -89,7 +89,7 @@ def trajectories(teacher: TrainedModel, archive: Archive) -> list[Archive]:
         if late.any():
             row = filled[late] - plain
             difference = size[row] * (archive.fields[one[row]] - archive.fields[other[row]])
-            analyses[late] = disturbed(teacher, analyses[late], difference)
+            analyses[late] = perturbed(teacher, analyses[late], difference)
         forecasts = predictor(analyses, starts, predictor.lateral_boundary(archive, starts))
         for place in range(len(chosen)):
             if not is_stable(forecasts[place], predictor.lead_hours, teacher, starts[place]):
@@ -99,7 +99,7 @@ def trajectories(teacher: TrainedModel, archive: Archive) -> list[Archive]:
             made.append(replace(archive, times=times, fields=fields))
     if len(made) < _FEWEST * len(rows):
         raise StabilityError(
-            f"{len(rows) - len(made)} of {len(rows)} forecasts of the teacher blew up; lower disturbance of "
+            f"{len(rows) - len(made)} of {len(rows)} forecasts of the teacher blew up; lower perturbation_scale of "
             "[compression], or teach with a model that has model.climate.bound_margin set"
         )
     return made

@@ -30,13 +30,13 @@ from pinnwx.model.weights import like, named
 Importance = Mapping[str, Float[np.ndarray, " channel"]]
 Gradient = Callable[[Any, Any], tuple[Any, Any]]  # (parameters, windows) to loss and its gradient
 
-ORDERS = ("taylor", "integrated", "magnitude", "random")
+CRITERIA = ("taylor", "integrated", "magnitude", "random")
 PATH = 8  # points of an integral
 PATH_BATCHES = 4  # of the batches, that an integral is taken over
 
 
 def importance(
-    order: str,
+    criterion: str,
     member: Forecaster,
     groups: Sequence[Group],
     gradient: Gradient,
@@ -46,20 +46,20 @@ def importance(
     """Of each channel of each group, by name.
 
     Args:
-        order: one of `ORDERS`.
+        criterion: one of `CRITERIA`.
         member: the forecaster whose channels they are.
         groups: its channels.
         gradient: of the loss.
         batches: windows to take it on, in turn.
-        generator: of the random order.
+        generator: of the random criterion.
     """
     parameters = nnx.state(member, nnx.Param)
     weights = named(parameters)
-    if order == "random":
+    if criterion == "random":
         return {group.name: generator.random(group.size) for group in groups}
-    if order == "magnitude":
+    if criterion == "magnitude":
         return {group.name: _length(group, weights) for group in groups}
-    if order == "integrated":
+    if criterion == "integrated":
         return integrated(parameters, groups, gradient, batches[:PATH_BATCHES])
     each = [_gates(groups, weights, gradient(parameters, batch)[1]) for batch in batches]
     return {group.name: np.mean([np.square(one[group.name]) for one in each], axis=0) for group in groups}

@@ -18,10 +18,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from pinnwx.compression.channels import CLOSURE, groups_of, without
+from pinnwx.compression.channels import CLOSURE, groups_of, remove_channels
 from pinnwx.compression.importance import Importance, importance
-from pinnwx.compression.substitution import listener, substitutes
-from pinnwx.compression.widths import COMPARABLE, evenly, widths
+from pinnwx.compression.substitution import capture_activations, substitutes
+from pinnwx.compression.widths import COMPARABLE, uniformly, widths
 from pinnwx.config import ClosureSettings, Config
 from pinnwx.config import config_text as text_of
 from pinnwx.data.archive import Archive
@@ -31,7 +31,7 @@ from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.training.fit import Report, Training, device_archive
-from pinnwx.training.lessons import Lessons
+from pinnwx.training.sampling import WindowSampler
 from pinnwx.training.update import make_gradient
 
 BATCHES = 32  # of windows of one step, that channels are scored on
@@ -60,7 +60,7 @@ def prune(
     archive: Archive,
     scale: np.ndarray,
     keep: float,
-    order: str,
+    criterion: str,
     *,
     updates: int | None = None,
     deadline: float | None = None,
@@ -76,7 +76,7 @@ def prune(
         archive: its training time.
         scale: the unit of each field's error, (field, 1, 1).
         keep: the share of channels that stays.
-        order: which stay, one of `importance.ORDERS`.
+        criterion: which stay, one of `importance.CRITERIA`.
         updates: of the whole pruning, the learning after it too.
         deadline: `time.monotonic()` before which all of that must be done, where `updates` is None.
         report: called as it learns between the rounds.
@@ -87,18 +87,18 @@ def prune(
         UnavailableError: the training time is too short to learn from.
     """
     whole = require_prunable(trained, keep)
-    _require_lessons(trained, archive)
+    _require_windows(trained, archive)
     count, began, pruned, rounds = trained.config.compression.rounds, time.monotonic(), trained, []
     between = fraction_between(count)
     for number in range(count):
-        pruned, scores, kept = narrowed(pruned, archive, scale, order, keep ** ((number + 1) / count), whole)
+        pruned, scores, kept = narrowed(pruned, archive, scale, criterion, keep ** ((number + 1) / count), whole)
         made = 0
         if number + 1 < count and not stop():
             few = None if updates is None else max(round(between * updates), 1)
             until = None
             if deadline is not None:
                 until = min(time.monotonic() + between * (deadline - began), deadline)
-            made = _mend(pruned, archive, scale, few, until, report, stop)
+            made = _fine_tune(pruned, archive, scale, few, until, report, stop)
         rounds.append(Round(kept, scores, made))
         if stop():
             break
@@ -123,7 +123,7 @@ def require_prunable(trained: TrainedModel, keep: float) -> dict[str, int]:
     if not 0 < keep < 1:
         raise UsageError(f"--keep {keep:g}: the share of channels that stay lies between 0 and 1")
     whole = {group.layer: group.size for group in groups_of(networks_of(trained.model)[0])}
-    if evenly(whole, keep) == whole:
+    if uniformly(whole, keep) == whole:
         raise _keeps_all(keep, whole)
     return whole
 
@@ -132,7 +132,7 @@ def _keeps_all(keep: float, whole: Mapping[str, int]) -> UsageError:
     return UsageError(f"--keep {keep:g} leaves all channels of all {len(whole)} layers; keep less")
 
 
-def _require_lessons(trained: TrainedModel, archive: Archive) -> None:
+def _require_windows(trained: TrainedModel, archive: Archive) -> None:
     """Raises:
     UnavailableError: the archive has no window as long as the longest rollout of training.
     """
@@ -145,7 +145,7 @@ def _require_lessons(trained: TrainedModel, archive: Archive) -> None:
         )
 
 
-def _mend(
+def _fine_tune(
     pruned: TrainedModel,
     archive: Archive,
     scale: np.ndarray,
@@ -166,7 +166,7 @@ def _mend(
 
 
 def narrowed(
-    trained: TrainedModel, archive: Archive, scale: np.ndarray, order: str, keep: float, whole: Mapping[str, int]
+    trained: TrainedModel, archive: Archive, scale: np.ndarray, criterion: str, keep: float, whole: Mapping[str, int]
 ) -> tuple[TrainedModel, tuple[Importance, ...], dict[str, int]]:
     """The model with the channels of `trained` that matter most, a share `keep` of those that there were at first,
     `whole` in each layer; the scores of all; and how many each layer kept.
@@ -176,36 +176,38 @@ def narrowed(
     source = device_archive(archive, config.model.step_hours)
     of_weights = make_gradient(members[0], archive.grid, scale)
     windows = window_indices(archive.times, config.model.step_hours, config.model.input_times)
-    lessons, size = Lessons(windows, (config.seed,)), config.training.batch_size
+    sampler, size = WindowSampler(windows, (config.seed,)), config.training.batch_size
 
     def gradient(weights: Any, batch: Any) -> tuple[Any, Any]:
         return of_weights(weights, batch, source)
 
     for number, member in enumerate(members):
-        batches = [jnp.asarray(lessons.rows(place * size, size, number)) for place in range(BATCHES)]
+        batches = [jnp.asarray(sampler.rows(place * size, size, number)) for place in range(BATCHES)]
         generator = np.random.default_rng((config.seed, number, config.model.closure.width))
-        scores.append(importance(order, member, groups, gradient, batches, generator))
-    kept = widths(shared_by(config, order), groups, scores, named_weights(members[0]), keep, whole)
+        scores.append(importance(criterion, member, groups, gradient, batches, generator))
+    kept = widths(shared_by(config, criterion), groups, scores, named_weights(members[0]), keep, whole)
     found = trained.with_config(config.with_model(closure=_of_widths(config.model.closure, kept)))
-    hear = listener(members[0], groups)
-    seen = [jnp.asarray(lessons.rows(place * size, size, len(members))) for place in range(-(-SEEN // size))]
+    capture = capture_activations(members[0], groups)
+    seen = [jnp.asarray(sampler.rows(place * size, size, len(members))) for place in range(-(-SEEN // size))]
     for own, member, narrow in zip(scores, members, networks_of(found.model), strict=True):
         chosen = {
             group.name: np.sort(np.argsort(-own[group.name], kind="stable")[: kept[group.layer]]) for group in groups
         }
         weights = named_weights(member)
-        given = hear(member, source, seen)
-        set_weights(narrow, without(weights, groups, chosen, substitutes(groups, chosen, given, weights)))
+        given = capture(member, source, seen)
+        set_weights(narrow, remove_channels(weights, groups, chosen, substitutes(groups, chosen, given, weights)))
     return found, tuple(scores), kept
 
 
-def shared_by(config: Config, order: str) -> str:
-    """How layers share what may stay, by this order."""
-    return config.compression.widths if order in COMPARABLE else "even"
+def shared_by(config: Config, criterion: str) -> str:
+    """How layers share what may stay, by this criterion."""
+    return config.compression.widths if criterion in COMPARABLE else "uniform"
 
 
 def _of_widths(closure: ClosureSettings, kept: Mapping[str, int]) -> ClosureSettings:
     """The settings of a network whose layers keep so many channels each."""
     of = {layer.removeprefix(f"{CLOSURE}/"): width for layer, width in kept.items()}
-    blocks = tuple((of[f"blocks/{number}/look"], of[f"blocks/{number}/hidden"]) for number in range(closure.blocks))
-    return closure.model_copy(update={"width": of["stream"], "fine_width": of["fine"], "block_widths": blocks})
+    blocks = tuple(
+        (of[f"blocks/{number}/input_convolution"], of[f"blocks/{number}/hidden"]) for number in range(closure.blocks)
+    )
+    return closure.model_copy(update={"width": of["residual"], "fine_width": of["fine"], "block_widths": blocks})

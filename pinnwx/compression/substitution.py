@@ -42,18 +42,18 @@ class Given(NamedTuple):
     plain: Float[np.ndarray, "cell channel"]
 
 
-def listener(
+def capture_activations(
     like: Forecaster, groups: Sequence[Group]
 ) -> Callable[[Forecaster, Source, Sequence[Int[Array, "batch times"]]], dict[Slot, Given]]:
     """What tells, of any forecaster alike, what the readers of all groups are given in one step, in batches of windows
     of analyses (and of the one after, which drives a model with a lateral boundary), both views of a network with
     hemispheric symmetry; compiled once."""
-    model, heard = nnx.clone(like), dict[str, list[Array]]()
+    model, captured = nnx.clone(like), dict[str, list[Array]]()
     assert isinstance(model, TransportForecaster)
     assert model.closure is not None
     network, slots = closure_of(model.closure), [slot for group in groups for slot in group.readers]
     for name in {name for slot in slots for name in (slot.array.removesuffix("/kernel"), slot.norm) if name}:
-        _listen(network, name.removeprefix(f"{CLOSURE}/").split("/"), heard.setdefault(name, []).append)
+        _capture_layer(network, name.removeprefix(f"{CLOSURE}/").split("/"), captured.setdefault(name, []).append)
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
 
     @partial(jax.jit, compiler_options=compiler_options())
@@ -62,12 +62,12 @@ def listener(
         fields, time = source.fields[windows], source.time[windows[:, inputs - 1]]
         boundary = fields[:, inputs] if member.has_lateral_boundary else None
         member.advance(member.start(fields[:, :inputs], time), time, lateral_boundary=boundary)
-        found = {name: list(values) for name, values in heard.items()}
-        for values in heard.values():
+        found = {name: list(values) for name, values in captured.items()}
+        for values in captured.values():
             values.clear()
         return found
 
-    def hear(member: Forecaster, source: Source, batches: Sequence[Array]) -> dict[Slot, Given]:
+    def capture(member: Forecaster, source: Source, batches: Sequence[Array]) -> dict[Slot, Given]:
         parameters = nnx.state(member, nnx.Param)
         parts: dict[str, list[np.ndarray]] = {}
         for windows in batches:
@@ -84,7 +84,7 @@ def listener(
             for slot in slots
         }
 
-    return hear
+    return capture
 
 
 def _some(values: Array, parts: int) -> np.ndarray:
@@ -93,18 +93,18 @@ def _some(values: Array, parts: int) -> np.ndarray:
     return cells[:: -(-len(cells) * parts // MOST) | 1]  # odd, so that it is no whole number of columns
 
 
-def _listen(network: Any, path: Sequence[str], hear: Callable[[Array], None]) -> None:
+def _capture_layer(network: Any, path: Sequence[str], capture: Callable[[Array], None]) -> None:
     """Has the layer at a path of a network tell what it is given, from now on."""
     layer = network
     for name in path:
         layer = layer[int(name)] if name.isdigit() else getattr(layer, name)
     kind = type(layer)
 
-    def listening(self: Any, values: Array) -> Array:
-        hear(values)
+    def capturing(self: Any, values: Array) -> Array:
+        capture(values)
         return kind.__call__(self, values)
 
-    layer.__class__ = type(kind.__name__, (kind,), {"__call__": listening})
+    layer.__class__ = type(kind.__name__, (kind,), {"__call__": capturing})
 
 
 def substitutes(

@@ -1,9 +1,9 @@
 """How many channels each layer keeps when a share of all of them stays.
 
-"even": every layer keeps the same share. That makes the fastest network, for a narrow layer between wide ones takes
+"uniform": every layer keeps the same share. That makes the fastest network, for a narrow layer between wide ones takes
 hardly less time.
 
-"gain": the channels stay that give most for the weights that they take, all layers together,
+"global": the channels stay that give most for the weights that they take, all layers together,
 
     gain of a channel = score / weights that are read or written by it.
 
@@ -21,7 +21,7 @@ import numpy as np
 from pinnwx.compression.channels import Group, Weights
 from pinnwx.compression.importance import Importance
 
-COMPARABLE = ("taylor", "integrated")  # orders whose scores do
+COMPARABLE = ("taylor", "integrated")  # criteria whose scores do
 TOGETHER = 4  # channels that stay or go together: vector units take so many at a time
 
 
@@ -36,20 +36,20 @@ def widths(
     """Of each layer, how many of its channels stay.
 
     Args:
-        shared: by "gain" or "even".
+        shared: by "global" or "uniform".
         groups: of one member; all members are alike.
         scores: of each member.
         weights: of one member; only their shapes count.
         keep: the share that stays of the channels that there were at first.
         whole: how many those were, by layer.
     """
-    if shared == "gain":
+    if shared == "global":
         return by_gain(groups, scores, weights, keep * sum(whole[group.layer] for group in groups))
-    wanted = evenly(whole, keep)
+    wanted = uniformly(whole, keep)
     return {group.layer: min(wanted[group.layer], group.size) for group in groups}
 
 
-def evenly(whole: Mapping[str, int], keep: float) -> dict[str, int]:
+def uniformly(whole: Mapping[str, int], keep: float) -> dict[str, int]:
     """The same share of every layer."""
     return {layer: max(round(keep * size), 1) for layer, size in whole.items()}
 

@@ -1,12 +1,12 @@
 """Ensembles: forecasts from analyses that differ as analyses may err, made by networks that differ as models may.
 
-Every member starts from the analyses X plus a disturbance of its own,
+Every member starts from the analyses X plus a perturbation of its own,
 
     X + a (X(t1) - X(t2)),
 
 the scaled difference of two earlier analyses of the same time of day and the same season, drawn at random (random field
 perturbations: Magnusson, Nycander and Kallen 2009, Tellus 61A). It is balanced, for the atmosphere made it, and large
-where weather is changeable. Where the edge of a box is told, a disturbance fades towards it harmonically. And where a
+where weather is changeable. Where the edge of a box is told, a perturbation fades towards it harmonically. And where a
 plain forecast takes at every step the mean over a deep ensemble and over the views of its networks (`model.views`), a
 member has one network and one view for itself, in turn: so a member costs a fraction of a plain forecast, and members
 differ by what networks disagree on.
@@ -31,7 +31,7 @@ from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.variables import describe
 
-DISTURBANCE = 0.2  # a: on the validation days of ERA5, pressure then spreads at a day nearly as much as it errs
+PERTURBATION_SCALE = 0.2  # a: on the validation days of ERA5, pressure then spreads at a day nearly as much as it errs
 _SEASON = np.timedelta64(45, "D")  # on either side
 _YEAR = np.timedelta64(31_556_952, "s")
 _DAY = np.timedelta64(1, "D")
@@ -45,7 +45,7 @@ def alike(times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Bool[np.nd
     return (apart % _DAY == np.timedelta64(0)) & (np.minimum(season, _YEAR - season) <= _SEASON)
 
 
-def disturbed(
+def perturbed(
     trained: TrainedModel,
     analyses: Float32[np.ndarray, "#sequence input field lat lon"],
     difference: Float32[np.ndarray, "sequence input field lat lon"],
@@ -68,7 +68,13 @@ def disturbed(
 class Ensemble:
     """Runs a trained forecaster from one analysis many times."""
 
-    def __init__(self, trained: TrainedModel, lead_hours: Sequence[float], size: int, disturbance: float = DISTURBANCE):
+    def __init__(
+        self,
+        trained: TrainedModel,
+        lead_hours: Sequence[float],
+        size: int,
+        perturbation_scale: float = PERTURBATION_SCALE,
+    ):
         """Leads are multiples of the model's step; `size` counts the members.
 
         Raises:
@@ -76,7 +82,7 @@ class Ensemble:
         """
         if size < 2:
             raise UsageError(f"an ensemble of {size} member(s) has no spread; ask for at least 2")
-        self.predictor, self.size, self.disturbance = Predictor(trained, lead_hours), size, disturbance
+        self.predictor, self.size, self.perturbation_scale = Predictor(trained, lead_hours), size, perturbation_scale
         self.lead_hours, self.input_offsets = self.predictor.lead_hours, self.predictor.input_offsets
         networks = [nnx.split(network) for network in networks_of(trained.model)]
         views = networks_of(trained.model)[0].views
@@ -133,18 +139,18 @@ class Ensemble:
         """
         analyses = self.predictor.analyses(archive, np.array([initial_time]))
         drawn = self._drawn(archive, initial_time)
-        difference = self.disturbance * (archive.fields[drawn[:, 0]] - archive.fields[drawn[:, 1]])
-        return disturbed(self.predictor.trained, analyses, difference)
+        difference = self.perturbation_scale * (archive.fields[drawn[:, 0]] - archive.fields[drawn[:, 1]])
+        return perturbed(self.predictor.trained, analyses, difference)
 
     def _drawn(self, archive: Archive, initial_time: np.datetime64) -> Int[np.ndarray, "draw two input"]:
-        """Rows of the archive: for each disturbance two different sequences of analyses."""
+        """Rows of the archive: for each perturbation two different sequences of analyses."""
         rows = match_times(archive.times, archive.times[:, None] + self.predictor.input_offsets)
         usable = rows[(rows >= 0).all(axis=1) & (archive.times <= initial_time) & alike(archive.times, initial_time)]
         count = len(usable)
         if count < _FEWEST:
             raise UnavailableError(
                 f"the data hold {count} analyses up to {format_time(initial_time)} of its time of day and season; an "
-                f"ensemble is disturbed by differences of at least {_FEWEST}: give more data, or forecast without it"
+                f"ensemble is perturbed by differences of at least {_FEWEST}: give more data, or forecast without it"
             )
         seed = int(initial_time.astype("datetime64[s]").astype(np.int64)) % 2**63
         generator = np.random.default_rng(seed)

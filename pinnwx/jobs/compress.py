@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pinnwx.compression.distill import student_of, trajectories
-from pinnwx.compression.importance import ORDERS
+from pinnwx.compression.distill import student_of, teacher_trajectories
+from pinnwx.compression.importance import CRITERIA
 from pinnwx.compression.prune import Round, prune, require_prunable, shared_by
 from pinnwx.config import MOST_UPDATES, parse_config
 from pinnwx.data.archive import Archive
@@ -43,7 +43,7 @@ def compress(
     *,
     keep: float | None = None,
     size: float | None = None,
-    order: str = "taylor",
+    criterion: str = "taylor",
     minutes: float | None = None,
     updates: int | None = None,
     resume: bool = False,
@@ -67,7 +67,7 @@ def compress(
         out: the run folder to make.
         keep: the share of channels to keep, between 0 and 1.
         size: the share of weights of the student, between 0 and 1.
-        order: which channels stay: those that matter most by "taylor", "integrated", "magnitude" or "random".
+        criterion: which channels stay: those that matter most by "taylor", "integrated", "magnitude" or "random".
         minutes: wall-clock budget of the whole call; `compression.minutes` if None.
         updates: how many to make, in all rounds or of all members together, instead of as many as the minutes allow.
         resume: go on with an interrupted compression in `out`.
@@ -89,8 +89,8 @@ def compress(
     begun = time.monotonic() if started is None else started
     if (keep is None) == (size is None):
         raise UsageError("give one of keep (--prune --keep SHARE) and size (--distill --size SHARE)")
-    if order not in ORDERS:
-        raise UsageError(f'--order "{order}" is none of {", ".join(ORDERS)}')
+    if criterion not in CRITERIA:
+        raise UsageError(f'--criterion "{criterion}" is none of {", ".join(CRITERIA)}')
     if updates is not None and minutes is not None:
         raise UsageError("give one of --minutes and --updates: a budget of time, or of updates")
     if updates is not None and not 1 <= updates <= MOST_UPDATES:
@@ -106,10 +106,10 @@ def compress(
     student = None if size is None else student_of(trained, size, updates)
     archive = training_time(trained, data)
     settings = trained.config.compression
-    asked = {"distilled": {"size": size, "trajectories": settings.trajectories}}
+    asked = {"distilled": {"size": size, "teacher_trajectories": settings.teacher_trajectories}}
     if student is None:
-        shared = shared_by(trained.config, order)
-        asked = {"pruned": {"keep": keep, "order": order, "rounds": settings.rounds, "widths": shared}}
+        shared = shared_by(trained.config, criterion)
+        asked = {"pruned": {"keep": keep, "criterion": criterion, "rounds": settings.rounds, "widths": shared}}
     notes = {
         "source": "pinnwx compress",
         "compressed_from": {
@@ -133,18 +133,18 @@ def compress(
             rounds: list[Round] = []
             if student is None:
                 assert keep is not None
-                student, rounds = _pruned(trained, archive, keep, order, updates, deadline, report)
+                student, rounds = _pruned(trained, archive, keep, criterion, updates, deadline, report)
             with writing(smaller.folder):
                 smaller.begin()
                 write_text(
                     smaller.reports() / REPORT,
                     json.dumps(notes | {"budget": updates, "rounds": _told(rounds)}, indent=1) + "\n",
                 )
-        taught = [] if size is None else _taught(trained, archive)
+        teacher_trajectories = [] if size is None else _teacher_trajectories(trained, archive)
         notes["updates_between_rounds"] = sum(one["updates"] for one in _report(smaller)["rounds"])
         event.details["version"] = learn(
-            smaller, student, archive, deadline, validation_archive(student, data), taught=taught, notes=notes,
-            resume=goes_on, promote_anyway=promote_anyway, report=report,
+            smaller, student, archive, deadline, validation_archive(student, data),
+            teacher_trajectories=teacher_trajectories, notes=notes, resume=goes_on, promote_anyway=promote_anyway, report=report,
         )  # fmt: skip
     return smaller
 
@@ -199,7 +199,7 @@ def _pruned(
     trained: TrainedModel,
     archive: Archive,
     keep: float,
-    order: str,
+    criterion: str,
     updates: int | None,
     deadline: float,
     report: Callable[[Report], None],
@@ -211,7 +211,7 @@ def _pruned(
     """
     with Interrupts("stopping") as interrupts:
         found = prune(
-            trained, archive, error_scale(trained), keep, order, updates=updates,
+            trained, archive, error_scale(trained), keep, criterion, updates=updates,
             deadline=deadline if updates is None else None, report=report, stop=interrupts.arrived,
         )  # fmt: skip
         if interrupts.arrived():
@@ -219,11 +219,11 @@ def _pruned(
     return found
 
 
-def _taught(teacher: TrainedModel, archive: Archive) -> list[Archive]:
+def _teacher_trajectories(teacher: TrainedModel, archive: Archive) -> list[Archive]:
     began = time.monotonic()
-    taught = trajectories(teacher, archive)
-    _log.info("note: the teacher made %d forecasts in %.0f s", len(taught), time.monotonic() - began)
-    return taught
+    forecasts = teacher_trajectories(teacher, archive)
+    _log.info("note: the teacher made %d forecasts in %.0f s", len(forecasts), time.monotonic() - began)
+    return forecasts
 
 
 def _told(rounds: Sequence[Round]) -> list[dict[str, Any]]:

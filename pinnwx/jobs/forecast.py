@@ -242,7 +242,7 @@ class ForecastJob:
         used_from = format_time(when + predictor.input_offsets[0])
         if isinstance(predictor, Ensemble):
             used_from = None  # members draw on all analyses before
-            origin |= {"members": predictor.size, "disturbance": predictor.disturbance}
+            origin |= {"members": predictor.size, "perturbation_scale": predictor.perturbation_scale}
         origin["data_sha256"] = self.archive.select(used_from, format_time(when)).digest()
         if self.lateral_boundary is not None:
             origin |= {"boundary_width": trained.config.model.boundary_width, BOUNDARY: self.boundary_digest(when)}

@@ -13,7 +13,7 @@ from pinnwx.data.windows import match_times, window_indices
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import default_leads
-from pinnwx.training.refit import Material, set_aside
+from pinnwx.training.fine_tune import FineTuningWindows, set_aside
 from pinnwx.verification.pairing import lead_deltas
 
 _log = logging.getLogger(__name__)
@@ -94,10 +94,11 @@ def comparison_leads(incumbent: TrainedModel) -> tuple[float, ...]:
     return leads or default_leads(incumbent)
 
 
-def material(incumbent: TrainedModel, archive: Archive, periods: Periods) -> Material:
-    """The windows that end in the fresh time, those to watch among them, and older ones.
+def fine_tuning_windows(incumbent: TrainedModel, archive: Archive, periods: Periods) -> FineTuningWindows:
+    """The windows that end in the fresh time, those for early stopping among them, and older ones.
 
-    What is watched is not learned from: no window to learn from ends after the forecast of a watched one begins.
+    What early stopping sees is not learned from: no window to learn from ends after the forecast of one of early
+    stopping begins.
 
     Raises:
         UnavailableError: there are too few fresh windows.
@@ -108,14 +109,15 @@ def material(incumbent: TrainedModel, archive: Archive, periods: Periods) -> Mat
     ends = archive.times[windows[:, -1]]
     windows, ends = windows[ends <= periods.learn_to], ends[ends <= periods.learn_to]
     newest = windows[ends > periods.since]
-    fresh, watched = set_aside(newest, archive.times, inputs)
+    fresh, early_stopping = set_aside(newest, archive.times, inputs)
     if not len(fresh):
         raise UnavailableError(
             f"only {len(newest)} windows of {inputs + steps} analyses end after "
-            f"{format_time(periods.since)} and by {format_time(periods.learn_to)}, too few to learn from and to watch; "
-            "wait for newer analyses, or lower steps or hold_out_days of [retraining] in the run's config.toml"
+            f"{format_time(periods.since)} and by {format_time(periods.learn_to)}, too few to learn from and to "
+            "stop early by; wait for newer analyses, or lower steps or "
+            "hold_out_days of [retraining] in the run's config.toml"
         )
-    return Material(fresh, windows[ends <= periods.since], watched)
+    return FineTuningWindows(fresh, windows[ends <= periods.since], early_stopping)
 
 
 def rollout_steps(incumbent: TrainedModel) -> int:

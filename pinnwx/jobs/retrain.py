@@ -21,7 +21,7 @@ from pinnwx.files import check_writable, write_text, writing
 from pinnwx.forecasting.trained_model import CONFIG, TrainedModel, error_scale, load_optimiser
 from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_LEARNED, recorded
-from pinnwx.jobs.held_out import Periods, comparison_leads, material, require_forecasts, split
+from pinnwx.jobs.held_out import Periods, comparison_leads, fine_tuning_windows, require_forecasts, split
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.promotion_check import PromotionReport, compare_candidate
 from pinnwx.jobs.readiness import require_credible
@@ -29,9 +29,9 @@ from pinnwx.jobs.runs import Run
 from pinnwx.jobs.train import budget_ends, lineage
 from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.runtime import prepare
+from pinnwx.training.fine_tune import FineTuned, FineTuningWindows, fine_tune
 from pinnwx.training.fit import Report
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
-from pinnwx.training.refit import Material, Refitted, refit
 from pinnwx.training.update import initial_state
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Retrained:
 
     version: str
     promotion: PromotionReport
-    refitted: Refitted
+    fine_tuned: FineTuned
 
 
 def retrain(
@@ -109,16 +109,16 @@ def retrain(
             archive, periods.since, periods.compare_to,
             accept=accept_suspicious, variables=incumbent.config.variable_table(),
         )  # fmt: skip
-        lessons = material(incumbent, archive, periods)
-        refitted = _learn(successor, archive, lessons, load_optimiser(opened.version(live)), ends, report)
+        windows = fine_tuning_windows(incumbent, archive, periods)
+        fine_tuned = _learn(successor, archive, windows, load_optimiser(opened.version(live)), ends, report)
         successor = dataclasses.replace(
             successor,
-            manifest=_notes(incumbent, live, archive, periods, lessons, refitted)
+            manifest=_notes(incumbent, live, archive, periods, windows, fine_tuned)
             | ({"accepted": accepted} if accepted else {}),
         )
-        promotion, nothing = _compared(successor, incumbent, archive, periods, refitted)
+        promotion, nothing = _compared(successor, incumbent, archive, periods, fine_tuned)
         outcome = NOTHING_LEARNED if nothing else _in_a_word(promotion)
-        learning = {"updates": refitted.updates, "learning_ended": refitted.ended}
+        learning = {"updates": fine_tuned.updates, "learning_ended": fine_tuned.ended}
         event.details |= {"verdict": outcome, **learning}
         found = {
             "outcome": outcome,
@@ -127,21 +127,21 @@ def retrain(
             **learning,
             **promotion.to_dict(),
         }
-        found["watched_error"] = list(refitted.watch)
+        found["early_stopping_error"] = list(fine_tuned.early_stopping_errors)
         text = json_module.dumps(found, indent=2) + "\n"
         with writing(opened.folder):
             write_text(opened.reports() / f"{format_time(periods.learn_to)[:13]}.json", text)
         if json is not None:
             write_text(json, text)
         if nothing:
-            fresh = len(lessons.fresh)
+            fresh = len(windows.fresh)
             raise NothingLearnedError(f"nothing learned from {fresh} fresh windows: {nothing}; {live} stays live")
         promotion.require_passed(f"the successor of {live}", live)
         with writing(opened.folder):
-            optimiser = named_leaves(refitted.optimiser)
+            optimiser = named_leaves(fine_tuned.optimiser)
             name = opened.publish(successor, successor.manifest, optimiser, ends_training=False)
         event.details["version"] = name
-    return Retrained(name, promotion, refitted)
+    return Retrained(name, promotion, fine_tuned)
 
 
 def _with_settings_of(run: Run, trained: TrainedModel) -> TrainedModel:
@@ -153,7 +153,9 @@ def _with_settings_of(run: Run, trained: TrainedModel) -> TrainedModel:
     return dataclasses.replace(trained, config=trained.config.model_copy(update={"retraining": retraining}))
 
 
-def _learn(successor: TrainedModel, archive: Archive, lessons: Material, stored, ends: float, report) -> Refitted:
+def _learn(
+    successor: TrainedModel, archive: Archive, windows: FineTuningWindows, stored, ends: float, report
+) -> FineTuned:
     """Teaches the successor, whose weights are changed; the whole job has time until `ends`."""
     config, members = successor.config, networks_of(successor.model)
     like = [initial_state(member, config.training).optimiser for member in members]
@@ -164,35 +166,36 @@ def _learn(successor: TrainedModel, archive: Archive, lessons: Material, stored,
     judging = min((1 - LEARNING_FRACTION) * (ends - now), CHECK_SECONDS + CHECK_FRACTION * (ends - now))
     deadline = ends - judging if config.retraining.updates is None else None
     with Interrupts("stopping") as interrupts:
-        refitted = refit(
-            successor.model, archive, config, error_scale(successor), lessons,
+        fine_tuned = fine_tune(
+            successor.model, archive, config, error_scale(successor), windows,
             optimiser=optimiser, deadline=deadline, report=report, stop=interrupts.arrived,
         )  # fmt: skip
         if interrupts.arrived():
             interrupts.raise_for("nothing was changed; start it again")
-    give_weights(successor.model, refitted.parameters)
-    return refitted
+    give_weights(successor.model, fine_tuned.parameters)
+    return fine_tuned
 
 
 def _compared(
-    successor: TrainedModel, incumbent: TrainedModel, archive: Archive, periods: Periods, refitted: Refitted
+    successor: TrainedModel, incumbent: TrainedModel, archive: Archive, periods: Periods, fine_tuned: FineTuned
 ) -> tuple[PromotionReport, str]:
     """The promotion report, and why nothing was learned, empty where something was."""
-    if not refitted.helped:
-        before, after = refitted.watch[0], min(refitted.watch[1:])
-        why = f"learning on did not help: the watched error went from {before:.4g} to {after:.4g} ({refitted.ended})"
+    if not fine_tuned.helped:
+        before, after = fine_tuned.early_stopping_errors[0], min(fine_tuned.early_stopping_errors[1:])
+        errors = f"the error of early stopping went from {before:.4g} to {after:.4g}"
+        why = f"learning on did not help: {errors} ({fine_tuned.ended})"
         return PromotionReport((why,)), why
     start, end = format_time(periods.compare_from), format_time(periods.compare_to)
     leads = comparison_leads(incumbent)
     promotion = compare_candidate(successor, incumbent, (archive, archive), start, end, leads, block_days=1)
     members = len(networks_of(successor.model))
-    few = refitted.updates < FEWEST_UPDATES * members
+    few = fine_tuned.updates < FEWEST_UPDATES * members
     if promotion.is_the_same or (few and promotion.is_undecided):
         largest = max(abs(entry["ratio"] - 1) for entry in promotion.ratios)
-        why = f"after {refitted.updates} updates its errors are within {100 * largest:.2g} % of the live model's"
+        why = f"after {fine_tuned.updates} updates its errors are within {100 * largest:.2g} % of the live model's"
         if few:
             why += f", and {FEWEST_UPDATES * members} updates at least are needed to tell; give more --minutes"
-        return promotion, f"{why} ({refitted.ended})"
+        return promotion, f"{why} ({fine_tuned.ended})"
     return promotion, ""
 
 
@@ -201,15 +204,20 @@ def _in_a_word(promotion: PromotionReport) -> str:
 
 
 def _notes(
-    incumbent: TrainedModel, live: str, archive: Archive, periods: Periods, lessons: Material, refitted: Refitted
+    incumbent: TrainedModel,
+    live: str,
+    archive: Archive,
+    periods: Periods,
+    windows: FineTuningWindows,
+    fine_tuned: FineTuned,
 ) -> dict[str, Any]:
     learned = archive.select(None, format_time(periods.learn_to))
     before = incumbent.manifest.get("trained_on", [])[:1]
     return {
         **lineage(incumbent, learned),
         "trained_on": [min([*before, format_time(learned.times[0])]), format_time(periods.learn_to)],
-        "learned_fresh_to": format_time(archive.times[lessons.fresh[:, -1]].max()),
-        "updates": refitted.updates,
+        "learned_fresh_to": format_time(archive.times[windows.fresh[:, -1]].max()),
+        "updates": fine_tuned.updates,
         "source": "pinnwx retrain",
         "successor_of": live,
         "fresh_since": format_time(periods.since),

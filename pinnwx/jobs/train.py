@@ -150,7 +150,7 @@ def learn(
     deadline: float,
     validation: Archive | str,
     *,
-    taught: Sequence[Archive] = (),
+    teacher_trajectories: Sequence[Archive] = (),
     notes: Mapping[str, Any] | None = None,
     resume: bool = False,
     promote_anyway: bool = False,
@@ -159,8 +159,8 @@ def learn(
     """Trains a model in its run folder, from the weights that it has, checks it, and publishes it there.
 
     `deadline` counts where the settings do not fix the number of updates; `validation` is what the model is checked on
-    (`jobs.training_check`); `taught` are forecasts of a teacher to learn from too (`compression.teacher_fraction`);
-    `notes` go into the manifest.
+    (`jobs.training_check`); `teacher_trajectories` are forecasts of a teacher to learn from too
+    (`compression.teacher_fraction`); `notes` go into the manifest.
 
     Returns the name of the version, which is live.
 
@@ -179,8 +179,8 @@ def learn(
             settings,
             error_scale(trained),
             run.folder,
-            taught=taught,
-            taught_fraction=settings.compression.teacher_fraction,
+            teacher_trajectories=teacher_trajectories,
+            teacher_fraction=settings.compression.teacher_fraction,
             deadline=deadline - checking if settings.training.updates is None else None,
             report=report,
             stop=interrupts.arrived,

@@ -33,11 +33,11 @@ class ResidualBlock(nnx.Module):
 
     def __init__(self, grid: Grid, width: int, seen: int, hidden: int, *, rngs: nnx.Rngs):
         self.norm = nnx.LayerNorm(width, rngs=rngs)
-        self.look = SphereConv(grid, width, seen, rngs=rngs)
+        self.input_convolution = SphereConv(grid, width, seen, rngs=rngs)
         self.widen, self.narrow = dense_pair(seen, hidden, width, rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
-        seen = jax.nn.relu(self.look(self.norm(features)))
+        seen = jax.nn.relu(self.input_convolution(self.norm(features)))
         return features + mixed(seen, self.widen, self.narrow)
 
 
@@ -48,7 +48,7 @@ class ExpertBlock(nnx.Module):
         self, grid: Grid, width: int, seen: int, hidden: int, *, experts: int, per_region: int, rngs: nnx.Rngs
     ):
         self.norm = nnx.LayerNorm(width, rngs=rngs)
-        self.look = SphereConv(grid, width, seen, rngs=rngs)
+        self.input_convolution = SphereConv(grid, width, seen, rngs=rngs)
         self.experts = Experts(grid, seen, hidden, width, experts, per_region, rngs=rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
@@ -56,7 +56,7 @@ class ExpertBlock(nnx.Module):
 
     def seen(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
         """What the experts are shown."""
-        return jax.nn.relu(self.look(self.norm(features)))
+        return jax.nn.relu(self.input_convolution(self.norm(features)))
 
 
 class ClosureNetwork(nnx.Module):

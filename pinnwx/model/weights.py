@@ -1,4 +1,4 @@
-"""The weights of a model by name, such as `closure/network/blocks/0/look/kernel`."""
+"""The weights of a model by name, such as `closure/network/blocks/0/input_convolution/kernel`."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from pinnwx.records import CheckpointNotes, NotARecord, checked
 from pinnwx.runlayout import METRICS
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.devices import Devices
-from pinnwx.training.lessons import Mixture
+from pinnwx.training.sampling import BatchSampler
 from pinnwx.training.schedule import Pace, Plan, plan_updates
 from pinnwx.training.update import Source, TrainingState, initial_state, make_update
 
@@ -59,8 +59,8 @@ class Report:
 class Training:
     """One training of one model; `run()` does it. The members of a deep ensemble take turns, and learn each for itself.
 
-    `taught` holds forecasts of a teacher, each an archive of its own that begins with the analyses it started from; of
-    a batch, `taught_fraction` are windows of those.
+    `teacher_trajectories` holds forecasts of a teacher, each an archive of its own that begins with the analyses it
+    started from; of a batch, `teacher_fraction` are windows of those.
 
     `deadline` is a `time.monotonic()` value before which the updates must be done, or None when the config fixes
     their number. The plan to meet it follows the machine, faster or slower; updates past it are left out. `stop()`
@@ -72,8 +72,8 @@ class Training:
     config: Config
     scale: np.ndarray
     folder: Path
-    taught: Sequence[Archive] = ()
-    taught_fraction: float = 0.0
+    teacher_trajectories: Sequence[Archive] = ()
+    teacher_fraction: float = 0.0
     deadline: float | None = None
     report: Callable[[Report], None] = lambda _: None
     stop: Callable[[], bool] = lambda: False
@@ -90,16 +90,18 @@ class Training:
             StabilityError: the loss stays non-finite.
         """
         settings = self.config.training
-        self._stages = [self._lessons(number, stage.steps) for number, stage in enumerate(settings.curriculum)]
+        self._stages = [self._sampler(number, stage.steps) for number, stage in enumerate(settings.curriculum)]
         self._devices = Devices()
         self._devices.require_even_shares(settings.batch_size)
-        self._source = self._devices.on_all(device_archives([self.archive, *self.taught], self.config.model.step_hours))
+        self._source = self._devices.on_all(
+            device_archives([self.archive, *self.teacher_trajectories], self.config.model.step_hours)
+        )
         members = networks_of(self.model)  # alike but for their weights, so one compiled update serves them all
         self._update = make_update(members[0], self.archive.grid, self.scale, settings, self._devices)
         self._notes = {"data": self.archive.digest(), "config": training_digest(self.config)}
-        if self.taught:
-            digests = " ".join(forecast.digest() for forecast in self.taught)
-            self._notes["taught"] = hashlib.sha256(digests.encode()).hexdigest()
+        if self.teacher_trajectories:
+            digests = " ".join(forecast.digest() for forecast in self.teacher_trajectories)
+            self._notes["teacher_trajectories"] = hashlib.sha256(digests.encode()).hexdigest()
         self._seconds, self._pace = 0.0, None
         states = [initial_state(member, settings) for member in members]
         checkpoints = Checkpoints(self.folder / "training")
@@ -112,7 +114,7 @@ class Training:
                         "the data differ from those this training began with; give the same --data, or --force to "
                         "start afresh"
                     )
-                if notes.get("taught") != self._notes.get("taught"):
+                if notes.get("teacher_trajectories") != self._notes.get("teacher_trajectories"):
                     raise CheckpointError(
                         "the teacher, or what it forecasts on this machine, is not what this training began with; give "
                         "--force to start afresh"
@@ -133,17 +135,21 @@ class Training:
         finally:
             checkpoints.close()
 
-    def _lessons(self, stage: int, steps: int) -> Mixture:
+    def _sampler(self, stage: int, steps: int) -> BatchSampler:
         """What a stage of the curriculum learns from: windows of analyses, and of what a teacher made."""
         model, training = self.config.model, self.config.training
         analyses = model.input_times + steps
         windows = windows_of(self.archive, model, steps)
-        taught, place = [windows[:0]], len(self.archive)
-        for forecast in self.taught:
-            taught.append(window_indices(forecast.times, model.step_hours, analyses - 1) + np.int32(place))
+        teacher_trajectories, place = [windows[:0]], len(self.archive)
+        for forecast in self.teacher_trajectories:
+            teacher_trajectories.append(
+                window_indices(forecast.times, model.step_hours, analyses - 1) + np.int32(place)
+            )
             place += len(forecast)
-        taught = np.concatenate(taught)
-        return Mixture.of(windows, taught, self.taught_fraction, training.batch_size, (self.config.seed, stage))
+        teacher_trajectories = np.concatenate(teacher_trajectories)
+        return BatchSampler.of(
+            windows, teacher_trajectories, self.teacher_fraction, training.batch_size, (self.config.seed, stage)
+        )
 
     def _make_plan(self, state: TrainingState, members: int) -> Plan:
         """The updates of all members together: the config's number, or what fits before the deadline by a warm-up.

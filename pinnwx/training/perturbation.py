@@ -1,4 +1,4 @@
-"""Disturbances of the training windows that teach a forecaster to let large-scale errors fade.
+"""Perturbations of the training windows that teach a forecaster to let large-scale errors fade.
 
 Analyses never show what follows when, say, the tropics are a little too warm everywhere, so a model may do anything
 then, and in a long forecast it comes to that. Half of the windows are therefore shifted by a smooth zonal mean,
@@ -33,14 +33,14 @@ def perturbed(
     scale: Float[Array, "field 1 1"],
     grid: Grid,
 ) -> Windows:
-    """The windows, half of them disturbed.
+    """The windows, half of them perturbed.
 
     Args:
         windows: the first `inputs` times are analyses that a forecast starts from.
-        starts: what tells windows apart; with the `update` it decides the disturbance, however a batch is shared out.
+        starts: what tells windows apart; with the `update` it decides the perturbation, however a batch is shared out.
         update: the number of the update.
         inputs: analyses that a forecast starts from.
-        scale: the usual size of a disturbance, in the fields' units.
+        scale: the usual size of a perturbation, in the fields' units.
         grid: of the fields.
     """
     draw = jax.vmap(lambda start: _shift(jax.random.fold_in(jax.random.key(update), start), windows.shape[2], grid))
@@ -50,7 +50,7 @@ def perturbed(
 
 
 def _shift(key: Array, fields: int, grid: Grid) -> Float[Array, "field lat 1"]:
-    """The disturbance of one window, of unit scale; zero for as many as are left alone."""
+    """The perturbation of one window, of unit scale; zero for as many as are left alone."""
     shape, size, chosen = jax.random.split(key, 3)
     coefficients = jax.random.normal(shape, (fields, _DEGREES)) / np.sqrt(_DEGREES)
     size = jnp.abs(jax.random.normal(size)) * jax.random.bernoulli(chosen, _FRACTION)

@@ -64,15 +64,15 @@ def rollout_loss(
     scale: Float[Array, "field 1 1"],
     area: Array,
     view: View | None = None,
-    disturb: Callable[[Array], Array] = lambda batch: batch,
+    perturb: Callable[[Array], Array] = lambda batch: batch,
 ) -> Float[Array, ""]:
     """Mean over steps and fields of the area-weighted square error in units of `scale`.
 
     A step's error is divided by its number, because errors of a rollout grow about as fast: so a long rollout does
-    not forget its first step. A model with a lateral boundary is told its edge by the truth. `disturb` may change the
+    not forget its first step. A model with a lateral boundary is told its edge by the truth. `perturb` may change the
     fields of the windows, (batch, times, field, lat, lon).
     """
-    batch, inputs = disturb(source.fields[windows]), model.input_times
+    batch, inputs = perturb(source.fields[windows]), model.input_times
     times = jnp.moveaxis(source.time[windows[:, inputs - 1 : -1]], 0, 1)
     truth = jnp.moveaxis(batch[:, inputs:], 1, 0)
     forecasts = rollout(model, batch[:, :inputs], times, view, truth if model.has_lateral_boundary else None)
@@ -122,13 +122,13 @@ def make_update(
     unit = jnp.asarray(scale, jnp.float32)
 
     def loss_of(parameters, windows, source, view, number):
-        def disturb(batch):
-            if not settings.perturbation:
+        def perturb(batch):
+            if not settings.perturbation_scale:
                 return batch
-            size = settings.perturbation * unit
+            size = settings.perturbation_scale * unit
             return perturbed(batch, windows[:, 0], number, model.input_times, size, grid)
 
-        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, view, disturb)
+        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, view, perturb)
 
     loss_and_gradient = (devices or Devices()).mean_over_shares(jax.value_and_grad(loss_of))
 

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from synthetic import config, forecaster, randomise, silence, transport
 
-from pinnwx.compression.channels import channels_of, gate_gradients, groups_of, without
+from pinnwx.compression.channels import channels_of, gate_gradients, groups_of, remove_channels
 from pinnwx.errors import UsageError
 from pinnwx.grid import Grid
 from pinnwx.model.closure import ClosureNetwork
@@ -60,7 +60,7 @@ def test_what_nobody_reads_goes_without_a_trace(kind):
         silence(weights, group, kept, dead)
         set_weights(holder, weights)
         expected = np.asarray(holder.net(features()))
-        smaller = without(weights, [group], {group.name: kept})
+        smaller = remove_channels(weights, [group], {group.name: kept})
         assert sum(values.size for values in smaller.values()) < sum(values.size for values in weights.values())
         set_weights(holder, smaller)
         np.testing.assert_allclose(holder.net(features()), expected, rtol=2e-4, atol=2e-4, err_msg=group.name)
@@ -113,7 +113,9 @@ def test_the_closure_of_a_forecaster_and_of_no_other():
     carried = transport("t850", learned_wind=True)
     model = forecaster(config(physics=carried, closure="width = 16\nblocks = 1\nlearned_wind_width = 8"))
     names = {group.name.removeprefix("closure/network/") for group in groups_of(model)}
-    assert names == {"fine", "stream", "blocks/0/look", "blocks/0/hidden"}, "not the network of the learned wind"
+    assert names == {"fine", "residual", "blocks/0/input_convolution", "blocks/0/hidden"}, (
+        "not the network of the learned wind"
+    )
     with pytest.raises(UsageError, match="has no closure network"):
         groups_of(forecaster(config(physics=carried.replace("learned_wind = true", ""), closure="enabled = false")))
     with pytest.raises(UsageError, match='kind = "transport"'):

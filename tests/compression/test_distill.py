@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from synthetic import config_text, tiny_trained, transport, wave_archive
 
-from pinnwx.compression.distill import student_of, trajectories
+from pinnwx.compression.distill import student_of, teacher_trajectories
 from pinnwx.errors import StabilityError, UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.model.weights import count_weights, named_weights, set_weights
@@ -15,7 +15,7 @@ from pinnwx.training.fit import Training
 
 ARCHIVE = wave_archive(60)
 CURRICULUM = "curriculum = [{ steps = 1, fraction = 0.7 }, { steps = 3, fraction = 0.3 }]"
-SETTINGS = f"batch_size = 8\n{CURRICULUM}\n[compression]\ntrajectories = 24"
+SETTINGS = f"batch_size = 8\n{CURRICULUM}\n[compression]\nteacher_trajectories = 24"
 
 
 def teacher_of(model="networks = 4\ninput_times = 2", training=SETTINGS):
@@ -48,7 +48,7 @@ def test_a_size_that_is_none_is_refused(size):
 
 def test_a_teacher_forecasts_from_analyses_and_from_such_as_never_were():
     teacher = teacher_of()
-    made = trajectories(teacher, ARCHIVE)
+    made = teacher_trajectories(teacher, ARCHIVE)
     assert len(made) == 24
     predictor, plain = Predictor(teacher, [6, 12, 18]), []
     for one in made:
@@ -63,12 +63,12 @@ def test_a_teacher_forecasts_from_analyses_and_from_such_as_never_were():
     assert sum(plain[12:]) < 8, "but where two analyses are alike, for these waves come back"
     starts = [one.times[0] for one in made]
     assert len(set(starts)) == 24, "each once before any again"
-    again = trajectories(teacher, ARCHIVE)
+    again = teacher_trajectories(teacher, ARCHIVE)
     assert [one.digest() for one in made] == [one.digest() for one in again]
 
 
 def test_disturbances_stay_within_their_bound_and_none_is_none():
-    bounded = trajectories(teacher_of(training=SETTINGS + "\ndisturbance = 0.1"), ARCHIVE)
+    bounded = teacher_trajectories(teacher_of(training=SETTINGS + "\nperturbation_scale = 0.1"), ARCHIVE)
     spread = ARCHIVE.fields.max(0) - ARCHIVE.fields.min(0)
     sizes = []
     for one in bounded:
@@ -77,22 +77,24 @@ def test_disturbances_stay_within_their_bound_and_none_is_none():
         assert (difference <= 0.1 * spread * (1 + 1e-3) + 1e-2).all()
         sizes.append(difference.max())
     assert max(sizes) > 0
-    for one in trajectories(teacher_of(training=SETTINGS + "\ndisturbance = 0.0"), ARCHIVE):
+    for one in teacher_trajectories(teacher_of(training=SETTINGS + "\nperturbation_scale = 0.0"), ARCHIVE):
         row = int(np.flatnonzero(one.times[0] == ARCHIVE.times)[0])
         np.testing.assert_array_equal(one.fields[:2], ARCHIVE.fields[row : row + 2])
 
 
-def learned(teacher, student, taught, folder):
+def learned(teacher, student, trajectories, folder):
     folder.mkdir()
     scale = teacher.normalisation.increment_std[:, None, None]
-    training = Training(student.model, ARCHIVE, student.config, scale, folder, taught=taught, taught_fraction=0.5)
+    training = Training(
+        student.model, ARCHIVE, student.config, scale, folder, teacher_trajectories=trajectories, teacher_fraction=0.5
+    )
     return training, training.run()
 
 
 def test_half_of_every_batch_is_the_teachers(tmp_path):
     teacher = teacher_of()
-    taught = trajectories(teacher, ARCHIVE)
-    training, _ = learned(teacher, student_of(teacher, 0.25, 16), taught, tmp_path / "run")
+    trajectories = teacher_trajectories(teacher, ARCHIVE)
+    training, _ = learned(teacher, student_of(teacher, 0.25, 16), trajectories, tmp_path / "run")
     for stage in training._stages:
         for number in range(5):
             rows = stage.batch(number)
@@ -100,13 +102,13 @@ def test_half_of_every_batch_is_the_teachers(tmp_path):
             own = rows[rows[:, 0] >= len(ARCHIVE)] - len(ARCHIVE)
             assert (own // 5 == own[:, :1] // 5).all(), "no window spans two trajectories"
     fields = np.asarray(training._source.fields)
-    np.testing.assert_array_equal(fields[len(ARCHIVE) : len(ARCHIVE) + 5], taught[0].fields)
+    np.testing.assert_array_equal(fields[len(ARCHIVE) : len(ARCHIVE) + 5], trajectories[0].fields)
 
 
 def test_a_student_comes_nearer_to_its_teacher_than_one_that_saw_only_the_weather(tmp_path):
     teacher = teacher_of(training=SETTINGS.replace("batch_size = 8", "batch_size = 8\nlearning_rate = 3e-3"))
-    taught, forecasts = trajectories(teacher, ARCHIVE), []
-    for name, lessons in (("taught", taught), ("alone", [])):
+    trajectories, forecasts = teacher_trajectories(teacher, ARCHIVE), []
+    for name, lessons in (("teacher", trajectories), ("alone", [])):
         student = student_of(teacher, 0.25, 160)
         _, (weights,) = learned(teacher, student, lessons, tmp_path / name)
         nnx.update(student.model, weights)
@@ -127,9 +129,9 @@ def test_a_model_without_a_network_has_no_student():
 def test_too_little_to_forecast_from_is_refused():
     teacher = teacher_of()
     with pytest.raises(UnavailableError, match="as long as the longest rollout"):
-        trajectories(teacher, wave_archive(4))
+        teacher_trajectories(teacher, wave_archive(4))
     with pytest.raises(UnavailableError, match="of one time of day"):
-        trajectories(teacher, wave_archive(7))
+        teacher_trajectories(teacher, wave_archive(7))
 
 
 def test_a_teacher_that_blows_up_is_refused():
@@ -137,4 +139,4 @@ def test_a_teacher_that_blows_up_is_refused():
     broken = {name: np.full_like(values, 1e3) for name, values in named_weights(teacher.model).items()}
     set_weights(teacher.model, broken)
     with pytest.raises(StabilityError, match="24 of 24 forecasts of the teacher blew up"):
-        trajectories(dataclasses.replace(teacher), ARCHIVE)
+        teacher_trajectories(dataclasses.replace(teacher), ARCHIVE)

@@ -7,7 +7,7 @@ from flax import nnx
 from synthetic import tiny_trained, wave_archive
 
 from pinnwx.compression.channels import groups_of
-from pinnwx.compression.importance import ORDERS, importance, integrated
+from pinnwx.compression.importance import CRITERIA, importance, integrated
 from pinnwx.data.windows import window_indices
 from pinnwx.model.weights import like, named, named_weights, set_weights
 from pinnwx.training.fit import device_archive
@@ -30,8 +30,8 @@ def gradient(model):
     return lambda weights, batch: of_weights(weights, batch, source)
 
 
-def scored(order, model, gradient, seed: int = 0):
-    return importance(order, model, groups_of(model), gradient, BATCHES, np.random.default_rng(seed))
+def scored(criterion, model, gradient, seed: int = 0):
+    return importance(criterion, model, groups_of(model), gradient, BATCHES, np.random.default_rng(seed))
 
 
 def test_integrals_of_a_group_add_up_to_what_it_takes_off_the_loss(model, gradient):
@@ -51,8 +51,8 @@ def test_integrals_of_a_group_add_up_to_what_it_takes_off_the_loss(model, gradie
         np.testing.assert_allclose(found[group.name].sum(), gain, rtol=2e-3, atol=1e-5, err_msg=group.name)
 
 
-@pytest.mark.parametrize("order", ["taylor", "integrated"])
-def test_what_nobody_reads_matters_nothing(order, model, gradient):
+@pytest.mark.parametrize("criterion", ["taylor", "integrated"])
+def test_what_nobody_reads_matters_nothing(criterion, model, gradient):
     living = nnx.clone(model)
     weights = named_weights(living)
     for group in groups_of(living):
@@ -61,7 +61,7 @@ def test_what_nobody_reads_matters_nothing(order, model, gradient):
             for copy in range(slot.copies):
                 values[copy * group.size : copy * group.size + 3] = 0
     set_weights(living, weights)
-    for name, scores in scored(order, living, gradient).items():
+    for name, scores in scored(criterion, living, gradient).items():
         np.testing.assert_allclose(scores[:3], 0, atol=1e-12, err_msg=name)
         assert np.abs(scores[3:]).max() > 0, name
 
@@ -75,12 +75,12 @@ def test_taylor_is_the_mean_square_of_what_each_batch_says(model, gradient):
 
 
 def test_each_order_scores_every_channel_and_they_differ(model, gradient):
-    orders = {order: scored(order, model, gradient) for order in ORDERS}
+    rankings = {criterion: scored(criterion, model, gradient) for criterion in CRITERIA}
     for group in groups_of(model):
-        ranks = {tuple(np.argsort(found[group.name])) for found in orders.values()}
-        assert len(ranks) == len(ORDERS), group.name
+        ranks = {tuple(np.argsort(found[group.name])) for found in rankings.values()}
+        assert len(ranks) == len(CRITERIA), group.name
     again = scored("random", model, gradient)
     other = scored("random", model, gradient, seed=1)
-    for name, scores in orders["random"].items():
+    for name, scores in rankings["random"].items():
         np.testing.assert_array_equal(scores, again[name])
         assert (scores != other[name]).any()

@@ -17,8 +17,8 @@ from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.weights import count_weights, named_weights, set_weights
 
 ARCHIVE = wave_archive(60)
-SETTINGS = 'batch_size = 8\n[compression]\nrounds = 2\nwidths = "gain"'
-ORDERS = ("taylor", "integrated", "magnitude", "random")
+SETTINGS = 'batch_size = 8\n[compression]\nrounds = 2\nwidths = "global"'
+CRITERIA = ("taylor", "integrated", "magnitude", "random")
 
 
 def trained_of(closure="width = 32\nblocks = 1", model="", physics="", training=SETTINGS):
@@ -41,12 +41,12 @@ def channels(trained):
     return sum(group.size for group in groups_of(networks_of(trained.model)[0]))
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("model", ["", "networks = 2"])
-def test_arrays_shrink_and_it_is_saved_and_read_like_any_other(model, order, tmp_path):
+def test_arrays_shrink_and_it_is_saved_and_read_like_any_other(model, criterion, tmp_path):
     trained = trained_of(model=model)
     before = {name: values.copy() for name, values in named_weights(trained.model).items()}
-    pruned, rounds = prune(trained, ARCHIVE, scale_of(trained), 0.5, order, updates=100)
+    pruned, rounds = prune(trained, ARCHIVE, scale_of(trained), 0.5, criterion, updates=100)
     assert [one.updates for one in rounds] == [16, 0]
     assert pruned.config.training.updates == 84, "what is left to do"
     assert channels(pruned) == pytest.approx(0.5 * channels(trained), abs=8)
@@ -143,7 +143,7 @@ def test_a_mixture_is_pruned_too_and_its_experts_stay_alike():
     trained = trained_of("width = 32\nblocks = 1\nexperts = 2")
     found, _ = prune(trained, ARCHIVE, scale_of(trained), 0.5, "taylor", updates=16)
     sizes = {group.name.partition("network/")[2]: group.size for group in groups_of(found.model)}
-    assert len(sizes) == 5, "fine, stream, look, and two hidden"
+    assert len(sizes) == 5, "fine, residual, input_convolution, and two hidden"
     assert sizes["blocks/0/hidden/0"] == sizes["blocks/0/hidden/1"] < 64
     assert np.isfinite(forecast(found)).all()
 

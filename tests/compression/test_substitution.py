@@ -6,8 +6,8 @@ import pytest
 from flax import nnx
 from synthetic import config, forecaster, randomise, transport
 
-from pinnwx.compression.channels import Slot, groups_of, without
-from pinnwx.compression.substitution import MOST, _after, _some, listener, substitutes
+from pinnwx.compression.channels import Slot, groups_of, remove_channels
+from pinnwx.compression.substitution import MOST, _after, _some, capture_activations, substitutes
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.training.update import Source
 
@@ -64,11 +64,11 @@ def test_channels_that_others_tell_exactly_go_without_a_trace(kind):
         twin, chosen = model_of(kind), {group.name: kept}
         set_weights(twin, weights)
         expected = stepped(twin, source)
-        given = listener(twin, [group])(twin, source, WINDOWS)
+        given = capture_activations(twin, [group])(twin, source, WINDOWS)
         left = []
         for found in (substitutes([group], chosen, given, weights), None):
             smaller = model_of(kind)
-            set_weights(smaller, without(weights, [group], chosen, found))
+            set_weights(smaller, remove_channels(weights, [group], chosen, found))
             left.append(np.abs(stepped(smaller, source) - expected).max())
         unit = np.abs(expected - np.asarray(source.fields)).max()
         assert left[0] < 2e-3 * unit, group.name
@@ -81,20 +81,20 @@ def test_substitutes_come_nearer_than_doing_without(kind):
     source, groups, weights = source_of(model), groups_of(model), named_weights(model)
     generator = np.random.default_rng(0)
     chosen = {group.name: np.sort(generator.permutation(group.size)[: 3 * group.size // 4]) for group in groups}
-    given = listener(model, groups)(model, source, WINDOWS[:1])
+    given = capture_activations(model, groups)(model, source, WINDOWS[:1])
     expected, errors = stepped(model, source), []
     for found in (substitutes(groups, chosen, given, weights), None):
         smaller = model_of(kind)
-        set_weights(smaller, without(weights, groups, chosen, found))
+        set_weights(smaller, remove_channels(weights, groups, chosen, found))
         errors.append(np.square(stepped(smaller, source) - expected).mean())
     assert errors[0] < errors[1]
 
 
-def test_one_listener_hears_all_that_are_alike():
+def test_one_capture_serves_all_that_are_alike():
     one, other = model_of("plain"), model_of("plain", seed=1)
     source, groups = source_of(one), groups_of(one)
-    hear = listener(one, groups)
-    of_one, of_other, again = (hear(model, source, WINDOWS) for model in (one, other, one))
+    capture = capture_activations(one, groups)
+    of_one, of_other, again = (capture(model, source, WINDOWS) for model in (one, other, one))
     shapes = {slot.array.removeprefix("closure/network/"): found.read.shape for slot, found in of_one.items()}
     rows, columns = one.inputs.grid.shape
     fine, coarse = 6 * rows * columns, 6 * rows * columns // 4
@@ -108,9 +108,9 @@ def test_one_listener_hears_all_that_are_alike():
         assert (found.read is found.plain) == (not slot.norm) or not slot.norm
 
 
-def test_several_couplings_are_heard_one_by_one():
+def test_several_couplings_are_captured_one_by_one():
     model = forecaster(config(closure="width = 16\nblocks = 1\npatch_size = 2", physics=COUPLED))
-    given = listener(model, groups_of(model))(model, source_of(model), WINDOWS)
+    given = capture_activations(model, groups_of(model))(model, source_of(model), WINDOWS)
     (read,) = (found.read for slot, found in given.items() if slot.array.endswith("narrow/kernel"))
     rows, columns = model.inputs.grid.shape
     assert read.shape == (2 * 6 * rows * columns // 4, 32)
@@ -123,7 +123,7 @@ def test_what_is_normalised_among_fewer_is_what_the_smaller_layer_makes():
     weights = {"norm/scale": generator.normal(size=24), "norm/bias": generator.normal(size=24)}
     layer = nnx.LayerNorm(10, rngs=nnx.Rngs(0))
     layer.scale[...], layer.bias[...] = (jnp.asarray(weights[f"norm/{part}"][kept]) for part in ("scale", "bias"))
-    found = _after(Slot("look/kernel", 2, norm="norm"), values[:, kept], kept, weights)
+    found = _after(Slot("input_convolution/kernel", 2, norm="norm"), values[:, kept], kept, weights)
     np.testing.assert_allclose(found, layer(jnp.asarray(values[:, kept])), rtol=1e-5, atol=1e-5)
 
 

@@ -12,7 +12,7 @@ def layer(name: str, size: int, weights_each: int) -> tuple[Group, dict[str, np.
     return Group(name, name, size, (Slot(f"{name}/kernel", 1),), ()), {f"{name}/kernel": np.zeros((weights_each, size))}
 
 
-def kept(sizes, scores, keep, shared="gain"):
+def kept(sizes, scores, keep, shared="global"):
     groups, weights = [], {}
     for name, (size, each) in sizes.items():
         group, own = layer(name, size, each)
@@ -32,18 +32,18 @@ def test_layers_keep_what_gives_most_for_its_weights():
 def test_evenly_every_layer_keeps_the_same_share():
     sizes = {"one": (32, 10), "other": (20, 99)}
     scores = {"one": np.arange(32.0), "other": np.zeros(20)}
-    assert kept(sizes, scores, 0.5, "even") == {"one": 16, "other": 10}
+    assert kept(sizes, scores, 0.5, "uniform") == {"one": 16, "other": 10}
 
 
 def test_groups_of_a_layer_stay_alike():
     groups = [Group(f"hidden/{n}", "hidden", 16, (Slot(f"kernel/{n}", 0),), ()) for n in range(3)]
-    groups.append(Group("stream", "stream", 16, (Slot("kernel/0", 1),), ()))
+    groups.append(Group("residual", "residual", 16, (Slot("kernel/0", 1),), ()))
     weights = {f"kernel/{n}": np.zeros((16, 16)) for n in range(3)}
     generator = np.random.default_rng(0)
     scores = [{group.name: generator.random(16) for group in groups} for _ in range(2)]
-    found = widths("gain", groups, scores, weights, 0.5, {"hidden": 16, "stream": 16})
-    assert set(found) == {"hidden", "stream"}
-    assert 3 * found["hidden"] + found["stream"] <= 32
+    found = widths("global", groups, scores, weights, 0.5, {"hidden": 16, "residual": 16})
+    assert set(found) == {"hidden", "residual"}
+    assert 3 * found["hidden"] + found["residual"] <= 32
 
 
 @given(
@@ -64,5 +64,5 @@ def test_never_more_stays_than_was_asked_for(layers, keep, seed):
 def test_shares_are_of_what_there_was_at_first():
     group, weights = layer("one", 23, 1)
     scores = {"one": np.arange(23.0)}
-    for shared in ("even", "gain"):
+    for shared in ("uniform", "global"):
         assert widths(shared, [group], [scores], weights, 0.5, {"one": 32}) == {"one": 16}

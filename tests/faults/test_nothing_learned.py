@@ -16,12 +16,12 @@ from pinnwx.errors import NothingLearnedError, NotPromotedError, UnavailableErro
 from pinnwx.jobs import promotion_check
 from pinnwx.jobs import retrain as module
 from pinnwx.jobs.events import read_events
-from pinnwx.jobs.held_out import comparison_leads, material, require_forecasts, rollout_steps, split
+from pinnwx.jobs.held_out import comparison_leads, fine_tuning_windows, require_forecasts, rollout_steps, split
 from pinnwx.jobs.promotion_check import PromotionReport
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.status import status
 from pinnwx.model.deep_ensemble import networks_of
-from pinnwx.training.refit import Refitted
+from pinnwx.training.fine_tune import FineTuned
 from pinnwx.verification.comparison import Comparison
 
 LEARNED_TO = "2026-01-15T18:00Z"
@@ -81,8 +81,8 @@ def test_a_fresh_week_of_a_daily_model_is_learned_from():
     """Of rollouts of four days, six fresh days left one window."""
     trained, archive = incumbent(24), analyses(24, 16 + 6 + 9)
     periods = split(trained, archive, None)
-    found = material(trained, archive, periods)
-    assert len(found.fresh) + len(found.watch) >= 5
+    found = fine_tuning_windows(trained, archive, periods)
+    assert len(found.fresh) + len(found.early_stopping) >= 5
     assert len(found.fresh) >= 4
 
 
@@ -95,29 +95,29 @@ def run(tmp_path) -> Path:
     return made.folder
 
 
-def learned(monkeypatch, updates: int, scale: float, watch=(1.0, 0.9)) -> None:
+def learned(monkeypatch, updates: int, scale: float, early_stopping_errors=(1.0, 0.9)) -> None:
     """Retraining ends with these many updates, which changed the weights by this share."""
 
-    def refit(model, *_, **__):
+    def fine_tune(model, *_, **__):
         weights = [nnx.state(member, nnx.Param) for member in networks_of(model)]
         parameters = [jax.tree.map(lambda leaf: leaf * (1 + scale), own) for own in weights]
-        return Refitted(parameters, [{} for _ in weights], updates, watch, "the test said so")
+        return FineTuned(parameters, [{} for _ in weights], updates, early_stopping_errors, "the test said so")
 
-    monkeypatch.setattr(module, "refit", refit)
+    monkeypatch.setattr(module, "fine_tune", fine_tune)
     monkeypatch.setattr(module, "named_leaves", lambda _: {})
 
 
 @pytest.mark.parametrize(
-    ("updates", "scale", "watch", "why"),
+    ("updates", "scale", "early_stopping_errors", "why"),
     [
         (4, 0.0, (1.0, 0.9), r"after 4 updates its errors are within 0 % .* 10 updates at least .* --minutes"),
         (400, 1e-6, (1.0, 0.9), r"after 400 updates its errors are within"),
-        (400, 0.3, (1.0, 1.1), r"learning on did not help: the watched error went from 1 to 1.1"),
+        (400, 0.3, (1.0, 1.1), r"learning on did not help: the error of early stopping went from 1 to 1.1"),
     ],
     ids=["no updates", "no change", "no help"],
 )
-def test_nothing_learned_is_an_outcome_of_its_own(run, monkeypatch, updates, scale, watch, why):
-    learned(monkeypatch, updates, scale, watch)
+def test_nothing_learned_is_an_outcome_of_its_own(run, monkeypatch, updates, scale, early_stopping_errors, why):
+    learned(monkeypatch, updates, scale, early_stopping_errors)
     with pytest.raises(NothingLearnedError, match=why) as raised:
         pinnwx.retrain(run, run.parent / "waves.nc")
     assert raised.value.exit_code == 77

@@ -9,7 +9,7 @@ from synthetic import config_text, randomise, smooth_noise, tiny_trained, wave_a
 
 from pinnwx.data.archive import Archive
 from pinnwx.errors import UnavailableError, UsageError
-from pinnwx.forecasting.ensemble import DISTURBANCE, Ensemble
+from pinnwx.forecasting.ensemble import PERTURBATION_SCALE, Ensemble
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.model.deep_ensemble import networks_of
 
@@ -37,9 +37,9 @@ def departures(members, trained):
     return (members - members.mean(axis=0)) / trained.normalisation.std[:, None, None]
 
 
-def test_without_disturbance_members_of_one_view_are_the_plain_forecast():
+def test_without_perturbation_members_of_one_view_are_the_plain_forecast():
     trained = tiny_trained(config_text(closure="width = 16\nblocks = 1\npatch_size = 1"))
-    made = Ensemble(trained, [6, 24], 4, disturbance=0).from_archive(ARCHIVE, WHEN)
+    made = Ensemble(trained, [6, 24], 4, perturbation_scale=0).from_archive(ARCHIVE, WHEN)
     plain = Predictor(trained, [6, 24]).from_archive(ARCHIVE, ARCHIVE.times[-1:])[0]
     assert made.shape == (4, 2, 2, 8, 16)
     both = np.stack([*made, plain])
@@ -58,7 +58,7 @@ def test_every_member_has_a_disturbance_of_its_own(trained):
     assert ((sizes > 0.02) & (sizes < 0.5)).all()
     between = np.abs(apart[:, None] - apart[None]).max((2, 3, 4, 5))
     assert between[~np.eye(5, dtype=bool)].min() > 0.01
-    twice = Ensemble(trained, [6], 5, disturbance=2 * DISTURBANCE).analyses(ARCHIVE, WHEN)
+    twice = Ensemble(trained, [6], 5, perturbation_scale=2 * PERTURBATION_SCALE).analyses(ARCHIVE, WHEN)
     np.testing.assert_allclose((twice - ARCHIVE.fields[-1]) / scale, 2 * apart, atol=1e-4)
 
 
@@ -78,12 +78,12 @@ def test_no_later_analysis_is_looked_at(trained):
 
 
 def test_every_network_and_view_has_its_turn():
-    """Without disturbance the members are as many different forecasts as there are views."""
+    """Without perturbation the members are as many different forecasts as there are views."""
     text = config_text(model="networks = 2", closure=MIRRORED)
     trained = tiny_trained(text)
     for seed, network in enumerate(networks_of(trained.model)):
         randomise(network, seed, 0.1)
-    made = Ensemble(trained, [6], 10, disturbance=0).from_archive(ARCHIVE, WHEN)
+    made = Ensemble(trained, [6], 10, perturbation_scale=0).from_archive(ARCHIVE, WHEN)
     scale = trained.normalisation.std[:, None, None]
     apart = np.abs((made[:, None] - made[None]) / scale).max((2, 3, 4, 5))
     views = 2 * 4  # networks, hemispheres x offsets
@@ -98,7 +98,7 @@ def test_a_member_sees_what_its_network_alone_would_say():
     networks = networks_of(trained.model)
     for seed, network in enumerate(networks):
         randomise(network, seed, 0.1)
-    made = Ensemble(trained, [12], 4, disturbance=0).from_archive(ARCHIVE, WHEN)
+    made = Ensemble(trained, [12], 4, perturbation_scale=0).from_archive(ARCHIVE, WHEN)
     predictor = Predictor(trained, [12])
     start = predictor.analyses(ARCHIVE, ARCHIVE.times[-1:])
     for index, network in enumerate(networks):
@@ -107,12 +107,12 @@ def test_a_member_sees_what_its_network_alone_would_say():
 
 
 def test_what_must_be_positive_stays_so():
-    """Humidity is zero in places, and a disturbance would take it below."""
+    """Humidity is zero in places, and a perturbation would take it below."""
     archive = analyses(("msl", "q850"))
     archive.fields[:, 1] = np.maximum(1e-3 * (archive.fields[:, 1] - archive.fields[:, 1].mean()), 0)
     archive.fields[-1, 1, 0, 0] = -1e-9  # as spectral models have it in places
     trained = tiny_trained(config_text(("msl", "q850")), archive)
-    started = Ensemble(trained, [6], 8, disturbance=0.5).analyses(archive, archive.times[-1])
+    started = Ensemble(trained, [6], 8, perturbation_scale=0.5).analyses(archive, archive.times[-1])
     assert started[:, :, 1].min() >= np.float32(-1e-9)
     assert (started[:, :, 1] == 0).any()
     assert np.ptp(started[:, :, 1], axis=0).max() > 0

@@ -23,7 +23,7 @@ RECIPE = config_text(
     training="""batch_size = 8
 updates = 16
 [compression]
-trajectories = 16""",
+teacher_trajectories = 16""",
 )
 PERIOD = {"start": "2026-01-16", "end": "2026-01-18", "leads": [6]}
 
@@ -48,7 +48,7 @@ def test_a_pruned_run_is_a_run_like_any_other(run, data, tmp_path):
     made = pinnwx.compress(run, data, tmp_path / "small", keep=0.5, updates=16)
     assert contents(run) == before
     notes = notes_of(made)
-    assert notes["pruned"] == {"keep": 0.5, "order": "taylor", "rounds": 2, "widths": "even"}
+    assert notes["pruned"] == {"keep": 0.5, "criterion": "taylor", "rounds": 2, "widths": "uniform"}
     assert notes["compressed_from"]["parameters"] == notes_of(Run(run))["parameters"] > notes["parameters"]
     assert notes["updates_between_rounds"] + notes["updates"] == 16
     assert notes["trained_on"] == ["2026-01-01T00:00Z", "2026-01-15T18:00Z"], "and no later time"
@@ -58,8 +58,8 @@ def test_a_pruned_run_is_a_run_like_any_other(run, data, tmp_path):
     widths = {layer.removeprefix("closure/network/"): width for layer, width in told["rounds"][-1]["widths"].items()}
     assert widths == {
         "fine": closure.fine_width,
-        "stream": closure.width,
-        "blocks/0/look": closure.block_widths[0][0],
+        "residual": closure.width,
+        "blocks/0/input_convolution": closure.block_widths[0][0],
         "blocks/0/hidden": closure.block_widths[0][1],
     }
     assert sum(widths.values()) <= 0.5 * (16 + 32 + 32 + 64)
@@ -72,8 +72,8 @@ def test_a_pruned_run_is_a_run_like_any_other(run, data, tmp_path):
 
 
 def test_a_pruned_run_is_retrained_and_pruned_again(run, data, tmp_path):
-    made = pinnwx.compress(run, data, tmp_path / "small", keep=0.5, order="magnitude", updates=16)
-    again = pinnwx.compress(made.folder, data, tmp_path / "smaller", keep=0.5, order="magnitude", updates=16)
+    made = pinnwx.compress(run, data, tmp_path / "small", keep=0.5, criterion="magnitude", updates=16)
+    again = pinnwx.compress(made.folder, data, tmp_path / "smaller", keep=0.5, criterion="magnitude", updates=16)
     assert notes_of(again)["parameters"] < notes_of(made)["parameters"]
     assert [one.load().config.model.closure.width for one in (made, again)] == [16, 8]
 
@@ -83,7 +83,7 @@ def test_a_student_is_a_run_like_any_other(run, data, tmp_path):
     made = pinnwx.compress(run, data, tmp_path / "student", size=0.5, updates=16)
     assert contents(run) == before
     notes = notes_of(made)
-    assert notes["distilled"] == {"size": 0.5, "trajectories": 16}
+    assert notes["distilled"] == {"size": 0.5, "teacher_trajectories": 16}
     assert (made.load().config.model.networks, notes["updates"]) == (1, 16)
     assert notes["data_sha256"] == notes_of(Run(run))["data_sha256"], "the weather it learned from"
     assert pinnwx.evaluate(made.folder, data, **PERIOD).entry("msl", 6)["n"] > 0
@@ -155,7 +155,10 @@ def test_pruning_that_is_stopped_before_it_learns_leaves_nothing(run, data, tmp_
         ({"keep": 2.0}, "--keep 2"),
         ({"keep": 0.999}, "--keep 0.999 leaves all"),
         ({"size": -1.0}, "--size -1"),
-        ({"keep": 0.5, "order": "alphabet"}, '--order "alphabet" is none of taylor, integrated, magnitude, random'),
+        (
+            {"keep": 0.5, "criterion": "alphabet"},
+            '--criterion "alphabet" is none of taylor, integrated, magnitude, random',
+        ),
         ({"keep": 0.5, "minutes": 0.0}, "--minutes 0"),
         ({"keep": 0.5, "minutes": 1.0, "updates": 16}, "one of --minutes and --updates"),
         ({"size": 0.5, "updates": 0}, "--updates 0: at least 1"),

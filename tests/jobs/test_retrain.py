@@ -21,7 +21,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import parse_time
 from pinnwx.errors import DataError, LockedError, NotPromotedError, UnavailableError, UsageError
 from pinnwx.jobs import retrain as module
-from pinnwx.jobs.retrain import Periods, material, split
+from pinnwx.jobs.retrain import Periods, fine_tuning_windows, split
 from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.train import train
 
@@ -73,7 +73,7 @@ def test_the_live_model_learns_on_and_its_successor_goes_live(run, fresh):
     assert (notes["successor_of"], notes["fresh_since"], notes["updates"]) == (
         "0001",
         LEARNED_TO,
-        done.refitted.updates,
+        done.fine_tuned.updates,
     )
     report = json.loads((run / "reports" / "2026-02-05T18.json").read_text())
     assert report["passed"]
@@ -125,7 +125,7 @@ def test_a_successor_that_is_worse_does_not_go_live(run, tmp_path):
 
 
 def test_learning_that_does_not_help_makes_no_version(run, fresh, monkeypatch):
-    monkeypatch.setattr("pinnwx.training.refit.make_loss", lambda *_: lambda *_: 1.0)
+    monkeypatch.setattr("pinnwx.training.fine_tune.make_loss", lambda *_: lambda *_: 1.0)
     with pytest.raises(NotPromotedError, match=r"learning on did not help.*0001 stays live"):
         pinnwx.retrain(run, fresh)
     assert Run(run).versions == ("0001",)
@@ -206,15 +206,15 @@ def test_nobody_learns_from_what_is_watched_or_held_out(kind, missing, since):
     cut = when[-1] - np.timedelta64(4, "D")
     assert periods.learn_to <= cut < periods.compare_from <= periods.compare_to == when[-1]
     try:
-        found = material(INCUMBENTS[kind], archive, periods)
+        found = fine_tuning_windows(INCUMBENTS[kind], archive, periods)
     except UnavailableError:
         return
-    fresh, replay, watch = (when[windows] for windows in (found.fresh, found.replay, found.watch))
-    assert max(fresh.max(), watch.max()) <= cut
+    fresh, replay, early_stopping = (when[windows] for windows in (found.fresh, found.replay, found.early_stopping))
+    assert max(fresh.max(), early_stopping.max()) <= cut
     assert (fresh[:, -1] > fresh_from).all()
     if len(replay):
         assert (replay[:, -1] <= fresh_from).all()
-    assert fresh[:, -1].max() < watch[:, inputs:].min(), "no target is both"
+    assert fresh[:, -1].max() < early_stopping[:, inputs:].min(), "no target is both"
     assert fresh.shape[1] == inputs + steps
 
 

@@ -85,11 +85,11 @@ def test_weather_reflected_in_the_equator_half_a_year_away_has_the_reflected_for
 def test_one_view_alone_knows_its_hemisphere_and_reflection_turns_it_into_the_other(kind):
     model = CASES[kind]
     fields, time = batch()
-    plain, reflected = (View(jnp.array(flag), jnp.array(0)) for flag in (False, True))
+    plain, turned_view = (View(jnp.array(flag), jnp.array(0)) for flag in (False, True))
     forecast = rollout(model, fields[:, :1], time, plain)
     turned = jnp.asarray(reflected(fields[:, :1]))
     earth = on_the_reflected_earth(model)
-    same, other = (rollout(earth, turned, time * SEASONS_SWAPPED, view) for view in (reflected, plain))
+    same, other = (rollout(earth, turned, time * SEASONS_SWAPPED, view) for view in (turned_view, plain))
     np.testing.assert_allclose(in_deviations(same - reflected(forecast), fields), 0, atol=1e-4)
     assert np.abs(in_deviations(other - reflected(forecast), fields)).max() > 0.01
 

@@ -1,4 +1,4 @@
-"""Disturbed windows: of the right size and shape, half of them, and the same however a batch is shared out."""
+"""Perturbed windows: of the right size and shape, half of them, and the same however a batch is shared out."""
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,13 @@ GRID = Grid.parse("5.625deg")
 SCALE = jnp.asarray([3.0, 0.5])[:, None, None]
 
 
-def disturbances(count: int = 400, update: int = 7, first: int = 0) -> np.ndarray:
+def perturbations(count: int = 400, update: int = 7, first: int = 0) -> np.ndarray:
     windows = jnp.zeros((count, 5, 2, *GRID.shape))
     return np.asarray(perturbed(windows, first + jnp.arange(count), jnp.asarray(update), 2, SCALE, GRID))
 
 
 def test_they_are_zonal_means_that_fade_after_the_analyses():
-    found = disturbances()
+    found = perturbations()
     np.testing.assert_array_equal(found, np.broadcast_to(found[..., :1], found.shape))
     np.testing.assert_array_equal(found[:, 0], found[:, 1])
     for step in (2, 3, 4):
@@ -26,7 +26,7 @@ def test_they_are_zonal_means_that_fade_after_the_analyses():
 
 
 def test_half_of_the_windows_are_disturbed_by_the_size_asked_for():
-    found = disturbances()[:, 0]
+    found = perturbations()[:, 0]
     power = (GRID.area_weights * found.astype(np.float64) ** 2).mean((-2, -1))
     touched = power[:, 0] > 0
     assert touched.mean() == pytest.approx(0.5, abs=0.08)
@@ -35,9 +35,9 @@ def test_half_of_the_windows_are_disturbed_by_the_size_asked_for():
 
 
 def test_they_depend_on_window_and_update_alone():
-    whole = disturbances(8)
-    np.testing.assert_array_equal(np.concatenate([disturbances(4), disturbances(4, first=4)]), whole)
-    assert np.abs(disturbances(8, update=8) - whole).max() > 0.1
+    whole = perturbations(8)
+    np.testing.assert_array_equal(np.concatenate([perturbations(4), perturbations(4, first=4)]), whole)
+    assert np.abs(perturbations(8, update=8) - whole).max() > 0.1
     assert len({float(np.abs(window).max()) for window in whole}) > 3
 
 

@@ -11,7 +11,7 @@ Windows = Int32[np.ndarray, "_window times"]
 
 
 @dataclass(frozen=True, eq=False)
-class Lessons:
+class WindowSampler:
     """An endless sequence of windows: shuffled passes, each of which has every window once.
 
     Attributes:
@@ -34,22 +34,22 @@ class Lessons:
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class BatchSampler:
     """Batches that have so many windows of each kind.
 
     Attributes:
         parts: the kinds, each with its count in a batch.
     """
 
-    parts: tuple[tuple[Lessons, int], ...]
+    parts: tuple[tuple[WindowSampler, int], ...]
 
     @classmethod
-    def of(cls, main: Windows, other: Windows, fraction: float, size: int, seed: tuple[int, ...]) -> Mixture:
+    def of(cls, main: Windows, other: Windows, fraction: float, size: int, seed: tuple[int, ...]) -> BatchSampler:
         """Batches of `size` windows: a `fraction` of `other` ones, where there are any, but at least one of `main`."""
         few = min(round(fraction * size), size - 1) if len(other) else 0
-        parts = ((Lessons(main, seed), size - few), (Lessons(other, (*seed, 1)), few))
-        return cls(tuple((lessons, count) for lessons, count in parts if count))
+        parts = ((WindowSampler(main, seed), size - few), (WindowSampler(other, (*seed, 1)), few))
+        return cls(tuple((sampler, count) for sampler, count in parts if count))
 
     def batch(self, number: int, member: int = 0) -> Int32[np.ndarray, "size times"]:
         """Batch `number` of a member of a deep ensemble."""
-        return np.concatenate([lessons.rows(number * count, count, member) for lessons, count in self.parts])
+        return np.concatenate([sampler.rows(number * count, count, member) for sampler, count in self.parts])

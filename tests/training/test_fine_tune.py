@@ -11,24 +11,24 @@ from synthetic import config_text, tiny_trained, wave_archive
 
 from pinnwx.data.windows import window_indices
 from pinnwx.model.deep_ensemble import networks_of
-from pinnwx.training import refit as module
-from pinnwx.training.lessons import Lessons, Mixture
+from pinnwx.training import fine_tune as module
+from pinnwx.training.fine_tune import CHECKS, PATIENCE, FineTuningWindows, fine_tune
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
-from pinnwx.training.refit import CHECKS, PATIENCE, Material, refit
+from pinnwx.training.sampling import BatchSampler, WindowSampler
 
 ARCHIVE = wave_archive(60)
 WINDOWS = window_indices(ARCHIVE.times, 6, 2)
-MATERIAL = Material(WINDOWS[30:44], WINDOWS[:28], WINDOWS[46:])
+FINE_TUNING_WINDOWS = FineTuningWindows(WINDOWS[30:44], WINDOWS[:28], WINDOWS[46:])
 
 
 def small(updates: str = "", model: str = ""):
     return tiny_trained(config_text(model=model, training=f"batch_size = 8\n[retraining]\nsteps = 2\n{updates}"))
 
 
-def again(updates: int = 40, material: Material = MATERIAL, model: str = "", **options):
+def again(updates: int = 40, fine_tuning_windows: FineTuningWindows = FINE_TUNING_WINDOWS, model: str = "", **options):
     trained = small(f"updates = {updates}", model)
     scale = trained.normalisation.increment_std[:, None, None]
-    return trained, refit(trained.model, ARCHIVE, trained.config, scale, material, **options)
+    return trained, fine_tune(trained.model, ARCHIVE, trained.config, scale, fine_tuning_windows, **options)
 
 
 def leaves(tree) -> list[np.ndarray]:
@@ -36,23 +36,23 @@ def leaves(tree) -> list[np.ndarray]:
 
 
 def test_every_window_once_before_any_again():
-    lessons = Lessons(WINDOWS, (3,))
-    rows = lessons.rows(0, 3 * len(WINDOWS))[:, 0]
+    sampler = WindowSampler(WINDOWS, (3,))
+    rows = sampler.rows(0, 3 * len(WINDOWS))[:, 0]
     for start in range(0, len(rows), len(WINDOWS)):
         assert sorted(rows[start : start + len(WINDOWS)]) == sorted(WINDOWS[:, 0])
-    np.testing.assert_array_equal(np.concatenate([lessons.rows(n, 5) for n in range(0, 100, 5)])[:, 0], rows[:100])
-    assert (lessons.rows(0, 20, 1) != lessons.rows(0, 20)).any(), "each member has an order of its own"
+    np.testing.assert_array_equal(np.concatenate([sampler.rows(n, 5) for n in range(0, 100, 5)])[:, 0], rows[:100])
+    assert (sampler.rows(0, 20, 1) != sampler.rows(0, 20)).any(), "each member has an order of its own"
 
 
 @pytest.mark.parametrize(("replay", "old"), [(0.0, 0), (0.5, 4), (0.3, 2), (0.99, 7)])
 def test_a_batch_holds_its_share_of_older_windows(replay, old):
-    mixture = Mixture.of(MATERIAL.fresh, MATERIAL.replay, replay, 8, (0,))
+    mixture = BatchSampler.of(FINE_TUNING_WINDOWS.fresh, FINE_TUNING_WINDOWS.replay, replay, 8, (0,))
     for number in range(20):
         ends = mixture.batch(number)[:, -1]
-        assert (ends <= MATERIAL.replay[-1, -1]).sum() == old
+        assert (ends <= FINE_TUNING_WINDOWS.replay[-1, -1]).sum() == old
         assert len(ends) == 8
-    alone = Mixture.of(MATERIAL.fresh, WINDOWS[:0], replay, 8, (0,))
-    assert np.isin(alone.batch(0)[:, 0], MATERIAL.fresh[:, 0]).all(), "nothing older, so all are fresh"
+    alone = BatchSampler.of(FINE_TUNING_WINDOWS.fresh, WINDOWS[:0], replay, 8, (0,))
+    assert np.isin(alone.batch(0)[:, 0], FINE_TUNING_WINDOWS.fresh[:, 0]).all(), "nothing older, so all are fresh"
 
 
 def test_it_learns_and_repeats_to_the_last_bit():
@@ -61,8 +61,8 @@ def test_it_learns_and_repeats_to_the_last_bit():
     _, second = again()
     assert first.helped
     assert first.updates == 40
-    assert len(first.watch) == CHECKS + 1
-    assert first.watch == second.watch
+    assert len(first.early_stopping_errors) == CHECKS + 1
+    assert first.early_stopping_errors == second.early_stopping_errors
     for one, other in zip(leaves(first.parameters), leaves(second.parameters), strict=True):
         np.testing.assert_array_equal(one, other)
     untouched_weights = leaves(nnx.state(trained.model, nnx.Param))
@@ -84,8 +84,8 @@ def test_the_weights_are_those_of_the_smallest_error(monkeypatch):
 
     monkeypatch.setattr(module, "make_loss", made)
     _, done = again()
-    assert done.watch == (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 4.0, 5.0, 6.0)
-    assert len(done.watch) == 7 + PATIENCE
+    assert done.early_stopping_errors == (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 4.0, 5.0, 6.0)
+    assert len(done.early_stopping_errors) == 7 + PATIENCE
     for one, other in zip(leaves(done.parameters), kept[6], strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -94,7 +94,7 @@ def test_what_is_no_better_did_not_help(monkeypatch):
     monkeypatch.setattr(module, "make_loss", lambda *_: lambda *_: 1.0)
     _, done = again()
     assert not done.helped
-    assert len(done.watch) == 1 + CHECKS // 2 + PATIENCE, "half of the way at least"
+    assert len(done.early_stopping_errors) == 1 + CHECKS // 2 + PATIENCE, "half of the way at least"
 
 
 def test_a_deadline_ends_it():
@@ -102,7 +102,7 @@ def test_a_deadline_ends_it():
     trained = small()
     scale = trained.normalisation.increment_std[:, None, None]
     began = module.time.monotonic()
-    done = refit(trained.model, ARCHIVE, trained.config, scale, MATERIAL, deadline=began + 10.0)
+    done = fine_tune(trained.model, ARCHIVE, trained.config, scale, FINE_TUNING_WINDOWS, deadline=began + 10.0)
     assert done.updates > 10
     assert module.time.monotonic() - began < 60
 

@@ -18,19 +18,19 @@ from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.interface import Forecaster
 from pinnwx.training.devices import Devices
 from pinnwx.training.fit import UPDATES_PER_REPORT, Report, device_archive, seconds_per_update
-from pinnwx.training.lessons import Mixture, Windows
+from pinnwx.training.sampling import BatchSampler, Windows
 from pinnwx.training.update import TrainingState, initial_state, make_loss, make_update
 
-CHECKS = 10  # times that the watch is looked at in a refit that is not stopped
+CHECKS = 10  # times that early stopping is checked in a fine-tuning that is not stopped
 PATIENCE = 3  # checks without a smaller error after which it is, but not before half of the way: a learning rate that
 # rises again first makes errors larger
 WARMUP_FRACTION = 0.1  # of the updates in which the learning rate rises
-WATCH_FRACTION = 0.2  # of the windows, the newest, which only tell which weights to take
-MOST_WATCHED = 16
+EARLY_STOPPING_FRACTION = 0.2  # of the windows, the newest, which only tell which weights to take
+MOST_EARLY_STOPPING_WINDOWS = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class FineTuningWindows:
     """What to learn on from, as rows of indices into the archive.
 
     Attributes:
@@ -42,7 +42,7 @@ class Material:
 
     fresh: Windows
     replay: Windows
-    watch: Windows
+    early_stopping: Windows
 
 
 def set_aside(windows: Windows, times: Shaped[np.ndarray, " time"], inputs: int) -> tuple[Windows, Windows]:
@@ -52,48 +52,48 @@ def set_aside(windows: Windows, times: Shaped[np.ndarray, " time"], inputs: int)
     """
     if not len(windows):
         return windows, windows
-    watched = windows[len(windows) - max(int(WATCH_FRACTION * len(windows)), 1) :]
-    learned = windows[times[windows[:, -1]] <= times[watched[0, inputs - 1]]]
-    few = np.linspace(0, len(watched) - 1, min(MOST_WATCHED, len(watched))).round().astype(int)
-    return learned, watched[few]
+    newest = windows[len(windows) - max(int(EARLY_STOPPING_FRACTION * len(windows)), 1) :]
+    learned = windows[times[windows[:, -1]] <= times[newest[0, inputs - 1]]]
+    few = np.linspace(0, len(newest) - 1, min(MOST_EARLY_STOPPING_WINDOWS, len(newest))).round().astype(int)
+    return learned, newest[few]
 
 
 @dataclass(frozen=True, eq=False)
-class Refitted:
+class FineTuned:
     """What came of it.
 
     Attributes:
         parameters: averaged parameters of each member, from the check with the least error.
         optimiser: the state of each member's optimiser then.
         updates: of all members together.
-        watch: the error on the watched windows before, and at each check.
+        early_stopping_errors: the error on the windows of early stopping before, and at each check.
         ended: why learning ended.
     """
 
     parameters: list[Any]
     optimiser: list[Any]
     updates: int
-    watch: tuple[float, ...]
+    early_stopping_errors: tuple[float, ...]
     ended: str = ""
 
     @property
     def helped(self) -> bool:
         """Whether any check saw a smaller error than there was before."""
-        return min(self.watch[1:], default=np.inf) < self.watch[0]
+        return min(self.early_stopping_errors[1:], default=np.inf) < self.early_stopping_errors[0]
 
 
-def refit(
+def fine_tune(
     model: Forecaster,
     archive: Archive,
     config: Config,
     scale: np.ndarray,
-    material: Material,
+    fine_tuning_windows: FineTuningWindows,
     *,
     optimiser: Sequence[Any] | None = None,
     deadline: float | None = None,
     report: Callable[[Report], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
-) -> Refitted:
+) -> FineTuned:
     """Goes on training the members of a model in turn, at a lower learning rate (`config.retraining`).
 
     Args:
@@ -124,21 +124,21 @@ def refit(
         states = [state._replace(optimiser=left) for state, left in zip(states, optimiser, strict=True)]
     states = _copied(devices.on_all(states))  # an update gives its state away, and these may share the model's memory
     seed, size = (config.seed,), settings.batch_size
-    lessons = Mixture.of(material.fresh, material.replay, retraining.replay, size, seed)
+    sampler = BatchSampler.of(fine_tuning_windows.fresh, fine_tuning_windows.replay, retraining.replay, size, seed)
 
-    watch = devices.on_all(jnp.asarray(material.watch))
+    early_stopping = devices.on_all(jnp.asarray(fine_tuning_windows.early_stopping))
 
-    def watched(averages: Sequence[Any]) -> float:
-        return float(np.mean([loss(average, watch, source) for average in averages]))
+    def early_stopping_error(averages: Sequence[Any]) -> float:
+        return float(np.mean([loss(average, early_stopping, source) for average in averages]))
 
     best = _copied(states)
-    history = [watched([state.average for state in states])]
+    history = [early_stopping_error([state.average for state in states])]
     total = retraining.updates
     if total is None:
         assert deadline is not None
-        first = [devices.shared_out(lessons.batch(number)) for number in range(UPDATES_PER_REPORT)]
+        first = [devices.shared_out(sampler.batch(number)) for number in range(UPDATES_PER_REPORT)]
         seconds, began = seconds_per_update(update, states[0], first, source), time.monotonic()
-        watched([state.average for state in states])
+        early_stopping_error([state.average for state in states])
         checks = CHECKS * (time.monotonic() - began)
         total = int((deadline - time.monotonic() - checks) / seconds)
     each = max(total // len(members), 1)
@@ -148,9 +148,9 @@ def refit(
         progress = None
         for member in range(len(members)):
             for number in range(done, min(done + chunk, each)):
-                windows = devices.shared_out(lessons.batch(number, member))
+                windows = devices.shared_out(sampler.batch(number, member))
                 states[member], progress = update(states[member], windows, source, each)
-        history.append(watched([state.average for state in states]))
+        history.append(early_stopping_error([state.average for state in states]))
         if history[-1] < min(history[:-1]):
             best = _copied(states)
         now, together = time.monotonic(), int(states[0].update) * len(members)
@@ -159,13 +159,14 @@ def refit(
         left = (each * len(members) - together) / rate
         report(Report(together, each * len(members), float(progress.loss), rate, left, retraining.steps))
         if len(history) > PATIENCE + max(int(np.argmin(history)), CHECKS // 2):
-            ended = f"the watched error fell no more, {together} of {each * len(members)} planned updates were made"
+            made = f"{together} of {each * len(members)} planned updates were made"
+            ended = f"the error of early stopping fell no more, {made}"
             break
         if stop() or (deadline is not None and now > deadline):
             ended = f"its time was up, {together} of {each * len(members)} planned updates were made"
             break
     updates = sum(int(state.update) for state in states)
-    return Refitted([one.average for one in best], [one.optimiser for one in best], updates, tuple(history), ended)
+    return FineTuned([one.average for one in best], [one.optimiser for one in best], updates, tuple(history), ended)
 
 
 def _copied(states: Sequence[TrainingState]) -> list[TrainingState]:
