@@ -49,7 +49,7 @@ def explained(config: Config, archive: Archive) -> dict[str, float]:
 
     @jax.jit
     def increment(rows):
-        parts = model.parts(source.fields[rows[:, :-1]], source.time[rows[:, -2]])
+        parts = model.tendency_terms(source.fields[rows[:, :-1]], source.time[rows[:, -2]])
         return sum(part for name, part in parts.items() if name not in NO_TRANSPORT)
 
     made = jnp.concatenate([increment(rows) for rows in windows.reshape(-1, BATCH, windows.shape[1])])

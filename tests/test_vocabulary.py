@@ -28,6 +28,8 @@ REPLACED = {
     "taught": "teacher_trajectories", "trajectories": "teacher_trajectories", "disturbed": "perturbed",
     "disturbance": "perturbation_scale", "DISTURBANCE": "PERTURBATION_SCALE", "look": "input_convolution",
     "ORDERS": "CRITERIA", "listener": "capture_activations", "hear": "capture", "_mend": "fine_tune",
+    "observe": "to_fields", "Environment": "TermContext", "expansion": "wind_divergence", "slab": "slice_axis",
+    "outflow": "flux_divergence_from_faces",
 }  # fmt: skip
 
 

@@ -133,11 +133,14 @@ def _explained(graph, state, analyses, times, boundary_steps):
 
     def step(state, given):
         (carry, before), (time, boundary) = state, given
-        parts, learned = dict(model.parts(carry, time, None, boundary)), model.learned(carry, time, None, boundary)
+        parts, learned = (
+            dict(model.tendency_terms(carry, time, None, boundary)),
+            model.learned_fields(carry, time, None, boundary),
+        )
         if "network" in parts:  # of a model whose network reads the fields too, by the hour: `second_order`
-            parts["network"] += model.observe(carry, time) - before
+            parts["network"] += model.to_fields(carry, time) - before
         carry = model.advance(carry, time, None, boundary)
-        after = model.observe(carry, time)
+        after = model.to_fields(carry, time)
         return (carry, after), (after, after - before, parts, dict(learned))
 
     return jax.lax.scan(step, (model.start(analyses, times[0]), analyses[:, -1]), (times, boundary_steps))[1]

@@ -66,7 +66,7 @@ def export_model(trained: TrainedModel, path: str | Path, precision: str, notes:
         others = [part for parts in parameters[len(leaves) :] for part in parts]
         model = nnx.merge(graph, structure.unflatten(decoded), rest_structure.unflatten(others))
         carry = model.start(analyses[None], time[None])
-        return model.observe(model.advance(carry, time[None]), time[None])[0]
+        return model.to_fields(model.advance(carry, time[None]), time[None])[0]
 
     parameters = [*stored, *([np.asarray(leaf)] for leaf in rest)]
     shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), parameters)

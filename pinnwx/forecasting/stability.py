@@ -145,7 +145,7 @@ def parts_of_step(
     carry = nnx.merge(graph, state).start(jnp.asarray(predictor.analyses(archive, starts)), times[0])
     for number in range(step):
         carry = _advance(graph, state, carry, times[number], None if told is None else jnp.asarray(told[:, number]))
-    parts = trained.model.parts(carry, times[step], None, None if told is None else jnp.asarray(told[:, step]))
+    parts = trained.model.tendency_terms(carry, times[step], None, None if told is None else jnp.asarray(told[:, step]))
     return {name: np.asarray(part[0]) for name, part in parts.items()}
 
 

@@ -144,7 +144,8 @@ def compress(
         notes["updates_between_rounds"] = sum(one["updates"] for one in _report(smaller)["rounds"])
         event.details["version"] = learn(
             smaller, student, archive, deadline, validation_archive(student, data),
-            teacher_trajectories=teacher_trajectories, notes=notes, resume=goes_on, promote_anyway=promote_anyway, report=report,
+            teacher_trajectories=teacher_trajectories, notes=notes, resume=goes_on,
+            promote_anyway=promote_anyway, report=report,
         )  # fmt: skip
     return smaller
 

@@ -1,4 +1,4 @@
-"""Which analyses a retraining learns from, which it watches, and which it holds out to compare on."""
+"""Which analyses a retraining learns from, which stop it early, and which it holds out to compare on."""
 
 from __future__ import annotations
 

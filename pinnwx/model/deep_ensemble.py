@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from pinnwx.model.interface import Analyses, Fields, Forecaster, Learned, Parts, Time
+from pinnwx.model.interface import Analyses, Fields, Forecaster, LearnedFields, TendencyTerms, Time
 from pinnwx.model.views import View
 
 
@@ -36,16 +36,18 @@ class DeepEnsemble(nnx.Module):
     def advance(self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None) -> Any:
         return self._mean(lambda network: network.advance(carry, time, view, lateral_boundary))
 
-    def observe(self, carry: Any, time: Time, view: View | None = None) -> Fields:
-        return self._mean(lambda network: network.observe(carry, time, view))
+    def to_fields(self, carry: Any, time: Time, view: View | None = None) -> Fields:
+        return self._mean(lambda network: network.to_fields(carry, time, view))
 
-    def parts(self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None) -> Parts:
-        return self._mean(lambda network: network.parts(carry, time, view, lateral_boundary))
-
-    def learned(
+    def tendency_terms(
         self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
-    ) -> Learned:
-        return self._mean(lambda network: network.learned(carry, time, view, lateral_boundary))
+    ) -> TendencyTerms:
+        return self._mean(lambda network: network.tendency_terms(carry, time, view, lateral_boundary))
+
+    def learned_fields(
+        self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
+    ) -> LearnedFields:
+        return self._mean(lambda network: network.learned_fields(carry, time, view, lateral_boundary))
 
     def _mean(self, of: Callable[[Forecaster], Any]) -> Any:
         """Exact where the networks agree, and positive where they all are.

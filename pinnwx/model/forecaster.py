@@ -35,7 +35,7 @@ from pinnwx.model.climate import Climate
 from pinnwx.model.closure import closure_of, multi_view_closure
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
-from pinnwx.model.interface import Analyses, Fields, Learned, Parts, Time
+from pinnwx.model.interface import Analyses, Fields, LearnedFields, TendencyTerms, Time
 from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.model.velocity import on_faces, physical_winds
@@ -170,7 +170,7 @@ class TransportForecaster(nnx.Module):
     def start(self, analyses: Analyses, time: Time, view: View | None = None) -> Analyses:  # noqa: ARG002
         return analyses
 
-    def observe(self, carry: Analyses, time: Time, view: View | None = None) -> Fields:  # noqa: ARG002
+    def to_fields(self, carry: Analyses, time: Time, view: View | None = None) -> Fields:  # noqa: ARG002
         return carry[:, -1]
 
     def advance(
@@ -183,9 +183,9 @@ class TransportForecaster(nnx.Module):
             fields = corrected
         return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)
 
-    def parts(
+    def tendency_terms(
         self, carry: Analyses, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
-    ) -> Parts:
+    ) -> TendencyTerms:
         fields = carry[:, -1]
         found: dict[str, Array] = {}
         for _ in range(self.coupling_steps):
@@ -199,9 +199,9 @@ class TransportForecaster(nnx.Module):
             fields = corrected
         return found
 
-    def learned(
+    def learned_fields(
         self, carry: Analyses, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
-    ) -> Learned:
+    ) -> LearnedFields:
         fields, equations = carry[:, -1], self.solver.equations
         features = self._features(fields, carry, time, lateral_boundary)
         found: dict[str, Array] = {}

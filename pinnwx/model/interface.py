@@ -12,8 +12,8 @@ from pinnwx.model.views import View, Views
 Fields = Float[Array, "batch field lat lon"]
 Analyses = Float[Array, "batch input field lat lon"]
 Time = Float[Array, "batch 5"]
-Parts = Mapping[str, Fields]
-Learned = Mapping[str, Float[Array, "batch lat lon"]]
+TendencyTerms = Mapping[str, Fields]
+LearnedFields = Mapping[str, Float[Array, "batch lat lon"]]
 
 
 @runtime_checkable
@@ -35,19 +35,21 @@ class Forecaster(Protocol):
         """
         ...
 
-    def observe(self, carry: Any, time: Time, view: View | None = None) -> Fields:
+    def to_fields(self, carry: Any, time: Time, view: View | None = None) -> Fields:
         """The forecast fields of a carried state."""
         ...
 
-    def parts(self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None) -> Parts:
+    def tendency_terms(
+        self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
+    ) -> TendencyTerms:
         """What each named part of the model adds to the fields in the step that `advance` would go on by.
 
         They add up to the change of the fields but for rounding, and but for what `advance` does to no field's name.
         """
         ...
 
-    def learned(
+    def learned_fields(
         self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
-    ) -> Learned:
+    ) -> LearnedFields:
         """What the networks make of the equations where that step begins, by name: a wind, a gate, a diffusivity."""
         ...

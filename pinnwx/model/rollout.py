@@ -30,7 +30,7 @@ def rollout(
     def step(carry, given):
         time, boundary = given
         carry = model.advance(carry, time, view, boundary)
-        return carry, model.observe(carry, time, view)
+        return carry, model.to_fields(carry, time, view)
 
     start = model.start(analyses, times[0], view)
     return jax.lax.scan(step if remember else jax.checkpoint(step), start, (times, lateral_boundary))[1]

@@ -23,7 +23,7 @@ from pinnwx.model.bounds import Bounds
 from pinnwx.model.closure import multi_view_closure
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
-from pinnwx.model.interface import Analyses, Fields, Learned, Parts, Time
+from pinnwx.model.interface import Analyses, Fields, LearnedFields, TendencyTerms, Time
 from pinnwx.model.views import View, Views
 from pinnwx.operators.advection import face_velocity, flux_divergence
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
@@ -74,7 +74,7 @@ class SecondOrderForecaster(nnx.Module):
         velocity = channels_first(self.first_velocity(seen, view)) * TYPICAL_WIND
         return FieldsAndVelocity(self.inputs.standardised(fields) / _SPAN + 0.5, velocity)
 
-    def observe(self, carry: FieldsAndVelocity, time: Time, view: View | None = None) -> Fields:
+    def to_fields(self, carry: FieldsAndVelocity, time: Time, view: View | None = None) -> Fields:
         fields = self._physical(carry.fields)
         seen = fields + self.inputs.std[...] * channels_first(self.emission(self.inputs(fields, time), view))
         return seen if self.bounds is None else self.bounds(seen)
@@ -90,21 +90,21 @@ class SecondOrderForecaster(nnx.Module):
             carry = self._substep(carry, time, view)
         return carry
 
-    def parts(
+    def tendency_terms(
         self, carry: FieldsAndVelocity, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
-    ) -> Parts:
+    ) -> TendencyTerms:
         after = self.advance(carry, time, view, lateral_boundary)
         moved = self._physical(after.fields) - self._physical(carry.fields)
-        change = self.observe(after, time, view) - self.observe(carry, time, view)
+        change = self.to_fields(after, time, view) - self.to_fields(carry, time, view)
         return {"advection_by_learned_wind": moved, "network": change - moved}
 
-    def learned(
+    def learned_fields(
         self,
         carry: FieldsAndVelocity,
         time: Time,  # noqa: ARG002
         view: View | None = None,  # noqa: ARG002
         lateral_boundary: Fields | None = None,  # noqa: ARG002
-    ) -> Learned:
+    ) -> LearnedFields:
         winds = self._bounded(carry.velocity)
         names = [f"{field}_learned_{way}_wind" for field in self.inputs.names for way in ("eastward", "northward")]
         return {name: winds[:, place] for place, name in enumerate(names)}

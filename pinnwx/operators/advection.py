@@ -17,9 +17,9 @@ from jaxtyping import Array, Float
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
-from pinnwx.operators.calculus import face_divergence, face_mean, outflow, with_west_face
+from pinnwx.operators.calculus import face_divergence, face_mean, flux_divergence_from_faces, with_west_face
 from pinnwx.operators.reconstruction import row_weights
-from pinnwx.operators.stencils import FaceVector, constant, pad_cross, pad_latitude, pad_longitude, slab
+from pinnwx.operators.stencils import FaceVector, constant, pad_cross, pad_latitude, pad_longitude, slice_axis
 
 FaceVelocity = FaceVector  # [m s-1]
 
@@ -55,10 +55,10 @@ class _Upwind(NamedTuple):
 def _upwind(line, flow, axis) -> _Upwind:
     # Chosen first, so that all else is worked out for one side of a face and not for both.
     faces, forward = flow.shape[axis], flow > 0
-    step = slab(line, 1, faces + 2, axis) - slab(line, 0, faces + 2, axis)
-    value = jnp.where(forward, slab(line, HALO - 1, faces, axis), slab(line, HALO, faces, axis))
-    behind = jnp.where(forward, slab(step, 0, faces, axis), slab(step, 2, faces, axis))
-    return _Upwind(value, slab(step, 1, faces, axis), behind)
+    step = slice_axis(line, 1, faces + 2, axis) - slice_axis(line, 0, faces + 2, axis)
+    value = jnp.where(forward, slice_axis(line, HALO - 1, faces, axis), slice_axis(line, HALO, faces, axis))
+    behind = jnp.where(forward, slice_axis(step, 0, faces, axis), slice_axis(step, 2, faces, axis))
+    return _Upwind(value, slice_axis(step, 1, faces, axis), behind)
 
 
 def _upwind1(line, flow, axis, weights):  # noqa: ARG001
@@ -67,7 +67,7 @@ def _upwind1(line, flow, axis, weights):  # noqa: ARG001
 
 def _centred2(line, flow, axis, weights):  # noqa: ARG001
     faces = flow.shape[axis]
-    return 0.5 * (slab(line, HALO - 1, faces, axis) + slab(line, HALO, faces, axis))
+    return 0.5 * (slice_axis(line, HALO - 1, faces, axis) + slice_axis(line, HALO, faces, axis))
 
 
 def _upwind3(line, flow, axis, weights):
@@ -150,7 +150,7 @@ def flux_divergence(
         boundary: q around a regional grid, padded by at least `HALO` cells.
         groups: see `polar.zonal_groups`; the field must hold one value a group (`polar.zonal_group_mean`).
     """
-    return -outflow(*_flux(field, velocity, grid, get_scheme(scheme), boundary), grid, groups)
+    return -flux_divergence_from_faces(*_flux(field, velocity, grid, get_scheme(scheme), boundary), grid, groups)
 
 
 def advective_tendency(
@@ -167,7 +167,7 @@ def advective_tendency(
     together is at most twice the scheme's `outflow_limit`. Arguments as `flux_divergence`.
     """
     flux = _flux(field, velocity, grid, get_scheme(scheme), boundary)
-    return field * face_divergence(velocity, grid, groups) - outflow(*flux, grid, groups)
+    return field * face_divergence(velocity, grid, groups) - flux_divergence_from_faces(*flux, grid, groups)
 
 
 def _flux(field, velocity, grid, scheme, boundary) -> tuple[Array, Array]:
@@ -196,16 +196,18 @@ def _covariance(wide, tall, velocity, grid) -> FaceVector:
     faces = velocity.east.shape[-1]
     first = 1 if grid.is_periodic else 0
 
-    below, here, above = (constant(weights.slope[k][:, None], tall) * slab(tall, 1 + k, rows, -2) for k in range(3))
+    below, here, above = (
+        constant(weights.slope[k][:, None], tall) * slice_axis(tall, 1 + k, rows, -2) for k in range(3)
+    )
     slope = pad_longitude(below + here + above, grid, 1)
-    q_north = 0.5 * (slab(slope, first, faces, -1) + slab(slope, first + 1, faces, -1))
+    q_north = 0.5 * (slice_axis(slope, first, faces, -1) + slice_axis(slope, first + 1, faces, -1))
     u = pad_latitude(velocity.east, grid, 1, sign=-1.0)
-    u_north = constant(weights.face_slope[:, None], tall) * (slab(u, 2, rows, -2) - slab(u, 0, rows, -2))
+    u_north = constant(weights.face_slope[:, None], tall) * (slice_axis(u, 2, rows, -2) - slice_axis(u, 0, rows, -2))
     east = (u_north / 12 - constant(weights.shift[:, None], tall) * velocity.east) * q_north
 
-    slope = 0.5 * (slab(wide, HALO + 1, columns, -1) - slab(wide, HALO - 1, columns, -1))
+    slope = 0.5 * (slice_axis(wide, HALO + 1, columns, -1) - slice_axis(wide, HALO - 1, columns, -1))
     slope = pad_latitude(slope, grid, 1)
-    q_east = 0.5 * (slab(slope, 0, rows + 1, -2) + slab(slope, 1, rows + 1, -2))
+    q_east = 0.5 * (slice_axis(slope, 0, rows + 1, -2) + slice_axis(slope, 1, rows + 1, -2))
     v = pad_longitude(velocity.north, grid, 1)
-    v_east = 0.5 * (slab(v, 2, columns, -1) - slab(v, 0, columns, -1))
+    v_east = 0.5 * (slice_axis(v, 2, columns, -1) - slice_axis(v, 0, columns, -1))
     return FaceVector(east, v_east * q_east / 12)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from pinnwx.constants import EARTH_RADIUS
 from pinnwx.grid import Grid
 from pinnwx.operators.polar import cap_groups, zonal_group_mean
-from pinnwx.operators.stencils import FaceVector, constant, pad_cross, slab
+from pinnwx.operators.stencils import FaceVector, constant, pad_cross, slice_axis
 
 
 def face_divergence(
@@ -20,10 +20,10 @@ def face_divergence(
     Its area integral is the flux through the outer boundary, zero on the globe. A row on a pole is one cap and
     gets one value; `groups` (see `polar`) asks the same of blocks of cells in other rows.
     """
-    return outflow(with_west_face(flux.east, grid), flux.north, grid, groups)
+    return flux_divergence_from_faces(with_west_face(flux.east, grid), flux.north, grid, groups)
 
 
-def outflow(
+def flux_divergence_from_faces(
     east: Float[Array, "*batch lat all_faces"],
     north: Float[Array, "*batch faces lon"],
     grid: Grid,
@@ -84,13 +84,13 @@ def gradient(
     """
     rows, columns = grid.shape
     wide, tall = pad_cross(field, grid, 1, sign=sign, boundary=boundary)
-    eastward = slab(wide, 2, columns, -1) - slab(wide, 0, columns, -1)
+    eastward = slice_axis(wide, 2, columns, -1) - slice_axis(wide, 0, columns, -1)
     eastward = eastward * constant(0.5 / zonal_distance(grid)[:, None], field)
-    northward = (slab(tall, 2, rows, -2) - slab(tall, 0, rows, -2)) * (0.5 / grid.meridional_spacing)
+    northward = (slice_axis(tall, 2, rows, -2) - slice_axis(tall, 0, rows, -2)) * (0.5 / grid.meridional_spacing)
     if grid.has_pole_rows:
         south, north = _pole_gradient(field, grid, 1, 1.0), _pole_gradient(field, grid, rows - 2, -1.0)
-        eastward = jnp.concatenate([south[0], slab(eastward, 1, rows - 2, -2), north[0]], axis=-2)
-        northward = jnp.concatenate([south[1], slab(northward, 1, rows - 2, -2), north[1]], axis=-2)
+        eastward = jnp.concatenate([south[0], slice_axis(eastward, 1, rows - 2, -2), north[0]], axis=-2)
+        northward = jnp.concatenate([south[1], slice_axis(northward, 1, rows - 2, -2), north[1]], axis=-2)
     return eastward, northward
 
 
@@ -151,10 +151,10 @@ def _beside_faces(field, grid, sign, boundary):
     wide, tall = pad_cross(field, grid, 1, sign=sign, boundary=boundary)
     first, faces = (1, columns) if grid.is_periodic else (0, columns + 1)
     return (
-        slab(wide, first, faces, -1),
-        slab(wide, first + 1, faces, -1),
-        slab(tall, 0, rows + 1, -2),
-        slab(tall, 1, rows + 1, -2),
+        slice_axis(wide, first, faces, -1),
+        slice_axis(wide, first + 1, faces, -1),
+        slice_axis(tall, 0, rows + 1, -2),
+        slice_axis(tall, 1, rows + 1, -2),
     )
 
 
@@ -165,7 +165,7 @@ def _pole_gradient(field, grid, row, outward):
     """
     longitude = grid.longitude_radians
     cosine, sine = constant(np.cos(longitude), field), constant(np.sin(longitude), field)
-    beside = slab(field, row, 1, -2)
+    beside = slice_axis(field, row, 1, -2)
     x = jnp.mean(beside * cosine, axis=-1, keepdims=True) * (2 / grid.meridional_spacing)
     y = jnp.mean(beside * sine, axis=-1, keepdims=True) * (2 / grid.meridional_spacing)
     return y * cosine - x * sine, outward * (x * cosine + y * sine)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from pinnwx.errors import GridError
 from pinnwx.grid import Grid
-from pinnwx.operators.stencils import FaceVector, slab
+from pinnwx.operators.stencils import FaceVector, slice_axis
 
 
 def cap_groups(grid: Grid) -> tuple[int, ...]:
@@ -60,7 +60,7 @@ def zonal_group_mean(
     blocks, start = [], 0
     for size, run in groupby(groups):
         count = len(list(run))
-        block = slab(field, start, count, -2)
+        block = slice_axis(field, start, count, -2)
         if size > 1:
             split = block.reshape(*block.shape[:-1], columns // size, size)
             block = jnp.broadcast_to(split.mean(-1, keepdims=True), split.shape).reshape(block.shape)

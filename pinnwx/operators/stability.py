@@ -13,7 +13,7 @@ from pinnwx.errors import StabilityError
 from pinnwx.grid import Grid
 from pinnwx.operators.calculus import face_mean, with_west_face, zonal_distance
 from pinnwx.operators.polar import cap_groups, close_group_faces, zonal_group_mean
-from pinnwx.operators.stencils import FaceVector, constant, pad, pad_cross, slab
+from pinnwx.operators.stencils import FaceVector, constant, pad, pad_cross, slice_axis
 
 
 class SafeStep(NamedTuple):
@@ -131,8 +131,8 @@ def limit_outflow(
         beyond = pad(limit / jnp.maximum(jnp.maximum(courant, inflow), limit), grid, 1)
     wide, tall = pad_cross(factor, grid, 1, boundary=beyond)
     first, faces = (1, columns) if grid.is_periodic else (0, columns + 1)
-    eastward = jnp.where(velocity.east > 0, slab(wide, first, faces, -1), slab(wide, first + 1, faces, -1))
-    northward = jnp.where(velocity.north > 0, slab(tall, 0, rows + 1, -2), slab(tall, 1, rows + 1, -2))
+    eastward = jnp.where(velocity.east > 0, slice_axis(wide, first, faces, -1), slice_axis(wide, first + 1, faces, -1))
+    northward = jnp.where(velocity.north > 0, slice_axis(tall, 0, rows + 1, -2), slice_axis(tall, 1, rows + 1, -2))
     return FaceVector(velocity.east * eastward, velocity.north * northward)
 
 

@@ -31,7 +31,7 @@ def constant(values: np.ndarray, field: Array) -> Any:
     return np.asarray(values, dtype=field.dtype)
 
 
-def slab(field: Array, start: int, size: int, axis: int) -> Array:
+def slice_axis(field: Array, start: int, size: int, axis: int) -> Array:
     """`size` entries of one axis from `start` on."""
     return lax.slice_in_dim(field, start, start + size, axis=axis % field.ndim)
 
@@ -68,9 +68,9 @@ def pad(
     latitude, longitude = axes
     south_north = west_east = None
     if frame is not None:
-        inner = slab(frame, width, columns, longitude)
-        south_north = slab(inner, 0, width, latitude), slab(inner, width + rows, width, latitude)
-        west_east = slab(frame, 0, width, longitude), slab(frame, width + columns, width, longitude)
+        inner = slice_axis(frame, width, columns, longitude)
+        south_north = slice_axis(inner, 0, width, latitude), slice_axis(inner, width + rows, width, latitude)
+        west_east = slice_axis(frame, 0, width, longitude), slice_axis(frame, width + columns, width, longitude)
     field = pad_latitude(field, grid, width, sign=sign, beyond=south_north, axes=axes)
     return pad_longitude(field, grid, width, beyond=west_east, axis=longitude)
 
@@ -91,9 +91,9 @@ def pad_cross(
     rows, columns = grid.shape
     south_north = west_east = None
     if frame is not None:
-        column, row = slab(frame, width, columns, -1), slab(frame, width, rows, -2)
-        south_north = slab(column, 0, width, -2), slab(column, width + rows, width, -2)
-        west_east = slab(row, 0, width, -1), slab(row, width + columns, width, -1)
+        column, row = slice_axis(frame, width, columns, -1), slice_axis(frame, width, rows, -2)
+        south_north = slice_axis(column, 0, width, -2), slice_axis(column, width + rows, width, -2)
+        west_east = slice_axis(row, 0, width, -1), slice_axis(row, width + columns, width, -1)
     # Held together: else XLA splits each of them into one array for every slice of it that a stencil takes.
     return lax.optimization_barrier(
         (
@@ -123,7 +123,7 @@ def pad_latitude(
     factor = sign if isinstance(sign, float | int) else jnp.asarray(sign, field.dtype)
 
     def ghost(start):
-        mirrored = jnp.flip(slab(field, start, width, latitude), latitude)
+        mirrored = jnp.flip(slice_axis(field, start, width, latitude), latitude)
         turned = jnp.roll(mirrored, field.shape[longitude] // 2, longitude)
         return turned if unchanged else factor * turned
 
@@ -140,7 +140,7 @@ def pad_longitude(
 ) -> Float[Array, "*halo"]:
     """Ghost columns as in `pad`; `beyond` holds those west and east of a regional grid."""
     if grid.is_periodic:
-        west, east = slab(field, field.shape[axis] - width, width, axis), slab(field, 0, width, axis)
+        west, east = slice_axis(field, field.shape[axis] - width, width, axis), slice_axis(field, 0, width, axis)
     else:
         west, east = beyond or _edges(field, width, axis)
     return jnp.concatenate([west, field, east], axis=axis)
@@ -148,7 +148,7 @@ def pad_longitude(
 
 def _edges(field, width, axis):
     """The first and the last entry of an axis, each repeated `width` times."""
-    first, last = slab(field, 0, 1, axis), slab(field, field.shape[axis] - 1, 1, axis)
+    first, last = slice_axis(field, 0, 1, axis), slice_axis(field, field.shape[axis] - 1, 1, axis)
     return jnp.repeat(first, width, axis=axis), jnp.repeat(last, width, axis=axis)
 
 
@@ -169,6 +169,6 @@ def _frame(field, grid, width, boundary, axes):
                 f"a boundary of {boundary.shape[axis]} values around {field.shape[axis]}; "
                 f"pad the field by at least {width} on each side"
             )
-        boundary = slab(boundary, extra // 2 - width, field.shape[axis] + 2 * width, axis)
+        boundary = slice_axis(boundary, extra // 2 - width, field.shape[axis] + 2 * width, axis)
         whole[axis] += 2 * width
     return jnp.broadcast_to(boundary.astype(field.dtype), whole)

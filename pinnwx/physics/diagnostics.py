@@ -18,7 +18,7 @@ from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity
 from pinnwx.operators.calculus import curl, divergence, gradient
 from pinnwx.operators.poisson import inverse_laplacian
-from pinnwx.operators.stencils import constant, pad, slab
+from pinnwx.operators.stencils import constant, pad, slice_axis
 
 Field = Float[Array, "*batch lat lon"]
 Boundary = Float[Array, "*#batch padded_lat padded_lon"]
@@ -82,13 +82,13 @@ def corner_mean(
     rows, columns = grid.shape
     padded = pad(field, grid, 1, boundary=boundary)
     first, corners = (1, columns) if grid.is_periodic else (0, columns + 1)
-    zonal = 0.5 * (slab(padded, first, corners, -1) + slab(padded, first + 1, corners, -1))
-    mean = 0.5 * (slab(zonal, 0, rows + 1, -2) + slab(zonal, 1, rows + 1, -2))
+    zonal = 0.5 * (slice_axis(padded, first, corners, -1) + slice_axis(padded, first + 1, corners, -1))
+    mean = 0.5 * (slice_axis(zonal, 0, rows + 1, -2) + slice_axis(zonal, 1, rows + 1, -2))
     if not grid.is_global:
         return mean
-    ends = (slab(field, row, 1, -2).mean(-1, keepdims=True) for row in (0, rows - 1))
+    ends = (slice_axis(field, row, 1, -2).mean(-1, keepdims=True) for row in (0, rows - 1))
     south, north = (jnp.broadcast_to(end, (*mean.shape[:-2], 1, corners)) for end in ends)
-    return jnp.concatenate([south, slab(mean, 1, rows - 1, -2), north], axis=-2)
+    return jnp.concatenate([south, slice_axis(mean, 1, rows - 1, -2), north], axis=-2)
 
 
 def face_velocity_from_streamfunction(corners: Corners, grid: Grid) -> FaceVelocity:

@@ -24,7 +24,7 @@ from pinnwx.operators.advection import FaceVelocity
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
 from pinnwx.operators.stability import courant_number, limit_outflow
 from pinnwx.physics.integrate import integrate
-from pinnwx.physics.terms import Environment, environment, terms, total
+from pinnwx.physics.terms import TermContext, term_context, terms, total
 
 # Share of the meridional spacing that a polar group must at least be wide.
 SMALLEST_SPACING = 0.5
@@ -67,7 +67,7 @@ class TransportSolver:
         narrowest = min(widths.min(), self.grid.meridional_spacing)
         return float(DIFFUSION_LIMIT * narrowest**2 / self.substep)
 
-    def environment(self, velocity: FaceVelocity, diffusivity: Float[Array, " field"]) -> Environment:
+    def term_context(self, velocity: FaceVelocity, diffusivity: Float[Array, " field"]) -> TermContext:
         """Winds and diffusivities made safe for the sub-step."""
         return self._given(self._safe(velocity), diffusivity)
 
@@ -83,9 +83,9 @@ class TransportSolver:
         limits = jnp.asarray(self.courant_limits, velocity.east.dtype)
         return courant_number(velocity, self.grid, self.substep, self.groups) / limits
 
-    def _given(self, safe: FaceVelocity, diffusivity: Float[Array, " field"]) -> Environment:
+    def _given(self, safe: FaceVelocity, diffusivity: Float[Array, " field"]) -> TermContext:
         diffusivity = jnp.minimum(diffusivity, self.largest_diffusivity)
-        return environment(self.equations, self.grid, self.groups, safe, diffusivity)
+        return term_context(self.equations, self.grid, self.groups, safe, diffusivity)
 
     def __call__(
         self,
@@ -99,7 +99,7 @@ class TransportSolver:
 
         Each field keeps its area integral (flux form) to round-off, and a limited one its sign.
         """
-        given = self.environment(velocity, diffusivity)
+        given = self.term_context(velocity, diffusivity)
         tendency = total(terms(self.equations, self.grid, self.groups, diffusive=diffusive))
         before = zonal_group_mean(fields, self.grid, self.groups)
         settings = self.settings

@@ -36,7 +36,8 @@ class FineTuningWindows:
     Attributes:
         fresh: windows that end in what the model has not seen.
         replay: older ones, so that it does not forget; there may be none.
-        watch: windows that are never learned from. Learning ends when their error falls no more, and the weights are
+        early_stopping: windows that are never learned from. Learning ends when their error falls no more, and the
+            weights are
             taken from when it was least.
     """
 
@@ -46,7 +47,8 @@ class FineTuningWindows:
 
 
 def set_aside(windows: Windows, times: Shaped[np.ndarray, " time"], inputs: int) -> tuple[Windows, Windows]:
-    """The windows to learn from, and the newest to watch: none of the former ends after a forecast of those begins.
+    """The windows to learn from, and the newest for early stopping: none of the former ends after a forecast of those
+    begins.
 
     `windows` are in order of time, and hold `inputs` analyses before their forecast.
     """

@@ -40,7 +40,7 @@ def source_of(model):
 def stepped(model, source):
     """What it makes of each state."""
     analyses, time = source.fields[:, None], source.time
-    return np.asarray(model.observe(model.advance(model.start(analyses, time), time), time))
+    return np.asarray(model.to_fields(model.advance(model.start(analyses, time), time), time))
 
 
 def doubled(weights, group, kept, gone) -> None:

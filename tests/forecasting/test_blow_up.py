@@ -77,7 +77,7 @@ def test_the_parts_of_the_second_order_model():
     trained = tiny_trained(config_text(model='kind = "second_order"'))
     time = jnp.asarray(time_features(WHEN + np.array([3], "timedelta64[h]")))
     carry = trained.model.start(jnp.asarray(ARCHIVE.fields[10:11, None]), time)
-    before, after = (trained.model.observe(each, time)[0] for each in (carry, trained.model.advance(carry, time)))
+    before, after = (trained.model.to_fields(each, time)[0] for each in (carry, trained.model.advance(carry, time)))
     parts = parts_of_step(trained, ARCHIVE, WHEN, 0)
     np.testing.assert_allclose(sum(parts.values()), after - before, atol=8 * float(np.spacing(np.float32(1e5))))
     assert all(np.abs(part).max() > 0 for part in parts.values())

@@ -66,7 +66,7 @@ def own_step(trained):
     @jax.jit
     def step(state, analyses, time):
         model = nnx.merge(graph, state)
-        return model.observe(model.advance(model.start(analyses, time), time), time)[0]
+        return model.to_fields(model.advance(model.start(analyses, time), time), time)[0]
 
     return np.asarray(step(state, analyses, time))
 

@@ -133,7 +133,7 @@ def test_a_compiled_rollout_is_its_steps(compiled, fields):
     carry, expected = compiled.model.start(analyses(compiled.model, fields), times[0]), []
     for time in times:
         carry = compiled.model.advance(carry, time)
-        expected.append(compiled.model.observe(carry, time))
+        expected.append(compiled.model.to_fields(carry, time))
     found = compiled.forecast(compiled.drawn, fields)
     np.testing.assert_allclose(in_deviations(found - jnp.stack(expected), fields), 0, atol=1e-4)
 

@@ -14,7 +14,7 @@ from pinnwx.operators.advection import FaceVelocity, advective_tendency, flux_di
 from pinnwx.operators.diffusion import diffusive_tendency
 from pinnwx.operators.polar import cap_groups, zonal_group_mean, zonal_groups
 from pinnwx.physics.diagnostics import rotational_face_velocity
-from pinnwx.physics.terms import Environment, environment, terms, total
+from pinnwx.physics.terms import TermContext, term_context, terms, total
 
 GRID = Grid.parse("22.5deg+poles")
 MIX = tuple(
@@ -30,14 +30,14 @@ MIX = tuple(
 )
 
 
-def random_environment(grid: Grid, count: int, seed: int = 0) -> Environment:
+def random_context(grid: Grid, count: int, seed: int = 0) -> TermContext:
     generator = np.random.default_rng(seed)
     rows, columns = grid.shape
     east = 20 * generator.standard_normal((count, rows, columns))
     north = 20 * generator.standard_normal((count, rows + 1, columns)) * (grid.north_face_length[:, None] > 0)
     diffusivity = np.linspace(0, 1e5, count)
     wind = FaceVelocity(jnp.asarray(east, jnp.float32), jnp.asarray(north, jnp.float32))
-    return environment(MIX, grid, cap_groups(grid), wind, jnp.asarray(diffusivity, jnp.float32))
+    return term_context(MIX, grid, cap_groups(grid), wind, jnp.asarray(diffusivity, jnp.float32))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def case():
     """The value of every term on a grid, and of the operators called for one field at a time."""
     grid, groups = GRID, cap_groups(GRID)
     fields = zonal_group_mean(jnp.asarray(smooth_noise(grid, len(MIX)) + 2, jnp.float32), grid, groups)
-    given = random_environment(grid, len(MIX))
+    given = random_context(grid, len(MIX))
     parts = terms(MIX, grid, groups, diffusive=True)
 
     @jax.jit
@@ -70,9 +70,9 @@ def case():
     values, separate = run(fields, given)
     both = jnp.stack([fields, 2 * fields[::-1]])
     winds = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), given.velocity)
-    batch = jax.jit(total(parts))(both, environment(MIX, grid, groups, winds, given.diffusivity))
+    batch = jax.jit(total(parts))(both, term_context(MIX, grid, groups, winds, given.diffusivity))
     opposite = jax.tree.map(lambda leaf: -leaf, given.velocity)
-    backward = environment(MIX, grid, groups, opposite, given.diffusivity)
+    backward = term_context(MIX, grid, groups, opposite, given.diffusivity)
     expected = [sum(values.values()), sum(run(both[1], backward)[0].values())]
     return {"parts": parts, "values": values, "separate": separate, "batch": batch, "expected": np.stack(expected)}
 
@@ -120,7 +120,7 @@ def test_rossby_haurwitz_wave_drifts_westward(mean_flow):
         @jax.jit
         def change(field, grid=grid, groups=groups, equation=equation, right_hand_side=right_hand_side):
             wind = jax.tree.map(lambda v: v[None], rotational_face_velocity(field, grid))
-            return right_hand_side(field[None], environment((equation,), grid, groups, wind, jnp.zeros(1)))[0]
+            return right_hand_side(field[None], term_context((equation,), grid, groups, wind, jnp.zeros(1)))[0]
 
         tendency = change(jnp.asarray(cell_mean(vorticity, grid), jnp.float32))
         shape = cell_mean(eastward_change, grid)
@@ -143,7 +143,7 @@ def test_planetary_vorticity_is_the_beta_effect():
         groups = cap_groups(grid)
         term = terms((equation,), grid, groups, diffusive=False)["planetary_vorticity"]
         still = jnp.zeros((1, *grid.shape), jnp.float32)
-        found = jax.jit(term)(still, environment((equation,), grid, groups, wind, jnp.zeros(1)))[0]
+        found = jax.jit(term)(still, term_context((equation,), grid, groups, wind, jnp.zeros(1)))[0]
         exact = -2 * EARTH_ROTATION * 10 / EARTH_RADIUS * np.cos(grid.latitude_radians)[:, None] ** 2
         errors.append(np.sqrt(integral((found - exact) ** 2, grid) / integral(exact**2, grid)))
     assert errors[1] < 0.01

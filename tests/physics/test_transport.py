@@ -53,7 +53,7 @@ def jitted(transport: TransportSolver, diffusive: bool = False):
 @pytest.mark.parametrize("grid", [GLOBE, POLES, BOX], ids=["globe", "pole rows", "box"])
 def test_outflow_is_limited_in_any_wind(grid):
     transport = solver(grid, courant_limit=0.8)
-    safe = jax.jit(transport.environment)
+    safe = jax.jit(transport.term_context)
     share = jax.jit(lambda wind: courant_number(wind, grid, transport.substep, transport.groups))
 
     @settings(max_examples=20, deadline=None)
@@ -72,7 +72,7 @@ def test_a_moderate_wind_is_not_touched(grid):
     transport = solver(grid)
     wind = random_wind(grid, 3, 0, 5.0)
     assert courant_number(wind, grid, transport.substep, transport.groups).max() < transport.courant_limits.min()
-    made = jax.jit(transport.environment)(wind, jnp.asarray([0.0, 1e3, 1e4]))
+    made = jax.jit(transport.term_context)(wind, jnp.asarray([0.0, 1e3, 1e4]))
     np.testing.assert_array_equal(made.velocity.north, wind.north)
     open_faces = np.broadcast_to(between_groups(grid, transport.groups), wind.east.shape)
     np.testing.assert_array_equal(made.velocity.east[open_faces], wind.east[open_faces])
