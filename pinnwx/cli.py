@@ -88,8 +88,8 @@ def demo(
     from pinnwx.jobs.demo import demo as job
     from pinnwx.terminal import score_table, training_progress
 
-    with training_progress() as report:
-        result = job(out, minutes=minutes, force=force, report=report, say=_say)
+    with training_progress() as progress:
+        result = job(out, minutes=minutes, force=force, progress=progress, say=_say)
     score_table(result.scores)
     _say("")
     _say(f"In {out}: " + ", ".join(result.files))
@@ -129,10 +129,10 @@ def train(
     from pinnwx.jobs.train import train as job
     from pinnwx.terminal import training_progress
 
-    with training_progress() as report:
+    with training_progress() as progress:
         run = job(
             config, data, out, minutes=minutes, resume=resume, force=force, promote_anyway=promote_anyway,
-            report=report, started=_STARTED,
+            progress=progress, started=_STARTED,
         )  # fmt: skip
     _say(f"Model {run.live} is live in {out}.")
 
@@ -248,10 +248,10 @@ def fetch(
     from pinnwx.jobs.fetch import fetch as job
     from pinnwx.terminal import counting_progress
 
-    with counting_progress("months") as report:
+    with counting_progress("months") as progress:
         files = job(
             source, out, fields=_names(fields), start=start, end=end, static=_names(static), grid=grid,
-            region=_numbers("--region", region), every_hours=every, patience=timeout, force=force, report=report,
+            region=_numbers("--region", region), every_hours=every, patience=timeout, force=force, progress=progress,
         )  # fmt: skip
     _say(f"In {out}: {len(files)} file(s), {files[0].name} to {files[-1].name}.")
 
@@ -343,10 +343,10 @@ def retrain(
     from pinnwx.jobs.retrain import retrain as job
     from pinnwx.terminal import comparison_table, training_progress
 
-    with training_progress() as report:
+    with training_progress() as progress:
         done = job(
             run, data, since=since, minutes=minutes, accept_suspicious=accept_suspicious or (), json=json, force=force,
-            report=report, started=_STARTED,
+            progress=progress, started=_STARTED,
         )  # fmt: skip
     if done.promotion.comparison is not None:
         comparison_table(done.promotion.comparison)
@@ -380,7 +380,7 @@ def compress(
     from pinnwx.jobs.compress import compress as job
     from pinnwx.terminal import compression_lines, training_progress
 
-    with training_progress() as report:
+    with training_progress() as progress:
         smaller = job(
             run, data, out, keep=keep if prune else None, size=size if distill else None, criterion=criterion,
             minutes=minutes, updates=updates, resume=resume, force=force, promote_anyway=promote_anyway,

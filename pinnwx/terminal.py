@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import rich.console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -18,14 +19,14 @@ from pinnwx.variables import VARIABLES, Variable, difference_units
 if TYPE_CHECKING:
     import xarray as xr
 
-    from pinnwx.data.report import CheckReport
+    from pinnwx.data.check_report import CheckReport
     from pinnwx.explaining.reading import Share
     from pinnwx.jobs.doctor import Finding
     from pinnwx.jobs.models import Version
     from pinnwx.jobs.runs import Run
     from pinnwx.jobs.series import Series
     from pinnwx.jobs.status import Skill, Status
-    from pinnwx.training.fit import Report
+    from pinnwx.training.fit import Progress
     from pinnwx.verification.comparison import Comparison
     from pinnwx.verification.results import Scores
 
@@ -45,7 +46,7 @@ class Console(rich.console.Console):
 
 
 @contextlib.contextmanager
-def training_progress() -> Iterator[Callable[[Report], None]]:
+def training_progress() -> Iterator[Callable[[Progress], None]]:
     """A progress bar on a terminal; a line every tenth of the way elsewhere (log files, cron mail)."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -55,13 +56,13 @@ def training_progress() -> Iterator[Callable[[Report], None]]:
         TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]:.3f}  {task.fields[rate]:.1f}/s"), TimeRemainingColumn(compact=True),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as bar:
+    with ProgressBar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("compiling", total=None, loss=float("nan"), rate=0.0)
 
-        def show(report: Report) -> None:
+        def show(progress: Progress) -> None:
             bar.update(
-                task, description=f"training {report.stage_steps:2d}-step", completed=report.update,
-                total=report.total, loss=report.loss, rate=report.updates_per_second,
+                task, description=f"training {progress.stage_steps:2d}-step", completed=progress.update,
+                total=progress.total, loss=progress.loss, rate=progress.updates_per_second,
             )  # fmt: skip
 
         yield show
@@ -75,22 +76,22 @@ def counting_progress(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: console.print(f"{done} of {total} {what}", highlight=False)
         return
     columns = TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
+    with ProgressBar(*columns, console=console, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _every_tenth(console: Console) -> Callable[[Report], None]:
+def _every_tenth(console: Console) -> Callable[[Progress], None]:
     last = -1
 
-    def show(report: Report) -> None:
+    def show(progress: Progress) -> None:
         nonlocal last
-        tenth = 10 * report.update // report.total
+        tenth = 10 * progress.update // progress.total
         if tenth > last:
             last = tenth
             console.print(
-                f"update {report.update} of {report.total} ({report.stage_steps}-step), loss {report.loss:.3f}, "
-                f"{report.updates_per_second:.1f}/s, {report.seconds_left:.0f} s left",
+                f"update {progress.update} of {progress.total} ({progress.stage_steps}-step), "
+                f"loss {progress.loss:.3f}, {progress.updates_per_second:.1f}/s, {progress.seconds_left:.0f} s left",
                 highlight=False,
             )
 

@@ -30,7 +30,7 @@ from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.model.weights import named_weights, set_weights
-from pinnwx.training.fit import Report, Training, device_archive
+from pinnwx.training.fit import Progress, Training, device_archive
 from pinnwx.training.sampling import WindowSampler
 from pinnwx.training.update import make_gradient
 
@@ -64,7 +64,7 @@ def prune(
     *,
     updates: int | None = None,
     deadline: float | None = None,
-    report: Callable[[Report], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[TrainedModel, list[Round]]:
     """A smaller model, which has to learn on still, and how it came about; `trained` is left as it is.
@@ -79,7 +79,7 @@ def prune(
         criterion: which stay, one of `importance.CRITERIA`.
         updates: of the whole pruning, the learning after it too.
         deadline: `time.monotonic()` before which all of that must be done, where `updates` is None.
-        report: called as it learns between the rounds.
+        progress: called as it learns between the rounds.
         stop: returning true ends it at the next check.
 
     Raises:
@@ -151,7 +151,7 @@ def _fine_tune(
     scale: np.ndarray,
     updates: int | None,
     deadline: float | None,
-    report: Callable[[Report], None],
+    progress: Callable[[Progress], None],
     stop: Callable[[], bool],
 ) -> int:
     """Lets it learn on from short forecasts; returns the updates made."""
@@ -159,7 +159,7 @@ def _fine_tune(
     config = pruned.config.with_training(curriculum=(first,), updates=updates)
     with tempfile.TemporaryDirectory() as folder:
         training = Training(
-            pruned.model, archive, config, scale, Path(folder), deadline=deadline, report=report, stop=stop
+            pruned.model, archive, config, scale, Path(folder), deadline=deadline, progress=progress, stop=stop
         )
         give_weights(pruned.model, training.run())
     return training.updates

@@ -11,7 +11,7 @@ import xarray as xr
 from jaxtyping import Float32, Shaped
 
 from pinnwx.data.calendar import format_time, period_mask
-from pinnwx.data.report import Damaged
+from pinnwx.data.check_report import Damaged
 from pinnwx.errors import DataError, UnavailableError
 from pinnwx.grid import Grid
 

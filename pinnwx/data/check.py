@@ -8,11 +8,11 @@ import numpy as np
 
 from pinnwx.data.calendar import ahead_of_the_clock
 from pinnwx.data.changes import once_more_if_changed
+from pinnwx.data.check_report import CheckReport, Findings
 from pinnwx.data.find import Paths
 from pinnwx.data.inventory import scan_files
 from pinnwx.data.merge import read_field, read_static
 from pinnwx.data.plan import Plan, planned, present_times, report_of, wanted
-from pinnwx.data.report import CheckReport, Findings
 from pinnwx.data.suspicion import Suspicion, around, summary, suspicions
 from pinnwx.grid import Grid
 from pinnwx.variables import VARIABLES, Variable, describe

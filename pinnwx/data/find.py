@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
-from pinnwx.data.report import Findings, Severity
+from pinnwx.data.check_report import Findings, Severity
 from pinnwx.errors import MissingInputError
 
 Paths = str | os.PathLike | Iterable[str | os.PathLike]

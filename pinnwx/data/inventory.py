@@ -10,12 +10,12 @@ from pathlib import Path
 from pinnwx.data.archives import unpacked
 from pinnwx.data.calendar import format_time
 from pinnwx.data.changes import Stamps
+from pinnwx.data.check_report import FieldReport, FileReport, Findings
 from pinnwx.data.fields import DatasetReader
 from pinnwx.data.find import InputFile, Paths, find_files
 from pinnwx.data.formats import Format, identify, named_like_gridded_data
 from pinnwx.data.grib.reader import GribReader
 from pinnwx.data.readers import open_raw, reading
-from pinnwx.data.report import FieldReport, FileReport, Findings
 from pinnwx.data.sizes import require_memory
 from pinnwx.data.source_field import SourceField
 from pinnwx.errors import DataError

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float32, Shaped
 
 from pinnwx.data import quality
 from pinnwx.data.calendar import format_time
+from pinnwx.data.check_report import Findings
 from pinnwx.data.overlap import Copy, Merged, settle
 from pinnwx.data.regrid import regrid
-from pinnwx.data.report import Findings
 from pinnwx.data.source_field import SourceField
 from pinnwx.data.wrapping import WrapDetector
 from pinnwx.errors import DataError, GridError

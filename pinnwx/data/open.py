@@ -15,12 +15,12 @@ import xarray as xr
 from pinnwx.data.calendar import dates_in_name, format_time
 from pinnwx.data.changes import once_more_if_changed
 from pinnwx.data.check import check_data
+from pinnwx.data.check_report import CheckReport, Damaged, Findings
 from pinnwx.data.expver import MARK
 from pinnwx.data.find import Paths
 from pinnwx.data.inventory import Inventory, scan_files
 from pinnwx.data.merge import Field, read_field, read_static
 from pinnwx.data.plan import Plan, planned, present_times, report_of, wanted
-from pinnwx.data.report import CheckReport, Damaged, Findings
 from pinnwx.data.sizes import require_memory
 from pinnwx.data.source_field import SourceField
 from pinnwx.errors import DataError, MissingInputError, UnavailableError
@@ -64,7 +64,7 @@ def open_data(
             turns out to hold no values is not there, and `select` is asked again.
         forecasts: read forecasts too, at the times they are valid for; otherwise they are left out with a note.
         leave_damaged: leave a damaged file out as a whole, and a time for which two files differ, and warn of it; the
-            attribute `damaged` of the dataset tells which (`pinnwx.data.report.Damaged`).
+            attribute `damaged` of the dataset tells which (`pinnwx.data.check_report.Damaged`).
 
     Returns:
         float32 fields (time, latitude, longitude) and static fields (latitude, longitude), all ascending, in SI units,

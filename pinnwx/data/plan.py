@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pinnwx.data.calendar import period_mask
+from pinnwx.data.check_report import CheckReport, Findings, describe_times
 from pinnwx.data.inventory import Inventory
 from pinnwx.data.merge import by_name, common_times, only_grid
 from pinnwx.data.regrid import conservative_weights
-from pinnwx.data.report import CheckReport, Findings, describe_times
 from pinnwx.data.source_field import SourceField
 from pinnwx.data.units import cut
 from pinnwx.errors import UnavailableError

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from pinnwx.data.calendar import format_time
-from pinnwx.data.report import Severity
+from pinnwx.data.check_report import Severity
 from pinnwx.grid import Grid
 
 _FAR, _SOME = 0.625, 0.375  # of the range

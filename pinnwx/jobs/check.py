@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from pinnwx.data.check import check_data
-from pinnwx.data.report import CheckReport, Problem
+from pinnwx.data.check_report import CheckReport, Problem
 from pinnwx.errors import ConfigError, DataError, UnavailableError, UsageError
 from pinnwx.files import check_writable, write_text
 from pinnwx.forecasting.predictor import Predictor

@@ -30,7 +30,7 @@ from pinnwx.model.weights import count_weights
 from pinnwx.records import CompressionReport, NotARecord, checked, parsed
 from pinnwx.runlayout import REPORTS
 from pinnwx.runtime import prepare
-from pinnwx.training.fit import Report
+from pinnwx.training.fit import Progress
 
 _log = logging.getLogger(__name__)
 REPORT = "compression.json"
@@ -49,7 +49,7 @@ def compress(
     resume: bool = False,
     force: bool = False,
     promote_anyway: bool = False,
-    report: Callable[[Report], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
     started: float | None = None,
 ) -> Run:
     """Makes a smaller model of the live one of `run` in a new run folder, which it returns; `run` is left as it is.
@@ -73,7 +73,7 @@ def compress(
         resume: go on with an interrupted compression in `out`.
         force: start afresh in an existing run folder, keeping its versions.
         promote_anyway: make the smaller model live whatever the training check says.
-        report: called as it learns, for a progress bar.
+        progress: called as it learns, for a progress bar.
         started: `time.monotonic()` at which the budget began; now, if None.
 
     Raises:
@@ -188,9 +188,9 @@ def _report(run: Run) -> dict[str, Any]:
     if content is None:
         return {}
     try:
-        report = parsed(content)
-        checked(report, CompressionReport)
-        return report
+        progress = parsed(content)
+        checked(progress, CompressionReport)
+        return progress
     except NotARecord as error:
         path = run.folder / REPORTS / REPORT
         raise CheckpointError(f"{path} is damaged ({error}); start afresh with --force") from None
@@ -203,7 +203,7 @@ def _pruned(
     criterion: str,
     updates: int | None,
     deadline: float,
-    report: Callable[[Report], None],
+    progress: Callable[[Progress], None],
 ) -> tuple[TrainedModel, list[Round]]:
     """The model without the channels that go, which has to learn on still.
 

@@ -16,7 +16,7 @@ from pinnwx.jobs.forecast import forecast
 from pinnwx.jobs.plot import plot
 from pinnwx.jobs.runs import new_run
 from pinnwx.jobs.train import budget_ends, train
-from pinnwx.training.fit import Report
+from pinnwx.training.fit import Progress
 from pinnwx.verification.results import Scores
 
 CONFIG = Path(__file__).with_name("demo.toml")
@@ -38,7 +38,7 @@ def demo(
     *,
     minutes: float | None = None,
     force: bool = False,
-    report: Callable[[Report], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Demonstration:
     """Trains for `minutes` on the embedded synthetic sample and leaves in `out`: the run, a forecast, scores, pictures.
@@ -54,7 +54,7 @@ def demo(
     run = folder / "run"
     say(f"Training on {sample.name} (synthetic), {config.data.train.start} to {config.data.train.end} ...")
     # However short: what came of it is shown beside persistence.
-    train(CONFIG, sample, run, minutes=minutes, force=force, promote_anyway=True, report=report)
+    train(CONFIG, sample, run, minutes=minutes, force=force, promote_anyway=True, progress=progress)
     say("Scoring hindcasts from later days that the model has not seen ...")
     scores = evaluate(
         run, sample, start=period.start, end=period.end, leads=LEADS, json=folder / "scores.json", force=force

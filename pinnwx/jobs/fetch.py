@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 
 from pinnwx.data.calendar import format_time, period_bounds
+from pinnwx.data.check_report import Findings
 from pinnwx.data.open import merge_fields
 from pinnwx.data.readers import first_line, reading
 from pinnwx.data.remote import KEPT, PATIENCE, Region, every, inside, open_store, source_fields_in
-from pinnwx.data.report import Findings
 from pinnwx.data.source_field import SourceField
 from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.data.zarr_store import check_chunks
@@ -43,7 +43,7 @@ def fetch(
     every_hours: float = 6.0,
     patience: float = PATIENCE,
     force: bool = False,
-    report: Callable[[int, int], None] = lambda _done, _months: None,
+    progress: Callable[[int, int], None] = lambda _done, _months: None,
 ) -> tuple[Path, ...]:
     """Writes the canonical fields of a store into `out`, a file a month; returns the files, those there already too.
 
@@ -62,7 +62,7 @@ def fetch(
         every_hours: takes times at multiples of so many hours since midnight.
         patience: in how many seconds a server must send something, a thousand bytes a second at least.
         force: fetch anew what is there.
-        report: called after each month, with how many are done and how many there are.
+        progress: called after each month, with how many are done and how many there are.
 
     Raises:
         MissingInputError: there is no such store.
@@ -101,7 +101,7 @@ def fetch(
         files = []
         for number, (month, own) in enumerate(months):
             files.append(_add(folder / f"{month}.nc", source_fields, fields, grid, own, source, force))
-            report(number + 1, len(months))
+            progress(number + 1, len(months))
         if static:
             files.append(_add(folder / STATIC, source_fields, static, grid, None, source, force))
     return tuple(files)

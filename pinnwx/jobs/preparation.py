@@ -14,8 +14,8 @@ from pinnwx.config import Config, config_as_read, load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import period_bounds
 from pinnwx.data.check import check_times
+from pinnwx.data.check_report import CheckReport, Problem
 from pinnwx.data.open import open_data
-from pinnwx.data.report import CheckReport, Problem
 from pinnwx.errors import ConfigError, DataError, PinnwxError, UnavailableError
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid

@@ -30,7 +30,7 @@ from pinnwx.jobs.train import budget_ends, lineage
 from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.runtime import prepare
 from pinnwx.training.fine_tune import FineTuned, FineTuningWindows, fine_tune
-from pinnwx.training.fit import Report
+from pinnwx.training.fit import Progress
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
 from pinnwx.training.update import initial_state
 
@@ -59,7 +59,7 @@ def retrain(
     accept_suspicious: Sequence[str] = (),
     json: str | Path | None = None,
     force: bool = False,
-    report: Callable[[Report], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
     started: float | None = None,
 ) -> Retrained:
     """Trains a successor of the live version on `data`; it is stored and made live if it passes the promotion check.
@@ -81,7 +81,7 @@ def retrain(
         accept_suspicious: suspicious analyses to learn from all the same, as `forecast` names them.
         json: another place for the promotion report.
         force: replace what is at `json`.
-        report: called as learning goes on, for a progress bar.
+        progress: called as learning goes on, for a progress bar.
         started: `time.monotonic()` at which the budget began; now, if None.
 
     Raises:

@@ -32,7 +32,7 @@ from pinnwx.jobs.training_check import (
 from pinnwx.model.deep_ensemble import give_weights
 from pinnwx.model.weights import count_weights
 from pinnwx.runtime import prepare
-from pinnwx.training.fit import Report, Training, training_digest
+from pinnwx.training.fit import Progress, Training, training_digest
 from pinnwx.training.optimiser import named_leaves
 from pinnwx.training.slowed import slowed_winds
 
@@ -53,7 +53,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     promote_anyway: bool = False,
-    report: Callable[[Report], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
     started: float | None = None,
 ) -> Run:
     """Trains a model, makes it live if it passes `jobs.training_check`, and returns its run folder.
@@ -67,7 +67,7 @@ def train(
         resume: go on with an interrupted training in `out`.
         force: start afresh in an existing run folder, keeping its versions.
         promote_anyway: make the model live whatever the check says.
-        report: called after each dispatch, for a progress bar.
+        progress: called after each dispatch, for a progress bar.
         started: `time.monotonic()` at which the budget began; now, if None.
 
     Raises:
@@ -83,7 +83,7 @@ def train(
     with kept_if_used(out):
         run = Run.open(out) if resume else new_run(out, force=force)
         _train_in(
-            run, settings, config, data, deadline, resume=resume, promote_anyway=promote_anyway, report=report
+            run, settings, config, data, deadline, resume=resume, promote_anyway=promote_anyway, progress=progress
         )  # fmt: skip
     return run
 
@@ -97,7 +97,7 @@ def _train_in(
     *,
     resume: bool,
     promote_anyway: bool,
-    report: Callable[[Report], None],
+    progress: Callable[[Progress], None],
 ) -> None:
     """Trains in this folder, which is as it was before until everything has been found fit to begin."""
     text = Path(config).read_text(encoding="utf-8-sig")
@@ -131,7 +131,7 @@ def _train_in(
             run.begin()
         event.details["version"] = learn(
             run, trained, archive, deadline, validation, notes=notes, resume=resume, promote_anyway=promote_anyway,
-            report=report,
+            progress=progress,
         )  # fmt: skip
 
 
@@ -154,7 +154,7 @@ def learn(
     notes: Mapping[str, Any] | None = None,
     resume: bool = False,
     promote_anyway: bool = False,
-    report: Callable[[Report], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
 ) -> str:
     """Trains a model in its run folder, from the weights that it has, checks it, and publishes it there.
 
@@ -182,7 +182,7 @@ def learn(
             teacher_trajectories=teacher_trajectories,
             teacher_fraction=settings.compression.teacher_fraction,
             deadline=deadline - checking if settings.training.updates is None else None,
-            report=report,
+            progress=progress,
             stop=interrupts.arrived,
         )
         with writing(run.folder):

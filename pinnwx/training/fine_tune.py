@@ -17,7 +17,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.interface import Forecaster
 from pinnwx.training.devices import Devices
-from pinnwx.training.fit import UPDATES_PER_REPORT, Report, device_archive, seconds_per_update
+from pinnwx.training.fit import UPDATES_PER_DISPATCH, Progress, device_archive, seconds_per_update
 from pinnwx.training.sampling import BatchSampler, Windows
 from pinnwx.training.update import TrainingState, initial_state, make_loss, make_update
 
@@ -93,7 +93,7 @@ def fine_tune(
     *,
     optimiser: Sequence[Any] | None = None,
     deadline: float | None = None,
-    report: Callable[[Report], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> FineTuned:
     """Goes on training the members of a model in turn, at a lower learning rate (`config.retraining`).
@@ -106,7 +106,7 @@ def fine_tune(
         material: the windows.
         optimiser: the states in which an earlier training left the optimiser; fresh ones if None.
         deadline: `time.monotonic()` value before which it must be done, where `config.retraining.updates` is None.
-        report: called after each check, for a progress bar.
+        progress: called after each check, for a progress bar.
         stop: returning true ends it at the next check.
     """
     retraining = config.retraining
@@ -138,7 +138,7 @@ def fine_tune(
     total = retraining.updates
     if total is None:
         assert deadline is not None
-        first = [devices.shared_out(sampler.batch(number)) for number in range(UPDATES_PER_REPORT)]
+        first = [devices.shared_out(sampler.batch(number)) for number in range(UPDATES_PER_DISPATCH)]
         seconds, began = seconds_per_update(update, states[0], first, source), time.monotonic()
         early_stopping_error([state.average for state in states])
         checks = CHECKS * (time.monotonic() - began)
@@ -147,7 +147,7 @@ def fine_tune(
     chunk = -(-each // CHECKS)
     began, ended = time.monotonic(), f"all {each * len(members)} planned updates were made"
     while (done := int(states[0].update)) < each:
-        progress = None
+        metrics = None
         for member in range(len(members)):
             for number in range(done, min(done + chunk, each)):
                 windows = devices.shared_out(sampler.batch(number, member))
@@ -157,9 +157,9 @@ def fine_tune(
             best = _copied(states)
         now, together = time.monotonic(), int(states[0].update) * len(members)
         rate = together / (now - began)
-        assert progress is not None
+        assert metrics is not None
         left = (each * len(members) - together) / rate
-        report(Report(together, each * len(members), float(progress.loss), rate, left, retraining.steps))
+        progress(Progress(together, each * len(members), float(metrics.loss), rate, left, retraining.steps))
         if len(history) > PATIENCE + max(int(np.argmin(history)), CHECKS // 2):
             made = f"{together} of {each * len(members)} planned updates were made"
             ended = f"the error of early stopping fell no more, {made}"

@@ -35,7 +35,7 @@ from pinnwx.training.schedule import Pace, Plan, plan_updates
 from pinnwx.training.update import Source, TrainingState, initial_state, make_update
 
 _log = logging.getLogger(__name__)
-UPDATES_PER_REPORT = 4  # updates that are queued before the host looks at the result
+UPDATES_PER_DISPATCH = 4  # updates that are queued before the host looks at the result
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints, in the long run
 FIRST_CHECKPOINTS_SECONDS = 9.0  # and at first
 CHECKPOINT_FRACTION = 0.12  # of the time so far that may pass between two
@@ -44,7 +44,7 @@ MOST_SKIPPED = 20  # updates without a finite loss in a row after which training
 
 
 @dataclass(frozen=True)
-class Report:
+class Progress:
     """Where training stands, for a progress bar."""
 
     update: int
@@ -75,7 +75,7 @@ class Training:
     teacher_trajectories: Sequence[Archive] = ()
     teacher_fraction: float = 0.0
     deadline: float | None = None
-    report: Callable[[Report], None] = lambda _: None
+    progress: Callable[[Progress], None] = lambda _: None
     stop: Callable[[], bool] = lambda: False
     updates: int = field(default=0, init=False)
     plan: Plan | None = field(default=None, init=False)
@@ -157,7 +157,7 @@ class Training:
         A longer rollout takes longer to compile. Once compiling has taken `COMPILING_FRACTION` of the time, the stages
         left are left out: a short budget had rather learn from short rollouts than wait for long ones.
         """
-        settings, together = self.config.training, UPDATES_PER_REPORT * members
+        settings, together = self.config.training, UPDATES_PER_DISPATCH * members
         if settings.updates is not None:
             return plan_updates(settings.curriculum, settings.updates, together)
         assert self.deadline is not None
@@ -178,7 +178,7 @@ class Training:
 
     def _batches(self, stage: int, first: int, member: int) -> list[jax.Array]:
         """Windows for a member's updates of a stage, from its update `first` on."""
-        numbers = range(first, first + UPDATES_PER_REPORT)
+        numbers = range(first, first + UPDATES_PER_DISPATCH)
         return [self._devices.shared_out(self._stages[stage].batch(number, member)) for number in numbers]
 
     def _loop(self, states: list[TrainingState], checkpoints: Checkpoints) -> list[TrainingState]:
@@ -188,23 +188,23 @@ class Training:
         with appended_own(self.folder, METRICS) as held, os.fdopen(os.dup(held), "a", encoding="utf-8") as log:
             while (done := _updates(states)) < plan.total:
                 stage, each = plan.stage_at(done), plan.total // len(states)
-                turns, member = divmod(plan.done_in_stage(done) // UPDATES_PER_REPORT, len(states))
-                reports = []
-                for windows in self._batches(stage, turns * UPDATES_PER_REPORT, member):
-                    states[member], progress = self._update(states[member], windows, self._source, each)
-                    reports.append(progress)
-                reports = [{name: float(value) for name, value in progress._asdict().items()} for progress in reports]
+                turns, member = divmod(plan.done_in_stage(done) // UPDATES_PER_DISPATCH, len(states))
+                dispatched = []
+                for windows in self._batches(stage, turns * UPDATES_PER_DISPATCH, member):
+                    states[member], metrics = self._update(states[member], windows, self._source, each)
+                    dispatched.append(metrics)
+                logged = [{name: float(value) for name, value in one._asdict().items()} for one in dispatched]
                 before, now, done = now, time.monotonic(), _updates(states)
-                self._log(log, reports, done, plan.steps[stage], self._seconds + now - began)
+                self._log(log, logged, done, plan.steps[stage], self._seconds + now - began)
                 rate = (done - first) / (now - began)
                 left = (plan.total - done) / rate if self.deadline is None else max(self.deadline - now, 0.0)
-                self.report(Report(done, plan.total, reports[-1]["loss"], rate, left, plan.steps[stage]))
+                self.progress(Progress(done, plan.total, logged[-1]["loss"], rate, left, plan.steps[stage]))
                 if _skipped(states) - skipped >= MOST_SKIPPED:
                     raise StabilityError(
                         f"{MOST_SKIPPED} updates up to update {done} had no finite loss and gradient; lower "
                         "training.learning_rate or model.physics.courant_limit"
                     )
-                if np.isfinite([[numbers["loss"], numbers["gradient_norm"]] for numbers in reports]).all():
+                if np.isfinite([[one["loss"], one["gradient_norm"]] for one in logged]).all():
                     skipped = _skipped(states)
                 if self._pace is not None:
                     self.plan = plan = self._pace.revised(plan, done, now)
@@ -225,10 +225,10 @@ class Training:
         done = (read_own_text(self.folder, METRICS) or "").splitlines(keepends=True)[:update]
         write_text(self.folder / METRICS, "".join(done))
 
-    def _log(self, log: TextIO, reports: list[dict[str, float]], done: int, steps: int, seconds: float) -> None:
-        for update, numbers in enumerate(reports, start=done - len(reports) + 1):
-            numbers = {name: value if np.isfinite(value) else None for name, value in numbers.items()}
-            line = {"update": update, "wall_seconds": round(seconds, 3), **numbers, "stage_steps": steps}
+    def _log(self, log: TextIO, logged: list[dict[str, float]], done: int, steps: int, seconds: float) -> None:
+        for update, metrics in enumerate(logged, start=done - len(logged) + 1):
+            finite = {name: value if np.isfinite(value) else None for name, value in metrics.items()}
+            line = {"update": update, "wall_seconds": round(seconds, 3), **finite, "stage_steps": steps}
             log.write(json.dumps(line) + "\n")
         log.flush()
 

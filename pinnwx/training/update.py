@@ -42,8 +42,8 @@ class Source(NamedTuple):
     time: Float[Array, "time 5"]
 
 
-class Progress(NamedTuple):
-    """What an update reports."""
+class UpdateMetrics(NamedTuple):
+    """The metrics of one update."""
 
     loss: Float[Array, ""]
     learning_rate: Float[Array, ""]
@@ -107,7 +107,7 @@ def _loss_of(model: Forecaster, grid: Grid, scale: np.ndarray) -> Callable[..., 
 
 def make_update(
     model: Forecaster, grid: Grid, scale: np.ndarray, settings: TrainingSettings, devices: Devices | None = None
-) -> Callable[[TrainingState, Int[Array, "batch times"], Source, Any], tuple[TrainingState, Progress]]:
+) -> Callable[[TrainingState, Int[Array, "batch times"], Source, Any], tuple[TrainingState, UpdateMetrics]]:
     """The jitted `update(state, windows, source, total)`: one optimiser update on one batch of windows.
 
     `windows` are indices into the archive, one row of input times + steps for each member of the batch.
@@ -145,6 +145,6 @@ def make_update(
         updated = TrainingState(parameters, average, optimiser_state, state.update, state.skipped)
         kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), updated, state)
         kept = kept._replace(update=state.update + 1, skipped=state.skipped + jnp.where(good, 0, 1))
-        return kept, Progress(loss, rate, norm)
+        return kept, UpdateMetrics(loss, rate, norm)
 
     return jax.jit(one, donate_argnums=0, compiler_options=compiler_options())

@@ -78,7 +78,7 @@ def served(store):
 
 def test_a_file_a_month_that_open_data_reads(store, tmp_path):
     done = []
-    files = pinnwx.fetch(store, tmp_path / "out", **PERIOD, report=lambda *numbers: done.append(numbers))
+    files = pinnwx.fetch(store, tmp_path / "out", **PERIOD, progress=lambda *numbers: done.append(numbers))
     assert [path.name for path in files] == ["2020-02.nc", "2020-03.nc"]
     assert done == [(1, 2), (2, 2)]
     assert_same(pinnwx.open_data(tmp_path / "out"), WANTED.sel(time=slice("2020-02-27", "2020-03-01")))
@@ -111,7 +111,7 @@ def test_a_connection_that_always_drops_ends_with_one_line_and_keeps_what_was_fe
         handler.share = 1.0
 
     with pytest.raises(UnavailableError, match=r"/[67]\.0\.0\.0 did not answer .*kept"):
-        pinnwx.fetch(url, tmp_path, **PERIOD, report=drop_after_february)
+        pinnwx.fetch(url, tmp_path, **PERIOD, progress=drop_after_february)
     assert len(handler.dropped) <= 3 * zarr_http.ATTEMPTS
     assert [path.name for path in tmp_path.glob("*.nc")] == ["2020-02.nc"]
     handler.share = 0.0

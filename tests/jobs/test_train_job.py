@@ -91,21 +91,21 @@ def test_the_same_command_gives_the_same_weights(finished, recipe, data, tmp_pat
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_interrupted_saves_and_resumes_to_the_same_bits(finished, recipe, data, tmp_path, number):
-    def strike(report):
-        if report.update == 8:
+    def strike(progress):
+        if progress.update == 8:
             os.kill(os.getpid(), number)
 
     previous = signal.getsignal(number)
     with pytest.raises(Interrupted, match=f"stopped by {number.name}; go on with --resume") as raised:
-        train(recipe, data, tmp_path / "run", report=strike)
+        train(recipe, data, tmp_path / "run", progress=strike)
     assert raised.value.exit_code == 128 + number
     assert signal.getsignal(number) == previous
     with pytest.raises(CheckpointError, match="train --resume"):
         Run(tmp_path / "run").load()
     moved = Path(shutil.move(tmp_path / "run", tmp_path / "moved"))
-    reports = []
-    train(recipe, data, moved, resume=True, report=reports.append)
-    assert [report.update for report in reports] == [12, 16]
+    stages = []
+    train(recipe, data, moved, resume=True, progress=stages.append)
+    assert [progress.update for progress in stages] == [12, 16]
     assert all(weights(moved)[name].tobytes() == values.tobytes() for name, values in weights(finished).items())
 
 
@@ -136,12 +136,12 @@ def test_an_interrupt_during_the_save_leaves_the_save_whole(recipe, data, tmp_pa
 
     monkeypatch.setattr(Checkpoints, "save", struck)
 
-    def strike(report):
-        if report.update == 8:
+    def strike(progress):
+        if progress.update == 8:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted):
-        train(recipe, data, tmp_path / "run", report=strike)
+        train(recipe, data, tmp_path / "run", progress=strike)
     assert Checkpoints(tmp_path / "run" / "training").latest() == 8
 
 
@@ -157,22 +157,22 @@ def test_a_hangup_that_was_ignored_stays_ignored():
 
 
 def test_resuming_says_where_it_starts(recipe, data, tmp_path, caplog):
-    def strike(report):
-        if report.update == 8:
+    def strike(progress):
+        if progress.update == 8:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        train(recipe, data, tmp_path / "run", report=strike)
+        train(recipe, data, tmp_path / "run", progress=strike)
     with caplog.at_level("INFO", logger="pinnwx"):
         train(recipe, data, tmp_path / "run", resume=True)
     assert "going on from update 8 of 16" in caplog.messages
 
 
 def test_resuming_what_is_finished_is_done_at_once(finished, recipe, data):
-    reports = []
+    stages = []
     before = (finished.folder / "metrics.jsonl").read_bytes()
-    assert train(recipe, data, finished.folder, resume=True, report=reports.append).live == "0001"
-    assert not reports
+    assert train(recipe, data, finished.folder, resume=True, progress=stages.append).live == "0001"
+    assert not stages
     assert (finished.folder / "metrics.jsonl").read_bytes() == before
 
 

@@ -17,7 +17,7 @@ from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.training import fit
 from pinnwx.training.fit import Training, device_archive
-from pinnwx.training.update import Progress, initial_state, make_update
+from pinnwx.training.update import UpdateMetrics, initial_state, make_update
 
 ARCHIVE = wave_archive(60)
 
@@ -47,7 +47,7 @@ class FakeUpdate:
         self.windows.append(np.asarray(windows))
         good = np.isfinite([loss, self.gradient_norm]).all()
         state = state._replace(update=state.update + 1, skipped=state.skipped + (not good))
-        return state, Progress(jnp.float32(loss), jnp.float32(1e-3), jnp.float32(self.gradient_norm))
+        return state, UpdateMetrics(jnp.float32(loss), jnp.float32(1e-3), jnp.float32(self.gradient_norm))
 
 
 @pytest.fixture
@@ -103,17 +103,17 @@ def test_the_members_of_a_deep_ensemble_take_turns_at_batches_of_their_own(tmp_p
         assert (np.array(first) != second).any(), "another order"
 
 
-def test_metrics_and_reports(tmp_path, fake):
+def test_metrics_and_progress(tmp_path, fake):
     fake.loss = lambda update: np.nan if update == 2 else 2.0 - 0.1 * update
-    reports = []
-    training(tmp_path, report=reports.append).run()
+    stages = []
+    training(tmp_path, progress=stages.append).run()
     written = lines(tmp_path)
     assert [line["update"] for line in written] == list(range(1, 9))
     assert [line["loss"] for line in written[:4]] == pytest.approx([2.0, 1.9, None, 1.7])
     assert {"wall_seconds", "learning_rate", "gradient_norm", "stage_steps"} <= written[0].keys()
-    assert [(report.update, report.total) for report in reports] == [(4, 8), (8, 8)]
-    assert reports[-1].seconds_left == 0
-    assert reports[-1].updates_per_second > 0
+    assert [(progress.update, progress.total) for progress in stages] == [(4, 8), (8, 8)]
+    assert stages[-1].seconds_left == 0
+    assert stages[-1].updates_per_second > 0
 
 
 def test_stopped_and_resumed_is_the_same_sequence(tmp_path, fake):
@@ -343,7 +343,7 @@ def test_resumed_is_bit_identical(tmp_path, optimiser, members):
     for done in (4, 12):
         reached = []
         stopping = training(
-            tmp_path / str(done), body, model=model, report=lambda report, to=reached: to.append(report.update),
+            tmp_path / str(done), body, model=model, progress=lambda progress, to=reached: to.append(progress.update),
             stop=lambda to=reached, done=done: to[-1] >= done,
         )  # fmt: skip
         stopping.run()
@@ -381,7 +381,7 @@ def test_a_kill_loses_ten_seconds_at_most_in_the_first_minute_and_a_minute_later
     total = int(1200 / seconds) // 8 * 8
     training(tmp_path, f"updates = {total}\ncurriculum = {stages}").run()
     times, updates = np.array(saves).T
-    assert updates[1] == fit.UPDATES_PER_REPORT
+    assert updates[1] == fit.UPDATES_PER_DISPATCH
     assert total / 2 in updates
     lost = np.diff(times)
     assert lost[times[1:] <= 160.0].max() <= 10.0
