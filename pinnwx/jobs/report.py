@@ -1,4 +1,4 @@
-"""The report of a model: one HTML page with all that one should know before trusting it."""
+"""The page of a model: one HTML file with all that one should know before trusting it."""
 
 from __future__ import annotations
 
