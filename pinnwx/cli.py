@@ -384,7 +384,7 @@ def compress(
         smaller = job(
             run, data, out, keep=keep if prune else None, size=size if distill else None, criterion=criterion,
             minutes=minutes, updates=updates, resume=resume, force=force, promote_anyway=promote_anyway,
-            report=report, started=_STARTED,
+            progress=progress, started=_STARTED,
         )  # fmt: skip
     compression_lines(smaller)
 

@@ -98,7 +98,7 @@ def prune(
             until = None
             if deadline is not None:
                 until = min(time.monotonic() + between * (deadline - began), deadline)
-            made = _fine_tune(pruned, archive, scale, few, until, report, stop)
+            made = _fine_tune(pruned, archive, scale, few, until, progress, stop)
         rounds.append(Round(kept, scores, made))
         if stop():
             break

@@ -133,7 +133,7 @@ def compress(
             rounds: list[Round] = []
             if student is None:
                 assert keep is not None
-                student, rounds = _pruned(trained, archive, keep, criterion, updates, deadline, report)
+                student, rounds = _pruned(trained, archive, keep, criterion, updates, deadline, progress)
             with writing(smaller.folder):
                 smaller.begin()
                 write_text(
@@ -145,7 +145,7 @@ def compress(
         event.details["version"] = learn(
             smaller, student, archive, deadline, validation_archive(student, data),
             teacher_trajectories=teacher_trajectories, notes=notes, resume=goes_on,
-            promote_anyway=promote_anyway, report=report,
+            promote_anyway=promote_anyway, progress=progress,
         )  # fmt: skip
     return smaller
 
@@ -213,7 +213,7 @@ def _pruned(
     with Interrupts("stopping") as interrupts:
         found = prune(
             trained, archive, error_scale(trained), keep, criterion, updates=updates,
-            deadline=deadline if updates is None else None, report=report, stop=interrupts.arrived,
+            deadline=deadline if updates is None else None, progress=progress, stop=interrupts.arrived,
         )  # fmt: skip
         if interrupts.arrived():
             interrupts.raise_for("nothing was made; start it again")

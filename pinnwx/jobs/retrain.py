@@ -110,7 +110,7 @@ def retrain(
             accept=accept_suspicious, variables=incumbent.config.variable_table(),
         )  # fmt: skip
         windows = fine_tuning_windows(incumbent, archive, periods)
-        fine_tuned = _learn(successor, archive, windows, load_optimiser(opened.version(live)), ends, report)
+        fine_tuned = _learn(successor, archive, windows, load_optimiser(opened.version(live)), ends, progress)
         successor = dataclasses.replace(
             successor,
             manifest=_notes(incumbent, live, archive, periods, windows, fine_tuned)
@@ -154,7 +154,7 @@ def _with_settings_of(run: Run, trained: TrainedModel) -> TrainedModel:
 
 
 def _learn(
-    successor: TrainedModel, archive: Archive, windows: FineTuningWindows, stored, ends: float, report
+    successor: TrainedModel, archive: Archive, windows: FineTuningWindows, stored, ends: float, progress
 ) -> FineTuned:
     """Teaches the successor, whose weights are changed; the whole job has time until `ends`."""
     config, members = successor.config, networks_of(successor.model)
@@ -168,7 +168,7 @@ def _learn(
     with Interrupts("stopping") as interrupts:
         fine_tuned = fine_tune(
             successor.model, archive, config, error_scale(successor), windows,
-            optimiser=optimiser, deadline=deadline, report=report, stop=interrupts.arrived,
+            optimiser=optimiser, deadline=deadline, progress=progress, stop=interrupts.arrived,
         )  # fmt: skip
         if interrupts.arrived():
             interrupts.raise_for("nothing was changed; start it again")

@@ -151,7 +151,7 @@ def fine_tune(
         for member in range(len(members)):
             for number in range(done, min(done + chunk, each)):
                 windows = devices.shared_out(sampler.batch(number, member))
-                states[member], progress = update(states[member], windows, source, each)
+                states[member], metrics = update(states[member], windows, source, each)
         history.append(early_stopping_error([state.average for state in states]))
         if history[-1] < min(history[:-1]):
             best = _copied(states)
