@@ -204,7 +204,7 @@ def forecast(
     force: Force = False,
 ) -> None:
     """Write one forecast file, or a series into a folder. What is there already is not made again."""
-    asked = {
+    options = {
         "init": init, "hours": hours, "members": members, "lateral_boundary": lateral_boundary, "max_age": max_age,
         "accept_suspicious": accept_suspicious or (), "remake": remake, "force": force,
     }  # fmt: skip
@@ -212,7 +212,7 @@ def forecast(
         from pinnwx.jobs.series import forecast_series
         from pinnwx.terminal import series_lines
 
-        series = forecast_series(run, data, out, plots=plots, score=score, keep_days=keep_days, **asked)
+        series = forecast_series(run, data, out, plots=plots, score=score, keep_days=keep_days, **options)
         series_lines(series)
         series.require_all()
         return
@@ -222,7 +222,7 @@ def forecast(
         raise UsageError(f"--plots, --score, --keep-days and periods need a folder, not the file {out}: --out FOLDER/")
     from pinnwx.jobs.forecast import forecast as job
 
-    dataset = job(run, data, out=out, **asked)
+    dataset = job(run, data, out=out, **options)
     last = dataset["time"].values[-1].astype("datetime64[m]")
     many = "" if members is None else f" of {members} members"
     holds = ", ".join(map(str, dataset.data_vars))
@@ -275,15 +275,15 @@ def explain(
     from pinnwx.jobs.explain import explain as job
     from pinnwx.terminal import attribution_lines, budget_table
 
-    found = job(
+    dataset = job(
         run, data, init=init, hours=hours, target=target, lateral_boundary=lateral_boundary,
         accept_suspicious=accept_suspicious or (),
         out=out, force=force,
     )  # fmt: skip
     if target is None:
-        budget_table(shares(found))
+        budget_table(shares(dataset))
     else:
-        attribution_lines(found)
+        attribution_lines(dataset)
     _say(f"Wrote {out}; pinnwx plot draws it.")
 
 
@@ -399,8 +399,8 @@ def export(
     """Write the live model as one file. jax runs it without pinnwx: see scripts/run_exported.py."""
     from pinnwx.jobs.export import export as job
 
-    made = job(run, out, weights=weights, force=force)
-    _say(f"Wrote {made}: {made.stat().st_size / 2**20:.2f} MiB, weights as {weights}.")
+    path = job(run, out, weights=weights, force=force)
+    _say(f"Wrote {path}: {path.stat().st_size / 2**20:.2f} MiB, weights as {weights}.")
 
 
 @app.command()
@@ -418,8 +418,8 @@ def report(
     """Write one HTML page about the live model. It shows scores, maps, budgets, history and origin."""
     from pinnwx.jobs.report import report as job
 
-    made = job(run, data, out, start=start, end=end, leads=_numbers("--leads", leads), force=force)
-    _say(f"Wrote {made}; open it in a browser.")
+    page = job(run, data, out, start=start, end=end, leads=_numbers("--leads", leads), force=force)
+    _say(f"Wrote {page}; open it in a browser.")
 
 
 @app.command()
@@ -437,9 +437,9 @@ def status(
     from pinnwx.jobs.status import status as job
     from pinnwx.terminal import status_table
 
-    found = job(run, forecasts=forecasts, json=json, metrics=metrics, force=force)
-    status_table(found)
-    if found.alarm:
+    health = job(run, forecasts=forecasts, json=json, metrics=metrics, force=force)
+    status_table(health)
+    if health.alarm:
         raise typer.Exit(65)
 
 

@@ -260,7 +260,7 @@ class ClosureSettings(Settings):
         if self.fine_width is not None:
             changes["fine_width"] = scaled(self.fine_width)
         if self.block_widths is not None:
-            changes["block_widths"] = tuple((scaled(seen), scaled(hidden)) for seen, hidden in self.block_widths)
+            changes["block_widths"] = tuple((scaled(inputs), scaled(hidden)) for inputs, hidden in self.block_widths)
         return self.model_copy(update=changes)
 
 
@@ -303,7 +303,9 @@ class ModelSettings(Settings):
         if one.enabled:
             fine = (one.fine_width or max(one.width // 2, 16)) * one.patch_size**2
             pairs = one.block_widths or ((one.width, 2 * one.width),) * one.blocks
-            blocks = sum(9 * one.width * seen + one.experts * (seen + one.width) * hidden for seen, hidden in pairs)
+            blocks = sum(
+                9 * one.width * inputs + one.experts * (inputs + one.width) * hidden for inputs, hidden in pairs
+            )
             count = 2 * fine * one.width + blocks
         return self.networks * count
 

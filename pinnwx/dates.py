@@ -10,10 +10,10 @@ OTHER_ORDERS = re.compile(r"(?:(\d{1,2})[./-](\d{1,2})[./-](\d{4})|(\d{4})[./](\
 
 def dates_meant(text: str) -> str:
     """The ISO 8601 dates that a date in another order may mean: one, or two where day and month may be either."""
-    found = OTHER_ORDERS.fullmatch(text)
-    if found is None:
+    match = OTHER_ORDERS.fullmatch(text)
+    if match is None:
         return ""
-    one, two, year, *ordered = found.groups()
+    one, two, year, *ordered = match.groups()
     days = []
     for order in [ordered] if year is None else [(year, two, one), (year, one, two)]:
         try:

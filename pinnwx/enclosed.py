@@ -143,9 +143,9 @@ def _opened(folder: Path, name: str, flags: int) -> Iterator[int]:
             os.close(at)
 
 
-def _require(found: os.stat_result, is_right, folder: Path, names) -> None:
-    if not is_right(found.st_mode):
-        raise CheckpointError(f"{folder.joinpath(*names)} is {_kind(found.st_mode)}; {_REMEDY}")
+def _require(status: os.stat_result, is_right, folder: Path, names) -> None:
+    if not is_right(status.st_mode):
+        raise CheckpointError(f"{folder.joinpath(*names)} is {_kind(status.st_mode)}; {_REMEDY}")
 
 
 def _mode(path: Path) -> int | None:

@@ -110,15 +110,15 @@ def kept_if_used(folder: str | Path) -> Iterator[None]:
     Lock files are nothing.
     """
     folder = Path(folder)
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield
     except BaseException:
         with contextlib.suppress(OSError):
-            if made and all(path.name.endswith(".lock") for path in folder.iterdir()):
+            if created and all(path.name.endswith(".lock") for path in folder.iterdir()):
                 for lock in folder.iterdir():
                     lock.unlink()
-                for path in made:
+                for path in created:
                     path.rmdir()
         raise
 

@@ -68,10 +68,10 @@ def read_files(
     contents, wanted = {}, set(wanted)
     for name, digest in expected.items():
         content = read_own(folder, name, LARGEST_FILE) if name in wanted else None
-        found = digest_own(folder, name) if content is None else hashlib.sha256(content).hexdigest()
-        if found is None:
+        checksum = digest_own(folder, name) if content is None else hashlib.sha256(content).hexdigest()
+        if checksum is None:
             raise CheckpointError(f"{folder} lacks {name}; {RESTORE}")
-        if found != digest:
+        if checksum != digest:
             raise CheckpointError(f"{folder / name} does not match its SHA-256; {RESTORE}")
         if content is not None:
             contents[name] = content

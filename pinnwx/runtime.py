@@ -92,16 +92,16 @@ def _drop_damaged_entries(folder: Path) -> None:
     show_others = warnings.showwarning
 
     def show(message: Warning | str, *rest: Any, **more: Any) -> None:
-        found = _DAMAGED_ENTRY.match(str(message))
-        if found is None:
+        match = _DAMAGED_ENTRY.match(str(message))
+        if match is None:
             show_others(message, *rest, **more)
             return
         for path in folder.iterdir():
-            if path.name.startswith(f"{found[1]}-"):
+            if path.name.startswith(f"{match[1]}-"):
                 with contextlib.suppress(OSError):
                     path.unlink()
         if not noted:
-            noted.append(found[1])
+            noted.append(match[1])
             _log.info("note: damaged code in the cache %s is dropped and compiled again", folder)
 
     noted: list[str] = []

@@ -36,17 +36,17 @@ class Settings(BaseModel):
 
     def disagreements(self) -> list[str]:
         """What the checks of this table find, but those that need a value that could not be read."""
-        found = []
+        problems = []
         for method in vars(type(self)).values():
             if getattr(method, "is_agreement", False):
                 with suppress(NotJudged):
-                    found += list(method(self))
-        return found
+                    problems += list(method(self))
+        return problems
 
     @model_validator(mode="after")
     def _agrees(self: _Table) -> _Table:
-        if found := self.disagreements():
-            raise PydanticCustomError(DISAGREEMENT, "{found}", {"found": "; ".join(found)})
+        if problems := self.disagreements():
+            raise PydanticCustomError(DISAGREEMENT, "{problems}", {"problems": "; ".join(problems)})
         return self
 
     if not TYPE_CHECKING:
@@ -59,15 +59,15 @@ class Settings(BaseModel):
 
 def as_read(schema: type[_Table], raw: dict[str, Any]) -> _Table:
     """As much of a table as can be read; `NotJudged` is raised where the rest is asked for."""
-    made = schema.model_construct()
-    values: dict[str, Any] = vars(made)  # frozen, but nobody has it yet
+    unchecked = schema.model_construct()
+    values: dict[str, Any] = vars(unchecked)  # frozen, but nobody has it yet
     for name, field in schema.model_fields.items():
         key = field.alias or name
         if key in raw:
             values.pop(name, None)
             with suppress(NotJudged):
                 values[name] = _value(field, raw[key])
-    return made
+    return unchecked
 
 
 def all_disagreements(table: Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

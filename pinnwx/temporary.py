@@ -112,9 +112,9 @@ def _opened(temporary: Path, folder: bool) -> int | None:
 
 
 def _remove_if_left(path: Path) -> None:
-    found = path.lstat()
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        if stat.S_ISLNK(found.st_mode) and time.time() - found.st_mtime > _YOUNG:
+    status = path.lstat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        if stat.S_ISLNK(status.st_mode) and time.time() - status.st_mtime > _YOUNG:
             path.unlink()
         return
     handle = None if fcntl is None else os.open(path, _OPENED)

@@ -122,8 +122,8 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
         _print_table(console, _table(DETAIL_COLUMNS, scores.details_table(variables)))
         console.print("RMSE by region, the tropics within 20 degrees; the error that this share of the", style="dim")
         console.print("area stays below; variance of the forecasts over that of the truth.", style="dim")
-    if told := scores.settings.get("lateral_boundary"):
-        console.print(f"Hindcasts: the edge of the box was told by the {told}.", style="dim")
+    if source := scores.settings.get("lateral_boundary"):
+        console.print(f"Hindcasts: the edge of the box was told by the {source}.", style="dim")
     if learned := scores.settings.get("trained_on"):
         console.print(
             f"Trained on a part of this time, {learned[0]} to {learned[-1]}: too good to be true.", style="red"
@@ -153,17 +153,19 @@ def budget_table(shares: Sequence[Share], variables: Mapping[str, Variable] = VA
 
 def attribution_lines(dataset: xr.Dataset) -> None:
     """What a number in a forecast comes from, by field and time of the analyses."""
-    told, console = dataset.attrs, Console()
-    factor, units = difference_units(told["target"].partition(" ")[0])
-    units = told["target_units"] if units == "SI" else units  # a variable of the user's own
-    made, usual = told["target_forecast"], told["target_ordinary"]
-    decimals = decimals_for([factor * (made - usual)])
+    attributes, console = dataset.attrs, Console()
+    factor, units = difference_units(attributes["target"].partition(" ")[0])
+    units = attributes["target_units"] if units == "SI" else units  # a variable of the user's own
+    forecast, usual = attributes["target_forecast"], attributes["target_ordinary"]
+    decimals = decimals_for([factor * (forecast - usual)])
 
     def of_it(value: float) -> str:
         return f"{'+' if value >= 0 else ''}{with_decimals(factor * value, decimals)} {units}"
 
-    console.print(f"{told['target']}: {with_decimals(factor * made, decimals)} {units}", highlight=False)
-    console.print(f"{of_it(made - usual)} of it from the difference of the analyses to climatology:", highlight=False)
+    console.print(f"{attributes['target']}: {with_decimals(factor * forecast, decimals)} {units}", highlight=False)
+    console.print(
+        f"{of_it(forecast - usual)} of it from the difference of the analyses to climatology:", highlight=False
+    )
     rows = []
     for name, values in dataset.data_vars.items():
         field, _, kind = str(name).rpartition("_")
@@ -172,7 +174,7 @@ def attribution_lines(dataset: xr.Dataset) -> None:
                 dataset["forecast_period"].values, values.sum(("latitude", "longitude")).values, strict=True
             ):
                 rows.append((field, f"{age:g} h", of_it(float(given))))
-    rows.append(("not attributed", "", of_it(told["completeness_gap"])))
+    rows.append(("not attributed", "", of_it(attributes["completeness_gap"])))
     _print_table(console, _table(("field", "analysis", "of it"), rows))
 
 

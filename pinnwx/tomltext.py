@@ -46,10 +46,12 @@ def problems_of(error: ValidationError, schema: type[Settings], raw: dict[str, A
     """
     known = list(_paths(schema))
     wrong = [each for each in error.errors(include_url=False, include_input=False) if each["type"] != DISAGREEMENT]
-    told = [_told(each, known) for each in wrong[:_MOST_TOLD]]
-    told += [": ".join(filter(None, (".".join(path), text))) for path, text in all_disagreements(as_read(schema, raw))]
-    more = len(wrong[_MOST_TOLD:]) + len(told[_MOST_TOLD:])
-    return "; ".join(told[:_MOST_TOLD]) + (f"; and {more} more" if more else "")
+    problems = [_told(each, known) for each in wrong[:_MOST_TOLD]]
+    problems += [
+        ": ".join(filter(None, (".".join(path), text))) for path, text in all_disagreements(as_read(schema, raw))
+    ]
+    more = len(wrong[_MOST_TOLD:]) + len(problems[_MOST_TOLD:])
+    return "; ".join(problems[:_MOST_TOLD]) + (f"; and {more} more" if more else "")
 
 
 def _told(problem: Any, known: list[tuple[str, ...]]) -> str:

@@ -61,15 +61,15 @@ class Target:
         Raises:
             UsageError: it is neither.
         """
-        found = _TARGET.fullmatch(text)
+        match = _TARGET.fullmatch(text)
         try:
-            numbers = [float(number) for number in found["numbers"].split(",")] if found else []
+            numbers = [float(number) for number in match["numbers"].split(",")] if match else []
         except ValueError:
             numbers = []
-        if not found or len(numbers) not in (2, 4):
+        if not match or len(numbers) not in (2, 4):
             raise UsageError(f'target "{text}" is neither FIELD@LATITUDE,LONGITUDE nor FIELD@NORTH,WEST,SOUTH,EAST')
         latitude, longitude = numbers[:2]
-        return cls(found["field"], latitude, longitude, *(numbers[2:] or (latitude, longitude)))
+        return cls(match["field"], latitude, longitude, *(numbers[2:] or (latitude, longitude)))
 
     def __str__(self) -> str:
         if (self.north, self.west) == (self.south, self.east):
@@ -144,32 +144,32 @@ def attribution(
     mean = np.zeros(analyses.shape)
     for node, share in zip(*np.polynomial.legendre.leggauss(points), strict=True):
         mean += share / 2 * ask(ordinary + (1 + node) / 2 * (analyses - ordinary))[1]
-    made = mean * (analyses.astype(np.float64) - ordinary)
-    if not (np.isfinite(made).all() and np.isfinite(sensitivity).all()):
+    contribution = mean * (analyses.astype(np.float64) - ordinary)
+    if not (np.isfinite(contribution).all() and np.isfinite(sensitivity).all()):
         raise StabilityError(f"the adjoint of {hours:g} h is not finite; ask for a shorter forecast")
     known = trained.config.variable_table()
     of = describe(target.field, known)
     variables: dict[str, Variable] = {}
     values = []
-    for kind, array in ((SENSITIVITY, sensitivity), (ATTRIBUTION, made)):
+    for kind, array in ((SENSITIVITY, sensitivity), (ATTRIBUTION, contribution)):
         for index, name in enumerate(trained.names):
             field = describe(name, known)
             units = of.units if kind == ATTRIBUTION else f"{of.units} ({field.units})-1"
             label = f"{field.long_name}: {kind.strip('_')} of the target"
             variables[f"{name}{kind}"] = Variable(f"{name}{kind}", "", label, units, -np.inf, np.inf, diverging=True)
             values.append(array[0, :, index])
-    told = {
+    attributes = {
         "title": "What a forecast comes from",
         TARGET: f"{target} after {hours:g} h",
         "target_units": of.units,
         "target_forecast": value + offset,
         "target_ordinary": base + offset,
-        "completeness_gap": value - base - made.sum(),
+        "completeness_gap": value - base - contribution.sum(),
     }
     ages = (predictor.input_offsets / np.timedelta64(1, "h")).tolist()
     return forecast_dataset(
         np.stack(values, axis=1), list(variables), trained.grid, when, ages,
-        provenance={**told, **(provenance or {})}, variables={**known, **variables},
+        provenance={**attributes, **(provenance or {})}, variables={**known, **variables},
     )  # fmt: skip
 
 

@@ -81,19 +81,19 @@ def budget(
     variables: dict[str, Variable] = {}  # besides the fields themselves
     values = list(np.moveaxis(forecast[:, 0], 1, 0))
 
-    def add(variable: Variable, made: np.ndarray) -> None:
+    def add(variable: Variable, array: np.ndarray) -> None:
         variables[variable.name] = variable
-        values.append(made)
+        values.append(array)
 
     sums = sum(parts.values())
     for place, name in enumerate(trained.names):
         field = describe(name, known)
-        made = {part: values_of[:, 0, place] for part, values_of in parts.items()}
-        made |= {TOTAL: change[:, 0, place], RESIDUAL: (change - sums)[:, 0, place]}
-        for part, tendency in made.items():
+        tendencies = {part: values_of[:, 0, place] for part, values_of in parts.items()}
+        tendencies |= {TOTAL: change[:, 0, place], RESIDUAL: (change - sums)[:, 0, place]}
+        for part, tendency in tendencies.items():
             add(_tendency(field, part), tendency / seconds)
-    for name, made in learned.items():
-        add(_learned(name), made[:, 0])
+    for name, array in learned.items():
+        add(_learned(name), array[:, 0])
     dataset = forecast_dataset(
         np.stack(values, axis=1), [*trained.names, *variables], trained.grid, when, leads,
         provenance={"title": "Budget of a forecast", **(provenance or {})}, variables={**known, **variables},

@@ -69,7 +69,7 @@ class Share:
 
 def shares(dataset: xr.Dataset) -> list[Share]:
     """Each part of the budget of each field, total and residual last."""
-    weights, found = _area_weights(dataset), []
+    weights, rows = _area_weights(dataset), []
 
     def mean(values: xr.DataArray) -> float:
         return float(values.weighted(weights).mean())
@@ -79,8 +79,8 @@ def shares(dataset: xr.Dataset) -> list[Share]:
         whole = mean(parts[TOTAL] ** 2)
         for name, part in parts.items():
             share = mean(part * parts[TOTAL]) / whole if whole else 0.0
-            found.append(Share(field, dataset[field].attrs["units"], name, float(np.sqrt(mean(part**2))), share))
-    return found
+            rows.append(Share(field, dataset[field].attrs["units"], name, float(np.sqrt(mean(part**2))), share))
+    return rows
 
 
 def in_words(shares: Sequence[Share], variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:

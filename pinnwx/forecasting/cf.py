@@ -235,8 +235,8 @@ def ensemble_mean(dataset: xr.Dataset) -> xr.Dataset:
 def inside_edge(dataset: xr.Dataset) -> xr.Dataset:
     """What was forecast: without the outer cells that a model with a lateral boundary was told (attribute
     `boundary_width`)."""
-    told = int(dataset.attrs.get("boundary_width", 0))
-    part = slice(told, -told) if told else slice(None)
+    width = int(dataset.attrs.get("boundary_width", 0))
+    part = slice(width, -width) if width else slice(None)
     return dataset.isel(latitude=part, longitude=part)
 
 

@@ -54,10 +54,10 @@ def perturbed(
 
     No value passes a bound of its variable, or passes it by more than it did.
     """
-    told = trained.config.model.boundary_width
-    if told:
+    width = trained.config.model.boundary_width
+    if width:
         each = jnp.asarray(difference.reshape(-1, *difference.shape[-3:]))
-        at_the_edge = np.asarray(LateralBoundary(trained.grid, told).extended(each)).reshape(difference.shape)
+        at_the_edge = np.asarray(LateralBoundary(trained.grid, width).extended(each)).reshape(difference.shape)
         difference = difference - at_the_edge
     table = trained.config.variable_table()
     bounds = np.array([describe(name, table).forecast_bounds for name in trained.names], np.float32)
@@ -101,17 +101,17 @@ class Ensemble:
         """
         turn = np.arange(len(analyses)) % len(self._views)
         size = np.bincount(turn).max()
-        told = None if lateral_boundary is None else np.repeat(lateral_boundary, size, axis=0)
-        made: dict[int, np.ndarray] = {}
+        boundary = None if lateral_boundary is None else np.repeat(lateral_boundary, size, axis=0)
+        members: dict[int, np.ndarray] = {}
         for number in np.unique(turn):
             rows = np.flatnonzero(turn == number)
             filled = np.resize(rows, size)  # the last are filled up, so that nothing compiles anew
             state, view = self._views[number]
             forecasts = self.predictor.run(
-                self._graph, state, analyses[filled], np.full(size, initial_time), view, told
+                self._graph, state, analyses[filled], np.full(size, initial_time), view, boundary
             )
-            made |= dict(zip(rows.tolist(), forecasts, strict=False))
-        return np.stack([made[row] for row in range(len(analyses))])
+            members |= dict(zip(rows.tolist(), forecasts, strict=False))
+        return np.stack([members[row] for row in range(len(analyses))])
 
     def from_archive(
         self, archive: Archive, initial_time: np.datetime64, lateral_boundary: Archive | None = None
@@ -124,10 +124,10 @@ class Ensemble:
         Raises:
             UnavailableError: the archive lacks an analysis that a forecast starts from, or has too few before it.
         """
-        told = self.predictor.lateral_boundary(
+        boundary = self.predictor.lateral_boundary(
             archive if lateral_boundary is None else lateral_boundary, np.array([initial_time])
         )
-        return self(self.analyses(archive, initial_time), initial_time, told)
+        return self(self.analyses(archive, initial_time), initial_time, boundary)
 
     def analyses(
         self, archive: Archive, initial_time: np.datetime64

@@ -67,8 +67,8 @@ def implausibilities(
         if ratios[kind][lead, field] > 1:
             factor, units = difference_units(name, table)
             units = describe(name, table).units if units == "SI" else units
-            told = numbers[kind][lead, field], limits[kind][field]
-            value, most = (f"{number * factor:.3g} {units}" for number in told)
+            pair = numbers[kind][lead, field], limits[kind][field]
+            value, most = (f"{number * factor:.3g} {units}" for number in pair)
             yield f"{name} {_WORDS[kind].format(value=value)} after {leads[lead]:g} h, more than {most}"
 
 
@@ -106,9 +106,9 @@ def _numbers(
 ) -> Mapping[str, np.ndarray]:
     """(lead, field) of each number; of the area mean, how far it has moved from that of the analysis."""
     departure, grid = _judged(trained, forecast - trained.climatology.at(_instant(when) + duration(leads)))
-    found = dict(field_statistics(departure, grid))
-    found["area_mean"] = np.abs(area_mean(departure, grid) - area_mean(_departure(trained, when, analysis), grid))
-    return found
+    statistics = dict(field_statistics(departure, grid))
+    statistics["area_mean"] = np.abs(area_mean(departure, grid) - area_mean(_departure(trained, when, analysis), grid))
+    return statistics
 
 
 def _limits(trained: TrainedModel, when: np.datetime64, analysis: np.ndarray) -> Mapping[str, np.ndarray]:

@@ -97,8 +97,8 @@ class Predictor:
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
         """As a call, but of these weights and through one view; the weights of one graph share their compiled code."""
         times = jnp.asarray(self.times(initial_times))
-        told = None if lateral_boundary is None else jnp.asarray(np.moveaxis(lateral_boundary, 0, 1))
-        forecasts = _rollout(graph, state, jnp.asarray(self._wanted), jnp.asarray(analyses), times, view, told)
+        boundary = None if lateral_boundary is None else jnp.asarray(np.moveaxis(lateral_boundary, 0, 1))
+        forecasts = _rollout(graph, state, jnp.asarray(self._wanted), jnp.asarray(analyses), times, view, boundary)
         return np.moveaxis(np.asarray(forecasts), 0, 1)
 
     def times(self, initial_times: Shaped[np.ndarray, " batch"]) -> Float32[np.ndarray, "step batch 5"]:

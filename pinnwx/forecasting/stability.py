@@ -139,16 +139,20 @@ def parts_of_step(
     """What each part of the model adds to the fields in a step (counted from 0) of the forecast from `when`."""
     step_hours = trained.config.model.step_hours
     predictor, starts = Predictor(trained, [step_hours * (step + 1)]), np.array([when])
-    told = predictor.lateral_boundary(archive if lateral_boundary is None else lateral_boundary, starts)
+    boundary = predictor.lateral_boundary(archive if lateral_boundary is None else lateral_boundary, starts)
     times = jnp.asarray(predictor.times(starts))
     graph, state = nnx.split(trained.model)
     carry = nnx.merge(graph, state).start(jnp.asarray(predictor.analyses(archive, starts)), times[0])
     for number in range(step):
-        carry = _advance(graph, state, carry, times[number], None if told is None else jnp.asarray(told[:, number]))
-    parts = trained.model.tendency_terms(carry, times[step], None, None if told is None else jnp.asarray(told[:, step]))
+        carry = _advance(
+            graph, state, carry, times[number], None if boundary is None else jnp.asarray(boundary[:, number])
+        )
+    parts = trained.model.tendency_terms(
+        carry, times[step], None, None if boundary is None else jnp.asarray(boundary[:, step])
+    )
     return {name: np.asarray(part[0]) for name, part in parts.items()}
 
 
 @partial(jax.jit, static_argnums=0)
-def _advance(graph, state, carry, time, told):
-    return nnx.merge(graph, state).advance(carry, time, None, told)
+def _advance(graph, state, carry, time, boundary):
+    return nnx.merge(graph, state).advance(carry, time, None, boundary)

@@ -177,9 +177,9 @@ def _require_same_parts(model: Forecaster, config: Config, manifest: Mapping[str
     """
     if "model" not in manifest:
         return
-    if found := differences(manifest["model"], architecture(model, config.model)):
+    if mismatches := differences(manifest["model"], architecture(model, config.model)):
         raise CheckpointError(
-            f"{folder} is not of the model that pinnwx {__version__} makes of its config.toml: {found[0]}; "
+            f"{folder} is not of the model that pinnwx {__version__} makes of its config.toml: {mismatches[0]}; "
             f"{_made_by(manifest)}"
         )
 
@@ -265,10 +265,10 @@ def _tensors(content: bytes, path: Path) -> dict[str, np.ndarray]:
 
 def _set_weights(model: Forecaster, stored: Mapping[str, np.ndarray], path: Path) -> None:
     expected = {name: (leaf.shape, leaf.dtype) for name, leaf in named_weights(model).items()}
-    found = {name: (values.shape, values.dtype) for name, values in stored.items()}
-    if expected != found:
-        odd = sorted(set(expected.items()) ^ set(found.items()), key=str)[0][0]
-        raise CheckpointError(f"{path}: {odd} is {found.get(odd, 'absent')}, not {expected.get(odd, 'wanted')}")
+    actual = {name: (values.shape, values.dtype) for name, values in stored.items()}
+    if expected != actual:
+        odd = sorted(set(expected.items()) ^ set(actual.items()), key=str)[0][0]
+        raise CheckpointError(f"{path}: {odd} is {actual.get(odd, 'absent')}, not {expected.get(odd, 'wanted')}")
     broken = sorted(name for name, values in stored.items() if not np.isfinite(values).all())
     if broken:
         raise CheckpointError(f"{path}: {broken[0]} is not finite; {RESTORE}")

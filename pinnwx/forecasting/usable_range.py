@@ -47,13 +47,13 @@ def usable_range(trained: TrainedModel, archive: Archive) -> UsableRange | None:
     starts = spread_starts(archive.times, predictor.needed_offsets, STARTS)
     if not len(starts):
         return None
-    found = UsableRange(leads[-1], leads[-1])
+    reach = UsableRange(leads[-1], leads[-1])
     for forecast, when in zip(predictor.from_archive(archive, starts), starts, strict=True):
         analysis = archive.fields[int(np.searchsorted(archive.times, when))]
         steps, refusal = _accepted_steps(forecast, leads, trained, when, analysis)
-        if refusal and steps * step < found.hours:
-            found = UsableRange(steps * step, found.tried_hours, refusal)
-    return found
+        if refusal and steps * step < reach.hours:
+            reach = UsableRange(steps * step, reach.tried_hours, refusal)
+    return reach
 
 
 def _accepted_steps(

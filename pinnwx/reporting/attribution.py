@@ -51,13 +51,13 @@ def attribution_figure(dataset: xr.Dataset, *, centre: float = 0.0) -> Figure:
     if lacking := [f"{name}{SENSITIVITY}" for name in given if f"{name}{SENSITIVITY}" not in dataset.data_vars]:
         raise DataError(f"the dataset lacks {', '.join(lacking)}; make it anew with explain --target")
     require_finite(dataset)
-    told = str(dataset.attrs["target"])
-    target = describe_or_guess(told.partition(" ")[0], {"units": str(dataset.attrs.get("target_units", ""))})
+    title = str(dataset.attrs["target"])
+    target = describe_or_guess(title.partition(" ")[0], {"units": str(dataset.attrs.get("target_units", ""))})
     fields = sorted(given, key=lambda name: -float(np.abs(given[name]).sum()))[:_MOST_ROWS]
     grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     figure = empty_figure(grid, len(fields), 2)
     axes = figure.subplots(len(fields), 2, squeeze=False)
-    scale, place = target.display_factor, _place(told)
+    scale, place = target.display_factor, _place(title)
     shared = levels_for(scale * np.stack([given[name].values for name in fields]), diverging=True)
     for row, name in enumerate(fields):
         sensitivity = dataset[f"{name}{SENSITIVITY}"]
@@ -76,18 +76,18 @@ def attribution_figure(dataset: xr.Dataset, *, centre: float = 0.0) -> Figure:
             if place is not None:
                 mark_place(axes[row, column], grid, *place, centre)
     start, model = clock(dataset["forecast_reference_time"].values), model_name(dataset.attrs)
-    figure.suptitle(f"{model and model + ': '}{told}", fontsize="large", fontweight="bold")
+    figure.suptitle(f"{model and model + ': '}{title}", fontsize="large", fontweight="bold")
     figure.supxlabel(f"from {start}; the target is marked", fontsize="medium")
     return figure
 
 
-def _place(told: str) -> tuple[tuple[float, float], tuple[float, float]] | None:
+def _place(title: str) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """South and north, west and east of a target [degrees]; None where its text names no place on Earth."""
-    found = _PLACE.search(told)
-    if found is None:
+    match = _PLACE.search(title)
+    if match is None:
         return None
-    south, west = float(found[1]), float(found[3])
-    north, east = float(found[2] or south), float(found[4] or west)
+    south, west = float(match[1]), float(match[3])
+    north, east = float(match[2] or south), float(match[4] or west)
     on_earth = -90 <= south <= north <= 90 and -360 <= west <= east <= 720 and east - west <= 360
     return ((south, north), (west, east)) if on_earth else None
 

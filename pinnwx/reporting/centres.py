@@ -58,9 +58,9 @@ def _peaks(values: np.ndarray, grid: Grid, least: float, apart: float) -> list[t
     candidates = candidates[np.argsort(-values[tuple(candidates.T)], kind="stable")]
     latitude, longitude = np.asarray(grid.latitude_radians), np.deg2rad(np.asarray(grid.longitude))
     weights = np.broadcast_to(grid.area_weights, values.shape)
-    kept: list[tuple[int, int]] = []
+    peaks: list[tuple[int, int]] = []
     for row, column in candidates:
-        if any(_cosine(latitude, longitude, row, column, *other) > np.cos(apart / EARTH_RADIUS) for other in kept):
+        if any(_cosine(latitude, longitude, row, column, *other) > np.cos(apart / EARTH_RADIUS) for other in peaks):
             continue
         rows = np.flatnonzero(np.abs(latitude - latitude[row]) <= apart / EARTH_RADIUS)
         near = _cosine(latitude, longitude, row, column, rows[:, None], np.arange(len(longitude))[None])
@@ -68,8 +68,8 @@ def _peaks(values: np.ndarray, grid: Grid, least: float, apart: float) -> list[t
         around, weight = values[rows][near], weights[rows][near]
         top = values[row, column]
         if top >= around.max() and top - np.average(around, weights=weight) >= max(least, 1e-12 * abs(top)):
-            kept.append((int(row), int(column)))
-    return kept
+            peaks.append((int(row), int(column)))
+    return peaks
 
 
 def _cosine(latitude, longitude, row, column, other_row, other_column):

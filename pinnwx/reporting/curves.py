@@ -104,11 +104,11 @@ def _error_growth(axes: Axes, name: str, entries: Sequence[Mapping[str, Any]]) -
 
 def _spaced(hours: Sequence[float | int]) -> list[float | int]:
     """Those of the leads whose labels do not touch: at least a twelfth of the axis apart."""
-    kept: list[float | int] = []
+    spaced: list[float | int] = []
     for hour in reversed(hours):
-        if not kept or kept[-1] - hour >= max(hours) / 12:
-            kept.append(hour)
-    return kept[::-1]
+        if not spaced or spaced[-1] - hour >= max(hours) / 12:
+            spaced.append(hour)
+    return spaced[::-1]
 
 
 def _numbers(entries: Sequence[Mapping[str, Any]], key: str, name: str) -> np.ndarray:

@@ -131,15 +131,15 @@ def _label_lines(axes: Axes, lines: np.ndarray, field: tuple[np.ndarray, ...], m
         return
     inner = axes.contour(longitude[columns], latitude[rows], values[rows][:, columns], levels=lines, linewidths=0)
     size = np.array([longitude[-1] - longitude[0], latitude[-1] - latitude[0]])
-    kept: list[tuple[float, float]] = []
+    labelled: list[tuple[float, float]] = []
     for text in axes.clabel(inner, fmt="%g", fontsize=6, inline=False, colors="black"):
         text.set_path_effects(_HALO)
         place = text.get_position()
-        near = [(other, size * _COVERED) for other in marked] + [(other, size * _COVERED / 2) for other in kept]
+        near = [(other, size * _COVERED) for other in marked] + [(other, size * _COVERED / 2) for other in labelled]
         if any(np.all(np.abs(np.subtract(place, other)) < reach) for other, reach in near):
             text.remove()
         else:
-            kept.append(place)
+            labelled.append(place)
 
 
 def _mark_centres(axes: Axes, panel: Panel, grid: Grid, centre: float | int) -> list[tuple[float, float]]:

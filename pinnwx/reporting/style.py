@@ -41,12 +41,12 @@ def describe_or_guess(name: str, attributes: Mapping[str, str] | None = None) ->
     try:
         return describe(name)
     except DataError:
-        found = attributes or {}
+        known = attributes or {}
         return Variable(
             name=name,
-            standard_name=found.get("standard_name", ""),
-            long_name=found.get("long_name", name),
-            units=found.get("units", ""),
+            standard_name=known.get("standard_name", ""),
+            long_name=known.get("long_name", name),
+            units=known.get("units", ""),
             minimum=float("-inf"),
             maximum=float("inf"),
         )

@@ -32,10 +32,10 @@ def detail_statistics(
 ) -> dict[str, Float[np.ndarray, "pair field part"]]:
     """The numbers of each pair that the details are made from; `regions` and `percentiles` are errors."""
     error = np.abs(forecast - truth)
-    found = {"regions": _regional_rmse(error, grid), "percentiles": _percentiles(error, grid)}
+    statistics = {"regions": _regional_rmse(error, grid), "percentiles": _percentiles(error, grid)}
     if grid.is_periodic:
-        found |= {"forecast_power": zonal_power(forecast, grid), "truth_power": zonal_power(truth, grid)}
-    return found
+        statistics |= {"forecast_power": zonal_power(forecast, grid), "truth_power": zonal_power(truth, grid)}
+    return statistics
 
 
 def details(pairs: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -44,15 +44,15 @@ def details(pairs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     `pairs` holds what `detail_statistics` makes, of one field: each (pair, part).
     """
     regions, percentiles = pairs["regions"].mean(axis=0), pairs["percentiles"].mean(axis=0)
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "regions": {name: float(value) for name, value in zip(REGIONS, regions, strict=True) if np.isfinite(value)},
         "percentiles": {str(p): float(value) for p, value in zip(PERCENTILES, percentiles, strict=True)},
     }
     if "truth_power" in pairs:
         forecast, truth = pairs["forecast_power"].sum(axis=0), pairs["truth_power"].sum(axis=0)
-        found["variance_ratio"] = _ratio(large_scale_variance(forecast), large_scale_variance(truth))
-        found["power_ratio"] = [_ratio(f, t) for f, t in zip(forecast, truth, strict=True)]
-    return found
+        values["variance_ratio"] = _ratio(large_scale_variance(forecast), large_scale_variance(truth))
+        values["power_ratio"] = [_ratio(f, t) for f, t in zip(forecast, truth, strict=True)]
+    return values
 
 
 def zonal_power(fields: Float[np.ndarray, "*batch lat lon"], grid: Grid) -> Float[np.ndarray, "*batch wavenumber"]:

@@ -134,8 +134,8 @@ def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable], decimals: 
 
 def _detail_row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:
     factor, units = difference_units(entry["variable"], variables)
-    found = entry["details"]
-    regions = [_text(found.get("regions", {}).get(name), factor) for name in REGIONS]
-    percentiles = [_text(found.get("percentiles", {}).get(str(percent)), factor) for percent in PERCENTILES]
+    details = entry["details"]
+    regions = [_text(details.get("regions", {}).get(name), factor) for name in REGIONS]
+    percentiles = [_text(details.get("percentiles", {}).get(str(percent)), factor) for percent in PERCENTILES]
     lead = f"{entry['lead_hours']:g} h"
-    return (f"{entry['variable']} [{units}]", lead, *regions, *percentiles, _text(found.get("variance_ratio")))
+    return (f"{entry['variable']} [{units}]", lead, *regions, *percentiles, _text(details.get("variance_ratio")))
