@@ -49,7 +49,7 @@ def _period_meant(text: str) -> str:
     """A period whose dates are in ISO 8601; empty where none of them is in another order, or one may mean two."""
     if len(text) > _SHOWN:
         return ""
-    written = re.sub(rf"(?<![\d-]){OTHER_ORDERS.pattern}(?![\d-])", lambda found: dates_meant(found[0]) or "?", text)
+    written = re.sub(rf"(?<![\d-]){OTHER_ORDERS.pattern}(?![\d-])", lambda match: dates_meant(match[0]) or "?", text)
     return "" if written == text or "?" in written or " or " in written else written
 
 

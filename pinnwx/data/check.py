@@ -54,8 +54,8 @@ def check_times(
         times, seldom = _check_fields(plan, variables, findings)
         if newest:
             _check_newest(plan, times, variables, findings)
-        for name, found in seldom.items():
-            known = [one for one in found if not (newest and one.time in times[-1:])]
+        for name, suspicions in seldom.items():
+            known = [one for one in suspicions if not (newest and one.time in times[-1:])]
             for line in summary(known):
                 findings.add("warning", line + remark, variable=name)
         return report_of(inventory, tuple(plan.moving), tuple(plan.fixed), plan.grid, times, findings), times

@@ -155,14 +155,18 @@ def describe_times(times: np.ndarray) -> dict[str, Any]:
     """The fields of `CheckReport` that follow from sorted times; a gap is a spacing above the commonest one."""
     if times.size == 0:
         return {}
-    found: dict[str, Any] = {"start": format_time(times[0]), "end": format_time(times[-1]), "steps": int(times.size)}
-    found["age_hours"] = round(float((now() - times[-1]) / np.timedelta64(1, "h")), 2)
+    description: dict[str, Any] = {
+        "start": format_time(times[0]),
+        "end": format_time(times[-1]),
+        "steps": int(times.size),
+    }
+    description["age_hours"] = round(float((now() - times[-1]) / np.timedelta64(1, "h")), 2)
     if times.size > 1:
         spacing = np.diff(times)
         values, counts = np.unique(spacing, return_counts=True)
         usual = values[counts.argmax()]
-        found["step_hours"] = float(usual / np.timedelta64(1, "h"))
-        found["gaps"] = tuple(
+        description["step_hours"] = float(usual / np.timedelta64(1, "h"))
+        description["gaps"] = tuple(
             (format_time(times[index]), format_time(times[index + 1])) for index in np.flatnonzero(spacing > usual)
         )
-    return found
+    return description

@@ -33,16 +33,16 @@ Numbers = Float[np.ndarray, "*time"]
 def field_statistics(departure: Departures, grid: Grid) -> Mapping[str, Numbers]:
     """The `STATISTICS` of each field, in its units; not finite where the field is not."""
     with np.errstate(over="ignore", invalid="ignore"):
-        found = {"departure": _root_mean_square(departure, grid)}
+        statistics = {"departure": _root_mean_square(departure, grid)}
         steepness = np.zeros_like(departure)
         for name, axis in (("zonal", -1), ("meridional", -2)):
             ahead = _differences(departure, axis, periodic=axis == -1 and grid.is_periodic)
             noise = _second_differences(ahead, axis, periodic=axis == -1 and grid.is_periodic)
-            found[f"{name}_noise"] = _root_mean_square(noise, grid)
-            found[f"largest_{name}_noise"] = _largest_block(noise * noise)
+            statistics[f"{name}_noise"] = _root_mean_square(noise, grid)
+            statistics[f"largest_{name}_noise"] = _largest_block(noise * noise)
             steepness += ahead * ahead
-        found["gradient"] = _largest_block(steepness)
-    return {name: found[name] for name in STATISTICS}
+        statistics["gradient"] = _largest_block(steepness)
+    return {name: statistics[name] for name in STATISTICS}
 
 
 def area_mean(departure: Departures, grid: Grid) -> Numbers:

@@ -159,19 +159,19 @@ class DatasetReader:
             if not near or vertical.values is None or level in vertical.values:
                 raise DataError(f"is on {vertical}, not on pressure levels; bring it to pressure levels first")
             vertical = None  # `height` = 2 of another field of the file, left behind by a merge
-        found, fractional = ([], []) if vertical is None else levels_in_hectopascals(vertical)
+        levels, fractional = ([], []) if vertical is None else levels_in_hectopascals(vertical)
         if fractional:
             shown = ", ".join(f"{one:g}" for one in fractional)
-            if not found:
+            if not levels:
                 raise DataError(f"is at {shown} hPa, which is no whole number of hPa")
             self.left_out[f"{array.name} at {shown} hPa, no whole number of hPa"] = None
-        places = [place for _, place in found]
-        if found and level is not None and level not in places:
+        places = [place for _, place in levels]
+        if levels and level is not None and level not in places:
             raise ContradictionError(
                 f"is named for {level} hPa, but its level coordinate says {', '.join(map(str, places))} hPa"
             )
-        if found and vertical is not None:
-            return found, vertical.dim
+        if levels and vertical is not None:
+            return levels, vertical.dim
         return [(0, self._level_by_hand(array, base, level))], None
 
     def _level_by_hand(self, array: xr.DataArray, base: str, level: int | None) -> int:
@@ -196,8 +196,8 @@ class DatasetReader:
         self, array: xr.DataArray, axes: Axes, time_dim: str | None, level_dim: str | None
     ) -> dict[str, int]:
         """Dimensions of length one; those of time, level and `expver` are not among them."""
-        kept = {axes["latitude"][0], axes["longitude"][0], LABEL, time_dim, level_dim}
-        extra = {str(dim): array.sizes[dim] for dim in array.dims if dim not in kept}
+        used = {axes["latitude"][0], axes["longitude"][0], LABEL, time_dim, level_dim}
+        extra = {str(dim): array.sizes[dim] for dim in array.dims if dim not in used}
         for dim, size in extra.items():
             if size > 1:
                 raise DataError(f'has {size} values along "{dim}"; select one of them first')
@@ -233,8 +233,8 @@ class DatasetReader:
 
 def _order_and_type(array: xr.DataArray, dims: tuple[str | None, str, str]) -> list[str]:
     notes = []
-    kept = [str(dim) for dim in array.dims if dim in dims]
-    if kept != [dim for dim in dims if dim in kept]:
+    ordered = [str(dim) for dim in array.dims if dim in dims]
+    if ordered != [dim for dim in dims if dim in ordered]:
         notes.append(f"transposed from ({', '.join(map(str, array.dims))})")
     if "scale_factor" in array.attrs or "add_offset" in array.attrs:
         notes.append(f"unpacked from {array.dtype}")

@@ -67,25 +67,25 @@ def find_files(paths: Paths, findings: Findings) -> tuple[InputFile, ...]:
         MissingInputError: a path cannot be read or is no regular file, a glob matches nothing, or there is no path.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found: dict[str, InputFile] = {}
+    files: dict[str, InputFile] = {}
     for entry in given:
         text = os.path.expanduser(os.fspath(entry))  # noqa: PTH111 - pathlib's raises for an unknown user
         if not text or "\0" in text:
             raise MissingInputError("a path is empty or holds a null byte; is a variable of a script not set?")
         if _is_pattern(text):
             for real, file in _matching(text, findings):
-                found.setdefault(real, InputFile(file))
+                files.setdefault(real, InputFile(file))
             continue
         path = Path(text)
         try:
             for real, file in _walk(path, findings):
-                found.setdefault(real, InputFile(file, named=file == path))
+                files.setdefault(real, InputFile(file, named=file == path))
         except _Unusable as error:
             raise MissingInputError(f"{_shortened(text)}: {error}") from error
-    if not found:
+    if not files:
         reasons = "".join(f"; {problem}" for problem in findings[:3])
         raise MissingInputError(f"no files in {', '.join(map(str, given)) or 'an empty list of paths'}{reasons}")
-    return tuple(found.values())
+    return tuple(files.values())
 
 
 def _is_pattern(text: str) -> bool:

@@ -56,13 +56,13 @@ def contents_of(path: Path, content: bytes | None = None, *, whole: bool = False
     """
     import h5py  # a quarter of a second
 
-    found = Contents()
+    contents = Contents()
     try:
         with h5py.File(path if content is None else io.BytesIO(content), "r") as file:
-            _look_into(file, found, math.inf if whole else 1)
+            _look_into(file, contents, math.inf if whole else 1)
     except BlockingIOError as error:
         raise LockedError(f"{path.name} is being written by another program; try again when it is done") from error
-    return found
+    return contents
 
 
 def require_self_contained(path: Path, content: bytes | None = None) -> None:
@@ -90,14 +90,14 @@ def require_bounded(path: Path, names: Iterable[str]) -> None:
                 require_unpacked_as_declared(dataset, name)
 
 
-def _look_into(file: Any, found: Contents, read: float) -> None:
+def _look_into(file: Any, contents: Contents, read: float) -> None:
     """Walks the hard links first: where no link leads out of the file, none that goes through another does.
 
     Of arrays with up to `read` dimensions the chunks are judged.
     """
     import h5py
 
-    waiting, seen, links = [("", file)], {file.id}, []
+    waiting, visited, links = [("", file)], {file.id}, []
     while waiting:
         prefix, group = waiting.pop()
         for name in group:
@@ -109,13 +109,13 @@ def _look_into(file: Any, found: Contents, read: float) -> None:
                 continue
             child = group[name]
             if isinstance(child, h5py.Dataset):
-                _add(child, path, found, read)
+                _add(child, path, contents, read)
             elif isinstance(child, h5py.Group):
-                if child.id in seen:  # the netCDF-4 library would never come to an end
+                if child.id in visited:  # the netCDF-4 library would never come to an end
                     raise DataError(f'group "{path}" stands in two places, or inside itself; the file is no netCDF-4')
-                seen.add(child.id)
+                visited.add(child.id)
                 waiting.append((f"{path}/", child))
-            if len(found.arrays) + len(seen) > _MOST_OBJECTS:
+            if len(contents.arrays) + len(visited) > _MOST_OBJECTS:
                 raise DataError(f"holds more than {_MOST_OBJECTS:,} groups and variables; is the file damaged?")
     for path, target, group in links:
         child = group.get(path.rpartition("/")[2])
@@ -123,10 +123,10 @@ def _look_into(file: Any, found: Contents, read: float) -> None:
             raise DataError(
                 f'"{path}" is a link to {target}, which is no variable of the file; the file is no netCDF-4'
             )
-        _add(child, path, found, read)
+        _add(child, path, contents, read)
 
 
-def _add(dataset: Any, path: str, found: Contents, read: float) -> None:
+def _add(dataset: Any, path: str, contents: Contents, read: float) -> None:
     properties = dataset.id.get_create_plist()
     if properties.get_external_count():
         other = properties.get_external(0)[0].decode(errors="replace")
@@ -135,9 +135,9 @@ def _add(dataset: Any, path: str, found: Contents, read: float) -> None:
         others = [source.file_name for source in dataset.virtual_sources() if source.file_name != "."]
         if others:
             raise DataError(f'"{path}" is put together out of other files, the first {others[0]}; {_COPY}')
-    found.arrays[path] = Declared(path, dataset.shape or (), dataset.id.get_type().get_size(), dataset.chunks)
-    found.filters[path] = {properties.get_filter(index)[0] for index in range(properties.get_nfilters())}
-    found.dimension_scales |= dataset.is_scale
+    contents.arrays[path] = Declared(path, dataset.shape or (), dataset.id.get_type().get_size(), dataset.chunks)
+    contents.filters[path] = {properties.get_filter(index)[0] for index in range(properties.get_nfilters())}
+    contents.dimension_scales |= dataset.is_scale
     if len(dataset.shape or ()) <= read:
         require_unpacked_as_declared(dataset, path)
 

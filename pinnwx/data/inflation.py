@@ -55,11 +55,11 @@ def require_unpacked_as_declared(dataset: Any, name: str) -> None:
 
 def _look_at(dataset: Any, name: str, most: int, place: int, number: int) -> None:
     """`place`: of the filter that packs, among all; `number` is its own."""
-    found: list[Any] = []
+    chunks: list[Any] = []
     least = most // _RATIO if number == _DEFLATE else 0
-    dataset.id.chunk_iter(lambda chunk: found.append(chunk) if chunk.size > least else None)
+    dataset.id.chunk_iter(lambda chunk: chunks.append(chunk) if chunk.size > least else None)
     limit = memory_limit()
-    for chunk in found:
+    for chunk in chunks:
         if chunk.size > most:
             raise DataError(exceeding(name, most))
         if chunk.filter_mask >> place & 1 or (number == _DEFLATE and _RATIO * chunk.size <= limit):

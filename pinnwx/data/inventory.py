@@ -85,8 +85,8 @@ def _scan_file(
     with findings.guard(file=file.label):
         kind = _identified(file, findings)
         if kind is not None:
-            told = (kind.name, "") if kind.is_read else ("not gridded data", kind.name)
-            report = FileReport(file.label, *told)
+            description = (kind.name, "") if kind.is_read else ("not gridded data", kind.name)
+            report = FileReport(file.label, *description)
         if kind is not None and kind.name == "ZIP":
             with reading("this ZIP archive"):
                 members = unpacked(file, stack)

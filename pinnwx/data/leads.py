@@ -46,11 +46,11 @@ class TimeCoordinates:
 
     def __init__(self, dataset: xr.Dataset, array: xr.DataArray) -> None:
         self.dataset, self.array, self.attributes = dataset, array, dataset.attrs
-        found: dict[Role, list[xr.DataArray]] = {"time": [], "reference time": [], "lead": []}
+        coordinates: dict[Role, list[xr.DataArray]] = {"time": [], "reference time": [], "lead": []}
         for coordinate, role in _along(dataset, array):
-            if role in found:
-                found[role].append(coordinate)
-        self.valid, self.reference, self.leads = found["time"], found["reference time"], found["lead"]
+            if role in coordinates:
+                coordinates[role].append(coordinate)
+        self.valid, self.reference, self.leads = coordinates["time"], coordinates["reference time"], coordinates["lead"]
         if self.reference:  # "hours" beside a reference time are a lead, whatever their name
             self.leads += [one for one in self.valid if not is_instant(one) and is_duration(one)]
             self.valid = [one for one in self.valid if is_instant(one) or not is_duration(one)]
@@ -112,8 +112,8 @@ class TimeCoordinates:
                 is_zero = ~ahead.any([other for other in lead.dims if other != dim]).to_numpy()
                 if is_zero.any() and not is_zero.all():
                     part = {dim: np.flatnonzero(is_zero)}
-                    found = TimeCoordinates(self.dataset.isel(part), self.array.isel(part))
-                    return found if found.forecast() is None else None
+                    coordinates = TimeCoordinates(self.dataset.isel(part), self.array.isel(part))
+                    return coordinates if coordinates.forecast() is None else None
         return None
 
     @property
@@ -156,8 +156,8 @@ class TimeCoordinates:
         """Of forecasts that are wanted as such: `time` may be what they start from, where nothing else tells."""
         time = self.valid[0]
         standard = (str(one.attrs.get("standard_name", "")) for one in (time, *self.leads[:1]))
-        told = _is_named_valid(time) or self.reference or tuple(standard) == ("time", "forecast_period")
-        if not told and any(np.any(hours(lead)) for lead in self.leads):
+        declared = _is_named_valid(time) or self.reference or tuple(standard) == ("time", "forecast_period")
+        if not declared and any(np.any(hours(lead)) for lead in self.leads):
             raise DataError(
                 f"{time.name} may be the start of the forecast or the time that its values are valid at; name it "
                 "valid_time if it is that, or set its standard_name to forecast_reference_time"
@@ -186,9 +186,9 @@ class TimeCoordinates:
 
     def _ahead(self) -> str | None:
         for lead in self.leads:
-            found = hours(lead)
-            if found.size and np.isfinite(found).all():
-                return _span(found, "h" if is_duration(lead) else str(lead.attrs.get("units", "steps")))
+            values = hours(lead)
+            if values.size and np.isfinite(values).all():
+                return _span(values, "h" if is_duration(lead) else str(lead.attrs.get("units", "steps")))
         return None
 
     def _said_in_attributes(self, start: str | None) -> Forecast | None:
@@ -229,6 +229,6 @@ def _has_coordinate(dataset: xr.Dataset, dim: str) -> bool:
     return any(dataset[name].dims == (dim,) for name in dataset.variables)
 
 
-def _span(found: np.ndarray, units: str = "h") -> str:
-    low, high = float(np.min(found)), float(np.max(found))
+def _span(values: np.ndarray, units: str = "h") -> str:
+    low, high = float(np.min(values)), float(np.max(values))
     return f"{low:g} {units}" if low == high else f"{low:g} to {high:g} {units}"

@@ -122,9 +122,9 @@ def _read_source_field(
     detector = None if source.packed_span is None else WrapDetector(source.packed_span, source.grid)
     for block in blocks:
         raw, instants = source.read(block), source.times[block]
-        asked, missing = np.isin(instants, times), quality.missing_steps(raw)
-        use = asked & ~missing
-        merged.skip(np.searchsorted(times, instants[asked & missing]))
+        selected, missing = np.isin(instants, times), quality.missing_steps(raw)
+        use = selected & ~missing
+        merged.skip(np.searchsorted(times, instants[selected & missing]))
         if not use.all():
             raw, instants = raw[use], instants[use]
         for message in quality.faults(raw, instants, source.grid, source.variable):
@@ -168,15 +168,15 @@ def read_static(sources: SourceFields, target: Grid, findings: Findings) -> Floa
 def _first_step(source: SourceField, findings: Findings) -> Float32[np.ndarray, "lat lon"] | None:
     """The first step of a static field that has values, or None; steps that differ from it, by more than they are
     precise, are counted."""
-    found, differing = None, 0
+    first, differing = None, 0
     for block in source.blocks(0, source.steps):
         steps = source.read(block)
         steps = steps[~quality.missing_steps(steps)]
         if len(steps):
-            found = steps[0] if found is None else found
-            apart = np.abs(steps - found, dtype=np.float64)
-            differing += int((~(apart <= 2 * source.precision.of(found))).any(axis=(1, 2)).sum())
+            first = steps[0] if first is None else first
+            apart = np.abs(steps - first, dtype=np.float64)
+            differing += int((~(apart <= 2 * source.precision.of(first))).any(axis=(1, 2)).sum())
     if differing:
         said = f"{differing} of its {source.steps} steps differ from the first with values, which is taken"
         findings.add("warning", said, source.file, source.name)
-    return found
+    return first

@@ -86,10 +86,10 @@ class _Header:
         self.layouts = self._with_records(raw, None if records == _STREAMING[self._width] else records)
 
     def _bytes(self, count: int) -> bytes:
-        found = self._file.read(count) if count <= self._size else b""
-        if len(found) < count:
+        content = self._file.read(count) if count <= self._size else b""
+        if len(content) < count:
             raise EOFError("its header is cut off")
-        return found
+        return content
 
     def _number(self, width: int) -> int:
         return int.from_bytes(self._bytes(width), "big")

@@ -156,14 +156,14 @@ def _in_words(findings: Findings) -> str:
 
 def _left_out(inventory: Inventory, findings: Findings) -> tuple[Damaged, ...]:
     """What was left out, with the times that it says it holds."""
-    found = []
+    damaged = []
     for file, reason in findings.damaged.items():
         own = [source.times for source in inventory.source_fields if source.file == file and source.times is not None]
         times = np.concatenate(own) if own else np.empty(0)
         ends = (times.min(), times.max()) if times.size else dates_in_name(file)
-        found.append(Damaged(file, reason, *ends))
+        damaged.append(Damaged(file, reason, *ends))
     disputed = findings.disputed.items()
-    return (*found, *(Damaged("files that differ", reason, when, when) for when, reason in disputed))
+    return (*damaged, *(Damaged("files that differ", reason, when, when) for when, reason in disputed))
 
 
 def merge_fields(
@@ -183,13 +183,13 @@ def merge_fields(
     Raises:
         DataError, GridError, UnavailableError: as `open_data`.
     """
-    plan, found = _read(planned(sources, names, grid, findings, start, end, without), select, findings)
+    plan, fields = _read(planned(sources, names, grid, findings, start, end, without), select, findings)
     constants = {name: read_static(sources, plan.grid, findings) for name, sources in plan.fixed.items()}
-    present = present_times(plan, (field.filled for field in found.values()), findings)
+    present = present_times(plan, (field.filled for field in fields.values()), findings)
     whole = bool(present.all())
-    cubes = {name: field.values if whole else field.values[present] for name, field in found.items()}
+    cubes = {name: field.values if whole else field.values[present] for name, field in fields.items()}
     dataset = _dataset(cubes, constants, plan.times[present], plan.grid, variables)
-    if any(field.preliminary[present].any() for field in found.values()):
+    if any(field.preliminary[present].any() for field in fields.values()):
         dataset.attrs[MARK] = "yes"
     return dataset
 
@@ -205,11 +205,11 @@ def _read(whole: Plan, select: Selection | None, findings: Findings) -> tuple[Pl
             f"{', '.join(plan.moving)} at {plan.times.size:,} times on {plan.grid}",
             "read a shorter time or fewer fields, or average onto a coarser grid",
         )
-        found = {name: read_field(sources, plan.times, plan.grid, findings) for name, sources in plan.moving.items()}
-        lacking = [plan.times[~field.filled] for field in found.values()]
+        fields = {name: read_field(sources, plan.times, plan.grid, findings) for name, sources in plan.moving.items()}
+        lacking = [plan.times[~field.filled] for field in fields.values()]
         newly_empty = np.setdiff1d(np.concatenate([empty, *lacking]), empty)
         if plan.times.size == whole.times.size or not newly_empty.size:
-            return plan, found
+            return plan, fields
         empty = np.union1d(empty, newly_empty)
         findings[:] = so_far
 

@@ -79,8 +79,8 @@ def precision_of(dtype: np.dtype, attributes: Attributes, packing_step: float | 
         step = max(step, 10.0 ** -_number(attributes, KEPT_DIGITS, 0.0))
     for key in map(str, attributes):
         if key.startswith("_Quantize"):  # netCDF's own quantisation: decimal digits, or bits
-            kept = _number(attributes, key, 0.0)
-            relative += 0.5 * (2.0**-kept if "Bits" in key else 10.0 ** (1 - kept))
+            digits = _number(attributes, key, 0.0)
+            relative += 0.5 * (2.0**-digits if "Bits" in key else 10.0 ** (1 - digits))
     rounded = any(np.asarray(attributes.get(key, 0.0)).dtype == np.float32 for key in ("scale_factor", "add_offset"))
     coarse = _SINGLE * abs(_number(attributes, "add_offset", 0.0)) if rounded else 0.0
     return Precision(step / 2 + coarse, relative + (_SINGLE if rounded else 0.0))

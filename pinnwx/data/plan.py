@@ -34,28 +34,28 @@ def wanted(
     Raises:
         DataError: a name is missing, or nothing is recognised; if `findings` are strict.
     """
-    found = {source.name for source in inventory.source_fields}
+    available = {source.name for source in inventory.source_fields}
     damaged = (f"{file}: {reason}" for file, reason in findings.damaged.items())
     reasons = "".join(f"; {text}" for text in alike_merged((*inventory.unresolved, *inventory.left_out, *damaged)))
     if fields is None and not static:
         for message in inventory.unresolved:
-            if found and message not in inventory.contradictory:
+            if available and message not in inventory.contradictory:
                 findings.add("note", f"left alone: {message}")
             else:
                 findings.add("error", message)
-        if not found and not inventory.unresolved:
+        if not available and not inventory.unresolved:
             findings.add("error", _nothing_to_read(inventory))
-        return _table_order(found, variables)
+        return _table_order(available, variables)
     names = list(dict.fromkeys((*(fields or ()), *static)))
     for name in names:
         split_name(name, variables)
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if name not in available]
     if missing:
-        listed = ", ".join(_table_order(found, variables)) or f"nothing{_strangers(inventory)}"
+        listed = ", ".join(_table_order(available, variables)) or f"nothing{_strangers(inventory)}"
         findings.add("error", f"{', '.join(missing)} not in the data; found: {listed}{reasons}")
     for message in inventory.unresolved:
         findings.add("note", f"left alone: {message}")
-    return [name for name in names if name in found]
+    return [name for name in names if name in available]
 
 
 def _nothing_to_read(inventory: Inventory) -> str:
@@ -121,8 +121,8 @@ def planned(
         target = wanted_grid
     times = common_times(moving, findings)
     period = f" from {start or 'the start'} to {end or 'the end'}" if start or end else ""
-    kept = period_mask(times, start, end) & ~np.isin(times, np.array([*without], "datetime64[ns]"))
-    return Plan(moving, fixed, target, times[kept], period)
+    selected = period_mask(times, start, end) & ~np.isin(times, np.array([*without], "datetime64[ns]"))
+    return Plan(moving, fixed, target, times[selected], period)
 
 
 def present_times(plan: Plan, filled: Iterable[np.ndarray], findings: Findings) -> np.ndarray:

@@ -45,15 +45,15 @@ class Opened:
     @property
     def explanation(self) -> str:
         """Why nothing in it is read, where its structure tells; else empty."""
-        found = self.contents
-        groups = zarr_store.groups_in(self.path) if self.format == "zarr" else found.groups if found else []
-        has_fields = found is not None and found.has_fields
+        contents = self.contents
+        groups = zarr_store.groups_in(self.path) if self.format == "zarr" else contents.groups if contents else []
+        has_fields = contents is not None and contents.has_fields
         if groups and not has_fields:
             return (
                 f"its variables are in groups ({', '.join(groups[:3])}), which are not read; copy one out: "
                 f"xarray.open_dataset(file, group={groups[0]!r}).to_netcdf(...)"
             )
-        if found is not None and has_fields and not found.dimension_scales:
+        if contents is not None and has_fields and not contents.dimension_scales:
             return "is HDF5 without the coordinates of netCDF-4 (dimension scales); convert it to netCDF first"
         return ""
 

@@ -63,8 +63,8 @@ def coordinate_role(coordinate: xr.DataArray) -> Role | None:
         return "latitude"
     if re.fullmatch(r"degrees? ?e(ast)?", units):
         return "longitude"
-    found = _STANDARD_NAMES.get(standard) or _NAMES.get(name.lower())
-    return _time_role(coordinate, name, found) if found in (None, "time") else found
+    role = _STANDARD_NAMES.get(standard) or _NAMES.get(name.lower())
+    return _time_role(coordinate, name, role) if role in (None, "time") else role
 
 
 def _time_role(coordinate: xr.DataArray, name: str, said: Role | None) -> Role | None:

@@ -38,12 +38,12 @@ def require_seal(path: Path) -> None:
         if size < 0:
             return
         file.seek(size)
-        mark, told = (last := file.read(_LENGTH))[: len(_MARK)], last[len(_MARK) : -1]
+        mark, digest = (last := file.read(_LENGTH))[: len(_MARK)], last[len(_MARK) : -1]
         if mark != _MARK:
             return
         file.seek(0)
         state = hashlib.sha256()
         while part := file.read(min(2**20, size - file.tell())):
             state.update(part)
-    if state.hexdigest().encode() != told:
+    if state.hexdigest().encode() != digest:
         raise DataError("its bytes are not those that were written: damaged; write it anew")

@@ -69,9 +69,11 @@ class SourceField:
     @cached_property
     def precision(self) -> Precision:
         """How far apart two files of the same data may be for this one's part, in canonical units."""
-        kept = {key: self.array.encoding[key] for key in (KEPT_DIGITS,) if key in self.array.encoding}
-        found = precision_of(self.array.dtype, self.array.attrs | kept, self.packing_step)
-        return Precision(found.absolute * abs(self.factor) + found.relative * abs(self.offset), found.relative)
+        digits = {key: self.array.encoding[key] for key in (KEPT_DIGITS,) if key in self.array.encoding}
+        precision = precision_of(self.array.dtype, self.array.attrs | digits, self.packing_step)
+        return Precision(
+            precision.absolute * abs(self.factor) + precision.relative * abs(self.offset), precision.relative
+        )
 
     @property
     def packed_span(self) -> float | None:
@@ -104,9 +106,11 @@ class SourceField:
             values = values.astype(np.float64) * self.factor + self.offset
         with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite, which the quality check refuses
             values = values.astype(np.float32, copy=False).reshape(-1, *values.shape[-2:])
-        for left_out, kept in self.repeated:
-            if not np.array_equal(values[..., left_out], values[..., kept], equal_nan=True):
-                raise DataError(f"columns {kept} and {left_out} are of one meridian and differ; correct the longitudes")
+        for left_out, retained in self.repeated:
+            if not np.array_equal(values[..., left_out], values[..., retained], equal_nan=True):
+                raise DataError(
+                    f"columns {retained} and {left_out} are of one meridian and differ; correct the longitudes"
+                )
         return np.ascontiguousarray(values[:, _selector(self.rows)][..., _selector(self.columns)])
 
 

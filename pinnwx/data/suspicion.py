@@ -76,33 +76,33 @@ def suspicions(
     """
     if not times.size:
         return []
-    asked = np.ones(times.size, dtype=bool) if since is None else times >= since
-    found = [
+    selected = np.ones(times.size, dtype=bool) if since is None else times >= since
+    entries = [
         Suspicion("stuck", times[step], f"a step repeats the one before, at {format_time(times[step])}: a stuck feed?")
-        for step in np.flatnonzero(stuck_steps(values) & asked)
+        for step in np.flatnonzero(stuck_steps(values) & selected)
     ]
     changes = change_ratio(values, times)
-    found += [
+    entries += [
         Suspicion(
             "jump", times[step], f"a jump to {format_time(times[step])}: {changes[step]:.1f} times the usual change"
         )
-        for step in np.flatnonzero((changes > _jump_limit(grid)) & asked)
+        for step in np.flatnonzero((changes > _jump_limit(grid)) & selected)
     ]
     shapes: list[Suspicion] = []
     for start in range(0, times.size, _STEPS):
         first = max(start - _HISTORY, 0)
         part = slice(first, min(start + _STEPS, times.size))
-        wanted = asked[part] & (np.arange(part.start, part.stop) >= start)
+        wanted = selected[part] & (np.arange(part.start, part.stop) >= start)
         if wanted.any():
             shapes += _shapes(values[part], times[part], grid, variable, wanted, quick)
-    return found + sorted(shapes, key=lambda one: (KINDS.index(one.kind), one.time))
+    return entries + sorted(shapes, key=lambda one: (KINDS.index(one.kind), one.time))
 
 
-def summary(found: Sequence[Suspicion]) -> list[str]:
+def summary(suspicions: Sequence[Suspicion]) -> list[str]:
     """A line for each kind: the first of it, and how many more there are."""
     lines = []
     for kind in KINDS:
-        same = [one for one in found if one.kind == kind]
+        same = [one for one in suspicions if one.kind == kind]
         if kind == "stuck" and same:
             first = format_time(same[0].time)
             lines.append(f"{len(same)} step(s) repeat the step before, the first {first}: a stuck feed?")
@@ -112,11 +112,11 @@ def summary(found: Sequence[Suspicion]) -> list[str]:
     return lines
 
 
-def names_of(field: str, found: Sequence[Suspicion]) -> list[str]:
+def names_of(field: str, suspicions: Sequence[Suspicion]) -> list[str]:
     """What `--accept-suspicious` takes to accept just these: one of each kind, with its time where there is one."""
     names = []
     for kind in KINDS:
-        same = [one.time for one in found if one.kind == kind]
+        same = [one.time for one in suspicions if one.kind == kind]
         if same:
             names.append(f"{field}:{kind}" + (f"@{format_time(same[0])}" if len(same) == 1 else ""))
     return names
@@ -180,26 +180,26 @@ def _shapes(
     even = evened(values)
     worst: dict[tuple[str, int], tuple[float, Suspicion]] = {}
 
-    def note(found: Scores, suspect: np.ndarray, offset: int) -> None:
+    def note(measure: Scores, suspect: np.ndarray, offset: int) -> None:
         for step in np.flatnonzero(suspect.any(axis=(1, 2))).tolist():
-            size = np.where(suspect[step], np.abs(found.score[step]), 0)
+            size = np.where(suspect[step], np.abs(measure.score[step]), 0)
             row, column = map(int, np.unravel_index(int(size.argmax()), size.shape))
             most, when = float(size.max()), step + offset
-            if most > worst.get((found.shape, when), (0.0,))[0]:
-                text = _told(found, float(values[when, row, column]), most, times[when], grid, row, column)
-                worst[found.shape, when] = most, Suspicion(found.shape, times[when], text)
+            if most > worst.get((measure.shape, when), (0.0,))[0]:
+                text = _told(measure, float(values[when, row, column]), most, times[when], grid, row, column)
+                worst[measure.shape, when] = most, Suspicion(measure.shape, times[when], text)
 
-    for found in islice(scores(even, grid), 1 if quick else None):  # the first is of spikes
-        note(found, _exceeds(found, found.excess, grid, variable, even is values) & wanted[:, None, None], 0)
+    for measure in islice(scores(even, grid), 1 if quick else None):  # the first is of spikes
+        note(measure, _exceeds(measure, measure.excess, grid, variable, even is values) & wanted[:, None, None], 0)
     if not quick and len(values) > 2 and wanted[2:].any():
         follows = _regular(times)
         judged = (wanted & follows & np.append(False, follows[:-1]))[1:, None, None]
-        for found in scores(even[1:] - even[:-1], grid):
-            suspect = _exceeds(found, found.excess, grid, variable, even is values) & judged
+        for measure in scores(even[1:] - even[:-1], grid):
+            suspect = _exceeds(measure, measure.excess, grid, variable, even is values) & judged
             if suspect.any():
-                longer = np.pad(_same(even[2:] - even[:-2], grid, found), ((1, 0), (0, 0), (0, 0)))
-                suspect &= _exceeds(found, longer, grid, variable, even is values) & (longer * found.excess > 0)
-            note(found, suspect, 1)
+                longer = np.pad(_same(even[2:] - even[:-2], grid, measure), ((1, 0), (0, 0), (0, 0)))
+                suspect &= _exceeds(measure, longer, grid, variable, even is values) & (longer * measure.excess > 0)
+            note(measure, suspect, 1)
     return [one for _, one in worst.values()]
 
 
@@ -208,12 +208,12 @@ def _same(values: Fields, grid: Grid, like: Scores) -> np.ndarray:
     return next(one.excess for one in scores(values, grid) if (one.shape, one.axis) == (like.shape, like.axis))
 
 
-def _exceeds(found: Scores, excess: np.ndarray, grid: Grid, variable: Variable, has_units: bool) -> np.ndarray:
+def _exceeds(measure: Scores, excess: np.ndarray, grid: Grid, variable: Variable, has_units: bool) -> np.ndarray:
     """Where an excess is beyond its limit, which is wider where a tropical cyclone would give it: in lows, winds,
     vorticity of its sense."""
-    limit = _LIMITS[found.shape]
+    limit = _LIMITS[measure.shape]
     wider = _CYCLONE.get(variable.standard_name)
-    if wider is not None and found.shape == "spike":
+    if wider is not None and measure.shape == "spike":
         latitude = np.asarray(grid.latitude, np.float32)[:, None]
         cyclonic = np.abs(latitude) <= _CYCLONE_LATITUDE
         if variable.standard_name in _LOWS:
@@ -222,15 +222,15 @@ def _exceeds(found: Scores, excess: np.ndarray, grid: Grid, variable: Variable, 
             cyclonic = cyclonic & (excess * np.sign(latitude) > 0)
         limit = np.where(cyclonic, np.float32(wider), np.float32(limit))
     negligible = _NEGLIGIBLE.get(variable.standard_name, 0.0) if has_units else 0.0
-    return np.abs(excess) > np.maximum(limit * found.usual, np.float32(negligible))
+    return np.abs(excess) > np.maximum(limit * measure.usual, np.float32(negligible))
 
 
-def _told(found: Scores, value: float, score: float, when: np.datetime64, grid: Grid, row: int, column: int) -> str:
+def _told(measure: Scores, value: float, score: float, when: np.datetime64, grid: Grid, row: int, column: int) -> str:
     where = f"at {format_time(when)}, {grid.latitude[row]:g} N {grid.longitude[column]:g} E"
     usual = f"{score:.0f} times more than is usual"
-    line = "row" if found.axis == 1 else "column"
-    if found.shape == "spike":
+    line = "row" if measure.axis == 1 else "column"
+    if measure.shape == "spike":
         return f"a spike {where}: {value:.6g} stands out of its neighbours {usual}"
-    if found.shape == "stripe":
+    if measure.shape == "stripe":
         return f"a stripe {where}: {RUN} cells of a {line} stand out of those beside them {usual}"
     return f"a seam {where}: {RUN} cells of a {line} differ from the next ones {usual}"

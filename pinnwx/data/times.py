@@ -108,12 +108,12 @@ def _decoded(values: np.ndarray, axis: xr.DataArray) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", xr.SerializationWarning)  # times out of range are refused
-            found = xr.decode_cf(raw)["t"].to_numpy()
+            decoded = xr.decode_cf(raw)["t"].to_numpy()
     except Exception as error:  # the library raises anything on a date that is none
         raise DataError(f'{name} has units "{cut(units)}", which are not understood ({first_line(error)})') from error
-    if found.dtype.kind != "M":
+    if decoded.dtype.kind != "M":
         raise DataError("times reach outside the years 1678 to 2261")
-    return found
+    return decoded
 
 
 def _numbers(coordinate: xr.DataArray) -> np.ndarray:

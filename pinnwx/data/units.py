@@ -97,15 +97,15 @@ def conversion(units: str, variable: Variable) -> Conversion:
     if given == wanted:
         return 1.0, 0.0
     alike = _OF_GEOPOTENTIAL if _GEOPOTENTIAL.fullmatch(variable.standard_name) else {}
-    known = {source: found for (source, target), found in (_CONVERSIONS | alike).items() if target == wanted}
-    found = known.get(given) or _read_by_udunits(given, wanted)
+    known = {source: factors for (source, target), factors in (_CONVERSIONS | alike).items() if target == wanted}
+    factors = known.get(given) or _read_by_udunits(given, wanted)
     for (source, target), (factor, offset) in alike.items():
-        if found is None and target == wanted and (first := _read_by_udunits(given, source)):
-            found = first[0] * factor, first[1] * factor + offset
-    if found is None:
+        if factors is None and target == wanted and (first := _read_by_udunits(given, source)):
+            factors = first[0] * factor, first[1] * factor + offset
+    if factors is None:
         listed = ", ".join([variable.units, *known])
         raise DataError(f'units "{cut(units)}" do not convert to {variable.units}; known are {listed}')
-    return found
+    return factors
 
 
 def cut(text: str, most: int = _SHOWN) -> str:
@@ -173,8 +173,8 @@ def _read_by_udunits(given: str, wanted: str) -> Conversion | None:
     except ImportError as error:  # there is no wheel for every machine
         raise DataError(f'units "{given}" need a library: pip install cf-units, or write them as {wanted}') from error
     with cf_units.suppress_errors():
-        found = _linear(cf_units.Unit, given, wanted)
-        return _linear(cf_units.Unit, given.lower(), wanted) if found is None and given.isupper() else found
+        factors = _linear(cf_units.Unit, given, wanted)
+        return _linear(cf_units.Unit, given.lower(), wanted) if factors is None and given.isupper() else factors
 
 
 def _linear(unit, text: str, wanted: str) -> Conversion | None:

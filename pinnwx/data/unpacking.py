@@ -40,9 +40,9 @@ def unpack(packed: Packed, most: int, codec: Mapping[str, Any], array: str) -> P
 
 def exceeding(array: str, most: int, size: int = 0) -> str:
     """What is said of a chunk that holds more than `most` bytes, of which `size` are declared."""
-    found = f"{size:,} bytes, more" if size > most else "more"
+    amount = f"{size:,} bytes, more" if size > most else "more"
     return (
-        f'"{array}" has a chunk that unpacks to {found} than the {most:,} that its values can take; the file is '
+        f'"{array}" has a chunk that unpacks to {amount} than the {most:,} that its values can take; the file is '
         "damaged, or made to fill the memory: fetch it again"
     )
 

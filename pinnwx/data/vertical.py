@@ -214,14 +214,14 @@ def _scalars(dataset: xr.Dataset, array: xr.DataArray) -> Sequence[VerticalAxis]
     """Scalar coordinates: those that the array lists in `coordinates`, and those that no array lists."""
     own = str(array.attrs.get("coordinates", "")).split()
     others = {name for each in dataset.variables.values() for name in str(each.attrs.get("coordinates", "")).split()}
-    found = []
+    axes = []
     for name in map(str, dataset.variables):
         scalar = dataset[name]
         if scalar.ndim == 0 and scalar.dtype.kind in "fiu" and (name in own or name not in others):
             kind = vertical_kind(name, scalar.attrs, is_axis=False)
             if kind is not None:
-                found.append(_axis(scalar, kind, None))
-    return found
+                axes.append(_axis(scalar, kind, None))
+    return axes
 
 
 def _axis(coordinate: xr.DataArray, kind: Kind, dim: str | None) -> VerticalAxis:

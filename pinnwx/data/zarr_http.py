@@ -217,11 +217,13 @@ def _cut(content: bytes, part: ByteRequest | None, answer: aiohttp.ClientRespons
         return content if part is None or answer.status == 206 else content[part.offset :]
     start, end = (part.start, part.end) if isinstance(part, RangeByteRequest) else (-part.suffix, None)
     wanted = part.end - part.start if isinstance(part, RangeByteRequest) else part.suffix
-    found = content if answer.status == 206 else content[start:end]
-    told = answer.headers.get("Content-Range", "")
-    if len(found) != wanted or (answer.status == 206 and start >= 0 and not told.startswith(f"bytes {start}-")):
+    payload = content if answer.status == 206 else content[start:end]
+    content_range = answer.headers.get("Content-Range", "")
+    if len(payload) != wanted or (
+        answer.status == 206 and start >= 0 and not content_range.startswith(f"bytes {start}-")
+    ):
         raise UnreadableError(f"{answer.url} sends another part than bytes {start} to {end or 'the end'}")
-    return found
+    return payload
 
 
 def _require_present(

@@ -150,11 +150,11 @@ def require_usable(name: str, document: Mapping[str, Any]) -> ArrayLayout:
     """
     codecs = list(_codecs(document))
     _require_known(name, codecs)
-    found = _layout(name, document, _widest(codecs))
-    if found.index is not None:
-        require_readable([Declared(f"the index of {name}", (2 * math.prod(found.index.grid),), 8)])
-    require_readable([Declared(name, found.shape, found.itemsize, found.inner)])
-    return found
+    layout = _layout(name, document, _widest(codecs))
+    if layout.index is not None:
+        require_readable([Declared(f"the index of {name}", (2 * math.prod(layout.index.grid),), 8)])
+    require_readable([Declared(name, layout.shape, layout.itemsize, layout.inner)])
+    return layout
 
 
 def _require_known(name: str, codecs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:

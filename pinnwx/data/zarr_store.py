@@ -50,18 +50,18 @@ class ContainedStore(LocalStore):
         if path != self._real and not path.startswith(self._real + os.sep):
             raise DataError(f'"{key}" leads out of the store, to {path}; copy the store with cp -rL if that is wanted')
         try:
-            found = os.stat(path)  # noqa: PTH116
+            status = os.stat(path)  # noqa: PTH116
         except OSError:
             return  # absent, as far as zarr is concerned
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             return
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise DataError(f'"{key}" of the store is no regular file; remove it')
         layout = None if is_metadata(key) else self._declared.layout_of(key)
         most = LARGEST_METADATA if layout is None else layout.largest(layout.chunk)
-        if found.st_size > most:
+        if status.st_size > most:
             raise DataError(
-                f'"{key}" of the store has {found.st_size:,} bytes, more than the {most:,} that it can need; is the '
+                f'"{key}" of the store has {status.st_size:,} bytes, more than the {most:,} that it can need; is the '
                 "store damaged?"
             )
 

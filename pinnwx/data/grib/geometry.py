@@ -117,6 +117,6 @@ def _regular(message: Handle, rows: int, columns: int, corners: list[float]) -> 
             continue
         excess = abs(abs(increment) - extent / (count - 1))
         if excess * (count - 1) > _SAME_PLACE and excess > _MILLIDEGREE:
-            told = f"{count} points over {extent:g} degrees with increments of {increment:g}"
-            return f"a grid that contradicts itself ({told}); correct its grid section"
+            detail = f"{count} points over {extent:g} degrees with increments of {increment:g}"
+            return f"a grid that contradicts itself ({detail}); correct its grid section"
     return LatLonLayout(rows, columns, (south, north), (west, east), bool(message["jPointsAreConsecutive"]))

@@ -107,11 +107,11 @@ def _next_message(source: Source, position: int) -> int | None:
     tail = b""
     while chunk := source.fresh(position, _CHUNK):
         text = tail + chunk
-        begin, found = position - len(tail), text.find(_MAGIC)
-        while found >= 0:
-            if not _is_foreign(source, begin + found):
-                return begin + found
-            found = text.find(_MAGIC, found + 4)
+        begin, offset = position - len(tail), text.find(_MAGIC)
+        while offset >= 0:
+            if not _is_foreign(source, begin + offset):
+                return begin + offset
+            offset = text.find(_MAGIC, offset + 4)
         tail, position = text[-3:], position + len(chunk)
     if tail == _MAGIC[:1] or tail.endswith((_MAGIC[:2], _MAGIC[:3])):
         raise UnreadableError(f"the last message is cut off at byte {position}; fetch the file again")

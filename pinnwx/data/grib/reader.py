@@ -145,12 +145,12 @@ class GribReader:
     def _final(self, analyses: Sequence[_Analysis]) -> Sequence[_Analysis]:
         """Without preliminary data for which there are final ones."""
         final = {analysis.time for analysis in analyses if not analysis.is_preliminary}
-        kept = [analysis for analysis in analyses if not (analysis.is_preliminary and analysis.time in final)]
-        self.preliminary = self.preliminary or any(analysis.is_preliminary for analysis in kept)
-        if len(kept) < len(analyses):
-            replaced = f"{len(analyses) - len(kept)} preliminary field(s) (expver 5) replaced by final ones"
+        remaining = [analysis for analysis in analyses if not (analysis.is_preliminary and analysis.time in final)]
+        self.preliminary = self.preliminary or any(analysis.is_preliminary for analysis in remaining)
+        if len(remaining) < len(analyses):
+            replaced = f"{len(analyses) - len(remaining)} preliminary field(s) (expver 5) replaced by final ones"
             self.normalised[f"{analyses[0].header.description}: {replaced}"] = None
-        return kept
+        return remaining
 
     def _conversion(self, header: Header, variable: Variable) -> tuple[float, float]:
         factor, offset = conversion(header.units, variable)
