@@ -206,7 +206,7 @@ def series_lines(series: Series) -> None:
         if one.refused is not None:
             console.print(f"Refused  {one.file.name}: {one.refused!s}", style="red")
         else:
-            what = "Wrote   " if one.made else "Outdated" if one.outdated else "Is there"
+            what = "Wrote   " if one.written else "Outdated" if one.outdated else "Is there"
             console.print(f"{what} {one.file!s}", style="yellow" if one.outdated else None)
     if series.scored:
         console.print(f"Scored {len(series.scored)} forecast(s) on the analyses since.")

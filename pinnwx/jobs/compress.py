@@ -106,10 +106,10 @@ def compress(
     student = None if size is None else student_of(trained, size, updates)
     archive = training_time(trained, data)
     settings = trained.config.compression
-    asked = {"distilled": {"size": size, "teacher_trajectories": settings.teacher_trajectories}}
+    compression = {"distilled": {"size": size, "teacher_trajectories": settings.teacher_trajectories}}
     if student is None:
         shared = shared_by(trained.config, criterion)
-        asked = {"pruned": {"keep": keep, "criterion": criterion, "rounds": settings.rounds, "widths": shared}}
+        compression = {"pruned": {"keep": keep, "criterion": criterion, "rounds": settings.rounds, "widths": shared}}
     notes = {
         "source": "pinnwx compress",
         "compressed_from": {
@@ -118,7 +118,7 @@ def compress(
             "weights_sha256": trained.manifest["files"][WEIGHTS],
             "parameters": count_weights(trained.model),
         },
-        **asked,
+        **compression,
     }
     smaller = Run.open(out) if resume else new_run(out, force=force)
     with recorded(out, "compress") as event, smaller.lock():
@@ -168,8 +168,8 @@ def _begun(run: Run, trained: TrainedModel, notes: Mapping[str, Any], updates: i
         CheckpointError: what began there was another one.
     """
     stored, config = _report(run), run.text(CONFIG)
-    asked = {**notes, "budget": updates}
-    other = [key for key, value in asked.items() if stored.get(key) != value]
+    expected = {**notes, "budget": updates}
+    other = [key for key, value in expected.items() if stored.get(key) != value]
     if other or config is None:
         raise CheckpointError(
             f"{run.folder} is not of this compression ({', '.join(other) or CONFIG} differs); resume with what it "
@@ -211,13 +211,13 @@ def _pruned(
         Interrupted: a signal asked to stop.
     """
     with Interrupts("stopping") as interrupts:
-        found = prune(
+        result = prune(
             trained, archive, error_scale(trained), keep, criterion, updates=updates,
             deadline=deadline if updates is None else None, progress=progress, stop=interrupts.arrived,
         )  # fmt: skip
         if interrupts.arrived():
             interrupts.raise_for("nothing was made; start it again")
-    return found
+    return result
 
 
 def _teacher_trajectories(teacher: TrainedModel, archive: Archive) -> list[Archive]:

@@ -60,7 +60,7 @@ def demo(
         run, sample, start=period.start, end=period.end, leads=LEADS, json=folder / "scores.json", force=force
     )
     say("Forecasting ...")
-    made = forecast(
+    dataset = forecast(
         run, sample, init=f"{period.start}T00:00", hours=FORECAST_HOURS, out=folder / "forecast.nc", force=force
     )
     plot(
@@ -73,7 +73,7 @@ def demo(
     )
     plot(folder / "scores.json", folder / "scores.png", force=force)
     plot(run, folder / "training.png", force=force)
-    return Demonstration(scores, made, tuple(sorted(path.name for path in folder.iterdir())))
+    return Demonstration(scores, dataset, tuple(sorted(path.name for path in folder.iterdir())))
 
 
 def _validation(config: Config):

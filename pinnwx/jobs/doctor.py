@@ -31,7 +31,7 @@ class Finding:
 
 def doctor() -> tuple[Finding, ...]:
     """Looks at everything a job needs, in a few seconds; makes the folder of compiled code, if there is none."""
-    kept, cache = keep_freed_memory(), keep_compiled_code()
+    keeps_memory, cache = keep_freed_memory(), keep_compiled_code()
     return (
         Finding("pinnwx", f"{__version__}, Python {sys.version.split()[0]}"),
         Finding("packages", ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)),
@@ -39,7 +39,7 @@ def doctor() -> tuple[Finding, ...]:
         _devices(),
         _speed(),
         _memory(),
-        Finding("allocator", "keeps freed memory" if kept else "as the system has it"),
+        Finding("allocator", "keeps freed memory" if keeps_memory else "as the system has it"),
         _cache(cache),
         _disk("working folder", Path.cwd()),
         _clock(),
@@ -96,8 +96,8 @@ def _disk(name: str, folder: Path) -> Finding:
 def _clock() -> Finding:
     """Forecasts are refused when an analysis is dated ahead of the clock."""
     try:
-        told = format_time(now())
+        time = format_time(now())
     except UsageError as error:
         return Finding("clock", os.environ["PINNWX_NOW"], str(error))
     pinned = bool(os.environ.get("PINNWX_NOW"))
-    return Finding("clock", told, "set by PINNWX_NOW, not the real time: unset it" if pinned else "")
+    return Finding("clock", time, "set by PINNWX_NOW, not the real time: unset it" if pinned else "")

@@ -100,19 +100,19 @@ def score_from(
 
     What a model with a lateral boundary is told is no forecast: its outer cells are not scored.
     """
-    told = predictor.trained.config.model.boundary_width
-    rows, columns = (slice(told, size - told) for size in archive.grid.shape)
+    width = predictor.trained.config.model.boundary_width
+    rows, columns = (slice(width, size - width) for size in archive.grid.shape)
     scores = score_hindcasts(
-        archive.inside(told),
+        archive.inside(width),
         lambda starts: predictor.from_archive(archive, archive.times[starts])[..., rows, columns],
-        predictor.trained.climatology.inside(told),
+        predictor.trained.climatology.inside(width),
         initial_times,
         predictor.lead_hours,
         inputs=inputs,
         progress=progress,
         run=predictor.trained.config.name,
     )
-    if told:
+    if width:
         scores = replace(scores, settings={**scores.settings, "lateral_boundary": "analyses of the valid times"})
     return _with_overlap(scores, predictor.trained)
 

@@ -104,13 +104,13 @@ def read_log(run: str | Path) -> Log:
     Raises:
         CheckpointError: the log is a link, or no regular file.
     """
-    text, found, unreadable = read_own_text(Path(run), EVENTS), [], 0
+    text, events, unreadable = read_own_text(Path(run), EVENTS), [], 0
     for line in (text or "").splitlines():
         try:
-            found.append(Event(**record(line, EventLine).model_dump()))
+            events.append(Event(**record(line, EventLine).model_dump()))
         except NotARecord:
             unreadable += bool(line.strip())
-    return Log(tuple(found), unreadable)
+    return Log(tuple(events), unreadable)
 
 
 def read_events(run: str | Path) -> list[Event]:

@@ -45,18 +45,18 @@ def explain(
     require_one_time(init)
     if out is not None:
         check_writable(out, force=force)
-    asked = None if target is None else Target.parse(target)
+    parsed = None if target is None else Target.parse(target)
     job = ForecastJob.open(run, data, hours=hours, lateral_boundary=lateral_boundary, init=init)
     when = job.initial_time(init)
     accepted = job.require_fit(when, max_age=None, accept_suspicious=accept_suspicious)
     provenance = job.provenance(when, accepted)
     del provenance[REQUEST]  # it is of a forecast, and this is none
-    if asked is None:
-        found = budget(
+    if parsed is None:
+        dataset = budget(
             job.trained, job.archive, when, hours, lateral_boundary=job.lateral_boundary, provenance=provenance
         )
     else:
-        found = attribution(job.trained, job.archive, when, hours, asked, provenance=provenance)
+        dataset = attribution(job.trained, job.archive, when, hours, parsed, provenance=provenance)
     if out is not None:
-        write_forecast(found, out, force=force)
-    return found
+        write_forecast(dataset, out, force=force)
+    return dataset

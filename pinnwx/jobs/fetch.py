@@ -165,8 +165,8 @@ def _add(
         if set(names) <= set(there.data_vars) and (times is None or np.isin(times, there["time"].values).all()):
             return path
     period = (None, None) if times is None else (format_time(times[0]), format_time(times[-1]))
-    found = _patiently(f"{path.stem} of {source}", lambda: _read(source_fields, names, grid, *period))
-    write_netcdf(found if there is None else found.combine_first(there), path)
+    dataset = _patiently(f"{path.stem} of {source}", lambda: _read(source_fields, names, grid, *period))
+    write_netcdf(dataset if there is None else dataset.combine_first(there), path)
     return path
 
 
@@ -180,9 +180,9 @@ def _there(path: Path) -> xr.Dataset | None:
         return None
     why = "holds no analyses"
     try:
-        found = xr.decode_cf(read_netcdf(path.resolve())).load()
-        if {"latitude", "longitude"} <= set(found.coords):
-            return found
+        dataset = xr.decode_cf(read_netcdf(path.resolve())).load()
+        if {"latitude", "longitude"} <= set(dataset.coords):
+            return dataset
     except PinnwxError as error:
         why = str(error)
     except Exception as error:  # axes that make no sense

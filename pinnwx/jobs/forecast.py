@@ -204,11 +204,11 @@ class ForecastJob:
         if self.lateral_boundary is None:
             return None
         last = when + duration(np.array(self.predictor.lead_hours[-1:]))
-        told = (self.lateral_boundary.times > when) & (self.lateral_boundary.times <= last)
-        if not told.any():
+        used = (self.lateral_boundary.times > when) & (self.lateral_boundary.times <= last)
+        if not used.any():
             return None
         return replace(
-            self.lateral_boundary, times=self.lateral_boundary.times[told], fields=self.lateral_boundary.fields[told]
+            self.lateral_boundary, times=self.lateral_boundary.times[used], fields=self.lateral_boundary.fields[used]
         ).digest()
 
     def has_changed(self, there: xr.Dataset, when: np.datetime64) -> bool:
@@ -249,17 +249,17 @@ class ForecastJob:
         return origin | {REQUEST: self._request(origin, when)}
 
     def _request(self, origin: Mapping[str, Any], when: np.datetime64) -> str:
-        asked = [origin, self.trained.manifest["files"], format_time(when), self.predictor.lead_hours]
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        request = [origin, self.trained.manifest["files"], format_time(when), self.predictor.lead_hours]
+        return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
     def provenance(self, when: np.datetime64, accepted: Sequence[str] = ()) -> dict[str, Any]:
         """The user's attributes, `origin`, digest of the inputs, what was `accepted`; if analyses may be replaced."""
-        found = {**self.attributes, **self.origin(when), INPUTS: self.inputs_digest(when)}
+        attributes = {**self.attributes, **self.origin(when), INPUTS: self.inputs_digest(when)}
         if accepted:
-            found["accepted"] = list(accepted)
+            attributes["accepted"] = list(accepted)
         if self.archive.preliminary:
-            found["preliminary"] = "some of the analyses read may still be replaced by their producer"
-        return found
+            attributes["preliminary"] = "some of the analyses read may still be replaced by their producer"
+        return attributes
 
     def make(self, when: np.datetime64, accepted: Sequence[str] = ()) -> xr.Dataset:
         """The forecast, as a CF dataset that says what it was made from and what was `accepted`.
@@ -295,9 +295,9 @@ def already_there(out: Path) -> xr.Dataset | None:
         return None
     why = "and is no forecast of this job"
     try:
-        found = read_forecast(out)
-        if REQUEST in found.attrs:
-            return found
+        dataset = read_forecast(out)
+        if REQUEST in dataset.attrs:
+            return dataset
     except DataError as error:
         why = f"({error})"
     raise OutputError(f"{out} exists {why}; give --force to replace it, or another name")

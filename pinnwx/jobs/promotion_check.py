@@ -79,10 +79,10 @@ class PromotionReport:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object."""
-        found = {"passed": self.passed, "objections": list(self.objections), "largest_ratio": LARGEST_RATIO}
+        summary = {"passed": self.passed, "objections": list(self.objections), "largest_ratio": LARGEST_RATIO}
         if self.comparison is not None:
-            found |= self.comparison.to_dict()
-        return found | {"candidate_scores": [] if self.scores is None else list(self.scores.scores)}
+            summary |= self.comparison.to_dict()
+        return summary | {"candidate_scores": [] if self.scores is None else list(self.scores.scores)}
 
 
 def compare_candidate(

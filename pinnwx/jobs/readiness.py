@@ -94,13 +94,13 @@ class Acceptance:
             )
         return cls(field, kind or None, *(period_bounds(when, when) if when else (None, None)))
 
-    def covers(self, field: str, found: Suspicion) -> bool:
+    def covers(self, field: str, suspicion: Suspicion) -> bool:
         """Whether it names this finding."""
         return bool(
             self.field in (None, field)
-            and self.kind in (None, found.kind)
-            and (self.first is None or self.first <= found.time.astype("datetime64[m]"))
-            and (self.last is None or found.time.astype("datetime64[m]") <= self.last)
+            and self.kind in (None, suspicion.kind)
+            and (self.first is None or self.first <= suspicion.time.astype("datetime64[m]"))
+            and (self.last is None or suspicion.time.astype("datetime64[m]") <= self.last)
         )
 
 
@@ -143,21 +143,21 @@ def training_doubts(archive: Archive, variables: Mapping[str, Variable]) -> str:
 
     It is looked for quickly (`pinnwx.data.suspicion.suspicions`), on the grid of the archive.
     """
-    found: dict[str, list[Suspicion]] = {}
+    by_field: dict[str, list[Suspicion]] = {}
     for index, name in enumerate(archive.names):
         own = suspicions(archive.fields[:, index], archive.times, archive.grid, describe(name, variables), quick=True)
         if own:
-            found[name] = own
-    if not found:
+            by_field[name] = own
+    if not by_field:
         return ""
-    count = sum(map(len, found.values()))
-    field, first = min(((name, min(own, key=lambda one: one.time)) for name, own in found.items()), key=_when)
-    more = f" ({count - 1} more, in {', '.join(found)})" if count > 1 else ""
+    count = sum(map(len, by_field.values()))
+    field, first = min(((name, min(own, key=lambda one: one.time)) for name, own in by_field.items()), key=_when)
+    more = f" ({count - 1} more, in {', '.join(by_field)})" if count > 1 else ""
     return f"{field}: {first.text}{more}"
 
 
-def _when(found: tuple[str, Suspicion]) -> np.datetime64:
-    return found[1].time
+def _when(entry: tuple[str, Suspicion]) -> np.datetime64:
+    return entry[1].time
 
 
 def require_credible(
@@ -176,11 +176,11 @@ def require_credible(
         DataError: with the field, the time, the place, and the option that accepts it.
         UsageError: `accept` names nothing that there can be.
     """
-    asked = [Acceptance.parse(text, archive.names) for text in ([accept] if isinstance(accept, str) else accept)]
+    acceptances = [Acceptance.parse(text, archive.names) for text in ([accept] if isinstance(accept, str) else accept)]
     accepted, refused, options = [], [], []
-    for name, found in suspicious_fields(archive, first, last, variables):
-        taken = [one for one in found if any(acceptance.covers(name, one) for acceptance in asked)]
-        left = [one for one in found if one not in taken]
+    for name, of_field in suspicious_fields(archive, first, last, variables):
+        taken = [one for one in of_field if any(acceptance.covers(name, one) for acceptance in acceptances)]
+        left = [one for one in of_field if one not in taken]
         accepted += [f"{name}: {line}" for line in summary(taken)]
         refused += [f"{name}: {line}" for line in summary(left)]
         options += [f"--accept-suspicious {text}" for text in names_of(name, left)]
@@ -208,11 +208,11 @@ def doubtful_analyses(
     variables: Mapping[str, Variable] = VARIABLES,
 ) -> dict[np.datetime64, str]:
     """The analyses from `first` on that no forecast would start from, and why; what `accept` names is not doubted."""
-    asked = [Acceptance.parse(text, archive.names) for text in accept]
+    acceptances = [Acceptance.parse(text, archive.names) for text in accept]
     reasons: dict[np.datetime64, str] = {}
-    for name, found in suspicious_fields(archive, first, archive.times[-1], variables):
-        for one in found:
-            if not any(acceptance.covers(name, one) for acceptance in asked):
+    for name, of_field in suspicious_fields(archive, first, archive.times[-1], variables):
+        for one in of_field:
+            if not any(acceptance.covers(name, one) for acceptance in acceptances):
                 reasons.setdefault(one.time, f"{name}: {one.text}")
     for when in archive.times[archive.times >= first]:
         if early := ahead_of_the_clock(when):
@@ -222,5 +222,9 @@ def doubtful_analyses(
 
 def without(archive: Archive, doubtful: Iterable[np.datetime64]) -> Archive:
     """The other analyses."""
-    kept = ~np.isin(archive.times, np.array([*doubtful], "datetime64[ns]"))
-    return archive if kept.all() else replace(archive, times=archive.times[kept], fields=archive.fields[kept])
+    remaining = ~np.isin(archive.times, np.array([*doubtful], "datetime64[ns]"))
+    return (
+        archive
+        if remaining.all()
+        else replace(archive, times=archive.times[remaining], fields=archive.fields[remaining])
+    )

@@ -93,7 +93,7 @@ def _card(trained: TrainedModel, version: str, scores: Scores) -> Section:
     ]
     network = f"{closure.blocks} blocks of {closure.width} channels" if closure.enabled else "none"
     if closure.block_widths:
-        network += ", inside " + ", ".join(f"{seen} and {hidden}" for seen, hidden in closure.block_widths)
+        network += ", inside " + ", ".join(f"{inputs} and {hidden}" for inputs, hidden in closure.block_widths)
     if closure.experts > 1:
         network += f", {closure.experts} experts each"
     facts = {
@@ -145,22 +145,22 @@ def _forecast(predictor: Predictor, archive: Archive, scores: Scores) -> list[Se
     step = trained.config.model.step_hours
     start, hours = _newest(archive, scores, predictor.needed_offsets, step)
     try:
-        made = budget(trained, archive, start, hours, provenance={"model": trained.config.name})
+        dataset = budget(trained, archive, start, hours, provenance={"model": trained.config.name})
     except StabilityError as error:
         return [Section("Forecast", [f"The newest forecast of the period, from {format_time(start)}, fails: {error}."])]
     analyses, beside = _analyses(trained, archive), ", the analyses, and the difference"
-    if not np.isin(made["time"].values, archive.times).all():  # a gap
+    if not np.isin(dataset["time"].values, archive.times).all():  # a gap
         analyses, beside = None, ""
     maps = [
         Picture(
-            forecast_figure(made, variables=[name], truth=analyses),
+            forecast_figure(dataset, variables=[name], truth=analyses),
             f"{name}: the forecast from {format_time(start)}{beside}",
         )
         for name in trained.names[:MAPS]
     ]
-    shown = budget_fields(made)[:BUDGETS]
-    pictures = [Picture(budget_figure(made, field=name), f"What changed {name}, by part") for name in shown]
-    table = Table(BUDGET_COLUMNS, in_words(shares(made), trained.config.variable_table()), words=2)
+    shown = budget_fields(dataset)[:BUDGETS]
+    pictures = [Picture(budget_figure(dataset, field=name), f"What changed {name}, by part") for name in shown]
+    table = Table(BUDGET_COLUMNS, in_words(shares(dataset), trained.config.variable_table()), words=2)
     said = "What each part of the model did to each field in that forecast."
     return [Section("Forecast", pictures=maps), Section("Budget", [said], table=table, pictures=pictures)]
 

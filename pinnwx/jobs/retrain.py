@@ -120,15 +120,15 @@ def retrain(
         outcome = NOTHING_LEARNED if nothing else _in_a_word(promotion)
         learning = {"updates": fine_tuned.updates, "learning_ended": fine_tuned.ended}
         event.details |= {"verdict": outcome, **learning}
-        found = {
+        summary = {
             "outcome": outcome,
             "nothing_learned": nothing,
             "successor_of": live,
             **learning,
             **promotion.to_dict(),
         }
-        found["early_stopping_error"] = list(fine_tuned.early_stopping_errors)
-        text = json_module.dumps(found, indent=2) + "\n"
+        summary["early_stopping_error"] = list(fine_tuned.early_stopping_errors)
+        text = json_module.dumps(summary, indent=2) + "\n"
         with writing(opened.folder):
             write_text(opened.reports() / f"{format_time(periods.learn_to)[:13]}.json", text)
         if json is not None:

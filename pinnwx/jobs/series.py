@@ -48,14 +48,14 @@ SCORES = ".scores.json"
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of one forecast: made now, there already, or `refused` and why.
+    """What became of one forecast: written now, there already, or `refused` and why.
 
     `outdated`: it is there, and the analyses that it was made from have changed since.
     """
 
     init: np.datetime64
     file: Path
-    made: bool = False
+    written: bool = False
     refused: PinnwxError | None = None
     outdated: bool = False
 
@@ -148,9 +148,9 @@ def forecast_series(
                     age = max_age if "/" not in init or when == newest else None
                     file = folder / f"{name}_{_stamp(when)}.nc"
                     attempts.append(_attempt(job, when, file, age, accept_suspicious, remake, force))
-                    if attempts[-1].made:
+                    if attempts[-1].written:
                         event.details["made"].append(format_time(when))
-                    if plots and file.is_file() and (attempts[-1].made or not file.with_suffix(".png").exists()):
+                    if plots and file.is_file() and (attempts[-1].written or not file.with_suffix(".png").exists()):
                         _plot(file)
             finally:
                 point_at_newest(folder, name)
@@ -200,7 +200,7 @@ def _attempt(
             write_forecast(dataset, file, force=True)
     except (DataError, UnavailableError, StabilityError, LockedError) as error:
         return Attempt(when, file, refused=error)
-    return Attempt(when, file, made=True)
+    return Attempt(when, file, written=True)
 
 
 def _there(job: ForecastJob, when: np.datetime64, file: Path) -> xr.Dataset | None:
@@ -234,7 +234,7 @@ def _score(folder: Path, job: ForecastJob, accept: Sequence[str]) -> list[Path]:
     Analyses that no forecast would start from are no truth either: they are left out, and named.
     """
     config, written = job.trained.config, []
-    name, told = config.name, config.model.boundary_width
+    name, width = config.name, config.model.boundary_width
     files = forecasts_in(folder, name)
     files = {when: file for when, file in files.items() if not _is_scored_to_its_end(file, file.with_suffix(SCORES))}
     if not files:
@@ -242,8 +242,8 @@ def _score(folder: Path, job: ForecastJob, accept: Sequence[str]) -> list[Path]:
     doubtful = doubtful_analyses(job.archive, min(files), accept=accept, variables=config.variable_table())
     for when, reason in doubtful.items():
         _log.warning("warning: not scored with the analysis of %s: %s", format_time(when), reason)
-    archive = without(job.archive, doubtful).inside(told)
-    climatology = job.trained.climatology.inside(told)
+    archive = without(job.archive, doubtful).inside(width)
+    climatology = job.trained.climatology.inside(width)
     for file in files.values():
         path = file.with_suffix(SCORES)
         try:

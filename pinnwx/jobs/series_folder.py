@@ -44,10 +44,10 @@ def point_at_newest(folder: Path, name: str) -> None:
     Raises:
         OutputError: there is a file of that name that is no forecast of ours.
     """
-    found = _newest_whole(folder, name)
-    if found is None:
+    entry = _newest_whole(folder, name)
+    if entry is None:
         return
-    newest, link = found[1], folder / LATEST
+    newest, link = entry[1], folder / LATEST
     if link.is_symlink():
         if link.readlink() == Path(newest.name):
             return

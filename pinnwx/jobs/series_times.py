@@ -31,15 +31,15 @@ def _not_to_be_had(archive: Archive) -> Shaped[np.ndarray, " time"]:
     Of a file that does not tell its times it is the next at the cadence of the data, if its time has come.
     """
     newest = newest_analysis(archive)
-    found = [archive.times[archive.times > newest]]
+    absent = [archive.times[archive.times > newest]]
     step = np.timedelta64(round(3600 * archive.step_hours), "s") if len(archive) > 1 else None
     due = newest + step if step is not None else None
     for one in archive.damaged:
         if one.first is not None and one.first == one.last:
-            found.append(np.array([one.first]))
+            absent.append(np.array([one.first]))
         elif due is not None and due <= now() and one.may_hold(due):
-            found.append(np.array([due]))
-    times = np.unique(np.concatenate(found).astype("datetime64[ns]"))
+            absent.append(np.array([due]))
+    times = np.unique(np.concatenate(absent).astype("datetime64[ns]"))
     return times[times > newest]
 
 
@@ -62,18 +62,20 @@ def initial_times(job: ForecastJob, init: str, keep_days: float | None) -> list[
     first, last = period_bounds(start, None if end == "latest" else end)
     assert first is not None
     until = replace(job.archive, times=times, fields=job.archive.fields[: len(times)])
-    found = times[times >= first] if len(times) == 1 else initial_times_between(until, start, None)
-    found = np.union1d(found[found >= times[0] - job.predictor.input_offsets[0]], refused[refused >= first])
+    candidates = times[times >= first] if len(times) == 1 else initial_times_between(until, start, None)
+    candidates = np.union1d(
+        candidates[candidates >= times[0] - job.predictor.input_offsets[0]], refused[refused >= first]
+    )
     if last is not None:
-        found = found[found <= last]
+        candidates = candidates[candidates <= last]
     if keep_days is not None:
-        found = found[found > newest - days(keep_days)]
-    if not len(found):
+        candidates = candidates[candidates > newest - days(keep_days)]
+    if not len(candidates):
         raise UnavailableError(
             f"--init {init}: nothing to forecast from; the data reach from {format_time(times[0])} to "
             f"{format_time(newest)}" + ("" if keep_days is None else f", and --keep-days {keep_days:g} are kept")
         )
-    return list(found)
+    return list(candidates)
 
 
 def days(number: float) -> np.timedelta64:

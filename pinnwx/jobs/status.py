@@ -136,12 +136,12 @@ def status(
         skill = tuple(skill_of(entries))
         warnings += unreadable + _of_silence(entries)
     warnings += [_of_drift(one) for one in skill if one.drifts]
-    found = Status(str(opened.folder), version, trained_to, jobs, skill, tuple(warnings), alarm)
+    health = Status(str(opened.folder), version, trained_to, jobs, skill, tuple(warnings), alarm)
     if json is not None:
-        write_text(json, json_module.dumps(found.to_dict(), indent=2) + "\n")
+        write_text(json, json_module.dumps(health.to_dict(), indent=2) + "\n")
     if metrics is not None:
-        _write_metrics(found, Path(metrics))
-    return found
+        _write_metrics(health, Path(metrics))
+    return health
 
 
 def _log_of(run: Path, warnings: list[str]) -> Log:
@@ -158,7 +158,7 @@ def _log_of(run: Path, warnings: list[str]) -> Log:
 
 def _jobs(events: Sequence[Event]) -> list[JobStatus]:
     """One entry a verb, in the order in which they first ran."""
-    found = []
+    jobs = []
     for verb in dict.fromkeys(event.verb for event in events):
         own = [event for event in events if event.verb == verb]
         well = [index for index, event in enumerate(own) if event.went_well]
@@ -166,8 +166,8 @@ def _jobs(events: Sequence[Event]) -> list[JobStatus]:
         age = None if last is None else round(float((now() - parse_time(last)) / _HOUR), 2)
         wrong = [event for event in (own[well[-1] + 1 :] if well else own) if event.went_wrong]
         reason = wrong[-1].reason if wrong else _refused_of_several(own[-1])
-        found.append(JobStatus(verb, last, age, own[-1].outcome, reason, len(wrong)))
-    return found
+        jobs.append(JobStatus(verb, last, age, own[-1].outcome, reason, len(wrong)))
+    return jobs
 
 
 def _refused_of_several(event: Event) -> str:
@@ -206,16 +206,16 @@ def _scores_in(folder: Path, name: str) -> tuple[list[dict[str, Any]], list[str]
     """All score entries of the forecasts of a model, each with the time its forecast began; and what cannot be read."""
     if not folder.is_dir():
         raise MissingInputError(f"no folder of forecasts {folder}")
-    found, unreadable = [], []
+    scores, unreadable = [], []
     for path in sorted(folder.glob(f"{name}_*{SCORES}")):
         begun = time_of(path, name)
         if begun is None:
             continue
         try:
-            found += [{**one, "begun": begun} for one in Scores.load(path).scores if one["n"]]
+            scores += [{**one, "begun": begun} for one in Scores.load(path).scores if one["n"]]
         except (DataError, KeyError) as error:
             unreadable.append(f"{path.name}: {error}; remove it, and it is scored again")
-    return found, unreadable
+    return scores, unreadable
 
 
 def _of_silence(entries: Sequence[dict[str, Any]]) -> list[str]:
@@ -230,7 +230,7 @@ def _of_silence(entries: Sequence[dict[str, Any]]) -> list[str]:
 
 def skill_of(entries: Sequence[dict[str, Any]]) -> list[Skill]:
     """The forecasts of the last `RECENT_DAYS`, beside those before, of each variable and lead."""
-    found = []
+    skills = []
     for variable, lead in dict.fromkeys((entry["variable"], entry["lead_hours"]) for entry in entries):
         own = [entry for entry in entries if (entry["variable"], entry["lead_hours"]) == (variable, lead)]
         times, errors = np.array([one["begun"] for one in own]), np.array([one["rmse"] for one in own])
@@ -242,8 +242,8 @@ def skill_of(entries: Sequence[dict[str, Any]]) -> list[Skill]:
         ratios = (errors / np.array(persisted, np.float64))[recent]
         ratio = float(np.nanmean(ratios)) if np.isfinite(ratios).any() else None
         usual = float(np.median(earlier)) if len(earlier) else None
-        found.append(Skill(variable, lead, of_late, int(recent.sum()), usual, len(earlier), bool(drifts), ratio))
-    return found
+        skills.append(Skill(variable, lead, of_late, int(recent.sum()), usual, len(earlier), bool(drifts), ratio))
+    return skills
 
 
 def _require_metrics(path: Path) -> None:
@@ -267,7 +267,7 @@ def _of_drift(one: Skill) -> str:
     )
 
 
-def _write_metrics(found: Status, path: Path) -> None:
+def _write_metrics(health: Status, path: Path) -> None:
     """What a monitor alerts on, as gauges."""
     from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
@@ -279,19 +279,19 @@ def _write_metrics(found: Status, path: Path) -> None:
     # Not an age, which would stand still where nobody writes this file any more.
     success = gauge("job_last_success_timestamp_seconds", "When a job last went well.", ["verb"])
     failures = gauge("job_failures", "Times a job went wrong since it last went well.", ["verb"])
-    run = printable(found.run)  # the library escapes quotes and line breaks alone
-    for job in found.jobs:
+    run = printable(health.run)  # the library escapes quotes and line breaks alone
+    for job in health.jobs:
         verb = printable(job.verb)
         failures.labels(run, verb).set(job.failures)
         if job.last_success is not None:
             success.labels(run, verb).set(float((parse_time(job.last_success) - _EPOCH) / _SECOND))
     alarm = gauge("live_version_damaged", "1 if no forecast can be made, because the live version is damaged.")
-    alarm.labels(run).set(bool(found.alarm))
+    alarm.labels(run).set(bool(health.alarm))
     version = gauge("live_version", "Number of the version that forecasts are made with; 0 if there is none.")
-    version.labels(run).set(int(found.version or 0))
+    version.labels(run).set(int(health.version or 0))
     error = gauge("rmse", "Error of the newest week of forecasts that was scored, in SI units.", _OF_SKILL)
     drift = gauge("drift", "1 if these forecasts err more than they used to.", _OF_SKILL)
-    for one in found.skill:
+    for one in health.skill:
         labels = run, printable(one.variable), f"{one.lead_hours:g}"
         error.labels(*labels).set(one.recent)
         drift.labels(*labels).set(one.drifts)

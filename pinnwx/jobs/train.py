@@ -192,32 +192,32 @@ def learn(
     give_weights(trained.model, parameters)
     plan = training.plan
     assert plan is not None
-    made = {
+    manifest = {
         **lineage(trained, archive),
         "updates": training.updates,
         "planned_updates": dict(zip(map(str, plan.steps), plan.updates, strict=True)),
         "source": "pinnwx train",
         **(notes or {}),
     }
-    found = check_training(
+    report = check_training(
         trained, archive, validation, until=deadline if settings.training.updates is None else math.inf
     )
-    live = found.passed or promote_anyway
+    live = report.passed or promote_anyway
     with writing(run.folder):
-        made[KEY] = found.summary() | {"promoted_anyway": promote_anyway}
-        name = run.publish(trained, made, named_leaves(training.optimiser), live=live)
-        if not found.passed:
-            write_text(run.reports() / f"promotion_{name}.json", json.dumps(found.to_dict(), indent=2) + "\n")
-    if found.not_checked:
-        _log.info("note: the skill of model %s was not checked: %s", name, found.not_checked)
-    if found.passed and found.usable is None:
+        manifest[KEY] = report.summary() | {"promoted_anyway": promote_anyway}
+        name = run.publish(trained, manifest, named_leaves(training.optimiser), live=live)
+        if not report.passed:
+            write_text(run.reports() / f"promotion_{name}.json", json.dumps(report.to_dict(), indent=2) + "\n")
+    if report.not_checked:
+        _log.info("note: the skill of model %s was not checked: %s", name, report.not_checked)
+    if report.passed and report.usable is None:
         _log.info("note: how far forecasts of model %s can go was not tried: no minutes or no analyses are left", name)
-    if found.usable is not None and not found.usable.is_whole:
-        _log.warning("warning: %s", short_range(name, found.usable))
+    if report.usable is not None and not report.usable.is_whole:
+        _log.warning("warning: %s", short_range(name, report.usable))
     if not live:
-        raise NotPromotedError(not_promoted(name, run.folder, found))
-    if not found.passed:
-        _log.warning("warning: model %s is made live as asked, though %s", name, found.reason)
+        raise NotPromotedError(not_promoted(name, run.folder, report))
+    if not report.passed:
+        _log.warning("warning: model %s is made live as asked, though %s", name, report.reason)
     return name
 
 

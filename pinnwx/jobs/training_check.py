@@ -156,11 +156,11 @@ def require_promoted(run: Run, *, anyway: bool = False) -> None:
     """
     ours = [name for name in run.versions if is_there(run.version(name) / MANIFEST)]  # a folder 2024 may be anybody's
     newest = (ours or run.versions)[-1]
-    found = read_manifest(run.version(newest)).get(KEY, {})
-    if found.get("passed", True) or (run.has_live and run.live == newest):
+    check = read_manifest(run.version(newest)).get(KEY, {})
+    if check.get("passed", True) or (run.has_live and run.live == newest):
         return
     if not anyway:
-        report = TrainingReport(tuple(found["objections"]), remedy=found.get("remedy", ""))
+        report = TrainingReport(tuple(check["objections"]), remedy=check.get("remedy", ""))
         raise NotPromotedError(not_promoted(newest, run.folder, report))
     with writing(run.folder):
         run.point_to(newest)
@@ -207,15 +207,15 @@ def _scores(predictor: Predictor, archive: Archive, starts: Shaped[np.ndarray, "
 
 def _worse_than_persistence(scores: Scores) -> list[str]:
     """Where a field is worse beyond chance, the worst first."""
-    found = []
+    objections = []
     for entry in scores.scores:
         ratio, low = entry["persistence_ratio"], entry["persistence_ratio_low"]
         where = f"{entry['variable']} at {entry['lead_hours']:g} h"
         if entry["rmse"] is None:
-            found.append((np.inf, f"the error of {where} in data.validate is not finite"))
+            objections.append((np.inf, f"the error of {where} in data.validate is not finite"))
         elif ratio is not None and (ratio if low is None else low) > 1:
-            found.append((ratio, f"the error of {where} in data.validate is {_times(ratio)} that of persistence"))
-    return [text for _, text in sorted(found, key=lambda one: one[0], reverse=True)]
+            objections.append((ratio, f"the error of {where} in data.validate is {_times(ratio)} that of persistence"))
+    return [text for _, text in sorted(objections, key=lambda one: one[0], reverse=True)]
 
 
 def _diverged(trained: TrainedModel, scores: Scores) -> list[str]:

@@ -77,7 +77,7 @@ NAMES = ["cut off", "empty", "HTML", "a hole", "a sentinel", "hPa as Pa"]
 
 
 def made(series):
-    return [np.datetime_as_string(one.init, unit="h") for one in series.attempts if one.made]
+    return [np.datetime_as_string(one.init, unit="h") for one in series.attempts if one.written]
 
 
 def refused(series):
@@ -216,7 +216,7 @@ def test_analyses_that_were_deleted_since_are_not_called_changed(run, feed, tmp_
     pinnwx.forecast_series(run, feed, out, **options)
     (feed / name_of(CUT)).unlink()
     series = pinnwx.forecast_series(run, feed, out, remake=True, **options)
-    assert not any(one.outdated or one.made or one.refused for one in series.attempts)
+    assert not any(one.outdated or one.written or one.refused for one in series.attempts)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", "a copy"])

@@ -47,12 +47,12 @@ def names(folder):
 def test_a_period_is_forecast_from_every_analysis_and_only_once(run, tmp_path):
     data, out = until(tmp_path, 40), tmp_path / "products"
     series = pinnwx.forecast_series(run, data, out, init="2026-01-08/2026-01-09", hours=12)
-    assert [attempt.made for attempt in series.attempts] == [True] * 8
+    assert [attempt.written for attempt in series.attempts] == [True] * 8
     files = [f"tiny_202601{day:02d}T{hour:02d}00Z.nc" for day in (8, 9) for hour in (0, 6, 12, 18)]
     assert names(out) == ["latest.nc", *files]
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     again = pinnwx.forecast_series(run, data, out, init="2026-01-08/2026-01-09", hours=12)
-    assert not any(attempt.made for attempt in again.attempts)
+    assert not any(attempt.written for attempt in again.attempts)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     alone = pinnwx.forecast(run, data, init="2026-01-09T06:00", hours=12)
     with xr.open_dataset(out / "tiny_20260109T0600Z.nc") as made:
@@ -83,12 +83,12 @@ def test_where_links_cannot_be_made_latest_is_a_copy(run, tmp_path, monkeypatch)
 def test_a_late_analysis_is_caught_up_with_when_it_has_come(run, tmp_path):
     data, out = until(tmp_path, 40, without=("2026-01-09T06:00",)), tmp_path / "products"
     series = pinnwx.forecast_series(run, data, out, init="2026-01-09/latest", hours=6)
-    assert [attempt.made for attempt in series.attempts] == [True, False, *[True] * 6]
+    assert [attempt.written for attempt in series.attempts] == [True, False, *[True] * 6]
     with pytest.raises(UnavailableError, match="no analysis at 2026-01-09T06:00Z"):
         series.require_all()
     until(tmp_path, 40)
     later = pinnwx.forecast_series(run, data, out, init="2026-01-09/latest", hours=6)
-    assert [attempt.made for attempt in later.attempts] == [False, True, *[False] * 6]
+    assert [attempt.written for attempt in later.attempts] == [False, True, *[False] * 6]
     later.require_all()
     first, second = (event.details for event in read_events(run))
     assert list(first["refused"]) == ["2026-01-09T06:00Z"]
@@ -102,7 +102,7 @@ def test_one_that_blows_up_does_not_hold_up_the_others(run, tmp_path, monkeypatc
 
     monkeypatch.setattr(making, "require_stable", unstable_at_noon)
     series = pinnwx.forecast_series(run, until(tmp_path, 40), tmp_path / "out", init="2026-01-09/2026-01-09", hours=6)
-    assert [attempt.made for attempt in series.attempts] == [True, True, False, True]
+    assert [attempt.written for attempt in series.attempts] == [True, True, False, True]
     with pytest.raises(StabilityError, match="grew"):
         series.require_all()
 
@@ -121,7 +121,7 @@ def test_what_is_there_and_is_no_forecast_is_refused_and_kept(run, tmp_path):
     out.mkdir()
     (out / "tiny_20260109T0600Z.nc").write_text("mine")
     series = pinnwx.forecast_series(run, until(tmp_path, 40), out, init="2026-01-09/2026-01-09", hours=6)
-    assert [attempt.made for attempt in series.attempts] == [True, False, True, True]
+    assert [attempt.written for attempt in series.attempts] == [True, False, True, True]
     assert (out / "tiny_20260109T0600Z.nc").read_text() == "mine"
     pinnwx.forecast_series(run, tmp_path / "analyses.nc", out, init="2026-01-09T06:00", hours=6, force=True)
     assert read_forecast(out / "tiny_20260109T0600Z.nc").sizes["time"] == 1
@@ -141,7 +141,7 @@ def test_age_is_asked_of_the_newest_alone_and_of_one_that_is_there_too(run, tmp_
 
 def test_what_the_data_do_not_reach_is_not_asked_for(run, tmp_path):
     series = pinnwx.forecast_series(run, until(tmp_path, 5), tmp_path / "out", init="P3D/latest", hours=6)
-    assert [attempt.made for attempt in series.attempts] == [True] * 5
+    assert [attempt.written for attempt in series.attempts] == [True] * 5
     with pytest.raises(UnavailableError, match="the data reach from 2026-01-01T00:00Z to 2026-01-02T00:00Z"):
         pinnwx.forecast_series(run, tmp_path / "analyses.nc", tmp_path / "out", init="2020-01-01/2020-12-31", hours=6)
     with pytest.raises(UnavailableError, match="nothing to forecast from"):
