@@ -139,11 +139,11 @@ def _fitted(
     """The kept channels as they are, and least squares, slightly damped, for what that leaves."""
     left = channels.astype(np.float64)
     left[:, kept] -= values
-    mean, mean_kept = left.mean(axis=0), values.mean(axis=0, dtype=np.float64)
-    known = values - mean_kept
+    mean, centre = left.mean(axis=0), values.mean(axis=0, dtype=np.float64)
+    known = values - centre
     square = known.T @ known
     damping = RIDGE * max(float(np.trace(square)) / len(square), float(np.finfo(np.float32).tiny))
     of_kept = np.linalg.solve(square + damping * np.eye(len(square)), known.T @ (left - mean))
-    constant = mean - mean_kept @ of_kept
+    constant = mean - centre @ of_kept
     of_kept[np.arange(len(kept)), kept] += 1.0
     return Substitute(of_kept, constant)

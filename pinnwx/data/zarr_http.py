@@ -186,8 +186,8 @@ class HttpStore(Store):
                     f"{url} is refused by its server: {answer.status} {answer.reason or ''}".rstrip()
                 )
             promised = answer.content_length or 0
-            while len(content) <= most and promised <= most and (piece := await answer.content.readany()):
-                content += piece
+            while len(content) <= most and promised <= most and (chunk := await answer.content.readany()):
+                content += chunk
                 if len(content) - counted >= self._fewest:
                     counted = len(content)
                     deadline.reschedule(asyncio.get_running_loop().time() + self._patience)

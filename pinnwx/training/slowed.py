@@ -76,8 +76,8 @@ def slowed_winds(model: Forecaster, archive: Archive, settings: ModelSettings) -
         return None
     places = np.linspace(0, len(archive) - 1, min(_SAMPLE, len(archive))).round().astype(int)
     graph, state = nnx.split(member)
-    look = jax.jit(lambda state, fields: nnx.merge(graph, state).slowing(fields))
-    over = np.asarray(look(state, jnp.asarray(archive.fields[places])), np.float64)[:, blowing]
+    slowing = jax.jit(lambda state, fields: nnx.merge(graph, state).slowing(fields))
+    over = np.asarray(slowing(state, jnp.asarray(archive.fields[places])), np.float64)[:, blowing]
     worst = int((over > 1).mean(axis=(0, 2, 3)).argmax())
     own, limit = over[:, worst], float(member.solver.courant_limits[blowing[worst], 0, 0])
     coupling_steps = settings.physics.coupling_steps
