@@ -1,0 +1,160 @@
+"""Gathers the pages of the documentation in a folder, for a site generator: `python scripts/docs_pages.py FOLDER`.
+
+The pages of docs/ are copied. The CLI reference comes from the commands, the Python reference from the docstrings, the
+studies from experiments/README.md, pictures from experiments/results. What is written as it works in the repository is
+rewritten for the site: links to those pictures, and blocks of mathematics, which become MathML.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import click
+import typer
+from latex2mathml.converter import convert
+
+import pinnwx
+from pinnwx.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "experiments" / "results"
+PICTURES = "pictures"  # the folder of the site that holds those of RESULTS
+_PICTURE = re.compile(r"(?<=\]\()(?:\.\./)*experiments/results/([\w-]+\.png)(?=\))")
+_MATHEMATICS = re.compile(r"^```math\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+_BOUNDS = re.compile(r"([\d.]+) \(([\d.]+)-([\d.]+)\)")
+# The packages whose modules have a page in the Python reference, and what each is for.
+PACKAGES = {
+    "operators": "Discrete operators on the sphere: arrays in, arrays out.",
+    "physics": "The terms of the equation, the winds and the time integration.",
+    "model": "The state, the networks, one step and the rollout.",
+    "training": "Losses, the curriculum, the wall-clock budget and checkpoints.",
+    "forecasting": "A trained model on disk; forecasts as CF datasets; ensembles.",
+    "verification": "Scores, baselines and confidence bounds.",
+    "explaining": "Budgets and attributions of a forecast.",
+    "compression": "Pruning and distillation.",
+    "data": "Any file or store to canonical fields.",
+}
+FOUNDATIONS = ("grid", "variables", "constants", "errors", "settings", "files", "runtime")
+
+
+def gather(folder: Path) -> None:
+    """Fills the folder, which is emptied first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", folder)
+    for path, text in generated_pages():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+    (folder / PICTURES).mkdir()
+    for picture in RESULTS.glob("*.png"):
+        shutil.copy(picture, folder / PICTURES)
+    for page in folder.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(for_the_site(text, page.relative_to(folder).as_posix()), encoding="utf-8")
+
+
+def generated_pages() -> Iterator[tuple[str, str]]:
+    """(path, Markdown) of the pages that are not in docs/."""
+    yield "reference/cli.md", "\n".join(cli_reference())
+    yield "reference/config.md", "# Configuration\n\nSee `experiments/template.toml`.\n"
+    yield "studies.md", studies()
+    for name, text in python_reference():
+        yield f"reference/python/{name}.md", text
+
+
+def for_the_site(markdown: str, path: str) -> str:
+    """Links to pictures lead to their copies; mathematics becomes MathML; no value is parted from its bounds."""
+    pictures = posixpath.relpath(PICTURES, posixpath.dirname(path) or ".")
+    markdown = _PICTURE.sub(rf"{pictures}/\1", markdown)
+    markdown = _MATHEMATICS.sub(lambda block: convert(block[1].strip(), display="block"), markdown)
+    return _BOUNDS.sub("\\1\N{NO-BREAK SPACE}(\\2\N{NON-BREAKING HYPHEN}\\3)", markdown)
+
+
+def cli_reference() -> Iterator[str]:
+    """Every verb with its arguments and options, as Markdown."""
+    root = typer.main.get_command(app)
+    yield from ("# Command line", "", root.help or "", "")
+    yield from ("| verb | does |", "| --- | --- |")
+    verbs = list(_commands(root, "pinnwx"))
+    for name, command in verbs:
+        anchor = name.replace(" ", "-")
+        yield f"| [`{name.removeprefix('pinnwx ')}`](#{anchor}) | {_summary(command)} |"
+    yield from ("", "`pinnwx --version` prints the version. `--debug`, before or after a verb, shows tracebacks.", "")
+    for name, command in verbs:
+        yield from _verb(name, command)
+
+
+def python_reference() -> Iterator[tuple[str, str]]:
+    """(page, Markdown) of the library, of each package, and of the modules below them."""
+    homes: dict[str, str] = pinnwx._HOMES
+    lines = ["# The library", "", "What `import pinnwx` offers. Each verb of the command line is a function here.", ""]
+    for name in sorted(homes):
+        lines += [f"::: {homes[name]}.{name}", "    options:", "      show_root_full_path: false", ""]
+    yield "library", "\n".join(lines)
+    for package, purpose in PACKAGES.items():
+        module = import_module(f"pinnwx.{package}")
+        names = sorted(each.name for each in iter_modules(module.__path__) if not each.name.startswith("_"))
+        yield package, _modules(f"pinnwx.{package}", purpose, [f"pinnwx.{package}.{name}" for name in names])
+    below = [f"pinnwx.{name}" for name in FOUNDATIONS]
+    yield "foundations", _modules("Foundations", "The geometry, the variables, the errors and the files.", below)
+
+
+def studies() -> str:
+    """experiments/README.md as a page of the site."""
+    text = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
+    return text.replace("](results/", "](experiments/results/")
+
+
+def _commands(group: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    for key, command in getattr(group, "commands", {}).items():
+        if getattr(command, "commands", None):
+            yield from _commands(command, f"{name} {key}")
+        else:
+            yield f"{name} {key}", command
+
+
+def _summary(command: click.Command) -> str:
+    return (command.help or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _verb(name: str, command: click.Command) -> Iterator[str]:
+    shown = [each for each in command.params if isinstance(each, click.Option) and "--help" not in each.opts]
+    arguments = [each for each in command.params if isinstance(each, click.Argument)]
+    words = [name, *(each.make_metavar(click.Context(command)) for each in arguments), "[OPTIONS]" if shown else ""]
+    yield from (f"## {name}", "", command.help or "", "", "```sh", " ".join(words).strip(), "```", "")
+    if arguments or shown:
+        yield from ("| argument or option | default | meaning |", "| --- | --- | --- |")
+    for each in (*arguments, *shown):
+        yield f"| `{_spelling(each, command)}` | {_default(each)} | {getattr(each, 'help', None) or ''} |"
+    yield ""
+
+
+def _spelling(parameter: click.Parameter, command: click.Command) -> str:
+    metavar = parameter.make_metavar(click.Context(command))
+    if isinstance(parameter, click.Argument):
+        return metavar
+    return parameter.opts[0] + ("" if getattr(parameter, "is_flag", False) else f" {metavar}")
+
+
+def _default(parameter: click.Parameter) -> str:
+    if parameter.required:
+        return "required"
+    value = parameter.default() if callable(parameter.default) else parameter.default
+    return "" if value in (None, False, (), "") else f"`{value}`"
+
+
+def _modules(title: str, purpose: str, modules: list[str]) -> str:
+    lines = [f"# {title}", "", purpose, ""]
+    for module in modules:
+        lines += [f"::: {module}", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    gather(Path(sys.argv[1]))

@@ -1,0 +1,75 @@
+"""Every Python block of the documentation runs as it stands, every TOML block is read, every verb exists."""
+
+import inspect
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import pinnwx
+from pinnwx.cli import app
+from pinnwx.config import parse_config
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RUN = "runs/quick"  # what the pages call it
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def _with(language: str):
+    pages = [page for page in PAGES if _blocks(page, language)]
+    return pytest.mark.parametrize("page", pages, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A working folder as the pages take it, with a run of two updates of a small network."""
+    made = tmp_path_factory.mktemp("reader")
+    (made / "experiments").symlink_to(ROOT / "experiments")
+    text = (ROOT / "experiments" / "quick.toml").read_text(encoding="utf-8")
+    (made / "tiny.toml").write_text(text.replace("width = 32", "width = 8").replace("minutes = 1", "updates = 2"))
+    pinnwx.train(made / "tiny.toml", pinnwx.sample_path(), made / RUN, promote_anyway=True)
+    return made
+
+
+@_with("python")
+def test_python_blocks_run(page, folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path, symlinks=True, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    arguments = inspect.signature(pinnwx.train)
+    monkeypatch.setattr(pinnwx, "train", lambda *given, **named: arguments.bind(*given, **named), raising=False)
+    names: dict = {}
+    for block in _blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), names)
+
+
+@_with("toml")
+def test_toml_blocks_are_configurations(page):
+    for block in _blocks(page, "toml"):
+        raw = tomllib.loads(block)
+        assert raw
+        if "name" in raw:
+            parse_config(block, page.name)
+
+
+@_with("sh")
+def test_verbs_of_shell_blocks_exist(page):
+    shell = "\n".join(_blocks(page, "sh")).replace("\\\n", " ")
+    for verb, rest in re.findall(r"^pinnwx (\w+)(.*)", shell, flags=re.MULTILINE):
+        known = CliRunner().invoke(app, [verb, "--help"])
+        assert known.exit_code == 0, verb
+        if verb != "models":
+            for option in re.findall(r"(?<= )--[a-z-]+", rest.partition("#")[0]):
+                assert option in known.output, (verb, option)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_pages_name_exist(page):
+    for path in re.findall(r"`?((?:scripts|experiments|data|notebooks)/[\w./]+\.\w+)", page.read_text(encoding="utf-8")):
+        assert (ROOT / path).exists(), path
