@@ -6,12 +6,16 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import jax
 import pytest
 from typer.testing import CliRunner
 
 import pinnwx
 from pinnwx.cli import app
 from pinnwx.config import parse_config
+from pinnwx.data.archive import Archive
+from pinnwx.forecasting.trained import untrained
+from pinnwx.jobs.runs import new_run
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -27,14 +31,29 @@ def _with(language: str):
     return pytest.mark.parametrize("page", pages, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quickly_compiled():
+    """What runs for a moment is compiled without the passes that take longer than that."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A working folder as the pages take it, with a run of two updates of a small network."""
+    """A working folder as the pages take it: a coarse sample, and a run of a small network that has learned nothing."""
     made = tmp_path_factory.mktemp("reader")
     (made / "experiments").symlink_to(ROOT / "experiments")
     text = (ROOT / "experiments" / "quick.toml").read_text(encoding="utf-8")
-    (made / "tiny.toml").write_text(text.replace("width = 32", "width = 8").replace("minutes = 1", "updates = 2"))
-    pinnwx.train(made / "tiny.toml", pinnwx.sample_path(), made / RUN, promote_anyway=True)
+    text = text.replace("width = 32", "width = 4").replace("hemispheric_symmetry = true", "")
+    text += "[model.climate]\nsmoothing_hours = 1\n"
+    config = parse_config(text)
+    fields, static, period = config.data.fields, config.data.static, config.data.train
+    dataset = pinnwx.open_data(pinnwx.sample_path(), fields, static=static, grid="22.5deg")
+    dataset.to_netcdf(made / "sample.nc")
+    archive = Archive.from_dataset(dataset.sel(time=slice(period.start, period.end)), fields, static)
+    new_run(made / RUN).publish(untrained(config, text, archive), {"seed": config.seed})
     return made
 
 
@@ -43,6 +62,7 @@ def test_python_blocks_run(page, folder, tmp_path, monkeypatch):
     shutil.copytree(folder, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     arguments = inspect.signature(pinnwx.train)
+    monkeypatch.setattr(pinnwx, "sample_path", lambda: folder / "sample.nc", raising=False)
     monkeypatch.setattr(pinnwx, "train", lambda *given, **named: arguments.bind(*given, **named), raising=False)
     names: dict = {}
     for block in _blocks(page, "python"):
