@@ -1,6 +1,6 @@
 #!/bin/sh
 # From a fresh clone to passed tests: sh scripts/test.sh [options of pytest, as in -m "not slow"]
-# Style, types, import layers, tests, notebooks; stops at the first that fails.
+# Style, types, import layers, documentation, tests, notebooks; stops at the first that fails.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
@@ -17,6 +17,8 @@ step ruff check .
 step ruff format --check .
 step pyright
 step lint-imports
-# Tests of the README's code are among the tests; nbmake runs every notebook.
+step python scripts/docs_pages.py build/docs
+step zensical build --strict --clean
+# Tests of the code in README and docs are among the tests; nbmake runs every notebook.
 step python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 40 --durations-min 5 --nbmake \
     tests notebooks "$@"

@@ -14,7 +14,7 @@ import pinnwx
 from pinnwx.cli import app
 from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
-from pinnwx.forecasting.trained import untrained
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.runs import new_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,7 +53,7 @@ def folder(tmp_path_factory) -> Path:
     dataset = pinnwx.open_data(pinnwx.sample_path(), fields, static=static, grid="22.5deg")
     dataset.to_netcdf(made / "sample.nc")
     archive = Archive.from_dataset(dataset.sel(time=slice(period.start, period.end)), fields, static)
-    new_run(made / RUN).publish(untrained(config, text, archive), {"seed": config.seed})
+    new_run(made / RUN).publish(TrainedModel.initialise(config, archive, text), {"seed": config.seed})
     return made
 
 
@@ -91,5 +91,7 @@ def test_verbs_of_shell_blocks_exist(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_files_that_pages_name_exist(page):
-    for path in re.findall(r"`?((?:scripts|experiments|data|notebooks)/[\w./]+\.\w+)", page.read_text(encoding="utf-8")):
+    for path in re.findall(
+        r"`?((?:scripts|experiments|data|notebooks)/[\w./]+\.\w+)", page.read_text(encoding="utf-8")
+    ):
         assert (ROOT / path).exists(), path
