@@ -67,7 +67,7 @@ def teacher_trajectories(teacher: TrainedModel, archive: Archive) -> list[Archiv
     rollout of training, and the same for the same archive; such as blew up are left out.
 
     Raises:
-        UnavailableError: the archive has no sequence of analyses to start from, or none to disturb it with.
+        UnavailableError: the archive has no sequence of analyses to start from, or none to perturb it with.
         StabilityError: most of them blew up.
     """
     config, settings = teacher.config, teacher.config.compression

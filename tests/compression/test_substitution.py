@@ -108,7 +108,7 @@ def test_one_capture_serves_all_that_are_alike():
         assert (found.read is found.plain) == (not slot.norm) or not slot.norm
 
 
-def test_several_couplings_are_captured_one_by_one():
+def test_several_coupling_steps_are_captured_one_by_one():
     model = forecaster(config(closure="width = 16\nblocks = 1\npatch_size = 2", physics=COUPLED))
     given = capture_activations(model, groups_of(model))(model, source_of(model), WINDOWS)
     (read,) = (found.read for slot, found in given.items() if slot.array.endswith("narrow/kernel"))

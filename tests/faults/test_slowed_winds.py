@@ -41,20 +41,20 @@ def found(archive: Archive, substeps: int, **physics):
     return slowed_winds(trained.model, archive, settings.model)
 
 
-@pytest.mark.parametrize("couplings", [1, 2])
+@pytest.mark.parametrize("coupling_steps", [1, 2])
 @pytest.mark.parametrize("courant", [0.5, 0.95, 3.0])
-def test_the_courant_number_of_a_uniform_wind(courant, couplings):
+def test_the_courant_number_of_a_uniform_wind(courant, coupling_steps):
     """u dt / dx, largest where the circles of latitude are shortest; the sub-steps that would do are in proportion."""
     step, substeps = 6 * 3600.0, 4
     speed = courant * BOX.zonal_spacing.min() / (step / substeps)
-    said = found(zonal_winds(np.full(12, speed)), substeps, coupling_steps=couplings)
+    said = found(zonal_winds(np.full(12, speed)), substeps, coupling_steps=coupling_steps)
     assert said.largest_courant == pytest.approx(courant, rel=1e-3)
     over = (courant * BOX.zonal_spacing.min() / BOX.zonal_spacing > 0.9).mean()
     assert said.fraction == pytest.approx(over)
     assert said.matters == (over > 0)
-    needed = max(int(np.ceil(substeps * courant / 0.9 / couplings)) * couplings, substeps)
+    needed = max(int(np.ceil(substeps * courant / 0.9 / coupling_steps)) * coupling_steps, substeps)
     assert (said.substeps, said.substeps_for_all) == (substeps, needed)
-    again = found(zonal_winds(np.full(12, speed)), said.substeps_for_all, coupling_steps=couplings)
+    again = found(zonal_winds(np.full(12, speed)), said.substeps_for_all, coupling_steps=coupling_steps)
     assert again.fraction == 0
     assert again.substeps_for_all == said.substeps_for_all
 

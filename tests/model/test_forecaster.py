@@ -214,8 +214,8 @@ def test_without_gradients_through_the_equations_a_forecast_is_the_same(steps, f
     """And of one step the gradient too: what a step starts from depends on no weight."""
     times = step_features(steps, 2)
     made, gradients = [], []
-    for differentiated in ("true", "false"):
-        model = forecaster(config(NAMES, physics=f"backpropagate = {differentiated}\n{WINDS}"))
+    for backpropagate in ("true", "false"):
+        model = forecaster(config(NAMES, physics=f"backpropagate = {backpropagate}\n{WINDS}"))
         randomise(model, 1, 0.1)
         graph, parameters, rest = nnx.split(model, nnx.Param, ...)
 

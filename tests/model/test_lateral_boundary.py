@@ -51,9 +51,9 @@ def test_the_inside_of_the_change_is_not_looked_at():
     np.testing.assert_array_equal(boundary.extended(jnp.asarray(change)), boundary.extended(jnp.asarray(other)))
 
 
-def regional(couplings: int = 1, width: int = 1, members: int = 1, blocks: int = 4):
+def regional(coupling_steps: int = 1, width: int = 1, members: int = 1, blocks: int = 4):
     """A model with a lateral boundary of random weights, its analyses, and what drives it for two steps."""
-    physics = f"coupling_steps = {couplings}\n" + transport("t850", wind="geostrophic:z500")
+    physics = f"coupling_steps = {coupling_steps}\n" + transport("t850", wind="geostrophic:z500")
     model = f"boundary_width = {width}\ninput_times = 2\nnetworks = {members}"
     settings = config(
         ("z500", "t850"),
@@ -68,9 +68,9 @@ def regional(couplings: int = 1, width: int = 1, members: int = 1, blocks: int =
     return made, jnp.asarray(fields[:4].reshape(2, 2, 2, *BOX.shape)), fields[4:].reshape(2, 2, 2, *BOX.shape)
 
 
-@pytest.mark.parametrize(("couplings", "width", "members"), [(1, 1, 1), (2, 2, 1), (1, 1, 2)])
-def test_outer_cells_are_as_told_for_any_weights(couplings, width, members):
-    model, analyses, lateral_boundary = regional(couplings, width, members)
+@pytest.mark.parametrize(("coupling_steps", "width", "members"), [(1, 1, 1), (2, 2, 1), (1, 1, 2)])
+def test_outer_cells_are_as_told_for_any_weights(coupling_steps, width, members):
+    model, analyses, lateral_boundary = regional(coupling_steps, width, members)
     made = np.asarray(rollout(model, analyses, step_features(2, 2), lateral_boundary=jnp.asarray(lateral_boundary)))
     at_edge = ring(width)
     np.testing.assert_array_equal(made[..., at_edge], lateral_boundary[..., at_edge])

@@ -88,25 +88,25 @@ def test_physics_alone_forecasts_a_rossby_wave_and_the_better_the_closer_it_is_c
 
     The wind of the start is first order in the coupling interval, until the error of the grid shows.
     """
-    couplings = (1, 2, 4)
-    errors = [error_of_wave(count, "start") for count in couplings]
-    assert slope(errors, couplings) > 0.8, errors
+    coupling_steps = (1, 2, 4)
+    errors = [error_of_wave(count, "start") for count in coupling_steps]
+    assert slope(errors, coupling_steps) > 0.8, errors
     start, exact = rossby_haurwitz_wave(0), rossby_haurwitz_wave(12)
     wrong = np.sqrt(integral((start - exact) ** 2, WAVE).mean())
     assert errors[-1] < 0.1 * wrong, "persistence is ten times as wrong"
     assert error_of_wave(1, "midpoint") < errors[-1], "in one step nearer than in four"
 
 
-def barotropic(couplings: int, winds: str, **options):
+def barotropic(coupling_steps: int, winds: str, **options):
     """The barotropic vorticity equation, and nothing else."""
-    physics = f'coupling_steps = {couplings}\nwind_time = "{winds}"\n'
+    physics = f'coupling_steps = {coupling_steps}\nwind_time = "{winds}"\n'
     physics += transport("vo500", wind="prognostic:500", form="flux", absolute_vorticity=True)
     return forecaster(config(("u500", "v500"), physics=physics, closure="enabled = false", **options), WAVE)
 
 
-def error_of_wave(couplings: int, winds: str) -> float:
+def error_of_wave(coupling_steps: int, winds: str) -> float:
     """RMS error of the wave after 12 h [m s-1]."""
-    model = barotropic(couplings, winds)
+    model = barotropic(coupling_steps, winds)
     start, exact = (jnp.asarray(rossby_haurwitz_wave(hours), jnp.float32) for hours in (0, 12))
     made = rollout(model, start[None, None], step_features(2, 1))[-1, 0]
     return float(np.sqrt(integral((made - exact) ** 2, WAVE).mean()))
@@ -118,12 +118,12 @@ def test_the_wind_of_the_midpoint_is_second_order_in_the_coupling_interval():
     fields = jnp.asarray(10 * smooth_noise(WAVE, 2, 1), jnp.float32)[None, None]
     time = step_features(2, 1)
 
-    def made(couplings: int, winds: str) -> np.ndarray:
-        return np.asarray(rollout(barotropic(couplings, winds, substeps=48), fields, time)[0])
+    def made(coupling_steps: int, winds: str) -> np.ndarray:
+        return np.asarray(rollout(barotropic(coupling_steps, winds, substeps=48), fields, time)[0])
 
-    exact, couplings = made(24, "midpoint"), (1, 2, 4)
-    errors = [np.abs(made(count, "midpoint") - exact).mean() for count in couplings]
-    assert slope(errors, couplings) > 1.7, errors
+    exact, coupling_steps = made(24, "midpoint"), (1, 2, 4)
+    errors = [np.abs(made(count, "midpoint") - exact).mean() for count in coupling_steps]
+    assert slope(errors, coupling_steps) > 1.7, errors
     assert errors[0] < np.abs(made(1, "start") - exact).mean()
 
 
