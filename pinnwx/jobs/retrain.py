@@ -163,8 +163,8 @@ def _learn(
     if optimiser is None:
         _log.info("note: the live version keeps no state of this optimiser; it starts afresh")
     now = time.monotonic()
-    judging = min((1 - LEARNING_FRACTION) * (ends - now), CHECK_SECONDS + CHECK_FRACTION * (ends - now))
-    deadline = ends - judging if config.retraining.updates is None else None
+    checking = min((1 - LEARNING_FRACTION) * (ends - now), CHECK_SECONDS + CHECK_FRACTION * (ends - now))
+    deadline = ends - checking if config.retraining.updates is None else None
     with Interrupts("stopping") as interrupts:
         fine_tuned = fine_tune(
             successor.model, archive, config, error_scale(successor), windows,
