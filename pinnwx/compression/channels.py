@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from pinnwx.errors import UsageError
 from pinnwx.model.closure import ClosureNetwork, ExpertBlock, ResidualBlock, closure_of
@@ -22,7 +21,8 @@ from pinnwx.model.interface import Forecaster
 
 CLOSURE = "closure/network"  # how the names of a forecaster's weights in its closure begin
 
-Weights = Mapping[str, Array | np.ndarray]
+# On the host: XLA would compile each of these small operations for every shape, at a tenth of a second each.
+Weights = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ class Slot:
     copies: int = 1
     norm: str = ""
 
-    def taken(self, values: Array | np.ndarray, kept: Int[np.ndarray, " kept"], size: int) -> Array:
+    def taken(self, values: np.ndarray, kept: Int[np.ndarray, " kept"], size: int) -> np.ndarray:
         """The array with these of its `size` channels only."""
         places = np.concatenate([size * copy + kept for copy in range(self.copies)])
-        return jnp.take(values, places, axis=self.axis)
+        return np.take(values, places, axis=self.axis)
 
-    def by_channel(self, values: Array | np.ndarray, size: int) -> Float[Array, " channel"]:
+    def by_channel(self, values: np.ndarray, size: int) -> Float[np.ndarray, " channel"]:
         """The sum of the array over all but its channels."""
         other = tuple(axis for axis in range(values.ndim) if axis != self.axis % values.ndim)
-        return jnp.sum(values, axis=other).reshape(self.copies, size).sum(axis=0)
+        return np.sum(values, axis=other).reshape(self.copies, size).sum(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +53,14 @@ class Substitute:
     of_kept: Float[np.ndarray, "kept channel"]
     constant: Float[np.ndarray, " channel"]
 
-    def read_by(self, kernel: Array, slot: Slot) -> tuple[Array, Float[Array, " output"]]:
+    def read_by(self, kernel: np.ndarray, slot: Slot) -> tuple[np.ndarray, Float[np.ndarray, " output"]]:
         """The kernel that makes of the kept channels what `kernel` made of all, and what its bias gains."""
         by_channel = np.moveaxis(np.asarray(kernel, np.float64), slot.axis, 0)
         rest = by_channel.shape[1:]
         by_channel = by_channel.reshape(slot.copies, len(self.constant), *rest)
         made = np.einsum("kc,nc...->nk...", self.of_kept, by_channel).reshape(-1, *rest)
         more = np.einsum("c,nc...->n...", self.constant, by_channel).reshape(-1, kernel.shape[-1]).sum(axis=0)
-        return jnp.asarray(np.moveaxis(made, 0, slot.axis), kernel.dtype), jnp.asarray(more, kernel.dtype)
+        return np.moveaxis(made, 0, slot.axis).astype(kernel.dtype), more.astype(kernel.dtype)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,9 @@ def _dense_layers(block: ResidualBlock | ExpertBlock) -> list[tuple[str, str, st
     ]
 
 
-def gate_gradients(groups: Sequence[Group], weights: Weights, gradient: Weights) -> dict[str, Float[Array, " channel"]]:
+def gate_gradients(
+    groups: Sequence[Group], weights: Weights, gradient: Weights
+) -> dict[str, Float[np.ndarray, " channel"]]:
     """dL/dm of every channel, where m = 1 is a factor on what its readers are given of it, from dL/dw of the weights:
 
         dL/dm_c = sum over the weights w that read c of  w dL/dw,
@@ -169,7 +171,7 @@ def gate_gradients(groups: Sequence[Group], weights: Weights, gradient: Weights)
     found = {}
     for group in groups:
         parts = [slot.by_channel(weights[slot.array] * gradient[slot.array], group.size) for slot in group.readers]
-        found[group.name] = jnp.sum(jnp.stack(parts), axis=0)
+        found[group.name] = np.sum(parts, axis=0)
     return found
 
 
@@ -178,12 +180,12 @@ def remove_channels(
     groups: Sequence[Group],
     kept: Mapping[str, Int[np.ndarray, " kept"]],
     substitutes: Mapping[Slot, Substitute] | None = None,
-) -> dict[str, Array]:
+) -> dict[str, np.ndarray]:
     """The weights of the network that has only the `kept` channels of each group, by name.
 
     What read a channel that goes does without it, or has of those that stay what its `substitutes` say.
     """
-    found = {name: jnp.asarray(values) for name, values in weights.items()}
+    found = dict(weights)
     for group in groups:
         for slot in (*group.writers, *group.scales):
             found[slot.array] = slot.taken(found[slot.array], kept[group.name], group.size)

@@ -18,14 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
 from pinnwx.compression.channels import Group, Weights, gate_gradients
 from pinnwx.model.interface import Forecaster
-from pinnwx.model.weights import like, named
+from pinnwx.model.weights import like, on_host
 
 Importance = Mapping[str, Float[np.ndarray, " channel"]]
 Gradient = Callable[[Any, Any], tuple[Any, Any]]  # (parameters, windows) to loss and its gradient
@@ -54,7 +53,7 @@ def importance(
         generator: of the random criterion.
     """
     parameters = nnx.state(member, nnx.Param)
-    weights = named(parameters)
+    weights = on_host(parameters)
     if criterion == "random":
         return {group.name: generator.random(group.size) for group in groups}
     if criterion == "magnitude":
@@ -69,7 +68,7 @@ def integrated(
     parameters: Any, groups: Sequence[Group], gradient: Gradient, batches: Sequence[Any], points: int = PATH
 ) -> Importance:
     """`integrated` of the module, by the midpoint rule."""
-    weights = named(parameters)
+    weights = on_host(parameters)
     found = {}
     for group in groups:
         total = np.zeros(group.size)
@@ -84,9 +83,9 @@ def integrated(
 
 
 def _gates(groups: Sequence[Group], weights: Weights, gradient: Any) -> dict[str, np.ndarray]:
-    return jax.tree.map(np.asarray, gate_gradients(groups, weights, named(gradient)))
+    return gate_gradients(groups, weights, on_host(gradient))
 
 
 def _length(group: Group, weights: Weights) -> np.ndarray:
     squares = sum(slot.by_channel(weights[slot.array] ** 2, group.size) for slot in group.writers)
-    return np.sqrt(np.asarray(squares))
+    return np.sqrt(squares)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Shaped
@@ -114,7 +113,7 @@ def check_training(
 def _first_leads(trained: TrainedModel, training: Archive, validation: Archive | str) -> TrainingReport:
     """Whether it diverged, or is worse than persistence at its first leads."""
     not_checked = validation if isinstance(validation, str) else ""
-    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(nnx.state(trained.model, nnx.Param))):
+    if not all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(nnx.state(trained.model, nnx.Param))):
         return TrainingReport(("its weights are not finite",), not_checked, _remedy(trained))
     scores = None
     try:

@@ -16,8 +16,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
-from pinnwx.model.convolution import SphereConv, fan_in_normal
+from pinnwx.model.convolution import SphereConv
 from pinnwx.model.experts import Experts, dense_pair, mixed
+from pinnwx.model.initialisers import layer_norm, linear
 from pinnwx.model.space_to_depth import coarse_grid, depth_to_space, space_to_depth
 from pinnwx.model.views import MultiViewNetwork, Views
 
@@ -32,7 +33,7 @@ class ResidualBlock(nnx.Module):
     """
 
     def __init__(self, grid: Grid, width: int, seen: int, hidden: int, *, rngs: nnx.Rngs):
-        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.norm = layer_norm(width, rngs=rngs)
         self.input_convolution = SphereConv(grid, width, seen, rngs=rngs)
         self.widen, self.narrow = dense_pair(seen, hidden, width, rngs)
 
@@ -47,7 +48,7 @@ class ExpertBlock(nnx.Module):
     def __init__(
         self, grid: Grid, width: int, seen: int, hidden: int, *, experts: int, per_region: int, rngs: nnx.Rngs
     ):
-        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.norm = layer_norm(width, rngs=rngs)
         self.input_convolution = SphereConv(grid, width, seen, rngs=rngs)
         self.experts = Experts(grid, seen, hidden, width, experts, per_region, rngs=rngs)
 
@@ -98,14 +99,13 @@ class ClosureNetwork(nnx.Module):
         coarse = coarse_grid(grid, patch_size)
         self.patch_size, fine_width = patch_size, fine_width or max(width // 2, 16)
         self.encode = SphereConv(grid, len(signs), fine_width, signs=signs, rngs=rngs)
-        linear = partial(nnx.Linear, kernel_init=fan_in_normal, rngs=rngs)
-        self.fold = linear(fine_width * patch_size**2, width)
+        self.fold = linear(fine_width * patch_size**2, width, rngs=rngs)
         block = ResidualBlock
         if experts > 1:
             block = partial(ExpertBlock, experts=experts, per_region=experts_per_region)
         widths = block_widths or [(width, EXPANSION * width)] * blocks
         self.blocks = nnx.List([block(coarse, width, seen, hidden, rngs=rngs) for seen, hidden in widths])
-        self.unfold = linear(width, fine_width * patch_size**2)
+        self.unfold = linear(width, fine_width * patch_size**2, rngs=rngs)
         self.decode = SphereConv(grid, fine_width, outputs, gain=0.0, rngs=rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:

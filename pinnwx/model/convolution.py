@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
+from pinnwx.model.initialisers import normal, zeros
 from pinnwx.operators.stencils import pad
 
 ROWS_AND_COLUMNS = (-3, -2)  # of a channel-last array
@@ -79,17 +79,6 @@ def _backward(saved, cotangent):
 convolve.defvjp(_forward, _backward)
 
 
-def normal(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
-    """Standard normal numbers drawn on the host: XLA would compile its generator for every shape, 0.7 s each."""
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    return jnp.asarray(generator.standard_normal(shape), dtype)
-
-
-def fan_in_normal(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
-    """Weights of a linear layer that keeps the variance."""
-    return normal(key, shape, dtype) / float(np.sqrt(shape[0]))
-
-
 class SphereConv(nnx.Module):
     """3 x 3 convolution whose halo wraps in longitude and crosses the poles; on a box it repeats the edge."""
 
@@ -107,8 +96,8 @@ class SphereConv(nnx.Module):
         self.grid = grid
         self.signs = None if signs is None else tuple(signs)
         scale = gain * float(np.sqrt(2.0 / (9 * inputs)))
-        self.kernel = nnx.Param(scale * normal(rngs.params(), (3, 3, inputs, outputs)))
-        self.bias = nnx.Param(jnp.zeros(outputs))
+        self.kernel = nnx.Param(normal(rngs.params(), (3, 3, inputs, outputs), scale=scale))
+        self.bias = nnx.Param(zeros(None, (outputs,)))
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
         sign = 1.0 if self.signs is None else jnp.asarray(self.signs, features.dtype)

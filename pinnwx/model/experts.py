@@ -17,9 +17,6 @@ experts and come back as products with a matrix of zeros and ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -27,7 +24,7 @@ from jaxtyping import Array, Float, Int
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
-from pinnwx.model.convolution import fan_in_normal
+from pinnwx.model.initialisers import linear
 from pinnwx.model.space_to_depth import depth_to_space, space_to_depth
 
 REGION = 2  # cells of the network's own grid, each way
@@ -36,8 +33,7 @@ REGION = 2  # cells of the network's own grid, each way
 def dense_pair(inputs: int, hidden: int, outputs: int, rngs: nnx.Rngs) -> tuple[nnx.Linear, nnx.Linear]:
     """Two layers that mix the channels of a cell; what they add starts small, so that a stack of them starts near the
     identity."""
-    widen = nnx.Linear(inputs, hidden, kernel_init=fan_in_normal, rngs=rngs)
-    return widen, nnx.Linear(hidden, outputs, kernel_init=_a_tenth, rngs=rngs)
+    return linear(inputs, hidden, rngs=rngs), linear(hidden, outputs, 0.1, rngs=rngs)
 
 
 def mixed(
@@ -45,10 +41,6 @@ def mixed(
 ) -> Float[Array, "*cells channel2"]:
     """What a pair of layers makes of each cell."""
     return narrow(jax.nn.relu(widen(seen)))
-
-
-def _a_tenth(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
-    return 0.1 * fan_in_normal(key, shape, dtype)
 
 
 class Experts(nnx.Module):
@@ -69,7 +61,7 @@ class Experts(nnx.Module):
                 f"of the network do not divide into regions of {REGION} x {REGION} cells, as many for each expert; "
                 "use another number"
             )
-        self.route = nnx.Linear(inputs, count, kernel_init=fan_in_normal, rngs=rngs)
+        self.route = linear(inputs, count, rngs=rngs)
         pairs = [dense_pair(inputs, hidden, outputs, rngs) for _ in range(count)]
         self.widen, self.narrow = (nnx.List(layers) for layers in zip(*pairs, strict=True))
         self.taken, self.fraction = regions * per_region // count, per_region / count

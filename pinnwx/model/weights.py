@@ -17,6 +17,11 @@ def named(weights: Any) -> dict[str, jax.Array]:
     return {_name(path): leaf for path, leaf in leaves}
 
 
+def on_host(weights: Any) -> dict[str, np.ndarray]:
+    """As `named`, without a copy where they are on the host already."""
+    return {name: np.asarray(leaf) for name, leaf in named(weights).items()}
+
+
 def like(weights: Any, arrays: Mapping[str, Any]) -> Any:
     """The inverse of `named`, in the structure of `weights`."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(weights)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
@@ -19,7 +18,7 @@ from pinnwx.model.interface import Forecaster
 from pinnwx.training.devices import Devices
 from pinnwx.training.fit import UPDATES_PER_DISPATCH, Progress, device_archive, seconds_per_update
 from pinnwx.training.sampling import BatchSampler, Windows
-from pinnwx.training.update import TrainingState, initial_state, make_loss, make_update
+from pinnwx.training.update import copied, initial_state, make_loss, make_update
 
 CHECKS = 10  # times that early stopping is checked in a fine-tuning that is not stopped
 PATIENCE = 3  # checks without a smaller error after which it is, but not before half of the way: a learning rate that
@@ -124,7 +123,7 @@ def fine_tune(
     states = [initial_state(member, settings) for member in members]
     if optimiser is not None:
         states = [state._replace(optimiser=left) for state, left in zip(states, optimiser, strict=True)]
-    states = _copied(devices.on_all(states))  # an update gives its state away, and these may share the model's memory
+    states = copied(devices.on_all(states))  # an update gives its state away, and these may share the model's memory
     seed, size = (config.seed,), settings.batch_size
     sampler = BatchSampler.of(fine_tuning_windows.fresh, fine_tuning_windows.replay, retraining.replay, size, seed)
 
@@ -133,7 +132,7 @@ def fine_tune(
     def early_stopping_error(averages: Sequence[Any]) -> float:
         return float(np.mean([loss(average, early_stopping, source) for average in averages]))
 
-    best = _copied(states)
+    best = copied(states)
     history = [early_stopping_error([state.average for state in states])]
     total = retraining.updates
     if total is None:
@@ -154,7 +153,7 @@ def fine_tune(
                 states[member], metrics = update(states[member], windows, source, each)
         history.append(early_stopping_error([state.average for state in states]))
         if history[-1] < min(history[:-1]):
-            best = _copied(states)
+            best = copied(states)
         now, together = time.monotonic(), int(states[0].update) * len(members)
         rate = together / (now - began)
         assert metrics is not None

@@ -32,7 +32,7 @@ from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.devices import Devices
 from pinnwx.training.sampling import BatchSampler
 from pinnwx.training.schedule import Pace, Plan, plan_updates
-from pinnwx.training.update import Source, TrainingState, initial_state, make_update
+from pinnwx.training.update import Source, TrainingState, copied, initial_state, make_update
 
 _log = logging.getLogger(__name__)
 UPDATES_PER_DISPATCH = 4  # updates that are queued before the host looks at the result
@@ -285,7 +285,7 @@ def seconds_per_update(
     update: Callable[..., tuple[TrainingState, Any]], state: TrainingState, batches: Sequence[jax.Array], source: Source
 ) -> float:
     """What an update takes, the median over all batches but the first, which compiles; on a copy of the state."""
-    state, seconds = jax.tree.map(jnp.copy, state), []
+    state, seconds = copied(state), []
     for windows in batches:
         start = time.monotonic()
         state, _ = jax.block_until_ready(update(state, windows, source, 1000))

@@ -54,7 +54,14 @@ def initial_state(model: Forecaster, settings: TrainingSettings) -> TrainingStat
     """The state before the first update."""
     parameters = nnx.state(model, nnx.Param)
     counts = (jnp.zeros((), jnp.int32) for _ in range(2))  # two arrays, because the state is donated
-    return TrainingState(parameters, jax.tree.map(jnp.copy, parameters), optimiser(settings).init(parameters), *counts)
+    first = jax.jit(optimiser(settings).init)(parameters)  # compiled once, not for every shape
+    return TrainingState(parameters, copied(parameters), first, *counts)
+
+
+@jax.jit
+def copied(tree: Any) -> Any:
+    """The arrays of a tree in memory of their own, for updates take over what they are given."""
+    return jax.tree.map(jnp.copy, tree)
 
 
 def rollout_loss(
