@@ -122,13 +122,31 @@ def forecaster(settings: Config, grid: Grid | None = None):
     return build_forecaster(inputs, settings.model, settings.seed)
 
 
+@nnx.jit
+def begun(model, analyses, time):
+    """What `start` makes; compiled, for step by step JAX compiles each operation."""
+    return model.start(analyses, time)
+
+
+@nnx.jit
+def advanced(model, carry, time):
+    """One step, compiled."""
+    return model.advance(carry, time)
+
+
+@nnx.jit
+def fields_of(model, carry, time):
+    """The forecast fields of a carried state, compiled."""
+    return model.to_fields(carry, time)
+
+
 def randomise(model, seed: int, scale: float) -> None:
     """Draws every trained parameter anew, normal with this standard deviation."""
     generator = np.random.default_rng(seed)
     nnx.update(
         model,
         jax.tree.map(
-            lambda leaf: jnp.asarray(scale * generator.standard_normal(leaf.shape), leaf.dtype),
+            lambda leaf: jnp.asarray((scale * generator.standard_normal(leaf.shape)).astype(leaf.dtype)),
             nnx.state(model, nnx.Param),
         ),
     )

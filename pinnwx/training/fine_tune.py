@@ -168,7 +168,3 @@ def fine_tune(
             break
     updates = sum(int(state.update) for state in states)
     return FineTuned([one.average for one in best], [one.optimiser for one in best], updates, tuple(history), ended)
-
-
-def _copied(states: Sequence[TrainingState]) -> list[TrainingState]:
-    return [jax.tree.map(jnp.copy, state) for state in states]

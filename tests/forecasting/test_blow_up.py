@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from synthetic import config_text, tiny_trained, transport, wave_archive
+from synthetic import advanced, begun, config_text, fields_of, tiny_trained, transport, wave_archive
 
 from pinnwx.data.calendar import time_features
 from pinnwx.errors import StabilityError
@@ -76,8 +76,9 @@ def test_the_parts_of_the_second_order_model():
     """Both read at the same time: what it observes depends on the time too."""
     trained = tiny_trained(config_text(model='kind = "second_order"'))
     time = jnp.asarray(time_features(WHEN + np.array([3], "timedelta64[h]")))
-    carry = trained.model.start(jnp.asarray(ARCHIVE.fields[10:11, None]), time)
-    before, after = (trained.model.to_fields(each, time)[0] for each in (carry, trained.model.advance(carry, time)))
+    carry = begun(trained.model, jnp.asarray(ARCHIVE.fields[10:11, None]), time)
+    steps = carry, advanced(trained.model, carry, time)
+    before, after = (fields_of(trained.model, each, time)[0] for each in steps)
     parts = parts_of_step(trained, ARCHIVE, WHEN, 0)
     np.testing.assert_allclose(sum(parts.values()), after - before, atol=8 * float(np.spacing(np.float32(1e5))))
     assert all(np.abs(part).max() > 0 for part in parts.values())

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from exact.sphere import integral
 from flax import nnx
-from synthetic import TRACER, config, forecaster, randomise, states, step_features, transport
+from synthetic import (
+    TRACER,
+    advanced,
+    begun,
+    config,
+    fields_of,
+    forecaster,
+    randomise,
+    states,
+    step_features,
+    transport,
+)
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
@@ -130,10 +141,10 @@ def test_a_compiled_rollout_is_its_steps(compiled, fields):
         pytest.skip("the loop is the same for all; this one is quick to run step by step")
     nnx.update(compiled.model, compiled.drawn)
     times = step_features(STEPS, 2)
-    carry, expected = compiled.model.start(analyses(compiled.model, fields), times[0]), []
+    carry, expected = begun(compiled.model, analyses(compiled.model, fields), times[0]), []
     for time in times:
-        carry = compiled.model.advance(carry, time)
-        expected.append(compiled.model.to_fields(carry, time))
+        carry = advanced(compiled.model, carry, time)
+        expected.append(fields_of(compiled.model, carry, time))
     found = compiled.forecast(compiled.drawn, fields)
     np.testing.assert_allclose(in_deviations(found - jnp.stack(expected), fields), 0, atol=1e-4)
 
@@ -172,13 +183,11 @@ def test_the_second_order_model_conserves_its_scaled_fields():
     model = forecaster(made, grid)
     fields = jnp.asarray(states(NAMES, grid))
     time = step_features(1, 2)[0]
-    graph, _ = nnx.split(model)
-    advance = jax.jit(lambda state, carry: nnx.merge(graph, state).advance(carry, time))
     for seed in range(3):
         randomise(model, seed, 0.3)
-        start = carry = model.start(analyses(model, fields), time)
+        start = carry = begun(model, analyses(model, fields), time)
         for _ in range(3):
-            carry = advance(nnx.state(model), carry)
+            carry = advanced(model, carry, time)
         change = np.abs(carry.fields - start.fields).max(axis=(0, 2, 3))
         assert (change > 1e-3).all()
         np.testing.assert_allclose(integral(carry.fields, grid), integral(start.fields, grid), rtol=1e-6)
