@@ -117,7 +117,10 @@ def check(
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="TOML file; see experiments/template.toml.")],
+    config: Annotated[
+        Path,
+        typer.Argument(help="TOML file (see `pinnwx config template`), or a packaged experiment by its name: quick."),
+    ],
     data: Data,
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     minutes: Minutes = None,
@@ -450,6 +453,26 @@ def doctor() -> None:
     from pinnwx.terminal import doctor_lines
 
     doctor_lines(job())
+
+
+config_app = typer.Typer(help="Show the keys of a configuration.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+
+@config_app.command("template")
+def config_template() -> None:
+    """Print a configuration with every key, its description and a value."""
+    from pinnwx.config.template import template
+
+    typer.echo(template(), nl=False)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema of a configuration, with which editors complete and check it."""
+    from pinnwx.config.reference import json_schema
+
+    typer.echo(json_schema(), nl=False)
 
 
 models = typer.Typer(help="List, show, promote, roll back or remove versions.", no_args_is_help=True)

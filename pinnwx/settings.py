@@ -30,9 +30,12 @@ def agreement(method: _Check) -> _Check:
 
 
 class Settings(BaseModel):
-    """A table: unknown keys and wrong types are refused, and so is what a check finds."""
+    """A table: unknown keys and wrong types are refused, and so is what a check finds.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    The string below a key is its description.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     def disagreements(self) -> list[str]:
         """What the checks of this table find, but those that need a value that could not be read."""

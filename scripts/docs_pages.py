@@ -22,6 +22,7 @@ from latex2mathml.converter import convert
 
 import pinnwx
 from pinnwx.cli import app
+from pinnwx.config.reference import reference
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
@@ -41,6 +42,13 @@ PACKAGES = {
     "compression": "Pruning and distillation.",
     "data": "Any file or store to canonical fields.",
 }
+_CONFIG = """# Configuration
+
+A configuration is a TOML file. `pinnwx config template` prints one with every key. `pinnwx config schema` prints a JSON
+schema, with which editors complete and check it. An unknown key, a wrong type or an impossible combination is refused.
+All problems are listed at once. A configuration may also be the name of a packaged experiment, such as `quick`.
+
+"""
 FOUNDATIONS = ("grid", "variables", "constants", "errors", "settings", "files", "runtime")
 
 
@@ -62,7 +70,7 @@ def gather(folder: Path) -> None:
 def generated_pages() -> Iterator[tuple[str, str]]:
     """(path, Markdown) of the pages that are not in docs/."""
     yield "reference/cli.md", "\n".join(cli_reference())
-    yield "reference/config.md", "# Configuration\n\nSee `experiments/template.toml`.\n"
+    yield "reference/config.md", _CONFIG + reference()
     yield "studies.md", studies()
     for name, text in python_reference():
         yield f"reference/python/{name}.md", text

@@ -1,6 +1,6 @@
 """Settings: what a config may say, what is refused, and that the template tells the truth."""
 
-import re
+import json
 import tomllib
 from pathlib import Path
 
@@ -12,23 +12,19 @@ from synthetic import config, transport
 
 from pinnwx.config import (
     MINIMUM_PROMOTION_DAYS,
-    ClimateSettings,
     ClosureSettings,
-    CompressionSettings,
-    Config,
-    DataSettings,
     ModelSettings,
-    OutputSettings,
     Period,
-    PhysicsSettings,
-    RetrainingSettings,
     Stage,
     TrainingSettings,
     Transport,
-    VariableSettings,
+    experiments,
     load_config,
     parse_config,
 )
+from pinnwx.config.keys import INLINE, one_line, tables
+from pinnwx.config.reference import json_schema, reference
+from pinnwx.config.template import template
 from pinnwx.errors import ConfigError, MissingInputError, UsageError
 from pinnwx.verification.significance import MINIMUM_BLOCKS
 
@@ -40,20 +36,6 @@ name = "small"
 fields = ["msl", "vo850"]
 train = { start = "2025-12-01", end = "2026-01-31" }
 """
-SECTIONS = {
-    "": Config,
-    "data": DataSettings,
-    "variables.ozone": VariableSettings,
-    "model": ModelSettings,
-    "model.physics": PhysicsSettings,
-    "model.physics.transport": Transport,
-    "model.closure": ClosureSettings,
-    "model.climate": ClimateSettings,
-    "training": TrainingSettings,
-    "retraining": RetrainingSettings,
-    "compression": CompressionSettings,
-    "output": OutputSettings,
-}
 
 
 def problem(text: str) -> str:
@@ -65,59 +47,73 @@ def problem(text: str) -> str:
     return message
 
 
-def template_keys() -> dict[tuple[str, str], str]:
-    """(section, key) -> the comment above it where it first stands, for every key of the template."""
-    found, section, comment = {}, "", ""
-    for line in TEMPLATE.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#"):
-            comment += line
-        elif match := re.fullmatch(r"\[+([a-z0-9_.]+)\]+", line):
-            section, comment = match[1], ""
-        elif match := re.match(r"([a-z_]+) = ", line):
-            found.setdefault((section, match[1]), comment)
-            comment = ""
-    return found
+# --- the template, the schema, the packaged experiments ------------------------------------------------------------
 
 
-# --- the template -------------------------------------------------------------------------------------------------
+def test_template_is_a_valid_config_and_the_file_is_its_output():
+    assert parse_config(template()).name == "my_experiment"
+    assert TEMPLATE.read_text(encoding="utf-8") == template()
 
 
-def test_template_is_a_valid_config():
-    load_config(TEMPLATE)
+def test_every_key_has_a_description():
+    for table in tables():
+        assert table.description, table.path
+        for key in table.keys:
+            assert key.description, (table.path, key.name)
+    for inline in INLINE:
+        assert all(field.description for field in inline.model_fields.values())
 
 
-def test_template_shows_every_key_with_a_comment():
-    keys = template_keys()
-    for section, model in SECTIONS.items():
-        for name, field in model.model_fields.items():
-            subsection = ".".join(filter(None, (section, name)))
-            if not any(other == subsection or other.startswith(f"{subsection}.") for other in SECTIONS):
-                assert keys.pop((section, field.alias or name)).startswith("#"), f"{section}.{name}"
-    assert not keys
+def test_template_shows_every_key_with_an_example_or_its_default():
+    """Each table is read back; what is neither required nor an example is the default."""
+    shown, compared = tomllib.loads(template()), 0
+    for table in tables():
+        part = shown
+        for name in filter(None, table.path.split(".")):
+            part = part[name]
+        entries = part if table.is_array else [part]
+        for key in table.keys:
+            assert any(key.name in entry for entry in entries), (table.path, key.name)
+            if not key.mark:
+                default = key.field.get_default(call_default_factory=True)
+                assert entries[0][key.name] == tomllib.loads(f"x = {one_line(default)}")["x"], (table.path, key.name)
+                compared += 1
+    assert compared > 25
+
+
+def test_the_schema_accepts_what_is_accepted():
+    schema = json.loads(json_schema())
+    described = schema["$defs"]["TrainingSettings"]["properties"]["batch_size"]
+    assert described["minimum"] == 1
+    assert described["description"] == "Windows in one update."
+    assert "validate" in schema["$defs"]["DataSettings"]["properties"]
+
+
+def test_the_reference_has_type_limits_and_default_of_every_key():
+    text = reference()
+    assert "`patch_size` *one of `1`, `2`, `4`, default `2`*\n\n:   Cells in each direction" in text
+    assert "`curriculum` *list of `{ steps, fraction }`" in text
+    assert "`networks` *integer at least 1, at most 16, default `1`*" in text
+
+
+def test_packaged_experiments_are_found_by_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert {"quick", "era5_hybrid"} <= set(experiments())
+    assert load_config("quick") == load_config(EXPERIMENTS / "quick.toml")
+    with pytest.raises(MissingInputError, match="no config file nothing, and no experiment of that name: era5_climode"):
+        load_config("nothing")
+
+
+def test_the_wheel_has_all_of_them():
+    project = tomllib.loads((EXPERIMENTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert {included.get(f"experiments/{name}.toml") for name in experiments()} == {
+        f"pinnwx/experiments/{name}.toml" for name in experiments()
+    }
 
 
 def test_the_gate_holds_out_as_many_days_as_bounds_need():
     assert MINIMUM_PROMOTION_DAYS == MINIMUM_BLOCKS
-
-
-def test_template_shows_the_defaults_wherever_it_says_so():
-    tables = {"": load_config(TEMPLATE)}
-    tables |= {
-        name: getattr(tables[""], name) for name in ("data", "model", "training", "retraining", "compression", "output")
-    }
-    tables["variables.ozone"] = tables[""].variables["ozone"]
-    tables["model.physics"], tables["model.closure"] = tables["model"].physics, tables["model"].closure
-    tables["model.climate"] = tables["model"].climate
-    tables["model.physics.transport"] = tables["model.physics"].transport[0]
-    compared = 0
-    for (section, key), comment in template_keys().items():
-        name = "validate_" if key == "validate" else key
-        field = SECTIONS[section].model_fields[name]
-        assert field.is_required() == ("(required)" in comment), f"{section}.{key}"
-        if "(required)" not in comment and "(example)" not in comment:
-            assert getattr(tables[section], name) == field.get_default(call_default_factory=True), f"{section}.{key}"
-            compared += 1
-    assert compared > 25
 
 
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.toml")), ids=lambda path: path.stem)
@@ -422,7 +418,13 @@ scalars = (
     | st.sampled_from(["msl", "z500", "u850", "none", "prognostic:850", "5.625deg", "2025-12-01", "flux", "limited"])
 )  # fmt: skip
 known_keys = st.sampled_from(
-    sorted({field.alias or name for m in (*SECTIONS.values(), Period, Stage) for name, field in m.model_fields.items()})
+    sorted(
+        {
+            field.alias or name
+            for m in (*(table.schema for table in tables()), Period, Stage)
+            for name, field in m.model_fields.items()
+        }
+    )
 )
 anything = st.recursive(
     scalars,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pinnwx.config import MOST_MINUTES, Config, parse_config
+from pinnwx.config import MOST_MINUTES, Config, parse_config, read_text
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import ConfigError, NotPromotedError, UsageError
@@ -59,7 +59,7 @@ def train(
     """Trains a model, makes it live if it passes `jobs.training_check`, and returns its run folder.
 
     Args:
-        config: TOML file (see `experiments/template.toml`).
+        config: TOML file (see `pinnwx config template`), or a packaged experiment by its name, such as `quick`.
         data: files, globs, folders or zarr stores.
         out: the run folder to make.
         minutes: wall-clock budget of the whole call; the config's `training.minutes` if None. Ignored where the
@@ -100,7 +100,7 @@ def _train_in(
     progress: Callable[[Progress], None],
 ) -> None:
     """Trains in this folder, which is as it was before until everything has been found fit to begin."""
-    text = Path(config).read_text(encoding="utf-8-sig")
+    text = read_text(config)
     with recorded(run.folder, "train") as event, run.lock():
         if resume:
             stored = run.text(CONFIG)

@@ -1,0 +1,90 @@
+"""All settings of an experiment, and the checks of what its tables say together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from pinnwx.config.data import DataSettings, VariableSettings
+from pinnwx.config.model import ModelSettings
+from pinnwx.config.output import OutputSettings
+from pinnwx.config.training import CompressionSettings, RetrainingSettings, TrainingSettings
+from pinnwx.errors import PinnwxError
+from pinnwx.settings import NotJudged, Settings, agreement
+from pinnwx.variables import VARIABLES, Variable, split_name
+
+
+class Config(Settings):
+    """Everything that a run is made from, besides the data."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] = Field(examples=["my_experiment"])
+    """Letters, digits, - and _, at most 64."""
+    description: str = ""
+    """One line for people. It is kept with the run."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of the first weights and of the order of training windows. The same seed and data give the same run."""
+    data: DataSettings
+    variables: dict[str, VariableSettings] = Field(default_factory=dict, examples=[{"ozone": {}}])
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
+    compression: CompressionSettings = CompressionSettings()
+    output: OutputSettings = OutputSettings()
+
+    @agreement
+    def _names_exist(self) -> Iterator[str]:
+        table, unread = dict(VARIABLES), []
+        for name, entry in self.variables.items():
+            try:
+                table[name] = entry.variable(name)
+            except NotJudged:
+                unread.append(name)
+        for name in (*self.data.fields, *self.data.static):
+            try:
+                split_name(name, table)
+            except PinnwxError as error:
+                if not name.startswith(tuple(unread)):
+                    yield f"data: {error}"
+
+    @agreement
+    def _fields_differ(self) -> Iterator[str]:
+        if len(set(self.data.fields)) < len(self.data.fields):
+            yield "data.fields: a name stands twice"
+
+    @agreement
+    def _transport_has_its_fields(self) -> Iterator[str]:
+        fields = self.data.fields
+        for transport in self.model.physics.transport:
+            with suppress(NotJudged):
+                yield from (f'model.physics.transport of "{transport.field}"{text}' for text in transport.lacks(fields))
+
+    @agreement
+    def _transported_once(self) -> Iterator[str]:
+        carried = [transport.field for transport in self.model.physics.transport]
+        if len(set(carried)) < len(carried):
+            yield "model.physics.transport: a field is carried twice"
+
+    @agreement
+    def _weighted_fields_exist(self) -> Iterator[str]:
+        for name in self.training.field_weights:
+            if name not in self.data.fields:
+                yield f'training.field_weights: "{name}" is not in data.fields'
+
+    def with_model(self, **changes: Any) -> Config:
+        """These settings with other ones of the model."""
+        return self.model_copy(update={"model": self.model.model_copy(update=changes)})
+
+    def with_training(self, **changes: Any) -> Config:
+        """These settings with other ones of the training."""
+        return self.model_copy(update={"training": self.training.model_copy(update=changes)})
+
+    def variable_table(self) -> dict[str, Variable]:
+        """The built-in table and the user's own variables; the user's win."""
+        return {**VARIABLES, **{name: entry.variable(name) for name, entry in self.variables.items()}}
+
+    def reading_options(self) -> dict[str, Any]:
+        """The variables and levels that data are read with, as options of `open_data` and `check_data`."""
+        return {"variables": self.variable_table(), "levels": self.data.levels}

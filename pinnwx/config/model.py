@@ -1,0 +1,138 @@
+"""The network, what holds it near the climate, and the model that they make up with the equations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeFloat
+
+from pinnwx.config.limits import MOST_WEIGHTS, Channels, Timescale
+from pinnwx.config.physics import PhysicsSettings
+from pinnwx.settings import Settings, agreement
+
+
+class ClosureSettings(Settings):
+    """The network, which supplies what the equations leave out."""
+
+    enabled: bool = True
+    """Whether there is a network. `false`: physics alone."""
+    width: Channels = 96
+    """Channels. Time and memory grow with the square."""
+    blocks: Annotated[int, Field(ge=1, le=64)] = 4
+    """Residual blocks. They decide how far one step of the network sees."""
+    fine_width: Channels | None = Field(default=None, examples=[48])
+    """Channels on the fine grid. Without it, half of `width`, at least 16."""
+    block_widths: tuple[tuple[Channels, Channels], ...] | None = Field(
+        default=None, examples=[[[96, 192], [64, 128], [64, 128], [96, 192]]]
+    )
+    """Channels of each block after its convolution and between its dense layers. Pruning writes this key. Without it,
+    `width` and twice that."""
+    patch_size: Literal[1, 2, 4] = 2
+    """Cells in each direction that become one cell of the network's grid. 2 is four times as fast as 1."""
+    hemispheric_symmetry: bool = False
+    """Train on weather reflected in the equator too, and forecast with the mean of both views. The equations of
+    motion have this symmetry. It needs a global grid. It helps most where the training time is short. A forecast
+    takes nearly twice as long."""
+    gradients: bool = True
+    """Show the network the gradients of the fields. Where the equations transport the fields, the increment of
+    transport replaces them at less cost. A network alone is better with them."""
+    experts: Annotated[int, Field(ge=1, le=64)] = 1
+    """Experts in each block, among which the regions of the grid are divided. 1: no mixture of experts. More
+    experts have more weights and take hardly more time."""
+    experts_per_region: Annotated[int, Field(ge=1, le=64)] = 1
+    """Experts of a region, on average."""
+    learned_wind_width: Channels = 32
+    """Channels of the network for the learned wind."""
+    maximum_learned_wind: Annotated[float, Field(ge=1e-3, le=1e3)] = 20.0
+    """Upper bound of the learned wind in m s-1."""
+
+    @agreement
+    def _enough_experts(self) -> Iterator[str]:
+        if self.experts_per_region > self.experts:
+            yield f"experts_per_region = {self.experts_per_region} of only {self.experts} experts"
+
+    @agreement
+    def _widths_for_each_block(self) -> Iterator[str]:
+        if self.block_widths is not None and len(self.block_widths) != self.blocks:
+            yield f"block_widths has {len(self.block_widths)} pairs for {self.blocks} blocks"
+
+    def narrower(self, width: int) -> ClosureSettings:
+        """Of this width, all other widths in proportion."""
+
+        def scaled(other: int) -> int:
+            return max(round(other * width / self.width), 1)
+
+        changes: dict[str, Any] = {"width": width, "learned_wind_width": scaled(self.learned_wind_width)}
+        if self.fine_width is not None:
+            changes["fine_width"] = scaled(self.fine_width)
+        if self.block_widths is not None:
+            changes["block_widths"] = tuple((scaled(inputs), scaled(hidden)) for inputs, hidden in self.block_widths)
+        return self.model_copy(update=changes)
+
+
+class ClimateSettings(Settings):
+    """Corrections after every step that hold forecasts of weeks and months near the climate of the training time.
+
+    A correction whose key is absent is not made. Not for conserved fields.
+    """
+
+    relaxation_days: Timescale | None = Field(default=None, examples=[25.0])
+    """Time scale in days of the decay of departures from climatology."""
+    smoothing_hours: Timescale | None = Field(default=None, examples=[300.0])
+    """Time scale in hours of the decay of waves of two cells. Waves of eight cells stay. A network that trains on
+    single steps may make stripes of two cells within days; 1 removes them after every step."""
+    mean_relaxation_days: Timescale | None = Field(default=None, examples=[5.0])
+    """Time scale in days of the decay of the area mean of departures, whatever the step does to it. It needs a
+    global grid."""
+    bound_margin: NonNegativeFloat | None = Field(default=None, examples=[0.1])
+    """Fraction by which departures may exceed the extremes of the training time at the same place. Larger ones are
+    cut off, records too."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything is to be held."""
+        return self != ClimateSettings()
+
+
+class ModelSettings(Settings):
+    """One step of the model."""
+
+    kind: Literal["transport", "second_order"] = "transport"
+    """`transport`: physics and network in one step. `second_order`: a network forecasts the velocity, after ClimODE."""
+    step_hours: Annotated[float, Field(ge=0.01, le=744)] = 6.0
+    """Hours of one step. A multiple of the spacing of the data."""
+    input_times: Literal[1, 2, 3, 4] = 1
+    """Analyses that a forecast starts from, one step apart. 2 show the network where the weather moves. 4 steps of
+    6 h show a whole day."""
+    networks: Annotated[int, Field(ge=1, le=16)] = 1
+    """Networks of a deep ensemble. They train in turn, and each step of a forecast is the mean of their steps.
+    Several are better where there is more time than data. They share the updates, and a forecast takes as many
+    times as long."""
+    boundary_width: Annotated[int, Field(ge=0, le=8)] = 0
+    """Cells at the edge of a regional grid that lateral boundary conditions set at the end of every step: a
+    forecast of a larger area, or, in training and hindcasts, the analyses. 0: none."""
+    physics: PhysicsSettings = PhysicsSettings()
+    closure: ClosureSettings = ClosureSettings()
+    climate: ClimateSettings = ClimateSettings()
+
+    @property
+    def weights(self) -> int:
+        """About how many numbers the networks train: the products of layers, without what fields decide."""
+        one, count = self.closure, 0
+        if one.enabled:
+            fine = (one.fine_width or max(one.width // 2, 16)) * one.patch_size**2
+            pairs = one.block_widths or ((one.width, 2 * one.width),) * one.blocks
+            blocks = sum(
+                9 * one.width * inputs + one.experts * (inputs + one.width) * hidden for inputs, hidden in pairs
+            )
+            count = 2 * fine * one.width + blocks
+        return self.networks * count
+
+    @agreement
+    def _of_a_size_that_can_be(self) -> Iterator[str]:
+        if self.weights > MOST_WEIGHTS:
+            yield (
+                f"{self.networks} network(s) of width {self.closure.width} train about {self.weights:,} numbers, more "
+                f"than {MOST_WEIGHTS:,}; lower networks, closure.width or closure.blocks"
+            )

@@ -1,0 +1,33 @@
+"""What forecast files say beside the forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field
+
+from pinnwx.settings import Settings, agreement
+
+_OWN_ATTRIBUTES = frozenset({
+    "Conventions", "history", "model", "model_sha256", "config", "versions", "data_sha256", "inputs_sha256",
+    "boundary_sha256", "request_sha256", "content_sha256", "members", "perturbation_scale", "boundary_width",
+    "accepted", "preliminary",
+})  # fmt: skip
+_AttributeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+_AttributeText = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class OutputSettings(Settings):
+    """Forecast files. In the config.toml of a run folder this table may be edited; it holds for the next forecast."""
+
+    attributes: dict[_AttributeName, _AttributeText] = Field(
+        default_factory=dict, examples=[{"institution": "Example Weather Service"}]
+    )
+    """Global attributes of forecast files, such as institution, references or contact. Without them the institution is
+    "not stated"."""
+
+    @agreement
+    def _not_ours(self) -> Iterator[str]:
+        if taken := sorted(_OWN_ATTRIBUTES & self.attributes.keys()):
+            yield f"attributes: {', '.join(taken)} are written by pinnwx; choose other names"

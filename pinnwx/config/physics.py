@@ -1,0 +1,150 @@
+"""The equations: which fields are transported, by which wind, and how they are integrated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from pinnwx.settings import Settings, agreement
+
+_WIND = re.compile(r"prognostic:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
+
+
+def _is_wind(text: str) -> str:
+    if not _WIND.fullmatch(text):
+        raise ValueError(f'wind "{text}" is not one of prognostic:LEVEL, rotational:voLEVEL, geostrophic:zLEVEL, none')
+    return text
+
+
+class Transport(Settings):
+    """Transport of one field by a wind.
+
+    Each field has its own wind, form and scheme. A field without such a table changes by the network alone.
+    Vorticity may be transported although it is not in `data.fields`: then it is the vorticity of a prognostic or
+    geostrophic wind, and the fields of that wind take up its change.
+    """
+
+    field: str = Field(examples=["t850"])
+    """One of `data.fields`, or the vorticity of the wind below. `vo850` with `prognostic:850` changes u850 and
+    v850; with `geostrophic:z500` it changes z500."""
+    wind: Annotated[str, AfterValidator(_is_wind)] = Field(default="none", examples=["prognostic:850"])
+    """Physical wind. Its fields must be in `data.fields`.
+
+    - `prognostic:850`: u850 and v850; `prognostic:10m`: u10 and v10
+    - `rotational:vo850`: the non-divergent wind with this vorticity (Poisson equation on the sphere)
+    - `geostrophic:z500`: from the geopotential; `geostrophic:msl`: from the pressure
+    - `none`: no physical wind
+    """
+    form: Literal["flux", "advective"] = "advective"
+    """`advective`: -v . grad X, for temperature or vorticity. `flux`: -div(v X), which keeps the area integral, for
+    the density of a tracer."""
+    scheme: Literal["upwind1", "centred2", "upwind3", "limited"] = "upwind3"
+    """`upwind1` damps, `centred2` makes ripples, `upwind3` is accurate, `limited` makes no new extrema."""
+    absolute_vorticity: bool = False
+    """Transport vorticity plus planetary vorticity. For vorticity only."""
+    balanced_field: str | None = Field(default=None, examples=["z500"])
+    """Geopotential, or msl, that follows the change of vorticity by linear balance. For vorticity only."""
+    learned_wind: bool = False
+    """Add the wind of a network to the physical wind."""
+    conserved: bool = False
+    """Keep the area integral and the sign of this field for any weights. It needs a global grid, `form = "flux"` and
+    `scheme = "limited"`."""
+    gated: bool = True
+    """Scale the increment of transport by a gate that the network learns for each place."""
+    diffusivity: Annotated[float, Field(ge=0, le=1e7)] = 0.0
+    """Diffusivity in m2 s-1. Values that the sub-steps do not allow are refused."""
+
+    @agreement
+    def _conserved_by_its_scheme(self) -> Iterator[str]:
+        if self.conserved and (self.form, self.scheme) != ("flux", "limited"):
+            yield 'a conserved field needs form = "flux" and scheme = "limited"'
+
+    @agreement
+    def _conserved_without_source(self) -> Iterator[str]:
+        if self.conserved and self.absolute_vorticity:
+            yield "absolute_vorticity adds a source, so the field cannot be conserved"
+
+    @agreement
+    def _absolute_vorticity(self) -> Iterator[str]:
+        if self.absolute_vorticity and not re.fullmatch(r"vo\d+", self.field):
+            yield f"absolute_vorticity = true is for vorticity (vo850 ...), not for {self.field}"
+
+    @agreement
+    def _balanced_vorticity(self) -> Iterator[str]:
+        if self.balanced_field is not None and not (
+            re.fullmatch(r"vo\d+", self.field) and re.fullmatch(r"z\d+|msl", self.balanced_field)
+        ):
+            pair = f'balanced_field = "{self.balanced_field}" of "{self.field}"'
+            yield f"{pair}: only z500 (any level) or msl follow, and only vorticity"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Fields the physical wind is made from."""
+        kind, _, source = self.wind.partition(":")
+        if kind == "none":
+            return ()
+        if kind == "prognostic":
+            level = source.removesuffix("m")
+            return f"u{level}", f"v{level}"
+        return (source,)
+
+    def lacks(self, fields: Sequence[str]) -> Iterator[str]:
+        """What stands in the way where these are the forecast fields."""
+        of_the_wind = self.field.startswith("vo") and self.wind.startswith(("prognostic", "geostrophic"))
+        level, source = self.field.removeprefix("vo"), self.wind.rpartition(":")[2].lstrip("z")
+        if of_the_wind and self.field not in fields and source not in (level, "msl"):
+            yield f': wind "{self.wind}" is of another level'
+        own = () if of_the_wind else (self.field,)
+        for name in (*own, *self.inputs, *(() if self.balanced_field is None else (self.balanced_field,))):
+            if name not in fields:
+                yield f' needs "{name}", which is not in data.fields'
+
+    def targets(self, fields: Sequence[str]) -> tuple[str, ...]:
+        """The forecast fields that this transport changes."""
+        own = (self.field,) if self.field in fields else self.inputs
+        return own if self.balanced_field is None else (*own, self.balanced_field)
+
+
+# The examples of the template.
+_TEMPERATURE = {"field": "t850", "wind": "prognostic:850"}
+_VORTICITY = {
+    "field": "vo850", "wind": "prognostic:850", "form": "flux", "absolute_vorticity": True, "balanced_field": "z500",
+}  # fmt: skip
+
+
+class PhysicsSettings(Settings):
+    """The time integration of the equations.
+
+    The wind is held over one coupling interval. A step has `coupling_steps` of them.
+    """
+
+    transport: tuple[Transport, ...] = Field(default=(), examples=[[_TEMPERATURE, _VORTICITY]])
+    """Without such tables, the network does everything. The second example transports the absolute
+    vorticity of the wind in flux form: the barotropic vorticity equation with divergence."""
+    substeps: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Sub-steps of the solver in one step of the model. More are more accurate and slower."""
+    coupling_steps: Annotated[int, Field(ge=1, le=100)] = 1
+    """Coupling intervals in one step of the model. In each, transport comes first and the network second. The
+    sub-steps are divided among them."""
+    wind_time: Literal["start", "midpoint"] = "start"
+    """Time of the wind that is held over a coupling interval. `start` is first order in the interval. `midpoint` is
+    second order, and the equations take half as long again."""
+    solver: Literal["euler", "heun", "ssprk3"] = "heun"
+    """Time integration, by order: `euler` (1), `heun` (2), `ssprk3` (3)."""
+    courant_limit: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Maximum outflow Courant number of a sub-step. Faster winds are scaled down."""
+    learned_diffusivity: bool = False
+    """Learn a diffusivity for every transported field, in addition to the given one."""
+    backpropagate: bool = True
+    """Pass gradients through the equations. `false` treats the increment of transport as a constant: training is
+    cheaper. It excludes learned winds and learned diffusivities."""
+
+    @agreement
+    def _learns_by_gradients(self) -> Iterator[str]:
+        if self.backpropagate:
+            return
+        if self.learned_diffusivity or any(transport.learned_wind for transport in self.transport):
+            yield "backpropagate = false excludes learned_wind and learned_diffusivity, which need gradients"
