@@ -2,17 +2,17 @@
 
     python scripts/benchmark.py                      everything below; about ten minutes
     python scripts/benchmark.py machine operators    only these parts; the others keep their stored figures
-    python scripts/benchmark.py --tables             only write the table anew, from the figures stored
+    python scripts/benchmark.py --tables             only write the table again, from the figures stored
 
 Parts:
     machine     what a plain copy, a matrix product and a convolution reach here: the roofline
     operators   one flux divergence at 721 x 1440, beside a copy of the same array
     scaling     an operator step and a training step from 32 x 64 to 256 x 512
     models      compilation, training throughput, ten-day forecasts of one and of fifty members, per experiment
-    memory      peak memory of a gradient against the length of the rollout, steps stored or computed anew
+    memory      peak memory of a gradient against the length of the rollout, steps stored or recomputed
 
-What is compared is timed in turn within one run, several rounds; medians are quoted, with the least and the most.
-Nothing else may run beside it. Figures go to experiments/results/benchmark.json, the table to README.md.
+What is compared is timed in turn within one run, several rounds; medians are quoted, with minimum and maximum.
+Nothing else may run beside it. Figures go to experiments/results/benchmark.json, the table to docs/speed.md.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def memory() -> dict:
             command = [sys.executable, __file__, "--peak", str(steps), str(int(remember))]
             peak = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             found.setdefault("stored" if remember else "anew", {})[str(steps)] = peak
-            print(f"  {steps} steps, {'stored' if remember else 'computed anew'}: {peak:.0f} MiB")
+            print(f"  {steps} steps, {'stored' if remember else 'recomputed'}: {peak:.0f} MiB")
     return found
 
 
@@ -283,7 +283,7 @@ def table(stored: Mapping) -> str:
     if found := stored.get("memory"):
         lines += ["| steps of the rollout | " + " | ".join(found["stored"]) + " |"]
         lines += ["| --- |" + " --- |" * len(found["stored"])]
-        for label, row in (("steps stored", found["stored"]), ("steps computed anew", found["anew"])):
+        for label, row in (("steps stored", found["stored"]), ("steps recomputed", found["anew"])):
             lines += [f"| {label}, MiB | " + " | ".join(f"{peak:,.0f}" for peak in row.values()) + " |"]
         lines += ["", "Peak memory of a process that computes the gradient of a batch of 4, compiling included.\n"]
     return "\n".join(lines) + "\n"
@@ -293,7 +293,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help="parts to measure; all of them, if none is named")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="of the part models")
-    parser.add_argument("--tables", action="store_true", help="only write the table anew")
+    parser.add_argument("--tables", action="store_true", help="only write the table again")
     parser.add_argument("--peak", nargs=2, type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     keep_freed_memory()
@@ -317,7 +317,7 @@ def main() -> None:
         found = measures[name]()
         stored[name] = (stored.get(name) or {}) | found if name == "models" else found
         STORED.write_text(json.dumps(stored, indent=1) + "\n")
-    splice(ROOT / "README.md", "benchmark", table(stored))
+    splice(ROOT / "docs" / "speed.md", "benchmark", table(stored))
 
 
 if __name__ == "__main__":

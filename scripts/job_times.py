@@ -2,13 +2,13 @@
 
     python scripts/job_times.py              about twelve minutes
     python scripts/job_times.py forecast     only jobs with this word in their name; the others keep their figures
-    python scripts/job_times.py --tables     only write the table anew, from the figures stored
+    python scripts/job_times.py --tables     only write the table again, from the figures stored
 
 The jobs are those of a schedule, on the run that `python scripts/results.py era5_hybrid` has left: a global forecast of
 ten days at 5.625 degrees, and a retraining that takes in one fresh week and passes the promotion check, each with no
 compiled code kept and with all of it; and how soon the command line answers. They take turns, `ROUNDS` of them after
 one that does not count. Nothing else may run beside it. Figures go to experiments/results/job_times.json, the table
-to README.md.
+to docs/speed.md.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def measure(word: str) -> dict[str, Spread]:
 def table(stored: Mapping[str, Spread]) -> str:
     """Seconds of each job, as Markdown."""
     lines = [
-        f"| from prompt to end, s | median of {ROUNDS} | least | most |",
+        f"| from prompt to end, s | median of {ROUNDS} | minimum | maximum |",
         "| --- | --- | --- | --- |",
     ]
     for name, spread in stored.items():
@@ -89,7 +89,7 @@ def table(stored: Mapping[str, Spread]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("word", nargs="?", default="", help="only jobs with this word in their name")
-    parser.add_argument("--tables", action="store_true", help="only write the table anew")
+    parser.add_argument("--tables", action="store_true", help="only write the table again")
     given = parser.parse_args()
     if not given.tables:
         if not RUN.is_dir():
@@ -99,7 +99,7 @@ def main() -> None:
         found = stored | measure(given.word)
         print(f"products of 1024 x 1024 matrices: {before:.0f} GFLOP/s before, {product_speed():.0f} after")
         STORED.write_text(json.dumps(found, indent=1) + "\n")
-    splice(ROOT / "README.md", "jobs", table(json.loads(STORED.read_text())))
+    splice(ROOT / "docs" / "speed.md", "jobs", table(json.loads(STORED.read_text())))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
     python scripts/results.py                     every experiment below, ten minutes each
     python scripts/results.py era5_hybrid --minutes 4
-    python scripts/results.py --tables            only write tables and pictures anew, from the scores and runs stored
+    python scripts/results.py --tables            only write tables and pictures again, from the scores and runs stored
 
 Each run is two commands of the package, in processes of their own, on data under PINNWX_DATA. Scores go to
-experiments/results/NAME.json; the tables, to experiments/README.md and README.md between their markers. Experiments of
-one table that are named together are trained in turn, a few seconds each, so that a machine that slows down slows all
-of them. Compiled code is not shared between runs: every model pays for its own.
+experiments/results/NAME.json; the tables, to experiments/README.md and docs/results.md between their markers.
+Experiments of one table that are named together are trained in turn, a few seconds each, so that a machine that slows
+down slows all of them. Compiled code is not shared between runs: every model pays for its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Case:
 
     title: str
     names: tuple[str, ...]
-    headlines: tuple[str, ...]  # the variables in the README's table; experiments/README.md has them all
+    headlines: tuple[str, ...]  # the variables in the table of docs/results.md; experiments/README.md has them all
     picture: tuple[str, str] | None = None  # initial time and variable of the first experiment's forecast to draw
 
 
@@ -44,7 +44,7 @@ CASES = (
         ("z500", "t850", "msl"),
     ),
     Case(
-        "The same, hindcasts: the outermost cells are told by the analyses of the valid times, and not scored",
+        "The same, hindcasts: analyses of the valid times are the lateral boundary; boundary cells are not scored",
         ("europe_driven_hybrid", "europe_driven_neural"),
         ("z500", "t850", "msl"),
     ),
@@ -107,8 +107,8 @@ def ratio(entry: dict) -> str:
 
 
 def write_tables() -> None:
-    """The headlines go to README.md, every variable to experiments/README.md."""
-    splice(ROOT / "README.md", "results", "\n".join(table(case, case.headlines) for case in CASES))
+    """The headlines go to docs/results.md, every variable to experiments/README.md."""
+    splice(ROOT / "docs" / "results.md", "results", "\n".join(table(case, case.headlines) for case in CASES))
     splice(EXPERIMENTS / "README.md", "results", "\n".join(table(case) for case in CASES))
 
 
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="experiments to run; all of them, if none is named")
     parser.add_argument("--minutes", type=float, default=10.0, help="wall-clock budget of each training")
     parser.add_argument("--runs", type=Path, default=RUNS, help="where the run folders go")
-    parser.add_argument("--tables", action="store_true", help="only write tables and pictures anew")
+    parser.add_argument("--tables", action="store_true", help="only write tables and pictures again")
     given = parser.parse_args()
     known = [name for case in CASES for name in case.names]
     for name in given.names:

@@ -44,7 +44,6 @@ def quickly_compiled():
 def folder(tmp_path_factory) -> Path:
     """A working folder as the pages take it: a coarse sample, and a run of a small network that has learned nothing."""
     made = tmp_path_factory.mktemp("reader")
-    (made / "experiments").symlink_to(ROOT / "experiments")
     text = (ROOT / "experiments" / "quick.toml").read_text(encoding="utf-8")
     text = text.replace("width = 32", "width = 4").replace("hemispheric_symmetry = true", "")
     text += "[model.climate]\nsmoothing_hours = 1\n"
@@ -55,6 +54,10 @@ def folder(tmp_path_factory) -> Path:
     archive = Archive.from_dataset(dataset.sel(time=slice(period.start, period.end)), fields, static)
     new_run(made / RUN).publish(TrainedModel.initialise(config, archive, text), {"seed": config.seed})
     return made
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 @_with("python")
