@@ -9,9 +9,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from pinnwx.constants import STANDARD_GRAVITY
 from pinnwx.errors import DataError
+
+Direction = Literal["eastward", "northward"]
+Parity = Literal[-1, 1]
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,11 @@ class Variable:
 
     `minimum` and `maximum` bound plausible values on Earth in `units`, at any level. Where `bounded`, they are bounds
     that the quantity cannot pass, and forecasts keep them; a `nonnegative` quantity cannot be below zero, though
-    analyses may hold small negative values. `display_units` with `display_factor` and `display_offset` are for people:
-    shown = value * factor + offset.
+    analyses may hold small negative values. A component of a horizontal `vector` names its direction; it changes its
+    sign across a pole. `equator_parity` is the factor of the quantity where the weather is reflected in the equator: -1
+    for northward components and for what turns with the Earth, such as vorticity and potential vorticity. `aliases` are
+    all other names in files. `display_units` with `display_factor` and `display_offset` are for people: shown = value *
+    factor + offset.
     """
 
     name: str
@@ -38,6 +45,8 @@ class Variable:
     diverging: bool = False
     bounded: bool = False
     nonnegative: bool = False
+    vector: Direction | None = None
+    equator_parity: Parity = 1
     aliases: tuple[str, ...] = ()
     level: int | None = None
 
@@ -46,6 +55,11 @@ class Variable:
         """The smallest and the largest value that a forecast may hold; infinite where there is no such bound."""
         low, high = (self.minimum, self.maximum) if self.bounded else (-math.inf, math.inf)
         return (max(low, 0.0) if self.nonnegative else low), high
+
+    @property
+    def pole_parity(self) -> Parity:
+        """The factor of the quantity along a line that crosses a pole."""
+        return 1 if self.vector is None else -1
 
     def display(self, values):
         """Values in display units."""
@@ -62,53 +76,70 @@ def _pressure(name, standard_name, long_name, units, low, high, **options) -> Va
 
 _TABLE = (
     _pressure(
-        "z", "geopotential", "Geopotential", "m2 s-2", -2.0e4, 5.0e5, aliases=("geopotential",),
+        "z", "geopotential", "Geopotential", "m2 s-2", -2.0e4, 5.0e5,
+        aliases=("geopotential", "hgt", "gh", "zg", "geopotential_height"),
         display_units="gpdm", display_factor=0.1 / STANDARD_GRAVITY,
     ),
     _pressure(
-        "t", "air_temperature", "Temperature", "K", 150.0, 350.0, aliases=("temperature", "air_temperature", "air")
+        "t", "air_temperature", "Temperature", "K", 150.0, 350.0,
+        aliases=("temperature", "air_temperature", "air", "ta"),
     ),
     _pressure(
-        "q", "specific_humidity", "Specific humidity", "kg kg-1", -1.0e-3, 0.05, aliases=("specific_humidity", "shum"),
-        display_units="g kg-1", display_factor=1e3, nonnegative=True,
+        "q", "specific_humidity", "Specific humidity", "kg kg-1", -1.0e-3, 0.05,
+        aliases=("specific_humidity", "shum", "hus"), display_units="g kg-1", display_factor=1e3, nonnegative=True,
     ),
     _pressure(
-        "u", "eastward_wind", "Eastward wind", "m s-1", -200.0, 200.0, aliases=("u_component_of_wind", "uwnd"),
-        diverging=True,
+        "u", "eastward_wind", "Eastward wind", "m s-1", -200.0, 200.0,
+        aliases=("u_component_of_wind", "uwnd", "ua"), diverging=True, vector="eastward",
     ),
     _pressure(
-        "v", "northward_wind", "Northward wind", "m s-1", -200.0, 200.0, aliases=("v_component_of_wind", "vwnd"),
-        diverging=True,
+        "v", "northward_wind", "Northward wind", "m s-1", -200.0, 200.0,
+        aliases=("v_component_of_wind", "vwnd", "va"), diverging=True, vector="northward", equator_parity=-1,
     ),
     _pressure(
         "vo", "atmosphere_relative_vorticity", "Relative vorticity", "s-1", -5.0e-3, 5.0e-3,
         aliases=("vorticity", "relative_vorticity"), display_units="1e-5 s-1", display_factor=1e5, diverging=True,
+        equator_parity=-1,
     ),
     Variable(
         "msl", "air_pressure_at_mean_sea_level", "Mean sea level pressure", "Pa", 85000.0, 110000.0,
-        aliases=("mean_sea_level_pressure", "slp", "prmsl", "mslp"), display_units="hPa", display_factor=0.01,
+        aliases=("mean_sea_level_pressure", "slp", "prmsl", "mslp", "psl"), display_units="hPa", display_factor=0.01,
     ),
     Variable(
         "t2m", "air_temperature", "2 metre temperature", "K", 180.0, 340.0,
-        aliases=("2m_temperature", "2t", "t_2m"), display_units="degC", display_offset=-273.15,
+        aliases=("2m_temperature", "2t", "t_2m", "tas", "2_metre_temperature"),
+        display_units="degC", display_offset=-273.15,
     ),
     Variable(
         "u10", "eastward_wind", "10 metre eastward wind", "m s-1", -100.0, 100.0,
-        aliases=("10m_u_component_of_wind", "10u"), diverging=True,
+        aliases=("10m_u_component_of_wind", "10u", "uas", "10_metre_u_wind_component"), diverging=True,
+        vector="eastward",
     ),
     Variable(
         "v10", "northward_wind", "10 metre northward wind", "m s-1", -100.0, 100.0,
-        aliases=("10m_v_component_of_wind", "10v"), diverging=True,
+        aliases=("10m_v_component_of_wind", "10v", "vas", "10_metre_v_wind_component"), diverging=True,
+        vector="northward", equator_parity=-1,
     ),
     Variable(
-        "orography", "surface_altitude", "Height of the surface", "m", -500.0, 9000.0, static=True, aliases=("oro",)
+        "orography", "surface_altitude", "Height of the surface", "m", -500.0, 9000.0, static=True,
+        aliases=(
+            "oro", "geopotential_at_surface", "surface_geopotential", "surface_geopotential_height",
+            "surface_altitude", "orog", "phis", "zsfc", "z_surface", "hgtsfc", "hgt_surface",
+        ),
     ),
     Variable(
-        "lsm", "land_area_fraction", "Land-sea mask", "1", -0.01, 1.01, static=True, aliases=("land_sea_mask",)
+        "lsm", "land_area_fraction", "Land-sea mask", "1", -0.01, 1.01, static=True,
+        aliases=("land_sea_mask", "sftlf", "land_area_fraction"),
     ),
 )  # fmt: skip
 
 VARIABLES: Mapping[str, Variable] = {variable.name: variable for variable in _TABLE}
+
+
+def similar_variable(name: str, standard_name: str) -> Variable | None:
+    """The built-in entry of this name, or the first of this standard name."""
+    same = (entry for entry in _TABLE if entry.standard_name == standard_name)
+    return VARIABLES.get(name) or next(same, None)
 
 
 def split_name(name: str, variables: Mapping[str, Variable] = VARIABLES) -> tuple[str, int | None]:

@@ -237,6 +237,24 @@ def test_variables_of_the_users_own():
     assert table["msl"].units == "Pa"
 
 
+@pytest.mark.parametrize(
+    ("name", "keys", "expected"),
+    [
+        ("wind100", 'standard_name = "northward_wind"', ("northward", -1, False)),  # as v and v10
+        ("wind100", 'vector = "northward"', ("northward", -1, False)),
+        ("vo", "on_pressure_levels = true", (None, -1, False)),  # as the built-in entry that it replaces
+        ("pv", 'standard_name = "ertel_potential_vorticity"\nequator_parity = -1', (None, -1, False)),
+        ("q", "nonnegative = false", (None, 1, False)),
+        ("dust", "nonnegative = true", (None, 1, True)),
+        ("dust", "", (None, 1, False)),
+    ],
+)
+def test_a_variable_of_the_users_own_says_what_it_is(name, keys, expected):
+    own = f'[variables.{name}]\nunits = "1"\nminimum = -1.0\nmaximum = 1.0\n{keys}\n'
+    entry = parse_config(SMALLEST.replace(', "vo850"', "") + own).variable_table()[name]
+    assert (entry.vector, entry.equator_parity, entry.nonnegative) == expected
+
+
 # --- what is refused ----------------------------------------------------------------------------------------------
 
 
@@ -251,6 +269,11 @@ def test_variables_of_the_users_own():
         ("[training]\ncurriculum = []", "training.curriculum: Tuple should have at least 1 item"),
         ("[training]\ncurriculum = [{ steps = 0, fraction = 1 }]", "training.curriculum.0.steps"),
         ("[training]\nfield_weights = { z500 = 2.0 }", 'training.field_weights: "z500" is not in data.fields'),
+        (
+            '[variables.dust]\nunits = "1"\nminimum = -2\nmaximum = -1\nnonnegative = true',
+            "variables.dust: nonnegative = true excludes maximum = -1",
+        ),
+        ("[variables.pv]\nequator_parity = 0", "variables.pv.equator_parity: Input should be -1 or 1"),
         ("[model.closure]\npatch_size = 3", "model.closure.patch_size: Input should be 1, 2 or 4"),
         ("[model.closure]\nblocks = 2\nblock_widths = [[8, 16]]", "block_widths has 1 pairs for 2 blocks"),
         ("[model.physics]\ncourant_limit = 1.5", "model.physics.courant_limit: Input should be less than or equal"),

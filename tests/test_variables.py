@@ -133,3 +133,11 @@ def test_what_has_been_seen_on_earth_is_plausible(name, values):
 def test_values_in_the_wrong_units_are_not(name, value):
     entry = describe(name)
     assert not entry.minimum <= value <= entry.maximum
+
+
+@pytest.mark.parametrize(
+    ("name", "parities"), [("z500", (1, 1)), ("u850", (-1, 1)), ("v10", (-1, -1)), ("vo850", (1, -1)), ("q850", (1, 1))]
+)
+def test_factors_across_a_pole_and_the_equator(name, parities):
+    entry = describe(name)
+    assert (entry.pole_parity, entry.equator_parity) == parities

@@ -13,7 +13,7 @@ from pinnwx.dates import dates_meant
 from pinnwx.errors import GridError
 from pinnwx.grid import Grid
 from pinnwx.settings import Settings, agreement
-from pinnwx.variables import Variable
+from pinnwx.variables import Direction, Parity, Variable, similar_variable
 
 
 def _is_grid(text: str) -> str:
@@ -84,13 +84,35 @@ class VariableSettings(Settings):
     """Whether the variable has pressure levels."""
     static: bool = False
     """Whether the variable has no time."""
+    vector: Direction | None = Field(default=None, examples=["northward"])
+    """Direction, `eastward` or `northward`, of a component of a horizontal vector. It changes its sign across a pole.
+    Without the key, as the built-in variable of this name or standard name; else none."""
+    equator_parity: Parity | None = Field(default=None, examples=[-1])
+    """Factor where weather is reflected in the equator. -1: northward components, vorticity, potential vorticity.
+    Without the key, as the built-in variable of this name or standard name; else -1 for a northward component, 1
+    otherwise."""
+    nonnegative: bool | None = Field(default=None, examples=[True])
+    """Keep forecasts and the members of an ensemble at or above zero, though analyses may hold small negative values.
+    Without the key, as the built-in variable of this name or standard name; else false."""
     aliases: tuple[str, ...] = Field(default=(), examples=[["o3", "go3"]])
     """Other names that files use."""
 
+    @agreement
+    def _some_value_is_possible(self) -> Iterator[str]:
+        if self.nonnegative and self.maximum < 0:
+            yield f"nonnegative = true excludes maximum = {self.maximum:g}"
+
     def variable(self, name: str) -> Variable:
         """This entry under its name."""
-        values = {key: getattr(self, key) for key in type(self).model_fields}
-        return Variable(name=name, bounded=True, **{**values, "long_name": self.long_name or name})
+        values = {key: value for key in type(self).model_fields if (value := getattr(self, key)) is not None}
+        similar = similar_variable(name, self.standard_name)
+        vector = self.vector or (similar.vector if similar else None)
+        implied = {
+            "vector": vector,
+            "equator_parity": similar.equator_parity if similar else -1 if vector == "northward" else 1,
+            "nonnegative": similar is not None and similar.nonnegative,
+        }
+        return Variable(name=name, bounded=True, **{**implied, **values, "long_name": self.long_name or name})
 
 
 class DataSettings(Settings):

@@ -15,38 +15,12 @@ from pinnwx.variables import VARIABLES, Variable
 
 Attributes = Mapping[Any, Any]
 
-# Names of other archives (NCEP/NCAR, CMIP, WeatherBench 2), besides the aliases of the variable table.
-_OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
-    "z": ("hgt", "gh", "zg", "geopotential_height"),
-    "t": ("ta",),
-    "q": ("hus",),
-    "u": ("ua",),
-    "v": ("va",),
-    "msl": ("psl",),
-    "t2m": ("tas", "2_metre_temperature"),
-    "u10": ("uas", "10_metre_u_wind_component"),
-    "v10": ("vas", "10_metre_v_wind_component"),
-    "orography": (
-        "geopotential_at_surface",
-        "surface_geopotential",
-        "surface_geopotential_height",
-        "surface_altitude",
-        "orog",
-        "phis",
-        "zsfc",
-        "z_surface",
-        "hgtsfc",
-        "hgt_surface",
-    ),
-    "lsm": ("sftlf", "land_area_fraction"),
-}
-
 LARGEST_LEVEL = 1100  # hPa; a larger number in a name is a year
 
 
 def names_of(base: str, variables: Mapping[str, Variable]) -> tuple[str, ...]:
     """Every lower-case name that a file may give the variable."""
-    own = {base, *variables[base].aliases, *_OTHER_NAMES.get(base, ())}
+    own = {base, *variables[base].aliases}
     return tuple(sorted((name.lower() for name in own), key=lambda name: (-len(name), name)))
 
 

@@ -22,8 +22,6 @@ from pinnwx.operators.calculus import gradient
 from pinnwx.variables import VARIABLES, Variable, describe
 
 TYPICAL_WIND = 10.0  # m s-1, scales winds for the networks
-_VECTOR_COMPONENTS = ("eastward_wind", "northward_wind")
-_ODD_ACROSS_EQUATOR = ("northward_wind", "atmosphere_relative_vorticity")
 
 
 class Fixed(nnx.Variable):
@@ -59,15 +57,15 @@ class Inputs(nnx.Module):
         gradients: bool = True,
     ):
         self.names, self.grid, self.gradients = tuple(names), grid, gradients
-        self.forecast_bounds = tuple(describe(name, variables).forecast_bounds for name in names)
+        described = [describe(name, variables) for name in names]
+        self.forecast_bounds = tuple(variable.forecast_bounds for variable in described)
         self.std = Fixed(jnp.asarray(scales.std, jnp.float32)[:, None, None])
         self.increment_std = Fixed(jnp.asarray(scales.increment_std, jnp.float32)[:, None, None])
-        standard_names = [describe(name, variables).standard_name for name in names]
-        vector, odd = (np.isin(standard_names, kind) for kind in (_VECTOR_COMPONENTS, _ODD_ACROSS_EQUATOR))
-        self.field_signs = tuple(np.where(vector, -1.0, 1.0).tolist())
-        self.equator_parity = tuple(np.where(odd, -1.0, 1.0).tolist())
+        self.field_signs = tuple(float(variable.pole_parity) for variable in described)
+        self.equator_parity = tuple(float(variable.equator_parity) for variable in described)
         # What turns round beyond a pole or across the equator is scaled about zero, for its mean would not turn.
-        mean = np.where(vector | odd, 0.0, scales.mean)
+        turns = np.minimum(self.field_signs, self.equator_parity) < 0
+        mean = np.where(turns, 0.0, scales.mean)
         self.mean = Fixed(jnp.asarray(mean, jnp.float32)[:, None, None])
         departure = (scales.mean_map - mean[:, None, None]) / scales.std[:, None, None]
         maps = [np.moveaxis(departure, 0, -1), place_features(grid)]

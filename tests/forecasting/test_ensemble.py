@@ -127,3 +127,14 @@ def test_too_few_analyses_before_are_refused(trained):
 def test_one_member_is_no_ensemble(trained, size):
     with pytest.raises(UsageError, match="at least 2"):
         Ensemble(trained, [6], size)
+
+
+def test_no_member_starts_from_less_than_nothing_of_a_variable_that_says_so():
+    """Analyses may hold small negative values; perturbations make no more of them."""
+    own = '[variables.dust]\nunits = "1"\nminimum = -1e-3\nmaximum = inf\nnonnegative = true\n'
+    archive = analyses(("msl", "dust"))
+    archive.fields[:, 1] = np.maximum(archive.fields[:, 1] - archive.fields[:, 1].mean(), 0)
+    trained = tiny_trained(config_text(("msl", "dust"), extra=own), archive)
+    started = Ensemble(trained, [6], 8).analyses(archive, archive.times[-1])[:, :, 1]
+    assert started.min() == 0
+    assert np.abs(started - archive.fields[-1, 1]).max() > 0.1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from exact.grids import box
 from flax import nnx
-from synthetic import config, forecaster, randomise, states, step_features, times, transport
+from synthetic import advanced, begun, config, forecaster, randomise, states, step_features, times, transport
 
 from pinnwx.data.calendar import time_features
 from pinnwx.errors import ConfigError
@@ -157,3 +157,23 @@ def test_updates_look_through_one_view_after_another():
         state = initial_state(model, settings.training)._replace(update=jnp.asarray(number, jnp.int32))
         _, progress = update(jax.tree.map(jnp.copy, state), windows, source, 10)
         assert float(progress.loss) == pytest.approx(expected[number % 4], rel=1e-4)
+
+
+def test_a_variable_of_the_users_own_is_reflected_as_it_says():
+    """Ertel's potential vorticity turns its sign across the equator, whatever its standard name."""
+    own = (
+        '[variables.pv]\nunits = "K m2 kg-1 s-1"\nminimum = -inf\nmaximum = inf\non_pressure_levels = true\n'
+        'standard_name = "ertel_potential_vorticity"\nequator_parity = -1\n'
+    )
+    names, parity = ("msl", "pv500"), np.array([1, -1])[:, None, None]
+    model = forecaster(config(names, closure=NETWORK, extra=own))
+    randomise(model, 0, 0.1)
+    fields = states(names, GRID)[:, None]
+    time = step_features(1, 2)[0]
+
+    def forecast(fields, time):
+        return np.asarray(advanced(model, begun(model, jnp.asarray(fields), time), time))[:, 0]
+
+    plain, other = forecast(fields, time), forecast(parity * fields[..., ::-1, :], time * SEASONS_SWAPPED)
+    np.testing.assert_allclose((other - parity * plain[..., ::-1, :])[:, 1], 0, atol=1e-4 * fields[:, :, 1].std())
+    assert np.abs(plain - fields[:, 0])[:, 1].max() > 0.01 * fields[:, :, 1].std()

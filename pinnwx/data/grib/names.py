@@ -1,6 +1,7 @@
 """Which variable of the table a message holds: by its parameter and its type of level, never by one of them alone.
 
-Names are ecCodes' short names. Those of other archives do not hold here: `ta` is a temperature anomaly of ECMWF.
+Names are ecCodes' short names. The aliases of the built-in table do not hold here: `ta` is a temperature
+anomaly of ECMWF.
 """
 
 from __future__ import annotations
