@@ -105,15 +105,15 @@ def main() -> None:
     extended = np.asarray(edge.extended(jnp.asarray(scored.change, jnp.float32)))
     found = {}
     for name, (penalty, change) in {
-        "ridge, free": best(None),
-        "ridge, told the edge": best(edge.outer),
-        "persistence and extension, told the edge": (None, extended),
+        "ridge, no boundary": best(None),
+        "ridge, lateral boundary": best(edge.outer),
+        "persistence and harmonic extension, lateral boundary": (None, extended),
     }.items():
         found[name] = {
             "penalty": penalty,
             "days": len(scored.rows),
-            "whole box": ratios(change, scored, cells),
-            "inside the edge": ratios(change, scored, cells * ~edge.outer),
+            "whole domain": ratios(change, scored, cells),
+            "inside the boundary": ratios(change, scored, cells * ~edge.outer),
         }
         print(name, found[name])
     (RESULTS / "ridge.json").write_text(json.dumps({"fields": names, "ratios": found}, indent=1) + "\n")
@@ -122,10 +122,10 @@ def main() -> None:
 
 def table(names: tuple[str, ...], found: dict) -> str:
     """RMSE over that of persistence at 24 h."""
-    columns = [f"{name}, {where}" for where in ("whole box", "inside the edge") for name in names]
+    columns = [f"{name}, {where}" for where in ("whole domain", "inside the boundary") for name in names]
     lines = ["| 24 h, over persistence | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
     for name, entry in found.items():
-        cells = [f"{value:.2f}" for where in ("whole box", "inside the edge") for value in entry[where]]
+        cells = [f"{value:.2f}" for where in ("whole domain", "inside the boundary") for value in entry[where]]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -184,7 +184,7 @@ def table(stored: dict) -> str:
     """What was found, as Markdown."""
     lines = []
     if found := stored.get("ten_days"):
-        lines += ["| ten-day rollouts | starts | all finite | variance at 24 h | at ten days | most |"]
+        lines += ["| ten-day rollouts | starts | all finite | variance at 24 h | at ten days | maximum |"]
         lines += ["| --- | --- | --- | --- | --- | --- |"]
         for name, entry in found.items():
             ratios = entry["variance_ratio"].values()
@@ -193,11 +193,11 @@ def table(stored: dict) -> str:
             lines.append(f"| {name} | {entry['starts']} | {finite} | " + " | ".join(cells) + " |")
         lines += [
             "",
-            "Variance up to zonal wavenumber 16 over that of the analyses: the least and the most of all fields.\n",
+            "Variance up to zonal wavenumber 16 over that of the analyses: minimum and maximum over the fields.\n",
         ]
     for name, entry in stored.get("year", {}).items():
         days = entry["finite_days"]
-        kept = "all finite" if days == DAYS else f"finite for the first {days} only, which the table is of"
+        kept = "all finite" if days == DAYS else f"finite for the first {days} only; the table covers these"
         lines += [f"{DAYS} days of {name} from {entry['start']}, {kept}:\n"]
         lines += ["| field | largest departure of the area mean, sigma | days within 3 sigma | variance ratio | bias |"]
         lines += ["| --- | --- | --- | --- | --- |"]
@@ -215,7 +215,10 @@ def table(stored: dict) -> str:
         for field, row in entry["fields"].items():
             cells = [f"{row[h][key]:.2f}" for key in ("spread_over_error", "crps_over_single") for h in row]
             lines.append(f"| {field} | " + " | ".join(cells) + " |")
-        lines += ["", "Spread over the error of the mean; CRPS over that of the plain forecast, its absolute error.\n"]
+        lines += [
+            "",
+            "Spread over the error of the mean. CRPS over that of the single forecast, which is its absolute error.\n",
+        ]
     return "\n".join(lines)
 
 

@@ -130,15 +130,15 @@ def table() -> str:
     variable, lead = HEADLINE
     lines = [
         f"{one['n']} forecasts of {one['n_days']} validation days. RMSE over that of another model of the same seed, "
-        f"mean of the seeds (least-most); last, the ratio of {variable} at {lead} h of the first seed with its 95 % "
-        "bounds, paired by day. Seconds are of making the first seed's, where that was done on CPU cores. The teachers "
-        f"over persistence: {told}.\n"
+        f"mean of the seeds (minimum-maximum); last, the ratio of {variable} at {lead} h of the first seed with "
+        "its 95 % bounds, paired by day. Seconds are those of training the first seed, where CPU cores did it. "
+        f"Teachers over persistence: {told}.\n"
     ]
     study = STUDY["prune"]
     pruned = [(f"{criterion}, {keep:.0%} of the channels", name) for name, criterion, keep in pruned_names()]
     lines += [f"**Pruned**, over the teacher, with {study['updates']:,} updates of all members.\n"]
     lines += rows([("teacher", "teacher"), *pruned], "teacher")
-    lines += ["\nThe orders over random, of the same size:\n", *head("", *TITLES)]
+    lines += ["\nThe criteria over random, at the same size:\n", *head("", *TITLES)]
     lines += [
         f"| {label} | {over(name, f'random {name.split()[1]}')} |" for label, name in pruned if "random" not in name
     ]
@@ -146,19 +146,19 @@ def table() -> str:
     half = f"{study['keep']:.0%} of the channels"
     longer = [(f"{study['criterion']}, {half}", PRUNED), (f"random, {half}", BY_CHANCE)]
     controls = [
-        ("of those widths, from scratch, in as long as both", "narrow"),
-        ("teacher, of twice the updates", "longer"),
+        ("those widths, from scratch, in the time of both", "narrow"),
+        ("teacher, twice the updates", "longer"),
     ]
     lines += rows([*longer, *controls], "teacher")
     lines += ["\n**Distilled**, over the teacher.\n"]
-    lines += rows([("student", "student"), ("its twin, untaught", "twin")], "teacher")
+    lines += rows([("student", "student"), ("its twin, without a teacher", "twin")], "teacher")
     lines += ["\nThe student over its twin:\n", *head(*TITLES), f"| {over('student', 'twin')} |"]
-    lines += ["\n**A mixture of experts**, over the dense network of as much computing.\n"]
+    lines += ["\n**A mixture of experts**, over the dense network with equal computing.\n"]
     lines += rows([(name, f"experts {name}") for name in STUDY["experts"]["runs"]], "experts dense")
-    lines += ["\nWith as many updates as the dense network, whatever time that takes, over it:\n"]
+    lines += ["\nWith equal updates, in any time, over the dense network:\n"]
     lines += rows([(name, f"experts alike {name}") for name in STUDY["experts"]["alike"]], "experts dense")
     if scores("export float32"):
-        lines += ["\n**Exported**: what was pruned in minutes, with weights as they are stored, over itself.\n"]
+        lines += ["\n**Exported**: the model pruned in minutes, with rounded weights, over itself.\n"]
         lines += head("weights", "KiB of the artefact", *TITLES)
     for precision in PRECISIONS:
         if scores(name := f"export {precision}"):
@@ -176,7 +176,7 @@ def speeds() -> list[str]:
         return []
     found = json.loads(path.read_text())
     whole = found["teacher"]["median"]
-    lines = ["\n**Ten days**, called in turn.\n", *head("model", "seconds: median (least-most)", "times faster")]
+    lines = ["\n**Ten days**, run in turn.\n", *head("model", "seconds: median (minimum-maximum)", "times faster")]
     for name, took in found.items():
         seconds = f"{took['median']:.3f} ({took['least']:.3f}-{took['most']:.3f})"
         lines.append(f"| {name} | {seconds} | {whole / took['median']:.2f} |")
