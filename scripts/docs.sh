@@ -8,8 +8,6 @@ cd "$(dirname "$0")/.."
 make_environment docs
 PATH="$PWD/.venv/bin:$PATH"
 export PATH
-python scripts/docs_pages.py build/docs
+python scripts/docs_pages.py
 if [ "${1:-}" = serve ]; then exec zensical serve; fi
-rm -rf site
-zensical build --strict --clean
 echo "open site/index.html in a browser"

@@ -1,8 +1,9 @@
-"""Gathers the pages of the documentation in a folder, for a site generator: `python scripts/docs_pages.py FOLDER`.
+"""Gathers the pages of the documentation in build/docs, and builds the site from them: `python scripts/docs_pages.py`.
 
 The pages of docs/ are copied. The CLI reference comes from the commands, the Python reference from the docstrings, the
 studies from experiments/README.md, pictures from experiments/results. What is written as it works in the repository is
-rewritten for the site: links to those pictures, and blocks of mathematics, which become MathML.
+rewritten for the site: links to those pictures, and blocks of mathematics, which become MathML. A link, an anchor or a
+reference that leads nowhere fails, and so does a docstring that cannot be read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -26,6 +28,8 @@ from pinnwx.config.reference import reference
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
+PAGES = ROOT / "build" / "docs"  # what zensical.toml names
+_UNREADABLE = "griffe: "  # begins a line about a docstring
 PICTURES = "pictures"  # the folder of the site that holds those of RESULTS
 _PICTURE = re.compile(r"(?<=\]\()(?:\.\./)*experiments/results/([\w-]+\.png)(?=\))")
 _MATHEMATICS = re.compile(r"^```math\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
@@ -164,5 +168,15 @@ def _modules(title: str, purpose: str, modules: list[str]) -> str:
     return "\n".join(lines)
 
 
+def main() -> int:
+    """Gathers and builds; the exit code."""
+    gather(PAGES)
+    built = subprocess.run(
+        ["zensical", "build", "--strict", "--clean"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    print(built.stdout + built.stderr, end="")
+    return built.returncode or int(_UNREADABLE in built.stdout + built.stderr)
+
+
 if __name__ == "__main__":
-    gather(Path(sys.argv[1]))
+    sys.exit(main())

@@ -17,8 +17,7 @@ step ruff check .
 step ruff format --check .
 step pyright
 step lint-imports
-step python scripts/docs_pages.py build/docs
-step zensical build --strict --clean
+step python scripts/docs_pages.py
 # Tests of the code in README and docs are among the tests; nbmake runs every notebook.
 step python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 40 --durations-min 5 --nbmake \
     tests notebooks "$@"

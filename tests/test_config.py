@@ -102,6 +102,8 @@ def test_packaged_experiments_are_found_by_name(monkeypatch, tmp_path):
     assert load_config("quick") == load_config(EXPERIMENTS / "quick.toml")
     with pytest.raises(MissingInputError, match="no config file nothing, and no experiment of that name: era5_climode"):
         load_config("nothing")
+    with pytest.raises(MissingInputError, match=r"no config file quick\.toml$"):
+        load_config("quick.toml")
 
 
 def test_the_wheel_has_all_of_them():

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from pinnwx.config.experiment import Config
 from pinnwx.config.packaged import experiment_path
-from pinnwx.errors import ConfigError, UsageError
+from pinnwx.errors import ConfigError, MissingInputError, UsageError
 from pinnwx.settings import as_read
 from pinnwx.tomltext import LARGEST, problems_of, toml_table
 
@@ -64,6 +64,8 @@ def read_text(source: str | Path) -> str:
     """
     path = Path(source)
     if not path.is_file():
+        if path.name != str(source) or path.suffix:
+            raise MissingInputError(f"no config file {path}")
         path = experiment_path(str(source))
     try:
         if path.stat().st_size > LARGEST:

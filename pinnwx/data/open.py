@@ -59,7 +59,8 @@ def open_data(
         variables: the table of known variables, with the user's own.
         levels: pressure level in hPa of a variable whose file does not tell, `{"z": 500}`.
         static: names of static fields to read beside `fields`.
-        start, end: ISO 8601 bounds of the times to read, both included.
+        start: first time to read, ISO 8601.
+        end: last time to read, included; a bare date includes its whole day.
         select: of the sorted times that there are, those that are needed; no other is read, nor judged. A time that
             turns out to hold no values is not there, and `select` is asked again.
         forecasts: read forecasts too, at the times they are valid for; otherwise they are left out with a note.

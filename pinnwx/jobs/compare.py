@@ -35,7 +35,7 @@ def compare(
     Raises:
         UsageError: a run folder without data, start and end.
         DataError: not scored on the same forecasts.
-        MissingInputError, CheckpointError, UnavailableError, StabilityError, OutputError.
+        MissingInputError, CheckpointError, UnavailableError, StabilityError, OutputError: as their names say.
     """
     if json is not None:
         check_writable(json, force=force)

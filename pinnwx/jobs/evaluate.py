@@ -46,7 +46,7 @@ def evaluate(
     is longer.
 
     Raises:
-        MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError.
+        MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError: as their names say.
     """
     prepare()
     if json is not None:

@@ -39,7 +39,7 @@ def explain(
     Raises:
         UnavailableError: the data hold no analysis for `init`, or the boundary does not reach far enough.
         StabilityError: the forecast is not finite; nothing is written.
-        MissingInputError, CheckpointError, DataError, OutputError, UsageError.
+        MissingInputError, CheckpointError, DataError, OutputError, UsageError: as their names say.
     """
     prepare()
     require_one_time(init)

@@ -55,7 +55,8 @@ def fetch(
         source: a name in `pinnwx.data.remote.STORES`, a URL, or a path, of a zarr store.
         out: folder; made if there is none.
         fields: canonical names, such as `z500`.
-        start, end: ISO 8601 bounds, both included.
+        start: first time, ISO 8601.
+        end: last time, included; a bare date includes its whole day.
         static: names of fields that do not move, into `static.nc`.
         grid: "native", or the grid to average onto conservatively.
         region: north, west, south and east in degrees, or None for all.

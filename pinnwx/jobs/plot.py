@@ -35,7 +35,7 @@ def plot(
     and the difference from it are drawn beside a forecast.
 
     Raises:
-        MissingInputError, DataError, OutputError, UsageError.
+        MissingInputError, DataError, OutputError, UsageError: as their names say.
     """
     source = Path(source)
     if not source.exists():

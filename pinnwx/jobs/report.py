@@ -56,7 +56,7 @@ def report(
         UsageError: no period is given, and the config has none.
         UnavailableError: the data hold no analysis to start from.
         StabilityError: a forecast is not finite.
-        MissingInputError, CheckpointError, DataError, OutputError.
+        MissingInputError, CheckpointError, DataError, OutputError: as their names say.
     """
     prepare()
     check_writable(out, force=force)

@@ -107,9 +107,8 @@ def forecast_series(
     analysis is the newest that is not dated ahead of the clock; one that is, is refused.
 
     Args:
-        run, data, hours, members, lateral_boundary, max_age, accept_suspicious: as of `forecast`; `max_age` is of the
-        newest
-            analysis, so that older ones of a period can still be caught up with.
+        run: as of `forecast`, and so are `data`, `hours`, `members`, `lateral_boundary` and `accept_suspicious`.
+        max_age: of the newest analysis, so that older ones of a period can still be caught up with.
         folder: where the files go; made if there is none, held by one job at a time.
         plots: maps of each forecast that is made, as a PNG beside it.
         score: score what is in the folder, as far as analyses have arrived since and it was not scored yet.

@@ -36,7 +36,7 @@ def verify(
     forecast that no forecast would start from (stuck, with a spike, of the future) are used, with a warning.
 
     Raises:
-        MissingInputError, DataError, UnavailableError, CheckpointError, OutputError.
+        MissingInputError, DataError, UnavailableError, CheckpointError, OutputError: as their names say.
     """
     if json is not None:
         check_writable(json, force=force)

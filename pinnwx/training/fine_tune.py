@@ -102,7 +102,7 @@ def fine_tune(
         archive: what the windows index into.
         config: the settings of the model.
         scale: the unit of each field's error, (field, 1, 1).
-        material: the windows.
+        fine_tuning_windows: what it trains on.
         optimiser: the states in which an earlier training left the optimiser; fresh ones if None.
         deadline: `time.monotonic()` value before which it must be done, where `config.retraining.updates` is None.
         progress: called after each check, for a progress bar.

@@ -49,7 +49,10 @@ def pair_statistics(
     """The area means of each pair that all scores are made from.
 
     Args:
-        forecast, truth, climatology, persistence: finite fields at the same valid times, in one unit.
+        forecast: finite fields at the valid times.
+        truth: the analyses, in the same unit, and so are the next two.
+        climatology: at the valid times, or None.
+        persistence: the analyses of the initial times.
         test_mean: mean of the truth over all scored valid times of this lead.
         weights: cell areas over their mean, `Grid.area_weights`.
 
