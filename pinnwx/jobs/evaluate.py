@@ -46,7 +46,7 @@ def evaluate(
     is longer.
 
     Raises:
-        MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError: as their names say.
+        MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError: see their names.
     """
     prepare()
     if json is not None:
