@@ -26,6 +26,8 @@ from pinnwx.config.keys import INLINE, one_line, tables
 from pinnwx.config.reference import json_schema, reference
 from pinnwx.config.template import template
 from pinnwx.errors import ConfigError, MissingInputError, UsageError
+from pinnwx.model.build import transported_field
+from pinnwx.physics.winds import parse_wind
 from pinnwx.verification.significance import MINIMUM_BLOCKS
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -173,7 +175,7 @@ def test_periods_that_are_none(start, end, message):
     ],
 )
 def test_wind_names_the_fields_it_is_made_from(wind, inputs):
-    assert Transport(field="q850", wind=wind).inputs == inputs
+    assert parse_wind(wind).inputs == inputs
 
 
 @pytest.mark.parametrize("wind", ["", "prognostic", "prognostic:u850", "rotational:850", "geostrophic:t850", "gale"])
@@ -202,9 +204,10 @@ def test_vorticity_that_is_not_forecast_is_that_of_its_wind():
     def barotropic(**keys):
         return config(("u500", "v500", "z500"), physics=transport("vo500", **keys))
 
-    targets = barotropic(wind="prognostic:500", balanced_field="z500").model.physics.transport[0].targets
+    transported = barotropic(wind="prognostic:500", balanced_field="z500").model.physics.transport[0]
+    targets = transported_field(transported).targets
     assert targets(("u500", "v500", "z500")) == ("u500", "v500", "z500")
-    targets = barotropic(wind="geostrophic:z500").model.physics.transport[0].targets
+    targets = transported_field(barotropic(wind="geostrophic:z500").model.physics.transport[0]).targets
     assert targets(("u500", "v500", "z500")) == ("z500",)
     with pytest.raises(ConfigError, match='transport of "vo500" needs "vo500", which is not in data'):
         barotropic(wind="none")

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from pinnwx.settings import Settings, agreement
 
-_WIND = re.compile(r"prognostic:(\d+m?|\d*)|rotational:vo\d+|geostrophic:(z\d+|msl)|none")
+if TYPE_CHECKING:
+    from pinnwx.physics.winds import AbstractWind
 
 
 def _is_wind(text: str) -> str:
-    if not _WIND.fullmatch(text):
-        raise ValueError(f'wind "{text}" is not one of prognostic:LEVEL, rotational:voLEVEL, geostrophic:zLEVEL, none')
+    _wind(text)
     return text
+
+
+def _wind(text: str) -> AbstractWind:
+    from pinnwx.physics.winds import parse_wind  # brings JAX, which settings alone do without
+
+    return parse_wind(text)
 
 
 class Transport(Settings):
@@ -80,32 +86,19 @@ class Transport(Settings):
             pair = f'balanced_field = "{self.balanced_field}" of "{self.field}"'
             yield f"{pair}: only z500 (any level) or msl follow, and only vorticity"
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Fields the physical wind is made from."""
-        kind, _, source = self.wind.partition(":")
-        if kind == "none":
-            return ()
-        if kind == "prognostic":
-            level = source.removesuffix("m")
-            return f"u{level}", f"v{level}"
-        return (source,)
-
     def lacks(self, fields: Sequence[str]) -> Iterator[str]:
         """What stands in the way where these are the forecast fields."""
-        of_the_wind = self.field.startswith("vo") and self.wind.startswith(("prognostic", "geostrophic"))
-        level, source = self.field.removeprefix("vo"), self.wind.rpartition(":")[2].lstrip("z")
-        if of_the_wind and self.field not in fields and source not in (level, "msl"):
+        from pinnwx.physics.winds import AbstractVorticityWind
+
+        wind = _wind(self.wind)
+        of_the_wind = self.field.startswith("vo") and isinstance(wind, AbstractVorticityWind)
+        level = wind.vorticity_level if isinstance(wind, AbstractVorticityWind) else None
+        if of_the_wind and self.field not in fields and level not in (self.field.removeprefix("vo"), None):
             yield f': wind "{self.wind}" is of another level'
         own = () if of_the_wind else (self.field,)
-        for name in (*own, *self.inputs, *(() if self.balanced_field is None else (self.balanced_field,))):
+        for name in (*own, *wind.inputs, *(() if self.balanced_field is None else (self.balanced_field,))):
             if name not in fields:
                 yield f' needs "{name}", which is not in data.fields'
-
-    def targets(self, fields: Sequence[str]) -> tuple[str, ...]:
-        """The forecast fields that this transport changes."""
-        own = (self.field,) if self.field in fields else self.inputs
-        return own if self.balanced_field is None else (*own, self.balanced_field)
 
 
 # The examples of the template.

@@ -16,6 +16,7 @@ from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.weights import named_weights
 from pinnwx.physics.terms import terms
+from pinnwx.physics.winds import WINDS
 
 FORMAT = 1  # raised when the same settings and weights make another forecast than before
 
@@ -30,7 +31,7 @@ def architecture(model: Forecaster, settings: ModelSettings) -> dict[str, Any]:
         "format": FORMAT,
         "kind": settings.kind,
         "terms": _terms(first),
-        "winds": sorted({equation.wind.partition(":")[0] for equation in settings.physics.transport}),
+        "winds": _winds(first),
         "closure": closure,
         "normalisation": "mean and standard deviation",
         "weights": hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest(),
@@ -54,6 +55,12 @@ def _terms(model: Any) -> list[str]:
     if not isinstance(model, TransportForecaster) or not model.solver.equations:
         return []
     return sorted(terms(model.solver.equations, model.inputs.grid, model.solver.groups, diffusive=model.diffusive))
+
+
+def _winds(model: Any) -> list[str]:
+    if not isinstance(model, TransportForecaster):
+        return []
+    return sorted({WINDS.kind_of(equation.wind) for equation in model.solver.equations})
 
 
 def _in_words(value: Any) -> str:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import jax
 from flax import nnx
 
-from pinnwx.config import ModelSettings
+from pinnwx.config import ModelSettings, Transport
+from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import ConfigError
+from pinnwx.grid import Grid
 from pinnwx.model.climate import Climate, ModelClimatology
 from pinnwx.model.deep_ensemble import DeepEnsemble
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.inputs import Inputs
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.second_order import SecondOrderForecaster
+from pinnwx.physics.transport import TransportSolver
+from pinnwx.physics.transported_field import TransportedField
+from pinnwx.physics.winds import parse_wind
 
 
 def build_forecaster(
@@ -44,10 +50,35 @@ def build_forecaster(
             raise ConfigError('model.climate is for model.kind = "transport"; remove it')
         kind = SecondOrderForecaster
     else:
-        kind = partial(TransportForecaster, climate=_climate(inputs, settings, climatology))
+        solvers = _transport_solvers(inputs.grid, settings)
+        climate = _climate(inputs, settings, climatology)
+        kind = partial(TransportForecaster, solver=solvers[0], to_the_middle=solvers[1], climate=climate)
     key = jax.random.key(seed)
     networks = [kind(inputs, settings, rngs=nnx.Rngs(jax.random.fold_in(key, i))) for i in range(settings.networks)]
     return networks[0] if len(networks) == 1 else DeepEnsemble(networks)
+
+
+def transported_field(settings: Transport) -> TransportedField:
+    """The object that a `[[model.physics.transport]]` table describes."""
+    options = {name: getattr(settings, name) for name in Transport.model_fields if name != "wind"}
+    return TransportedField(wind=parse_wind(settings.wind), **options)
+
+
+def _transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[TransportSolver, TransportSolver | None]:
+    """That of a coupling interval; and that to its middle, where the wind of the midpoint is held."""
+    physics = settings.physics
+    interval = settings.step_hours * SECONDS_PER_HOUR / physics.coupling_steps
+    solver = TransportSolver(
+        tuple(map(transported_field, physics.transport)),
+        grid,
+        interval,
+        substeps=-(-physics.substeps // physics.coupling_steps),
+        solver=physics.solver,
+        courant_limit=physics.courant_limit,
+    )
+    if physics.wind_time == "start":
+        return solver, None
+    return solver, replace(solver, interval=interval / 2, substeps=-(-solver.substeps // 2))
 
 
 def _climate(inputs: Inputs, settings: ModelSettings, climatology: ModelClimatology | None) -> Climate | None:

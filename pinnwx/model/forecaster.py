@@ -27,8 +27,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pinnwx.config import ClosureSettings, ModelSettings, Transport
-from pinnwx.constants import SECONDS_PER_HOUR
+from pinnwx.config import ClosureSettings, ModelSettings
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.model.bounds import Bounds
 from pinnwx.model.climate import Climate
@@ -42,6 +41,8 @@ from pinnwx.model.velocity import on_faces, physical_winds
 from pinnwx.model.views import MultiViewNetwork, View, Views
 from pinnwx.operators.polar import polar_filter, zonal_group_mean
 from pinnwx.physics.transport import SMALLEST_SPACING, TransportSolver
+from pinnwx.physics.transported_field import TransportedField
+from pinnwx.physics.winds import AbstractWind
 
 
 class Step(NamedTuple):
@@ -59,23 +60,26 @@ class Step(NamedTuple):
 class TransportForecaster(nnx.Module):
     """Physics and closure in one step; the carried state is the fields at the last `input_times` times."""
 
-    def __init__(self, inputs: Inputs, settings: ModelSettings, *, rngs: nnx.Rngs, climate: Climate | None = None):
+    def __init__(
+        self,
+        inputs: Inputs,
+        settings: ModelSettings,
+        solver: TransportSolver,
+        to_the_middle: TransportSolver | None = None,
+        *,
+        rngs: nnx.Rngs,
+        climate: Climate | None = None,
+    ):
         self.inputs, self.input_times, self.climate = inputs, settings.input_times, climate
         self.lateral_boundary = (
             LateralBoundary(inputs.grid, settings.boundary_width) if settings.boundary_width else None
         )
         self.has_lateral_boundary = self.lateral_boundary is not None
         physics, closure = settings.physics, settings.closure
-        equations = physics.transport
+        equations = solver.equations
         self.transported = TransportedFields(inputs.names, equations, inputs.grid)
         self.coupling_steps = physics.coupling_steps
-        each = physics.model_copy(update={"substeps": -(-physics.substeps // physics.coupling_steps)})
-        interval = settings.step_hours * SECONDS_PER_HOUR / physics.coupling_steps
-        self.solver = TransportSolver(equations, inputs.grid, each, interval)
-        self.to_the_middle = None
-        if physics.wind_time == "midpoint":
-            half = each.model_copy(update={"substeps": -(-each.substeps // 2)})
-            self.to_the_middle = TransportSolver(equations, inputs.grid, half, interval / 2)
+        self.solver, self.to_the_middle = solver, to_the_middle
         self.conserved = tuple(inputs.names.index(e.field) for e in equations if e.conserved)
         self.conserved_rows = tuple(row for row, equation in enumerate(equations) if equation.conserved)
         self._require_possible(equations)
@@ -116,7 +120,7 @@ class TransportForecaster(nnx.Module):
         parts = ("width", "blocks", "fine_width", "block_widths", "experts", "experts_per_region")
         return winds, network(signs, equator_parity, odd, **{name: getattr(closure, name) for name in parts})
 
-    def _require_possible(self, equations: Sequence[Transport]) -> None:
+    def _require_possible(self, equations: Sequence[TransportedField]) -> None:
         """Raises:
         ConfigError: a promise of the settings cannot be kept on this grid.
         """
@@ -132,7 +136,7 @@ class TransportForecaster(nnx.Module):
             if equation.diffusivity > limit:
                 raise ConfigError(
                     f"{equation.field}: diffusivity {equation.diffusivity:g} m2 s-1 exceeds the {limit:.3g} that "
-                    f"{self.solver.settings.substeps} sub-steps allow; raise model.physics.substeps"
+                    f"{self.solver.substeps} sub-steps allow; raise model.physics.substeps"
                 )
 
     def diffusivity(self) -> Float[Array, " field"]:
@@ -313,12 +317,13 @@ class TransportForecaster(nnx.Module):
         return self.inputs.increment_std[...] / self.coupling_steps * output[:, :count], gate
 
 
-def _worth_showing(equations: Sequence[Transport]) -> tuple[int, ...]:
+def _worth_showing(equations: Sequence[TransportedField]) -> tuple[int, ...]:
     """The equations whose wind tells the closure something new: each once, and no prognostic one, for that is a
     field."""
-    shown, known = [], {"none"}
+    shown: list[int] = []
+    known: set[AbstractWind] = set()
     for index, equation in enumerate(equations):
-        if equation.learned_wind or not (equation.wind in known or equation.wind.startswith("prognostic")):
+        if equation.learned_wind or (equation.wind.is_diagnosed and equation.wind not in known):
             shown.append(index)
             known.add(equation.wind)
     return tuple(shown)

@@ -16,13 +16,11 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pinnwx.config import Transport
-from pinnwx.constants import REFERENCE_AIR_DENSITY
 from pinnwx.grid import Grid
-from pinnwx.model.velocity import physical_wind
 from pinnwx.operators.calculus import curl
-from pinnwx.operators.stencils import constant
-from pinnwx.physics.diagnostics import streamfunction_from_vorticity, wind_from_streamfunction
+from pinnwx.physics.diagnostics import balanced_change, streamfunction_from_vorticity
+from pinnwx.physics.transported_field import TransportedField
+from pinnwx.physics.winds import AbstractVorticityWind
 
 Fields = Float[Array, "batch field lat lon"]
 
@@ -34,7 +32,7 @@ class TransportedFields:
         updated: positions among the forecast fields of those that transport changes, ascending.
     """
 
-    def __init__(self, names: Sequence[str], equations: Sequence[Transport], grid: Grid):
+    def __init__(self, names: Sequence[str], equations: Sequence[TransportedField], grid: Grid):
         self.names, self.equations, self.grid = tuple(names), tuple(equations), grid
         targets = [name for equation in equations for name in equation.targets(names)]
         self.updated = tuple(sorted({self.names.index(name) for name in targets}))
@@ -58,21 +56,22 @@ class TransportedFields:
         places = {index: change[:, position] for position, index in enumerate(self.updated)}
         return jnp.stack([places.get(index, nothing) for index in range(len(self.names))], axis=1)
 
-    def _value(self, fields: Fields, equation: Transport) -> Float[Array, "batch lat lon"]:
+    def _value(self, fields: Fields, equation: TransportedField) -> Float[Array, "batch lat lon"]:
         if equation.field in self.names:
             return fields[:, self.names.index(equation.field)]
         named = {name: fields[:, index] for index, name in enumerate(self.names)}
-        return curl(*physical_wind(equation, named, self.grid), self.grid)
+        return curl(*equation.wind(named, self.grid), self.grid)
 
-    def _parts(self, change: Float[Array, "batch lat lon"], equation: Transport) -> dict[str, Array]:
+    def _parts(self, change: Float[Array, "batch lat lon"], equation: TransportedField) -> dict[str, Array]:
         parts = {equation.field: change} if equation.field in self.names else {}
         followers = [name for name in equation.targets(self.names) if name not in parts]
         if not followers:
             return parts
         streamfunction = streamfunction_from_vorticity(change, self.grid)
-        geopotential = streamfunction * constant(self.grid.coriolis, streamfunction)
-        known = {"msl": geopotential * REFERENCE_AIR_DENSITY}
-        if equation.wind.startswith("prognostic"):
-            wind = wind_from_streamfunction(streamfunction, self.grid)
-            known |= dict(zip(equation.inputs, wind, strict=True))
-        return parts | {name: known.get(name, geopotential) for name in followers}
+        known = {}
+        if isinstance(equation.wind, AbstractVorticityWind):
+            known = equation.wind.change_of_inputs(streamfunction, self.grid)
+        return parts | {
+            name: known[name] if name in known else balanced_change(name, streamfunction, self.grid)
+            for name in followers
+        }

@@ -139,6 +139,18 @@ def geostrophic_wind_from_pressure(
     return geostrophic_wind(pressure / REFERENCE_AIR_DENSITY, grid, scaled, equatorial_latitude)
 
 
+def balanced_change(name: str, streamfunction: Field, grid: Grid) -> Field:
+    """The change of a geopotential, Phi = f psi [m2 s-2], or of the pressure `msl`, Phi times the density of air [Pa].
+
+    Args:
+        name: the field; `"msl"` is the pressure.
+        streamfunction: psi, what is added to that of the wind [m2 s-1].
+        grid: the geometry.
+    """
+    geopotential = streamfunction * constant(grid.coriolis, streamfunction)
+    return geopotential * REFERENCE_AIR_DENSITY if name == "msl" else geopotential
+
+
 def _zero_beyond(field, grid, boundary):
     """Boundary values of psi or chi: those given, else zero around a regional grid; none on the globe."""
     if grid.is_global or boundary is not None:

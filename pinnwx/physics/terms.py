@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinnwx.config import Transport
 from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity, flux_divergence
 from pinnwx.operators.calculus import face_divergence
 from pinnwx.operators.diffusion import diffusive_tendency
+from pinnwx.physics.transported_field import TransportedField
 
 
 class TermContext(NamedTuple):
@@ -48,7 +48,7 @@ Term = Callable[[Fields, TermContext], Fields]
 
 
 def term_context(
-    equations: Sequence[Transport],
+    equations: Sequence[TransportedField],
     grid: Grid,
     groups: tuple[int, ...],
     velocity: FaceVelocity,
@@ -70,7 +70,7 @@ def term_context(
 
 
 def terms(
-    equations: Sequence[Transport], grid: Grid, groups: tuple[int, ...], *, diffusive: bool
+    equations: Sequence[TransportedField], grid: Grid, groups: tuple[int, ...], *, diffusive: bool
 ) -> Mapping[str, Term]:
     """The terms that these equations have, by name; `equations[i]` governs field i of the stack.
 
@@ -104,7 +104,7 @@ def _carry(
     fields: Fields,
     velocity: FaceVelocity,
     wind_divergence: Fields,
-    equations: Sequence[Transport],
+    equations: Sequence[TransportedField],
     grid: Grid,
     groups: tuple[int, ...],
 ) -> Fields:

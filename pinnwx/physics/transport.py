@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinnwx.config import PhysicsSettings, Transport
 from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
 from pinnwx.operators.stability import courant_number, limit_outflow
 from pinnwx.physics.integrate import integrate
 from pinnwx.physics.terms import TermContext, term_context, terms, total
+from pinnwx.physics.transported_field import TransportedField
 
 # Share of the meridional spacing that a polar group must at least be wide.
 SMALLEST_SPACING = 0.5
@@ -36,17 +36,29 @@ DIFFUSION_LIMIT = 0.04  # of kappa dt / dx^2
 
 @dataclass(frozen=True)
 class TransportSolver:
-    """Solves dq/dt = sum of the named terms for a stack of fields over one interval; static under jit."""
+    """Solves dq/dt = sum of the named terms for a stack of fields over one interval; static under jit.
 
-    equations: tuple[Transport, ...]
+    Attributes:
+        equations: one a field of the stack.
+        grid: the geometry.
+        interval: over which the wind is held [s].
+        substeps: of the interval.
+        solver: a name in `integrate.SOLVERS`.
+        courant_limit: largest outflow Courant number of a sub-step; with the limited scheme at most
+            `POSITIVE_COURANT`.
+    """
+
+    equations: tuple[TransportedField, ...]
     grid: Grid
-    settings: PhysicsSettings
-    interval: float  # seconds
+    interval: float
+    substeps: int = 4
+    solver: str = "heun"
+    courant_limit: float = 0.9
 
     @property
     def substep(self) -> float:
         """Seconds."""
-        return self.interval / self.settings.substeps
+        return self.interval / self.substeps
 
     @cached_property
     def groups(self) -> tuple[int, ...]:
@@ -56,7 +68,7 @@ class TransportSolver:
     @cached_property
     def courant_limits(self) -> np.ndarray:
         """Largest outflow Courant number of each field, (field, 1, 1)."""
-        limit = self.settings.courant_limit
+        limit = self.courant_limit
         limits = [min(limit, POSITIVE_COURANT) if e.scheme == "limited" else limit for e in self.equations]
         return np.array(limits, dtype=np.float32)[:, None, None]
 
@@ -102,8 +114,7 @@ class TransportSolver:
         given = self.term_context(velocity, diffusivity)
         tendency = total(terms(self.equations, self.grid, self.groups, diffusive=diffusive))
         before = zonal_group_mean(fields, self.grid, self.groups)
-        settings = self.settings
-        after = integrate(tendency, before, self.interval, settings.substeps, settings.solver, given)
+        after = integrate(tendency, before, self.interval, self.substeps, self.solver, given)
         return after, before
 
     def increments(
@@ -145,4 +156,4 @@ class TransportSolver:
         before = zonal_group_mean(fields, self.grid, self.groups)
         names = [f"advection_by_{name}" for name in winds] + list(found)
         start = before, {name: jnp.zeros_like(before) for name in names}
-        return integrate(tendencies, start, self.interval, self.settings.substeps, self.settings.solver)[1]
+        return integrate(tendencies, start, self.interval, self.substeps, self.solver)[1]

@@ -16,6 +16,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
+from pinnwx.physics.winds import NoWind
 
 LARGEST_FRACTION = 0.01  # of the cells, above which it is warned of
 _SAMPLE = 48  # analyses looked at, spread evenly
@@ -71,7 +72,7 @@ def slowed_winds(model: Forecaster, archive: Archive, settings: ModelSettings) -
     if not isinstance(member, TransportForecaster):
         return None
     equations = member.solver.equations
-    blowing = [index for index, equation in enumerate(equations) if equation.wind != "none"]
+    blowing = [index for index, equation in enumerate(equations) if equation.wind != NoWind()]
     if not blowing:
         return None
     places = np.linspace(0, len(archive) - 1, min(_SAMPLE, len(archive))).round().astype(int)
@@ -81,7 +82,7 @@ def slowed_winds(model: Forecaster, archive: Archive, settings: ModelSettings) -
     worst = int((over > 1).mean(axis=(0, 2, 3)).argmax())
     own, limit = over[:, worst], float(member.solver.courant_limits[blowing[worst], 0, 0])
     coupling_steps = settings.physics.coupling_steps
-    in_use = member.solver.settings.substeps * coupling_steps
+    in_use = member.solver.substeps * coupling_steps
 
     def needed(excess: float) -> int:
         """Sub-steps of all coupling steps together that bring this excess down to 1."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import config_text, smooth_noise, transport
 
-from pinnwx.config import PhysicsSettings, Transport, parse_config
+from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
 from pinnwx.forecasting.predictor import Predictor
@@ -19,6 +19,8 @@ from pinnwx.operators.advection import SCHEMES, FaceVelocity
 from pinnwx.operators.calculus import face_divergence
 from pinnwx.operators.stability import courant_number, limit_outflow
 from pinnwx.physics.transport import TransportSolver
+from pinnwx.physics.transported_field import TransportedField
+from pinnwx.physics.winds import RotationalWind
 
 BOX = box()
 
@@ -28,8 +30,8 @@ BOX = box()
 @pytest.mark.parametrize("way", [1, -1])
 def test_a_constant_stays_constant_in_a_uniform_wind_however_fast(scheme, courant, way):
     """A wind along the circles of latitude has no divergence, slowed or not."""
-    equation = Transport(field="vo500", form="flux", scheme=scheme)
-    solver = TransportSolver((equation,), BOX, PhysicsSettings(substeps=12), 86400.0)
+    equation = TransportedField("vo500", form="flux", scheme=scheme)
+    solver = TransportSolver((equation,), BOX, 86400.0, substeps=12)
     rows, columns = BOX.shape
     east = courant * BOX.zonal_spacing[:, None] / solver.substep * np.ones((1, rows, columns + 1))
     wind = FaceVelocity(jnp.asarray(way * east, jnp.float32), jnp.zeros((1, rows + 1, columns), jnp.float32))
@@ -65,7 +67,7 @@ def test_slowing_the_wind_brings_a_cell_of_the_edge_no_more_of_its_own(seed, spe
 
 def test_rotational_wind_does_not_converge_at_the_edge():
     """Its streamfunction is zero beyond, so no wind crosses there; it is as free of divergence as inside."""
-    equations = [Transport(field="vo850", wind="rotational:vo850", form="flux", absolute_vorticity=True)]
+    equations = [TransportedField("vo850", wind=RotationalWind("vo850"), form="flux", absolute_vorticity=True)]
     vorticity = jnp.asarray(2e-5 * smooth_noise(BOX, 8, seed=1, waves=12), jnp.float32)
     winds = physical_winds(equations, {"vo850": vorticity}, BOX)
     assert float(jnp.abs(winds).mean()) > 1.0

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from synthetic import states
 
-from pinnwx.config import Transport
 from pinnwx.grid import Grid
 from pinnwx.model.scores import weighted_square_error
-from pinnwx.model.velocity import on_faces, physical_wind, physical_winds
+from pinnwx.model.velocity import on_faces, physical_winds
 from pinnwx.operators.advection import face_velocity
 from pinnwx.physics.diagnostics import geostrophic_wind, geostrophic_wind_from_pressure, rotational_wind
+from pinnwx.physics.transported_field import TransportedField
+from pinnwx.physics.winds import PrognosticWind, parse_wind
 
 GRID = Grid.parse("22.5deg")
 NAMES = ("z500", "msl", "vo850", "u500", "v500", "u10", "v10")
@@ -27,25 +28,23 @@ def test_the_loss_is_an_area_mean_in_units_of_the_scale():
 
 
 @pytest.mark.parametrize(
-    ("wind", "field", "expected"),
+    ("wind", "expected"),
     [
-        ("prognostic:500", "z500", lambda: (FIELDS["u500"], FIELDS["v500"])),
-        ("prognostic:10m", "msl", lambda: (FIELDS["u10"], FIELDS["v10"])),
-        ("rotational:vo850", "vo850", lambda: rotational_wind(FIELDS["vo850"], GRID)),
-        ("geostrophic:z500", "z500", lambda: geostrophic_wind(FIELDS["z500"], GRID)),
-        ("geostrophic:msl", "msl", lambda: geostrophic_wind_from_pressure(FIELDS["msl"], GRID)),
-        ("none", "msl", lambda: (jnp.zeros(GRID.shape), jnp.zeros(GRID.shape))),
+        ("prognostic:500", lambda: (FIELDS["u500"], FIELDS["v500"])),
+        ("prognostic:10m", lambda: (FIELDS["u10"], FIELDS["v10"])),
+        ("rotational:vo850", lambda: rotational_wind(FIELDS["vo850"], GRID)),
+        ("geostrophic:z500", lambda: geostrophic_wind(FIELDS["z500"], GRID)),
+        ("geostrophic:msl", lambda: geostrophic_wind_from_pressure(FIELDS["msl"], GRID)),
+        ("none", lambda: (jnp.zeros(GRID.shape), jnp.zeros(GRID.shape))),
     ],
 )
-def test_the_wind_of_the_config(wind, field, expected):
-    for found, component in zip(
-        physical_wind(Transport(field=field, wind=wind), FIELDS, GRID), expected(), strict=True
-    ):
+def test_the_wind_of_the_config(wind, expected):
+    for found, component in zip(parse_wind(wind)(FIELDS, GRID), expected(), strict=True):
         np.testing.assert_array_equal(found, component)
 
 
 def test_winds_are_stacked_in_the_order_of_the_equations():
-    equations = [Transport(field="msl", wind="prognostic:10m"), Transport(field="z500", wind="prognostic:500")]
+    equations = [TransportedField("msl", PrognosticWind("10m")), TransportedField("z500", PrognosticWind("500"))]
     winds = physical_winds(equations, FIELDS, GRID)
     assert winds.shape == (2, *GRID.shape, 2)
     np.testing.assert_array_equal(winds[0, ..., 1], FIELDS["v10"])

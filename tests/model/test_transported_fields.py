@@ -6,16 +6,19 @@ import pytest
 from exact.sphere import integral, slope
 from synthetic import config, forecaster, randomise, smooth_noise, states, step_features, transport
 
-from pinnwx.config import Transport
 from pinnwx.grid import Grid
 from pinnwx.model.rollout import rollout
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.operators.calculus import curl
+from pinnwx.physics.transported_field import TransportedField
+from pinnwx.physics.winds import PrognosticWind
 
 GRID = Grid.parse("11.25deg")
 NAMES = ("t500", "u500", "v500", "z500")
-TEMPERATURE = Transport(field="t500", wind="prognostic:500")
-VORTICITY = Transport(field="vo500", wind="prognostic:500", form="flux", absolute_vorticity=True, balanced_field="z500")
+TEMPERATURE = TransportedField("t500", wind=PrognosticWind("500"))
+VORTICITY = TransportedField(
+    field="vo500", wind=PrognosticWind("500"), form="flux", absolute_vorticity=True, balanced_field="z500"
+)
 
 
 def noise(count: int, seed: int) -> jnp.ndarray:

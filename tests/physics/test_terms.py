@@ -7,7 +7,6 @@ import pytest
 from exact.sphere import cell_mean, integral
 from synthetic import smooth_noise
 
-from pinnwx.config import Transport
 from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION
 from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity, advective_tendency, flux_divergence
@@ -15,10 +14,11 @@ from pinnwx.operators.diffusion import diffusive_tendency
 from pinnwx.operators.polar import cap_groups, zonal_group_mean, zonal_groups
 from pinnwx.physics.diagnostics import rotational_face_velocity
 from pinnwx.physics.terms import TermContext, term_context, terms, total
+from pinnwx.physics.transported_field import TransportedField
 
 GRID = Grid.parse("22.5deg+poles")
 MIX = tuple(
-    Transport(field=f"vo{100 + i}", form=form, scheme=scheme, absolute_vorticity=absolute, wind="none")
+    TransportedField(f"vo{100 + i}", form=form, scheme=scheme, absolute_vorticity=absolute)
     for i, (form, scheme, absolute) in enumerate(
         [
             ("advective", "upwind3", False),
@@ -113,7 +113,7 @@ def test_rossby_haurwitz_wave_drifts_westward(mean_flow):
         def eastward_change(lon, lat):
             return -1e-5 * order * np.cos(lat) ** order * np.sin(lat) * np.sin(order * lon)
 
-        equation = Transport(field="vo850", wind="rotational:vo850", absolute_vorticity=True, scheme="upwind3")
+        equation = TransportedField("vo850", absolute_vorticity=True, scheme="upwind3")
         groups = zonal_groups(grid, 0.0)
         right_hand_side = total(terms((equation,), grid, groups, diffusive=False))
 
@@ -139,7 +139,7 @@ def test_planetary_vorticity_is_the_beta_effect():
         rows, columns = grid.shape
         north = 10 * np.cos(grid.latitude_edges)[:, None] * (grid.north_face_length > 0)[:, None] * np.ones(columns)
         wind = FaceVelocity(jnp.zeros((1, rows, columns)), jnp.asarray(north, jnp.float32)[None])
-        equation = Transport(field="vo850", absolute_vorticity=True, scheme="centred2")
+        equation = TransportedField("vo850", absolute_vorticity=True, scheme="centred2")
         groups = cap_groups(grid)
         term = terms((equation,), grid, groups, diffusive=False)["planetary_vorticity"]
         still = jnp.zeros((1, *grid.shape), jnp.float32)

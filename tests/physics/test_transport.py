@@ -10,24 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import smooth_noise
 
-from pinnwx.config import PhysicsSettings, Transport
 from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity, face_velocity
 from pinnwx.operators.polar import between_groups
 from pinnwx.operators.stability import courant_number, diffusion_number
 from pinnwx.physics.transport import TransportSolver
+from pinnwx.physics.transported_field import TransportedField
 
 GLOBE, POLES = Grid.parse("11.25deg"), Grid.parse("11.25deg+poles")
 BOX = Grid.from_coordinates(np.arange(30.0, 50.0, 2.5), np.arange(-10.0, 20.0, 2.5))
 SIX_HOURS = 6 * 3600.0
-TRACER = Transport(field="q500", form="flux", scheme="limited", conserved=True)
-EQUATIONS = (TRACER, Transport(field="t500", form="advective"), Transport(field="z500", form="flux", scheme="upwind1"))
+TRACER = TransportedField("q500", form="flux", scheme="limited", conserved=True)
+EQUATIONS = (
+    TRACER,
+    TransportedField("t500", form="advective"),
+    TransportedField("z500", form="flux", scheme="upwind1"),
+)
 SEEDS = st.integers(0, 2**32 - 1)
 SPEEDS = st.floats(-1, 5).map(lambda power: 10.0**power)  # m s-1, up to far beyond any wind
 
 
 def solver(grid, equations=EQUATIONS, interval=SIX_HOURS, **options) -> TransportSolver:
-    return TransportSolver(equations, grid, PhysicsSettings(**({"substeps": 2} | options)), interval)
+    return TransportSolver(equations, grid, interval, **({"substeps": 2} | options))
 
 
 def random_wind(grid: Grid, count: int, seed: int, speed: float, dtype=jnp.float32) -> FaceVelocity:
@@ -149,7 +153,7 @@ def test_a_hill_is_carried_where_it_belongs():
         grid = Grid.parse(f"{180 / rows}deg")
         flows = [SolidBody(0.0), SolidBody(np.pi / 2)]
         duration = flows[0].period / 6
-        equations = (Transport(field="t500"), Transport(field="t850"))
+        equations = (TransportedField("t500"), TransportedField(field="t850"))
         transport = solver(grid, equations, interval=duration, substeps=2 * rows)
         winds = [flow.velocity(grid) for flow in flows]
         wind = jax.tree.map(lambda *leaves: jnp.stack(leaves).astype(jnp.float32), *winds)
@@ -163,7 +167,7 @@ def test_a_hill_is_carried_where_it_belongs():
 
 
 def test_diffusion_smooths_and_its_limit_holds():
-    transport = solver(GLOBE, (Transport(field="t500", diffusivity=1e7),))
+    transport = solver(GLOBE, (TransportedField("t500", diffusivity=1e7),))
     rough = jnp.asarray(smooth_noise(GLOBE, 1, waves=12), jnp.float32)
     still = FaceVelocity(jnp.zeros((1, 16, 32)), jnp.zeros((1, 17, 32)))
     after, before = jitted(transport, diffusive=True)(rough, still, jnp.full(1, 1e7))

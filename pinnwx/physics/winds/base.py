@@ -1,0 +1,60 @@
+"""What a wind is: an object that makes the wind (u, v) of a transported field from the fields of the state."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from jaxtyping import Array, Float
+
+from pinnwx.grid import Grid
+
+Field = Float[Array, "*batch lat lon"]
+Wind = tuple[Field, Field]
+
+
+class AbstractWind(ABC):
+    """The wind that the fields hold. Subclasses are frozen dataclasses: hashable, hence static under jit.
+
+    Attributes:
+        syntax: how settings write it, `kind:SOURCE`; for error messages.
+        is_diagnosed: whether it is computed from the fields. The components of other winds are fields themselves, which
+            the network sees anyway.
+        ends_at_edge: whether it is zero beyond the edge of a regional grid, instead of continuing as at the edge.
+    """
+
+    syntax: ClassVar[str]
+    is_diagnosed: ClassVar[bool] = True
+    ends_at_edge: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def from_source(cls, source: str) -> AbstractWind:
+        """The wind that settings write as `kind:source`.
+
+        Raises:
+            ValueError: the source has another form.
+        """
+
+    @property
+    @abstractmethod
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the fields that it is made from."""
+
+    @abstractmethod
+    def __call__(self, fields: Mapping[str, Field], grid: Grid) -> Wind:
+        """(u, v) at the cell centres [m s-1], eastward and northward; each field is (*batch, lat, lon)."""
+
+
+class AbstractVorticityWind(AbstractWind):
+    """A wind whose vorticity may be transported where no forecast field holds it: its inputs take up the change."""
+
+    @property
+    @abstractmethod
+    def vorticity_level(self) -> str | None:
+        """The level of its vorticity as field names write it, `850`; None where it may stand for that of any level."""
+
+    @abstractmethod
+    def change_of_inputs(self, streamfunction: Field, grid: Grid) -> dict[str, Field]:
+        """What the inputs gain where this is added to the streamfunction of the wind [m2 s-1], in their units."""
