@@ -88,3 +88,29 @@ def test_the_written_gradient_is_that_of_the_convolution():
         np.testing.assert_allclose(convolve(features, kernel), plain(features, kernel), rtol=1e-10, atol=1e-12)
     for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_it_differentiates_forward_to_second_order_and_in_batches():
+    """As the sum written out, which JAX differentiates by itself."""
+    with jax.enable_x64(True):
+        keys = jax.random.split(jax.random.key(0), 4)
+        arguments = [jax.random.normal(key, (2, 4, 5, 2), jnp.float64) for key in keys[:2]]
+        arguments += [jax.random.normal(key, (3, 3, 2, 3), jnp.float64) for key in keys[2:]]
+
+        def derivatives(operator):
+            def energy(features, kernel):
+                return jnp.sum(jnp.sin(operator(features, kernel)))
+
+            def all_of(features, direction, kernel, other):
+                both = (direction, other)
+                tangent = jax.jvp(operator, (features, kernel), both)[1]
+                curvature = jax.jvp(jax.grad(energy, argnums=(0, 1)), (features, kernel), both)[1]
+                many = jax.vmap(jax.grad(energy, argnums=(0, 1)), in_axes=(1, None))(features[:, None], kernel)
+                kernels = jax.vmap(operator, in_axes=(None, 0))(features, jnp.stack([kernel, other]))
+                return tangent, curvature, many, kernels
+
+            return jax.jit(all_of)(*arguments)
+
+        found, expected = derivatives(convolve), derivatives(plain)
+    for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
