@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from pinnwx.data.check_report import CheckReport
     from pinnwx.explaining.reading import Share
+    from pinnwx.forecasting.runs import Run
     from pinnwx.jobs.doctor import Finding
     from pinnwx.jobs.models import Version
-    from pinnwx.jobs.runs import Run
     from pinnwx.jobs.series import Series
     from pinnwx.jobs.status import Skill, Status
     from pinnwx.training.fit import Progress

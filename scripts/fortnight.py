@@ -31,11 +31,11 @@ from trial import PINNWX, ROOT
 import pinnwx
 from pinnwx.data.calendar import format_time
 from pinnwx.forecasting.cf import read_forecast
+from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
-from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import Event, read_events
-from pinnwx.jobs.runs import Run
 from pinnwx.jobs.series_folder import forecasts_in
 
 DAY, HOUR = np.timedelta64(1, "D"), np.timedelta64(1, "h")

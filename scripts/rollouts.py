@@ -27,11 +27,11 @@ from pinnwx.config import Period
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import period_bounds
 from pinnwx.forecasting.ensemble import Ensemble
+from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.stability import require_bounded
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.jobs.evaluate import matching_archive
-from pinnwx.jobs.runs import Run
 from pinnwx.reporting.drift import drift_figure
 from pinnwx.reporting.style import save
 from pinnwx.runtime import prepare

@@ -63,12 +63,13 @@ from pinnwx.compression.prune import fraction_between
 from pinnwx.config import load_config
 from pinnwx.files import write_text
 from pinnwx.forecasting.export import PRECISIONS, as_stored, export_model
+from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
 from pinnwx.grid import Grid
-from pinnwx.jobs.evaluate import matching_archive, score_on
+from pinnwx.jobs.evaluate import score_on
 from pinnwx.jobs.explain import explain
-from pinnwx.jobs.runs import Run
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.reporting.panel import Panel, draw_map, empty_figure
 from pinnwx.reporting.style import save

@@ -35,8 +35,8 @@ from flax import nnx
 from pinnwx.data.open import sample_path
 from pinnwx.errors import CheckpointError, PinnwxError
 from pinnwx.forecasting.cf import read_forecast
+from pinnwx.forecasting.runs import Run
 from pinnwx.jobs.forecast import forecast
-from pinnwx.jobs.runs import Run
 from pinnwx.manifest import read_manifest
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.training.checkpoint import Checkpoints

@@ -26,12 +26,12 @@ from flax import nnx
 from trial import DATA, EXPERIMENTS, RESULTS, RUNS, scoring_of, splice
 
 from pinnwx.data.archive import Archive
+from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.plausibility import excess
 from pinnwx.forecasting.predictor import Predictor, spread_starts
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.stability import is_stable
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.jobs.evaluate import matching_archive
-from pinnwx.jobs.runs import Run
 from pinnwx.jobs.training_check import check_training, validation_archive
 from pinnwx.runtime import prepare
 

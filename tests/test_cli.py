@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import pinnwx
 from pinnwx import cli
 from pinnwx.cli import app
-from pinnwx.jobs.runs import Run, new_run
+from pinnwx.forecasting.runs import Run, new_run
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RECIPE = """

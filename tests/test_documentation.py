@@ -14,8 +14,8 @@ import pinnwx
 from pinnwx.cli import app
 from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
+from pinnwx.forecasting.runs import new_run
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.jobs.runs import new_run
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

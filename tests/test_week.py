@@ -16,9 +16,9 @@ import xarray as xr
 import pinnwx
 from pinnwx.errors import DataError, NotPromotedError, UnavailableError
 from pinnwx.forecasting.cf import read_forecast
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
 from pinnwx.jobs.events import read_events
-from pinnwx.jobs.runs import Run
 
 DATA = Path(os.environ.get("PINNWX_DATA", "../shared/data")) / "erainterim_europe"
 DAY, HOUR = np.timedelta64(1, "D"), np.timedelta64(1, "h")

@@ -12,7 +12,7 @@ from pinnwx.config.model import ClimateSettings, ClosureSettings, ModelSettings
 from pinnwx.config.output import OutputSettings
 from pinnwx.config.packaged import experiment_path, experiments
 from pinnwx.config.physics import PhysicsSettings, Transport
-from pinnwx.config.reading import config_as_read, config_text, load_config, parse_config, read_text
+from pinnwx.config.reading import ConfigLike, config_as_read, config_text, load_config, parse_config, read_text, text_of
 from pinnwx.config.training import (
     MINIMUM_PROMOTION_DAYS,
     CompressionSettings,
@@ -30,6 +30,7 @@ __all__ = [
     "ClosureSettings",
     "CompressionSettings",
     "Config",
+    "ConfigLike",
     "DataSettings",
     "ModelSettings",
     "OutputSettings",
@@ -47,4 +48,5 @@ __all__ = [
     "load_config",
     "parse_config",
     "read_text",
+    "text_of",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 from pydantic import ValidationError
@@ -13,6 +15,8 @@ from pinnwx.errors import ConfigError, MissingInputError, UsageError
 from pinnwx.settings import as_read
 from pinnwx.tomltext import LARGEST, problems_of, toml_table
 
+ConfigLike = Config | Mapping[str, Any] | str | Path
+
 
 def parse_config(text: str, source: str = "config") -> Config:
     """The settings in a TOML text.
@@ -21,7 +25,10 @@ def parse_config(text: str, source: str = "config") -> Config:
         ConfigError: with every problem, each by its path; `source` names the file in the message.
         UsageError: its name is a path.
     """
-    raw = toml_table(text, source)
+    return _validated(toml_table(text, source), source)
+
+
+def _validated(raw: dict[str, Any], source: str) -> Config:
     name = raw.get("name")
     if isinstance(name, str) and any(part in name for part in ("..", "/", "\\")):
         raise UsageError(f'{source}: name "{name}" leads out of its folder; use letters, digits, - and _')
@@ -36,14 +43,32 @@ def config_text(config: Config) -> str:
     return tomli_w.dumps(config.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True))
 
 
-def load_config(path: str | Path) -> Config:
-    """The settings in a TOML file, or those of a packaged experiment by its name, such as `quick`.
+def load_config(config: ConfigLike) -> Config:
+    """The settings in a TOML file, in a mapping of the same keys, or of a packaged experiment by its name, as `quick`.
+
+    A `Config` is returned as it is.
 
     Raises:
         MissingInputError: there is no such file and no such experiment.
         ConfigError: as `parse_config`.
     """
-    return parse_config(read_text(path), str(path))
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, Mapping):
+        return _validated(dict(config), "config")
+    if not isinstance(config, str | Path):
+        kind = type(config).__name__
+        raise ConfigError(f"config is of type {kind}; give a TOML file, an experiment's name, a mapping or a Config")
+    return parse_config(read_text(config), str(config))
+
+
+def text_of(config: ConfigLike) -> str:
+    """The TOML text of a config, as the user wrote it where it is a file.
+
+    Raises:
+        MissingInputError, ConfigError: as `load_config`.
+    """
+    return read_text(config) if isinstance(config, str | Path) else config_text(load_config(config))
 
 
 def config_as_read(path: str | Path) -> Config:

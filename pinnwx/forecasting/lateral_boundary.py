@@ -6,15 +6,14 @@ average would be constant over each coarse cell, with jumps between them that th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.open import open_data
+from pinnwx.data.find import Paths
+from pinnwx.data.inputs import as_dataset
 from pinnwx.data.regrid import regrid
 from pinnwx.errors import GridError
 from pinnwx.forecasting.trained_model import TrainedModel
@@ -23,7 +22,7 @@ from pinnwx.grid import Grid
 _FULL_TURN = 360.0
 
 
-def lateral_boundary_archive(trained: TrainedModel, lateral_boundary: Sequence[str | Path] | str | Path) -> Archive:
+def lateral_boundary_archive(trained: TrainedModel, lateral_boundary: Paths | xr.Dataset) -> Archive:
     """The fields of a boundary on the grid of a model.
 
     Raises:
@@ -32,7 +31,7 @@ def lateral_boundary_archive(trained: TrainedModel, lateral_boundary: Sequence[s
     """
     config, box = trained.config, trained.grid
     fields, options = config.data.fields, config.reading_options()
-    dataset = open_data(lateral_boundary, fields, **options, forecasts=True)
+    dataset = as_dataset(lateral_boundary, fields, **options, forecasts=True)
     source = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     try:
         if source.latitude_spacing > box.latitude_spacing or source.longitude_spacing > box.longitude_spacing:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -36,6 +36,12 @@ from pinnwx.model.inputs import Inputs, Scales
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.version import __version__
+
+if TYPE_CHECKING:
+    from jax import Array
+
+    from pinnwx.data.inputs import Data
+    from pinnwx.forecasting.state import State, Trajectory
 
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
 CONFIG, OPTIMISER = "config.toml", "optimiser.safetensors"
@@ -105,7 +111,23 @@ class TrainedModel:
         model = _assemble(config, self.grid, self.normalisation, self.climatology, self.static)
         return replace(self, config=config, config_text=config_text(config), model=model, manifest={})
 
-    def save(self, folder: Path, notes: Mapping[str, Any], optimiser: Mapping[str, np.ndarray] | None = None) -> None:
+    def state(self, data: Data, time: str | np.datetime64) -> State:
+        """The state at a time, out of files, a dataset or an archive: see `pinnwx.forecasting.state`."""
+        from pinnwx.forecasting.state import state_of
+
+        return state_of(self, data, time)
+
+    def rollout(
+        self, state: State, steps: int, lateral_boundary: Array | None = None, *, remember: bool = True
+    ) -> Trajectory:
+        """The forecast from a state, which JAX can differentiate: see `pinnwx.forecasting.state.roll_out`."""
+        from pinnwx.forecasting.state import roll_out
+
+        return roll_out(self, state, steps, lateral_boundary, remember=remember)
+
+    def save_version(
+        self, folder: Path, notes: Mapping[str, Any], optimiser: Mapping[str, np.ndarray] | None = None
+    ) -> None:
         """Writes a version into a new or empty folder.
 
         `notes` (seed, data hash, plan ...) go into the manifest, with the packages and the device of this process.

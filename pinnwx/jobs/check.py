@@ -13,13 +13,13 @@ from pinnwx.data.check import check_data
 from pinnwx.data.check_report import CheckReport, Problem
 from pinnwx.errors import ConfigError, DataError, UnavailableError, UsageError
 from pinnwx.files import check_writable, write_text
+from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.forecast import ForecastJob
 from pinnwx.jobs.preparation import prepared, training_report, training_settings
 from pinnwx.jobs.readiness import NEWEST, needed_times
-from pinnwx.jobs.runs import Run
 from pinnwx.training.slowed import slowed_winds
 
 _ADVICE = re.compile("; `pinnwx check` lists (them|what there is)$")  # of other verbs, to do what is done here

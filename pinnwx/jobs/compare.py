@@ -9,8 +9,8 @@ from pathlib import Path
 from pinnwx.errors import UsageError
 from pinnwx.files import check_writable
 from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.runs import Run
 from pinnwx.jobs.evaluate import default_leads, score_period, shared_inputs
-from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
 from pinnwx.verification.comparison import Comparison, compare_scores
 from pinnwx.verification.results import Scores

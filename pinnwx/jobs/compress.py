@@ -19,11 +19,11 @@ from pinnwx.data.archive import Archive
 from pinnwx.enclosed import read_own
 from pinnwx.errors import CheckpointError, UsageError
 from pinnwx.files import write_text, writing
+from pinnwx.forecasting.matching import matching_archive
+from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel, error_scale
-from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
-from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.train import budget_ends, learn
 from pinnwx.jobs.training_check import require_promoted, validation_archive
 from pinnwx.model.weights import count_weights

@@ -12,11 +12,12 @@ from jaxtyping import Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, parse_time
-from pinnwx.data.open import Selection, open_data
+from pinnwx.data.inputs import Data
 from pinnwx.files import check_writable
+from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
 from pinnwx.verification.evaluate import score_hindcasts
 from pinnwx.verification.pairing import initial_times_between
@@ -28,8 +29,8 @@ DEFAULT_LEADS = (6, 12, 24, 48, 72)
 
 
 def evaluate(
-    run: str | Path,
-    data: Sequence[str | Path] | str | Path,
+    model: TrainedModel | str | Path,
+    data: Data,
     *,
     start: str,
     end: str,
@@ -38,7 +39,8 @@ def evaluate(
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Scores the live model of a run on forecasts from every analysis between `start` and `end`, both included.
+    """Scores a model, or the live one of a run folder, on forecasts from every analysis between `start` and `end`, both
+    included.
 
     Pairs without truth are skipped and counted; model, persistence and climatology are scored on the same pairs.
     A model with a lateral boundary (`model.boundary_width`) is told its edge by the analyses, which the settings of the
@@ -51,7 +53,7 @@ def evaluate(
     prepare()
     if json is not None:
         check_writable(json, force=force)
-    trained = Run.open(run).load()
+    trained = model if isinstance(model, TrainedModel) else Run.open(model).load()
     predictor = Predictor(trained, leads or default_leads(trained))
     scores = score_period(predictor, data, start, end, predictor.needed_offsets, progress)
     if json is not None:
@@ -67,7 +69,7 @@ def default_leads(trained: TrainedModel) -> tuple[float, ...]:
 
 def score_period(
     predictor: Predictor,
-    data: Sequence[str | Path] | str | Path,
+    data: Data,
     start: str,
     end: str,
     inputs: Shaped[np.ndarray, " input"],
@@ -140,22 +142,3 @@ def shared_inputs(predictors: Sequence[Predictor]) -> Shaped[np.ndarray, " input
     present = np.zeros(1, "timedelta64[s]")
     needed = np.unique(np.concatenate([present, *(predictor.needed_offsets for predictor in predictors)]))
     return np.concatenate([np.setdiff1d(needed, present), present])
-
-
-def matching_archive(
-    trained: TrainedModel,
-    data: Sequence[str | Path] | str | Path,
-    start: str | None = None,
-    end: str | None = None,
-    *,
-    select: Selection | None = None,
-    leave_damaged: bool = False,
-) -> Archive:
-    """The model's fields out of the data, on the model's grid, from `start` to `end`, at the times that `select` needs;
-    without damaged files, if they are to be left out."""
-    config = trained.config
-    dataset = open_data(
-        data, config.data.fields, grid=trained.grid, start=start, end=end, select=select, leave_damaged=leave_damaged,
-        **config.reading_options(),
-    )  # fmt: skip
-    return Archive.from_dataset(dataset, config.data.fields)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pinnwx.files import check_writable
 from pinnwx.forecasting.export import export_model
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import WEIGHTS
-from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
 
 

@@ -23,13 +23,13 @@ from pinnwx.files import check_writable, output_lock
 from pinnwx.forecasting.cf import forecast_dataset, read_forecast, write_forecast
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.lateral_boundary import lateral_boundary_archive
+from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor, require_room, whole_steps
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.stability import require_stable
 from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel
-from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.readiness import NEWEST, needed_times, require_credible, require_timely
-from pinnwx.jobs.runs import Run
 from pinnwx.runtime import prepare
 
 REQUEST, INPUTS, BOUNDARY = "request_sha256", "inputs_sha256", "boundary_sha256"

@@ -12,11 +12,11 @@ from typing import Any
 from pinnwx.enclosed import require_own_folder
 from pinnwx.errors import CheckpointError, MissingInputError, PinnwxError, UsageError
 from pinnwx.files import check_writable, write_text, writing
+from pinnwx.forecasting.matching import matching_archive
+from pinnwx.forecasting.runs import Run, is_version
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.promotion_check import PromotionReport, compare_candidate
-from pinnwx.jobs.runs import Run, is_version
 from pinnwx.jobs.training_check import KEY, may_be_live
 from pinnwx.manifest import MANIFEST, read_manifest
 from pinnwx.runlayout import VERSIONS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from pinnwx.config import Config, config_as_read, load_config
+from pinnwx.config import Config, ConfigLike, config_as_read, load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import period_bounds
 from pinnwx.data.check import check_times
 from pinnwx.data.check_report import CheckReport, Problem
-from pinnwx.data.open import open_data
+from pinnwx.data.find import Paths
+from pinnwx.data.inputs import IN_MEMORY, Data, as_archive
 from pinnwx.errors import ConfigError, DataError, PinnwxError, UnavailableError
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
@@ -27,7 +27,7 @@ _LEARNED = " (training learns from it all the same)"
 _COPIES = 5  # of the weights: themselves, their average, their gradient, two moments
 
 
-def prepared(settings: Config, text: str, data: Sequence[str | Path] | str | Path) -> tuple[Archive, TrainedModel]:
+def prepared(settings: Config, text: str, data: Data) -> tuple[Archive, TrainedModel]:
     """What training starts from: the archive of the training time, and a model with fresh weights.
 
     Raises:
@@ -41,12 +41,14 @@ def prepared(settings: Config, text: str, data: Sequence[str | Path] | str | Pat
             raise DataError(problem)
         return archive, TrainedModel.initialise(settings, archive, text)
     except (ConfigError, DataError, UnavailableError) as error:
+        if isinstance(data, IN_MEMORY):
+            raise
         problems = [str(one) for one in training_report(settings, data).problems if one.severity == "error"]
         raise (type(error)("; ".join(problems)) if len(problems) > 1 else error) from error
 
 
-def training_settings(config: str | Path, data: Sequence[str | Path] | str | Path) -> Config:
-    """The settings in a file.
+def training_settings(config: ConfigLike, data: Data) -> Config:
+    """The settings in a file, in a mapping, or as they are.
 
     Raises:
         MissingInputError: there is no such file.
@@ -55,6 +57,8 @@ def training_settings(config: str | Path, data: Sequence[str | Path] | str | Pat
     try:
         return load_config(config)
     except ConfigError as error:
+        if isinstance(data, IN_MEMORY) or not isinstance(config, str | Path):
+            raise
         problems = []
         with suppress(NotJudged, PinnwxError):
             report = training_report(config_as_read(config), data)
@@ -62,7 +66,7 @@ def training_settings(config: str | Path, data: Sequence[str | Path] | str | Pat
         raise ConfigError("; ".join([str(error), *problems])) from None
 
 
-def training_report(settings: Config, data: Sequence[str | Path] | str | Path) -> CheckReport:
+def training_report(settings: Config, data: Paths) -> CheckReport:
     """Every problem of a config and its data, but those that only the model finds.
 
     Of a config that could not be read whole (`config_as_read`), what depends on the rest is not judged.
@@ -85,7 +89,7 @@ def training_report(settings: Config, data: Sequence[str | Path] | str | Path) -
 def training_archive(settings: Config, data) -> Archive:
     """The fields and static fields of the config on its grid, in its training time."""
     options = training_options(settings)
-    return Archive.from_dataset(open_data(data, **options), options["fields"], options["static"])
+    return as_archive(data, **options)
 
 
 def training_options(settings: Config) -> dict[str, Any]:

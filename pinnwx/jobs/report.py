@@ -16,11 +16,12 @@ from pinnwx.explaining.budget import budget
 from pinnwx.explaining.reading import COLUMNS as BUDGET_COLUMNS
 from pinnwx.explaining.reading import budget_fields, in_words, shares
 from pinnwx.files import check_writable, write_text
+from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
-from pinnwx.jobs.evaluate import OVERLAP, default_leads, matching_archive, score_on
+from pinnwx.jobs.evaluate import OVERLAP, default_leads, score_on
 from pinnwx.jobs.events import read_log
-from pinnwx.jobs.runs import Run
 from pinnwx.model.weights import count_weights
 from pinnwx.reporting.budget import budget_figure
 from pinnwx.reporting.curves import read_metrics, scores_figure, training_figure

@@ -18,14 +18,14 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import NothingLearnedError
 from pinnwx.files import check_writable, write_text, writing
+from pinnwx.forecasting.matching import matching_archive
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import CONFIG, TrainedModel, error_scale, load_optimiser
-from pinnwx.jobs.evaluate import matching_archive
 from pinnwx.jobs.events import NOTHING_LEARNED, recorded
 from pinnwx.jobs.held_out import Periods, comparison_leads, fine_tuning_windows, require_forecasts, split
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.promotion_check import PromotionReport, compare_candidate
 from pinnwx.jobs.readiness import require_credible
-from pinnwx.jobs.runs import Run
 from pinnwx.jobs.train import budget_ends, lineage
 from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.runtime import prepare

@@ -13,8 +13,8 @@ import numpy as np
 from pinnwx.data.calendar import format_time, now, parse_time
 from pinnwx.errors import CheckpointError, DataError, MissingInputError, OutputError
 from pinnwx.files import check_writable, write_text, writing
+from pinnwx.forecasting.runs import Run
 from pinnwx.jobs.events import EVENTS, Event, Log, read_log
-from pinnwx.jobs.runs import Run
 from pinnwx.jobs.series import SCORES
 from pinnwx.jobs.series_folder import time_of
 from pinnwx.jobs.training_check import may_be_live

@@ -15,12 +15,12 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import ConfigError, NotPromotedError, UsageError
 from pinnwx.files import kept_if_used, write_text, writing
+from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.forecasting.trained_model import CONFIG, TrainedModel, error_scale
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.preparation import prepared, require_memory, training_settings
 from pinnwx.jobs.readiness import training_doubts
-from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.training_check import (
     KEY,
     check_training,

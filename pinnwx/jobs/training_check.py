@@ -27,11 +27,12 @@ from pinnwx.data.archive import Archive
 from pinnwx.enclosed import is_there
 from pinnwx.errors import DataError, NotPromotedError, StabilityError, UnavailableError
 from pinnwx.files import writing
+from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor, spread_starts
+from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel, error_scale
 from pinnwx.forecasting.usable_range import UsableRange, usable_range
-from pinnwx.jobs.evaluate import default_leads, matching_archive, score_from
-from pinnwx.jobs.runs import Run
+from pinnwx.jobs.evaluate import default_leads, score_from
 from pinnwx.manifest import MANIFEST, read_manifest
 from pinnwx.verification.pairing import lead_deltas
 from pinnwx.verification.results import Scores

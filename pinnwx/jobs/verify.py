@@ -12,9 +12,9 @@ from pinnwx.data.open import open_data
 from pinnwx.errors import UsageError
 from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import inside_edge, read_forecast, reading_options, reference_time
+from pinnwx.forecasting.runs import Run
 from pinnwx.grid import Grid
 from pinnwx.jobs.readiness import doubtful_analyses
-from pinnwx.jobs.runs import Run
 from pinnwx.variables import VARIABLES
 from pinnwx.verification.results import Scores
 from pinnwx.verification.verify import verify_forecasts

@@ -53,7 +53,7 @@ def test_arrays_shrink_and_it_is_saved_and_read_like_any_other(model, criterion,
     assert 0.1 < count_weights(pruned.model) / count_weights(trained.model) < 0.7
     for name, values in named_weights(trained.model).items():
         np.testing.assert_array_equal(values, before[name], err_msg="the model that was given is left as it is")
-    pruned.save(tmp_path / "pruned", {})
+    pruned.save_version(tmp_path / "pruned", {})
     np.testing.assert_array_equal(forecast(TrainedModel.load(tmp_path / "pruned")), forecast(pruned))
     assert np.isfinite(forecast(pruned)).all()
 

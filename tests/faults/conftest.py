@@ -9,7 +9,7 @@ import xarray as xr
 from synthetic import tiny_trained, wave_dataset
 from verbs import INIT, Ended, pinnwx
 
-from pinnwx.jobs.runs import new_run
+from pinnwx.forecasting.runs import new_run
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,8 @@ from verbs import Ended, pinnwx, recipe
 
 from pinnwx.errors import CheckpointError, DataError
 from pinnwx.forecasting.cf import read_forecast
+from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.jobs.runs import Run, new_run
 from pinnwx.manifest import MANIFEST, read_manifest, write_manifest
 
 SEED = 20261126

@@ -11,7 +11,7 @@ from verbs import INIT
 import pinnwx
 from pinnwx.errors import PinnwxError
 from pinnwx.forecasting.cf import weatherbench2_view
-from pinnwx.jobs.runs import new_run
+from pinnwx.forecasting.runs import new_run
 
 LAST = START + 18 * HOUR
 

@@ -17,11 +17,11 @@ from test_strangers import signed_again
 
 from pinnwx.config import load_config
 from pinnwx.errors import PinnwxError
+from pinnwx.forecasting.runs import Run
 from pinnwx.jobs.compare import compare
 from pinnwx.jobs.events import recorded
 from pinnwx.jobs.models import list_models, show_model
 from pinnwx.jobs.plot import plot
-from pinnwx.jobs.runs import Run
 from pinnwx.jobs.status import status
 from pinnwx.manifest import MANIFEST
 from pinnwx.reporting.curves import plot_training

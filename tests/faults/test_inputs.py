@@ -13,7 +13,7 @@ from verbs import fields_of, pinnwx
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import check_data, open_data
 from pinnwx.errors import DataError
-from pinnwx.jobs.runs import new_run
+from pinnwx.forecasting.runs import new_run
 
 USED = 61  # the step that the forecast starts from
 TIME = "2026-01-16T06:00Z"

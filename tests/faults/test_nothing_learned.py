@@ -13,12 +13,12 @@ from synthetic import config_text, tiny_trained, wave_archive, wave_dataset
 import pinnwx
 from pinnwx.data.archive import Archive
 from pinnwx.errors import NothingLearnedError, NotPromotedError, UnavailableError
+from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.jobs import promotion_check
 from pinnwx.jobs import retrain as module
 from pinnwx.jobs.events import read_events
 from pinnwx.jobs.held_out import comparison_leads, fine_tuning_windows, require_forecasts, rollout_steps, split
 from pinnwx.jobs.promotion_check import PromotionReport
-from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.status import status
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.training.fine_tune import FineTuned

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from verbs import INIT, Ended, command, in_a_process, pinnwx, recipe
 
 from pinnwx.forecasting.cf import read_forecast
-from pinnwx.jobs.runs import Run
+from pinnwx.forecasting.runs import Run
 from pinnwx.training.checkpoint import Checkpoints
 
 sys.path.append(str(Path(__file__).parent.parent.parent / "scripts"))

@@ -13,9 +13,9 @@ from verbs import pinnwx as verb
 
 import pinnwx
 from pinnwx.errors import CheckpointError, NotPromotedError
+from pinnwx.forecasting.runs import Run
 from pinnwx.jobs import training_check
 from pinnwx.jobs.events import read_events
-from pinnwx.jobs.runs import Run
 from pinnwx.jobs.train import train
 from pinnwx.jobs.training_check import check_training, validation_archive
 from pinnwx.terminal import version_table

@@ -17,11 +17,11 @@ from pinnwx import manifest as manifests
 from pinnwx.enclosed import appended_own, read_own, require_own_folder, require_own_tree
 from pinnwx.errors import CheckpointError, LockedError, OutputError, PinnwxError
 from pinnwx.files import check_writable, sha256, write_text
+from pinnwx.forecasting.runs import LAST_VERSION, Run, new_run
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import evaluate
 from pinnwx.jobs.events import read_log, recorded
 from pinnwx.jobs.models import list_models, rollback
-from pinnwx.jobs.runs import LAST_VERSION, Run, new_run
 from pinnwx.jobs.status import status
 from pinnwx.manifest import MANIFEST, read_manifest, write_manifest
 from pinnwx.training.checkpoint import Checkpoints

@@ -34,7 +34,7 @@ def trained():
 @pytest.fixture(scope="module")
 def original(trained, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("versions") / "0001"
-    trained.save(folder, {"seed": 0, "data_sha256": "ab" * 32})
+    trained.save_version(folder, {"seed": 0, "data_sha256": "ab" * 32})
     return folder
 
 
@@ -193,7 +193,7 @@ def test_a_pickle_is_never_loaded(version, tmp_path, name, whole):
 def test_a_model_with_physics_comes_back_too(tmp_path):
     text = config_text(physics=transport("t850", wind="geostrophic:msl") + transport("msl", learned_wind=True))
     trained = tiny_trained(text)
-    trained.save(tmp_path / "0001", {})
+    trained.save_version(tmp_path / "0001", {})
     loaded = TrainedModel.load(tmp_path / "0001")
     ours, theirs = (jax.tree.leaves(nnx.state(each.model, nnx.Param)) for each in (loaded, trained))
     assert all((a == b).all() for a, b in zip(ours, theirs, strict=True))

@@ -14,7 +14,7 @@ from synthetic import config_text, times, wave_dataset
 
 import pinnwx
 from pinnwx.errors import CheckpointError, OutputError, UnavailableError, UsageError
-from pinnwx.jobs.runs import Run
+from pinnwx.forecasting.runs import Run
 from pinnwx.jobs.train import train
 
 RECIPE = config_text(

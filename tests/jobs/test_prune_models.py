@@ -5,8 +5,8 @@ from synthetic import tiny_trained
 
 import pinnwx
 from pinnwx.errors import MissingInputError, UsageError
+from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.jobs.events import read_events
-from pinnwx.jobs.runs import Run, new_run
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from synthetic import config_text, randomise, tiny_trained
 
 import pinnwx
 from pinnwx.errors import OutputError, StabilityError, UsageError
+from pinnwx.forecasting.runs import new_run
 from pinnwx.jobs.report import _inside
-from pinnwx.jobs.runs import new_run
 from pinnwx.jobs.train import train
 from pinnwx.reporting.page import Section, Table, page
 

@@ -20,9 +20,9 @@ import pinnwx
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import parse_time
 from pinnwx.errors import DataError, LockedError, NotPromotedError, UnavailableError, UsageError
+from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.jobs import retrain as module
 from pinnwx.jobs.retrain import Periods, fine_tuning_windows, split
-from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.train import train
 
 RECIPE = config_text(

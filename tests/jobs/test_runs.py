@@ -6,7 +6,7 @@ import pytest
 from synthetic import tiny_trained
 
 from pinnwx.errors import CheckpointError, LockedError, MissingInputError, OutputError
-from pinnwx.jobs.runs import Run, new_run
+from pinnwx.forecasting.runs import Run, new_run
 
 
 @pytest.fixture(scope="module")

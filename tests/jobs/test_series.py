@@ -12,9 +12,9 @@ import pinnwx
 from pinnwx.errors import LockedError, OutputError, StabilityError, UnavailableError, UsageError
 from pinnwx.files import locked
 from pinnwx.forecasting.cf import read_forecast
+from pinnwx.forecasting.runs import new_run
 from pinnwx.jobs import forecast as making
 from pinnwx.jobs.events import read_events
-from pinnwx.jobs.runs import new_run
 from pinnwx.verification.results import Scores
 
 

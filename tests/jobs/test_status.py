@@ -19,9 +19,9 @@ from pinnwx.errors import (
     UnavailableError,
     UsageError,
 )
+from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.jobs import doctor as doctoring
 from pinnwx.jobs.events import EVENTS, NOTHING_TO_DO, recorded
-from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.status import skill_of
 
 

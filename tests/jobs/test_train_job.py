@@ -22,8 +22,8 @@ from pinnwx.errors import (
     UnavailableError,
     UsageError,
 )
+from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.jobs.interrupts import Interrupted, Interrupts
-from pinnwx.jobs.runs import Run, new_run
 from pinnwx.jobs.train import train
 from pinnwx.training.checkpoint import Checkpoints
 

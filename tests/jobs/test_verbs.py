@@ -18,7 +18,7 @@ from pinnwx.errors import (
     UsageError,
 )
 from pinnwx.explaining.reading import shares
-from pinnwx.jobs.runs import new_run
+from pinnwx.forecasting.runs import new_run
 from pinnwx.terminal import attribution_lines, budget_table, score_table
 from pinnwx.verification.results import Scores
 

@@ -206,7 +206,7 @@ class Run:
         """
         number = self.next_version
         with appearing(self.version(number)) as folder:
-            trained.save(folder, notes, optimiser)
+            trained.save_version(folder, notes, optimiser)
         if live:
             self.point_to(number)
         if ends_training:

@@ -1,0 +1,26 @@
+"""The fields that a model needs, out of whatever holds analyses."""
+
+from __future__ import annotations
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.inputs import Data, as_archive
+from pinnwx.data.open import Selection
+from pinnwx.forecasting.trained_model import TrainedModel
+
+
+def matching_archive(
+    trained: TrainedModel,
+    data: Data,
+    start: str | None = None,
+    end: str | None = None,
+    *,
+    select: Selection | None = None,
+    leave_damaged: bool = False,
+) -> Archive:
+    """The model's fields out of the data, on the model's grid, from `start` to `end`, at the times that `select` needs;
+    without damaged files, if they are to be left out."""
+    config = trained.config
+    return as_archive(
+        data, config.data.fields, grid=trained.grid, start=start, end=end, select=select, leave_damaged=leave_damaged,
+        **config.reading_options(),
+    )  # fmt: skip
