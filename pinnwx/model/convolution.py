@@ -64,26 +64,26 @@ def convolve(
     It is a primitive of JAX, because only a primitive may have a tangent and a transpose of its own: a `custom_vjp`
     has no forward mode, and a `custom_jvp` cannot say how its tangent is transposed.
     """
-    return _convolution.bind(jnp.asarray(features), jnp.asarray(kernel), differentiated=False)
+    return _convolution.bind(jnp.asarray(features), jnp.asarray(kernel), by_rows=False)
 
 
-def _compute(features: Array, kernel: Array, *, differentiated: bool) -> Array:
-    return (_products if differentiated else _shifted)(features, kernel)
+def _compute(features: Array, kernel: Array, *, by_rows: bool) -> Array:
+    return (_products if by_rows else _shifted)(features, kernel)
 
 
-def _shape(features: ShapedArray, kernel: ShapedArray, *, differentiated: bool) -> ShapedArray:
-    del differentiated
+def _shape(features: ShapedArray, kernel: ShapedArray, *, by_rows: bool) -> ShapedArray:
+    del by_rows
     rows, columns, _, outputs = kernel.shape
     batch, height, width, _ = features.shape
     shape = (batch, height - rows + 1, width - columns + 1, outputs)
     return ShapedArray(shape, jnp.result_type(features.dtype, kernel.dtype))
 
 
-def _tangent(primals, tangents, *, differentiated: bool):
+def _tangent(primals, tangents, *, by_rows: bool):
     """The convolution is linear in either argument: its tangent is the sum of two convolutions."""
-    del differentiated
+    del by_rows
     (features, kernel), (of_features, of_kernel) = primals, tangents
-    convolved = partial(_convolution.bind, differentiated=True)
+    convolved = partial(_convolution.bind, by_rows=True)
     terms = []
     if not isinstance(of_features, ad.Zero):
         terms.append(convolved(of_features, kernel))
@@ -92,7 +92,7 @@ def _tangent(primals, tangents, *, differentiated: bool):
     return convolved(features, kernel), sum(terms[1:], terms[0])
 
 
-def _transpose(cotangent, features, kernel, *, differentiated: bool):
+def _transpose(cotangent, features, kernel, *, by_rows: bool):
     """The cotangent of the argument that the convolution is linear in, the other being known."""
     undefined = features if ad.is_undefined_primal(features) else kernel
     cotangent = ad.instantiate_zeros(cotangent)
@@ -100,7 +100,7 @@ def _transpose(cotangent, features, kernel, *, differentiated: bool):
         rows, columns = kernel.shape[:2]
         padded = jnp.pad(cotangent, ((0, 0), (rows - 1, rows - 1), (columns - 1, columns - 1), (0, 0)))
         turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-        return _convolution.bind(padded, turned, differentiated=differentiated), None
+        return _convolution.bind(padded, turned, by_rows=by_rows), None
     rows, columns, inputs, outputs = kernel.aval.shape
     patches, flat = _row_patches(features, columns), cotangent.reshape(-1, outputs)
     height = cotangent.shape[1]
@@ -108,18 +108,18 @@ def _transpose(cotangent, features, kernel, *, differentiated: bool):
     return None, jnp.stack(of_rows).reshape(rows, columns, inputs, outputs)
 
 
-def _batch(arguments, axes, *, differentiated: bool):
+def _batch(arguments, axes, *, by_rows: bool):
     """Of many features by one kernel: the batch is larger. Of many kernels: as many matrix products."""
     (features, kernel), (axis, axis_of_kernels) = arguments, axes
     if axis_of_kernels is not None:
-        return jax.vmap(partial(_compute, differentiated=differentiated), in_axes=axes)(*arguments), 0
+        return jax.vmap(partial(_compute, by_rows=by_rows), in_axes=axes)(*arguments), 0
     features = jnp.moveaxis(features, axis, 0)
-    convolved = _convolution.bind(features.reshape(-1, *features.shape[2:]), kernel, differentiated=differentiated)
+    convolved = _convolution.bind(features.reshape(-1, *features.shape[2:]), kernel, by_rows=by_rows)
     return convolved.reshape(*features.shape[:2], *convolved.shape[1:]), 0
 
 
 _convolution = Primitive("convolution_by_products")
-_convolution.def_impl(jax.jit(_compute, static_argnames="differentiated"))
+_convolution.def_impl(jax.jit(_compute, static_argnames="by_rows"))
 _convolution.def_abstract_eval(_shape)
 ad.primitive_jvps[_convolution] = _tangent
 ad.primitive_transposes[_convolution] = _transpose

@@ -43,7 +43,7 @@ def test_a_rollout_is_the_forecast(trained, archive):
 
 
 def test_tangent_and_adjoint_agree(trained, archive):
-    """<L dx, y> = <dx, L* y> with fields in units of their standard deviations; L dx is a difference quotient too."""
+    """<L dx, y> = <dx, L* y>, each field in units of its standard deviation; L dx is nearly a difference quotient."""
     state = trained.state(archive, DATASET_TIME)
     scale = jnp.asarray(trained.normalisation.std)[:, None, None]
     keys = jax.random.split(jax.random.key(0), 2)
@@ -57,7 +57,7 @@ def test_tangent_and_adjoint_agree(trained, archive):
         zero = jnp.zeros_like(departure)
         _, tangent = jax.jvp(forecast, (zero,), (departure,))
         _, adjoint = jax.vjp(forecast, zero)
-        quotient = (forecast(0.1 * departure) - forecast(-0.1 * departure)) / 0.2
+        quotient = (forecast(0.01 * departure) - forecast(-0.01 * departure)) / 0.02
         return tangent, adjoint(weight)[0], quotient
 
     departure = jax.random.normal(keys[0], state.fields.shape)
@@ -65,7 +65,7 @@ def test_tangent_and_adjoint_agree(trained, archive):
     tangent, cotangent, quotient = map(np.float64, both(departure, weight))
     forward, backward = (tangent * np.asarray(weight)).sum(), (cotangent * np.asarray(departure)).sum()
     assert abs(forward - backward) < 1e-5 * np.linalg.norm(tangent) * np.linalg.norm(weight)
-    assert np.linalg.norm(tangent - quotient) < 0.02 * np.linalg.norm(tangent)
+    assert np.linalg.norm(tangent - quotient) < 0.05 * np.linalg.norm(tangent)
 
 
 def test_the_gradient_of_a_value_is_a_state(trained, archive):
