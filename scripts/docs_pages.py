@@ -3,7 +3,8 @@
 The pages of docs/ are copied. The CLI reference comes from the commands, the Python reference from the docstrings, the
 studies from experiments/README.md, pictures from experiments/results. What is written as it works in the repository is
 rewritten for the site: links to those pictures, and blocks of mathematics, which become MathML. A link, an anchor or a
-reference that leads nowhere fails, and so does a docstring that cannot be read.
+reference that leads nowhere fails, and so do a docstring that cannot be read and a page that fetches something from
+elsewhere.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pinnwx.config.reference import reference
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
 PAGES = ROOT / "build" / "docs"  # what zensical.toml names
+_FETCHED = re.compile(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=\"?https?:[^>]*>")  # at view time
 _UNREADABLE = "griffe: "  # begins a line about a docstring
 PICTURES = "pictures"  # the folder of the site that holds those of RESULTS
 _PICTURE = re.compile(r"(?<=\]\()(?:\.\./)*experiments/results/([\w-]+\.png)(?=\))")
@@ -169,13 +171,19 @@ def _modules(title: str, purpose: str, modules: list[str]) -> str:
 
 
 def main() -> int:
-    """Gathers and builds; the exit code."""
+    """Gathers, builds and checks; the exit code."""
     gather(PAGES)
     built = subprocess.run(
         ["zensical", "build", "--strict", "--clean"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     print(built.stdout + built.stderr, end="")
-    return built.returncode or int(_UNREADABLE in built.stdout + built.stderr)
+    elsewhere = [
+        f"{path.relative_to(ROOT)} fetches {match[0]}"
+        for path in (ROOT / "site").rglob("*.html")
+        for match in _FETCHED.finditer(path.read_text(encoding="utf-8"))
+    ]
+    print(*elsewhere, sep="\n")
+    return built.returncode or int(_UNREADABLE in built.stdout + built.stderr or bool(elsewhere))
 
 
 if __name__ == "__main__":
