@@ -14,6 +14,15 @@ if hasattr(signal, "SIGHUP"):  # where `nohup` starts the tests it is ignored, b
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture
+def double():
+    """Double precision."""
+    import jax
+
+    with jax.enable_x64(True):
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real reanalysis, or a skip that says so."""

@@ -29,9 +29,9 @@ class Forecaster(Protocol):
         ...
 
     def advance(self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None) -> Any:
-        """The carried state one coupling interval later; `time` describes the middle of the interval.
+        """The carried state one step (`model.step_hours`) later; `time` describes the middle of the step.
 
-        `lateral_boundary` holds the fields at its end of a forecast of a larger area; only the edge of it is read.
+        `lateral_boundary` holds the fields of a larger area at the end of the step; only the edge of it is read.
         """
         ...
 

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
+from exact.sphere import slope
 from synthetic import TRACER, config_text, randomise, tiny_trained, transport, wave_archive
 
 from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION
@@ -139,19 +140,28 @@ def test_winds_that_are_slowed_down_still_add_up():
 
 
 def test_planetary_vorticity_is_minus_beta_v():
-    names, grid = ("vo850", "msl"), Grid.parse("11.25deg")
+    """To second order in the grid spacing."""
+    rows = (12, 16, 24)
+    assert slope([_error_of_planetary_vorticity(Grid.parse(f"{180 / count}deg")) for count in rows], rows) > 1.9
+
+
+def _error_of_planetary_vorticity(grid: Grid) -> float:
+    names = ("vo850", "msl")
     archive = wave_archive(40, grid=grid, names=names)
     physics = transport("vo850", wind="rotational:vo850", absolute_vorticity=True, gated=False)
-    text = config_text(names, grid="11.25deg", physics=physics, closure="enabled = false")
+    text = config_text(
+        names, grid=f"{180 / len(grid.latitude)}deg", physics=physics, closure="enabled = false", substeps=12
+    )
     dataset = budget(tiny_trained(text, archive), archive, WHEN, 6)
     (start,) = archive.fields[archive.times == WHEN]
     _, northward = rotational_wind(jnp.asarray(start[0]), grid)
     beta = 2 * EARTH_ROTATION * np.cos(grid.latitude_radians)[:, None] / EARTH_RADIUS
     expected, made = -beta * np.asarray(northward), dataset["vo850_tendency_planetary_vorticity"].values[0]
-    middle = np.abs(np.asarray(grid.latitude)) < 70
-    error = np.sqrt(np.mean((made - expected)[middle] ** 2) / np.mean(expected[middle] ** 2))
-    assert error < 0.05
+    middle = (
+        np.abs(np.asarray(grid.latitude)) < 40
+    )  # poleward of 60 degrees cells are merged into groups, which a flux sees two cells away
     assert not dataset["msl_tendency_planetary_vorticity"].values.any(), "nothing carries pressure here"
+    return float(np.sqrt(np.mean((made - expected)[middle] ** 2) / np.mean(expected[middle] ** 2)))
 
 
 def test_a_conserved_tracer_is_carried_and_nothing_else():

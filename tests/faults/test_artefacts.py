@@ -7,7 +7,7 @@ import random
 import shutil
 import struct
 import threading
-import time
+import tracemalloc
 from pathlib import Path
 
 import jax
@@ -149,16 +149,18 @@ def test_46_what_does_not_fit(copy, use, fault):
 
 
 def test_47_a_huge_header(copy):
-    """It says that its header has 2^60 bytes: refused within a second of being opened."""
+    """It says that its header has 2^60 bytes: refused before any of them is asked for."""
     path = version(copy) / "weights.safetensors"
     path.write_bytes(struct.pack("<Q", 2**60) + b"{" + b" " * 1000)
     signed_again(copy)
     with pytest.raises(CheckpointError, match="is not a safetensors file"):
         TrainedModel.load(version(copy))
-    began = time.monotonic()
+    tracemalloc.start()
     with pytest.raises(SafetensorError):
         load_file(path)
-    assert time.monotonic() - began < 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_48_updates_without_a_finite_loss(good, tmp_path):

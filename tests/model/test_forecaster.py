@@ -137,8 +137,6 @@ def test_a_forecast_does_not_depend_on_its_neighbours_in_the_batch(compiled, fie
 
 @pytest.mark.slow
 def test_a_compiled_rollout_is_its_steps(compiled, fields):
-    if compiled.kind != "network alone":
-        pytest.skip("the loop is the same for all; this one is quick to run step by step")
     nnx.update(compiled.model, compiled.drawn)
     times = step_features(STEPS, 2)
     carry, expected = begun(compiled.model, analyses(compiled.model, fields), times[0]), []

@@ -6,6 +6,7 @@ import pytest
 from exact.sphere import integral, slope
 from synthetic import config, forecaster, randomise, smooth_noise, states, step_features, transport
 
+from pinnwx.constants import EARTH_RADIUS
 from pinnwx.grid import Grid
 from pinnwx.model.rollout import rollout
 from pinnwx.model.transported_fields import TransportedFields
@@ -32,30 +33,41 @@ def test_what_is_carried():
     assert values[:, 1] == pytest.approx(curl(fields[:, 1], fields[:, 2], GRID))
 
 
+ROWS = (16, 24, 36)
+
+
+@pytest.mark.usefixtures("double")
 def test_the_wind_takes_up_the_change_of_its_vorticity():
-    """The curl of the change of the wind is the change of vorticity, to the order of the operators on smooth fields."""
-    carried = TransportedFields(NAMES, (VORTICITY,), GRID)
-    latitude, longitude = np.meshgrid(GRID.latitude_radians, GRID.longitude_radians, indexing="ij")
-    change = jnp.asarray(1e-5 * np.cos(latitude) ** 2 * np.sin(2 * longitude), jnp.float32)[None, None]
-    eastward, northward, _ = np.moveaxis(np.asarray(carried.changes(change)), 1, 0)
-    found = curl(jnp.asarray(eastward), jnp.asarray(northward), GRID)
-    assert np.abs(found - change[:, 0]).max() < 0.08 * float(jnp.abs(change).max())
+    """The curl of the change of the wind is the change of vorticity, to second order in the grid spacing."""
+
+    def error(rows: int) -> float:
+        grid = Grid.parse(f"{180 / rows}deg")
+        carried = TransportedFields(NAMES, (VORTICITY,), grid)
+        latitude, longitude = np.meshgrid(grid.latitude_radians, grid.longitude_radians, indexing="ij")
+        change = jnp.asarray(np.cos(latitude) ** 2 * np.sin(2 * longitude))[None, None]
+        eastward, northward, _ = jnp.moveaxis(carried.changes(change), 1, 0)
+        return float(jnp.abs(curl(eastward, northward, grid) - change[:, 0]).max())
+
+    assert slope([error(rows) for rows in ROWS], ROWS) > 1.9
 
 
-def test_geopotential_follows_in_linear_balance():
-    """Solid-body spin-up: psi = -a^2 w sin(lat), so Phi changes by f psi, falling towards the poles."""
-    carried = TransportedFields(NAMES, (VORTICITY,), GRID)
-    change = jnp.broadcast_to(jnp.asarray(2e-6 * np.sin(GRID.latitude_radians), jnp.float32)[:, None], GRID.shape)
-    parts = np.asarray(carried.changes(change[None, None]))[0]
-    eastward, northward, geopotential = parts
-    assert carried.updated == (1, 2, 3)
-    radius = 6.371e6
-    expected = 1e-6 * radius * np.cos(GRID.latitude_radians)  # vorticity of solid rotation w is 2 w sin(lat)
-    assert eastward == pytest.approx(np.broadcast_to(expected[:, None], GRID.shape), rel=0.05, abs=0.1)
-    assert northward == pytest.approx(0.0, abs=1e-3)
-    psi = -1e-6 * radius**2 * np.sin(GRID.latitude_radians)
-    balanced = 2 * 7.292e-5 * np.sin(GRID.latitude_radians) * psi
-    assert geopotential == pytest.approx(np.broadcast_to(balanced[:, None], GRID.shape), rel=0.05, abs=10)
+@pytest.mark.usefixtures("double")
+def test_geopotential_follows_as_the_coriolis_parameter_times_the_streamfunction():
+    """Solid-body spin-up by w: u = a w cos(lat) and v = 0 to round-off, Phi = f psi = -f a^2 w sin(lat) to second
+    order."""
+
+    def error(rows: int) -> float:
+        grid, spin = Grid.parse(f"{180 / rows}deg"), 1e-6
+        carried = TransportedFields(NAMES, (VORTICITY,), grid)
+        assert carried.updated == (1, 2, 3)
+        sine, cosine = np.sin(grid.latitude_radians)[:, None], np.cos(grid.latitude_radians)[:, None]
+        change = jnp.broadcast_to(jnp.asarray(2 * spin * sine), grid.shape)
+        eastward, northward, geopotential = np.asarray(carried.changes(change[None, None]))[0]
+        np.testing.assert_allclose(eastward, np.broadcast_to(EARTH_RADIUS * spin * cosine, grid.shape), rtol=1e-11)
+        np.testing.assert_allclose(northward, 0.0, atol=1e-11)
+        return float(np.abs(geopotential + grid.coriolis * EARTH_RADIUS**2 * spin * sine).max())
+
+    assert slope([error(rows) for rows in ROWS], ROWS) > 1.9
 
 
 def test_changes_of_one_field_add_up_and_the_rest_stay():

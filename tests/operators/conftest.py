@@ -1,6 +1,5 @@
-"""Grids of every kind, and double precision."""
+"""Grids of every kind."""
 
-import jax
 import numpy as np
 import pytest
 from exact.grids import box
@@ -8,12 +7,6 @@ from exact.grids import box
 from pinnwx.grid import Grid
 
 GLOBAL = {"without pole rows": "deg", "with pole rows": "deg+poles"}
-
-
-@pytest.fixture
-def double():
-    with jax.enable_x64(True):
-        yield
 
 
 @pytest.fixture(params=GLOBAL.values(), ids=GLOBAL.keys())
