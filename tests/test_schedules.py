@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -121,9 +122,11 @@ def test_the_flow_is_python_and_calls_what_exists():
     assert called <= set(pinnwx.__all__)
 
 
-def test_the_container_is_built_from_files_that_exist():
+def test_the_container_is_built_from_files_that_exist_and_from_all_that_the_wheel_has():
     root = FOLDER.parent.parent
-    for line in (FOLDER / "Containerfile").read_text().splitlines():
-        if line.startswith("COPY "):
-            for source in line.split()[1:-1]:
-                assert (root / source).exists(), source
+    lines = [line.split() for line in (FOLDER / "Containerfile").read_text().splitlines()]
+    copied = {source for words in lines if words[:1] == ["COPY"] for source in words[1:-1]}
+    assert all((root / source).exists() for source in copied), copied
+    wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {"pyproject.toml", "README.md", "LICENSE"} <= copied
+    assert {path.split("/")[0] for path in (*wheel["packages"], *wheel["force-include"])} <= copied
