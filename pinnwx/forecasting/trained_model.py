@@ -168,7 +168,7 @@ def _assemble(
     model_climatology = ModelClimatology(
         climatology.coefficients, climatology.annual, climatology.diurnal, climatology.minimum, climatology.maximum
     )
-    return build_forecaster(inputs, config.model, config.seed, model_climatology)
+    return build_forecaster(inputs, config.model, config.seed, model_climatology, static)
 
 
 def load_optimiser(folder: Path) -> dict[str, np.ndarray] | None:

@@ -15,7 +15,6 @@ from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.weights import named_weights
-from pinnwx.physics.terms import terms
 from pinnwx.physics.winds import WINDS
 
 FORMAT = 1  # raised when the same settings and weights make another forecast than before
@@ -54,7 +53,7 @@ def differences(told: Any, own: dict[str, Any]) -> list[str]:
 def _terms(model: Any) -> list[str]:
     if not isinstance(model, TransportForecaster) or not model.solver.equations:
         return []
-    return sorted(terms(model.solver.equations, model.inputs.grid, model.solver.groups, diffusive=model.diffusive))
+    return sorted(model.solver.right_hand_side.names)
 
 
 def _winds(model: Any) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
 import jax
+import numpy as np
 from flax import nnx
 
 from pinnwx.config import ModelSettings, Transport
@@ -18,16 +20,21 @@ from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.inputs import Inputs
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.second_order import SecondOrderForecaster
+from pinnwx.physics.equation import Equation
 from pinnwx.physics.transport import TransportSolver
 from pinnwx.physics.transported_field import TransportedField
 from pinnwx.physics.winds import parse_wind
 
 
 def build_forecaster(
-    inputs: Inputs, settings: ModelSettings, seed: int, climatology: ModelClimatology | None = None
+    inputs: Inputs,
+    settings: ModelSettings,
+    seed: int,
+    climatology: ModelClimatology | None = None,
+    static: Mapping[str, np.ndarray] | None = None,
 ) -> Forecaster:
     """A forecaster with fresh weights, the same for the same seed; `climatology` is needed where `settings.climate` is
-    set.
+    set, and the `static` fields where a term of the equation sees one.
 
     Raises:
         ConfigError: the settings do not fit the grid.
@@ -51,8 +58,10 @@ def build_forecaster(
         kind = SecondOrderForecaster
     else:
         solvers = _transport_solvers(inputs.grid, settings)
+        wanted = solvers[0].right_hand_side.inputs
+        known = {name: values for name, values in (static or {}).items() if name in wanted}
         climate = _climate(inputs, settings, climatology)
-        kind = partial(TransportForecaster, solver=solvers[0], to_the_middle=solvers[1], climate=climate)
+        kind = partial(TransportForecaster, solver=solvers[0], to_the_middle=solvers[1], climate=climate, static=known)
     key = jax.random.key(seed)
     networks = [kind(inputs, settings, rngs=nnx.Rngs(jax.random.fold_in(key, i))) for i in range(settings.networks)]
     return networks[0] if len(networks) == 1 else DeepEnsemble(networks)
@@ -68,13 +77,15 @@ def _transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[TransportSo
     """That of a coupling interval; and that to its middle, where the wind of the midpoint is held."""
     physics = settings.physics
     interval = settings.step_hours * SECONDS_PER_HOUR / physics.coupling_steps
+    transported = tuple(map(transported_field, physics.transport))
     solver = TransportSolver(
-        tuple(map(transported_field, physics.transport)),
+        transported,
         grid,
         interval,
         substeps=-(-physics.substeps // physics.coupling_steps),
         solver=physics.solver,
         courant_limit=physics.courant_limit,
+        right_hand_side=Equation.of(transported, diffusive=physics.learned_diffusivity),
     )
     if physics.wind_time == "start":
         return solver, None

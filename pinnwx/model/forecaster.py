@@ -17,7 +17,7 @@ alone and network alone are the same model with the other part switched off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -33,14 +33,15 @@ from pinnwx.model.bounds import Bounds
 from pinnwx.model.climate import Climate
 from pinnwx.model.closure import closure_of, multi_view_closure
 from pinnwx.model.features import channels_first, channels_last
-from pinnwx.model.inputs import TYPICAL_WIND, Inputs
+from pinnwx.model.inputs import TYPICAL_WIND, Fixed, Inputs
 from pinnwx.model.interface import Analyses, Fields, LearnedFields, TendencyTerms, Time
 from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.model.velocity import on_faces, physical_winds
 from pinnwx.model.views import MultiViewNetwork, View, Views
 from pinnwx.operators.polar import polar_filter, zonal_group_mean
-from pinnwx.physics.transport import SMALLEST_SPACING, TransportSolver
+from pinnwx.physics.terms import Diffusion
+from pinnwx.physics.transport import NOTHING, SMALLEST_SPACING, Surroundings, TransportSolver
 from pinnwx.physics.transported_field import TransportedField
 from pinnwx.physics.winds import AbstractWind
 
@@ -69,6 +70,7 @@ class TransportForecaster(nnx.Module):
         *,
         rngs: nnx.Rngs,
         climate: Climate | None = None,
+        static: Mapping[str, np.ndarray] | None = None,
     ):
         self.inputs, self.input_times, self.climate = inputs, settings.input_times, climate
         self.lateral_boundary = (
@@ -85,7 +87,11 @@ class TransportForecaster(nnx.Module):
         self._require_possible(equations)
         self.bounds = Bounds.of(inputs.forecast_bounds, exempt=self.conserved)
         self.backpropagate = physics.backpropagate
-        self.diffusive = physics.learned_diffusivity or any(e.diffusivity > 0 for e in equations)
+        self.diffusive = Diffusion.name in solver.right_hand_side.names
+        self.term_inputs = solver.right_hand_side.inputs
+        self.static = nnx.Dict(
+            {name: Fixed(jnp.asarray(values, jnp.float32)) for name, values in (static or {}).items()}
+        )
         self.gate = nnx.Param(jnp.zeros((len(self.transported.updated), 1, 1))) if equations else None
         self.raw_diffusivity = nnx.Param(jnp.zeros(len(equations))) if physics.learned_diffusivity else None
         ungated = {name for e in equations if e.conserved or not e.gated for name in e.targets(inputs.names)}
@@ -146,13 +152,19 @@ class TransportForecaster(nnx.Module):
             return given
         return given + 0.1 * self.solver.largest_diffusivity * jax.nn.softplus(self.raw_diffusivity[...])
 
-    def winds(self, fields: Fields, features: Float[Array, "batch lat lon feature"], view: View | None = None) -> Array:
+    def winds(
+        self,
+        fields: Fields,
+        features: Float[Array, "batch lat lon feature"],
+        view: View | None = None,
+        surroundings: Surroundings = NOTHING,
+    ) -> Array:
         """Physical plus learned wind of each carried field, (batch, field, lat, lon, 2), m s-1, to be held."""
         learned = None if self.wind_network is None else self._learned(self.wind_network(features, view))
         winds = self._physical(fields, learned)
         if self.to_the_middle is None:
             return winds
-        after, before = self._transported(self.to_the_middle, fields, winds)
+        after, before = self._transported(self.to_the_middle, fields, winds, surroundings)
         return self._physical(
             fields + self.transported.scatter_to_state(self.transported.changes(after - before)), learned
         )
@@ -182,7 +194,7 @@ class TransportForecaster(nnx.Module):
     ) -> Analyses:
         fields = carry[:, -1]
         for _ in range(self.coupling_steps):
-            fields = self._step(fields, self._features(fields, carry, time, lateral_boundary), view).fields
+            fields = self._step(fields, self._features(fields, carry, time, lateral_boundary), view, time).fields
         for _, corrected in self._corrected(fields, carry, time, lateral_boundary):
             fields = corrected
         return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)
@@ -194,8 +206,8 @@ class TransportForecaster(nnx.Module):
         found: dict[str, Array] = {}
         for _ in range(self.coupling_steps):
             features = self._features(fields, carry, time, lateral_boundary)
-            step = self._step(fields, features, view)
-            for name, part in self._made(fields, features, step, view).items():
+            step = self._step(fields, features, view, time)
+            for name, part in self._made(fields, features, step, view, time).items():
                 found[name] = found.get(name, 0.0) + part
             fields = step.fields
         for name, corrected in self._corrected(fields, carry, time, lateral_boundary):
@@ -218,7 +230,7 @@ class TransportForecaster(nnx.Module):
             used = jnp.minimum(self.diffusivity(), self.solver.largest_diffusivity)
             for equation, kappa in zip(equations, used, strict=True):
                 found[f"{equation.field}_diffusivity"] = jnp.broadcast_to(kappa, fields[:, 0].shape)
-        step = self._step(fields, features, view)
+        step = self._step(fields, features, view, time)
         for place, index in enumerate(self.transported.updated if equations else ()):
             gate = step.gate[..., place, :, :]
             found[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate, fields[:, 0].shape)
@@ -227,7 +239,7 @@ class TransportForecaster(nnx.Module):
             found |= {f"expert_{number}_use": use[..., number] for number in range(use.shape[-1])}
         return found
 
-    def _made(self, fields: Fields, features: Array, step: Step, view: View | None) -> dict[str, Fields]:
+    def _made(self, fields: Fields, features: Array, step: Step, view: View | None, time: Time) -> dict[str, Fields]:
         """What each term made of the fields in an interval."""
         if not self.solver.equations:
             return {"network": step.source}
@@ -240,7 +252,7 @@ class TransportForecaster(nnx.Module):
         equations = self.solver.equations
         faces = {name: on_faces(wind, self.inputs.grid, equations) for name, wind in winds.items()}
         carried = self.transported.values(fields)
-        increments = self.solver.increments(carried, faces, self.diffusivity(), diffusive=self.diffusive)
+        increments = self.solver.increments(carried, faces, self.diffusivity(), self._surroundings(fields, time))
         found = {
             name: self.transported.scatter_to_state(step.gate * self.transported.changes(part))
             for name, part in increments.items()
@@ -277,15 +289,18 @@ class TransportForecaster(nnx.Module):
             seen.append(channels_last(to_come / self.inputs.increment_std[...]))
         return jnp.concatenate(seen, axis=-1)
 
-    def _step(self, fields: Fields, features: Float[Array, "batch lat lon feature"], view: View | None) -> Step:
+    def _step(
+        self, fields: Fields, features: Float[Array, "batch lat lon feature"], view: View | None, time: Time
+    ) -> Step:
         """One interval."""
         if not self.solver.equations:
             source, gate = self._sources(features, view)
             return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, jnp.zeros(()), features)
         updated = np.array(self.transported.updated)
         given = fields if self.backpropagate else jax.lax.stop_gradient(fields)
-        winds = self.winds(given, features, view)
-        after, before = self._transported(self.solver, given, winds)
+        surroundings = self._surroundings(given, time)
+        winds = self.winds(given, features, view, surroundings)
+        after, before = self._transported(self.solver, given, winds, surroundings)
         change = self.transported.changes(after - before)
         scaled = channels_last(change * self.coupling_steps / self.inputs.increment_std[...][updated])
         seen = [features, scaled, *(winds[:, index] / TYPICAL_WIND for index in self.shown_winds)]
@@ -299,10 +314,17 @@ class TransportForecaster(nnx.Module):
             result, source = result.at[:, places].set(after[:, rows]), source.at[:, places].set(0.0)
         return Step(result, source, gate, winds, seen)
 
-    def _transported(self, solver: TransportSolver, fields: Fields, winds: Array) -> tuple[Array, Array]:
+    def _surroundings(self, fields: Fields, time: Time) -> Surroundings:
+        """What the terms see besides: the time, and the fields that they name."""
+        known = {name: values[...] for name, values in self.static.items()} | self.inputs.named(fields)
+        return Surroundings(time, {name: known[name] for name in self.term_inputs})
+
+    def _transported(
+        self, solver: TransportSolver, fields: Fields, winds: Array, surroundings: Surroundings
+    ) -> tuple[Array, Array]:
         """The carried fields after and before the solver's interval, in winds that are held."""
         faces = on_faces(winds, self.inputs.grid, solver.equations)
-        return solver(self.transported.values(fields), faces, self.diffusivity(), diffusive=self.diffusive)
+        return solver(self.transported.values(fields), faces, self.diffusivity(), surroundings)
 
     def _sources(self, features: Float[Array, "batch lat lon feature"], view: View | None) -> tuple[Array, Array]:
         """The source S of each field over the interval and the gate of each carried one, 1 where it has none."""

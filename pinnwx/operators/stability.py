@@ -86,6 +86,11 @@ def largest_safe_step(
     signs. Not for use under jit: it returns numbers.
     """
     rate = courant_number(velocity, grid, 1.0, groups) / limit + diffusion_number(diffusivity, grid, 1.0, groups)
+    return safe_step(rate, grid)
+
+
+def safe_step(rate: Float[Array, "*batch lat lon"], grid: Grid) -> SafeStep:
+    """The step [s] at which the step times this rate [s-1] reaches 1 in the worst cell. Not for use under jit."""
     worst, latitude, longitude = _worst(rate, grid)
     return SafeStep(1 / worst if worst > 0 else math.inf, latitude, longitude)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +23,9 @@ from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
 from pinnwx.operators.stability import courant_number, limit_outflow
+from pinnwx.physics.equation import Equation
 from pinnwx.physics.integrate import integrate
-from pinnwx.physics.terms import TermContext, term_context, terms, total
+from pinnwx.physics.terms import Advection, TermContext
 from pinnwx.physics.transported_field import TransportedField
 
 # Share of the meridional spacing that a polar group must at least be wide.
@@ -32,6 +34,16 @@ SMALLEST_SPACING = 0.5
 # 0.8 of that is the wind's, and 0.16 diffusion's, whose number is about 4 kappa dt / dx^2.
 POSITIVE_COURANT = 0.4
 DIFFUSION_LIMIT = 0.04  # of kappa dt / dx^2
+
+
+class Surroundings(NamedTuple):
+    """What terms may see besides the transported fields and the wind: see `TermContext`."""
+
+    time: Float[Array, "batch 5"] | None = None
+    inputs: Mapping[str, Float[Array, "*batch lat lon"]] | None = None
+
+
+NOTHING = Surroundings()
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,7 @@ class TransportSolver:
         solver: a name in `integrate.SOLVERS`.
         courant_limit: largest outflow Courant number of a sub-step; with the limited scheme at most
             `POSITIVE_COURANT`.
+        right_hand_side: the terms.
     """
 
     equations: tuple[TransportedField, ...]
@@ -54,6 +67,7 @@ class TransportSolver:
     substeps: int = 4
     solver: str = "heun"
     courant_limit: float = 0.9
+    right_hand_side: Equation = Equation((Advection(),))  # noqa: RUF009
 
     @property
     def substep(self) -> float:
@@ -79,9 +93,11 @@ class TransportSolver:
         narrowest = min(widths.min(), self.grid.meridional_spacing)
         return float(DIFFUSION_LIMIT * narrowest**2 / self.substep)
 
-    def term_context(self, velocity: FaceVelocity, diffusivity: Float[Array, " field"]) -> TermContext:
+    def term_context(
+        self, velocity: FaceVelocity, diffusivity: Float[Array, " field"], surroundings: Surroundings = NOTHING
+    ) -> TermContext:
         """Winds and diffusivities made safe for the sub-step."""
-        return self._given(self._safe(velocity), diffusivity)
+        return self._context(self._safe(velocity), diffusivity, surroundings)
 
     def _safe(self, velocity: FaceVelocity) -> FaceVelocity:
         """The wind, closed within groups and slowed where it is too fast for the sub-step."""
@@ -95,25 +111,30 @@ class TransportSolver:
         limits = jnp.asarray(self.courant_limits, velocity.east.dtype)
         return courant_number(velocity, self.grid, self.substep, self.groups) / limits
 
-    def _given(self, safe: FaceVelocity, diffusivity: Float[Array, " field"]) -> TermContext:
+    def _context(
+        self, safe: FaceVelocity, diffusivity: Float[Array, " field"], surroundings: Surroundings
+    ) -> TermContext:
         diffusivity = jnp.minimum(diffusivity, self.largest_diffusivity)
-        return term_context(self.equations, self.grid, self.groups, safe, diffusivity)
+        return TermContext.of(self.equations, self.grid, safe, diffusivity, self.groups, *surroundings)
 
     def __call__(
         self,
         fields: Float[Array, "*batch field lat lon"],
         velocity: FaceVelocity,
         diffusivity: Float[Array, " field"],
-        *,
-        diffusive: bool,
+        surroundings: Surroundings = NOTHING,
     ) -> tuple[Float[Array, "*batch field lat lon"], Float[Array, "*batch field lat lon"]]:
         """The fields after and before the interval, both on the reduced grid; their difference is the increment.
 
         Each field keeps its area integral (flux form) to round-off, and a limited one its sign.
         """
-        given = self.term_context(velocity, diffusivity)
-        tendency = total(terms(self.equations, self.grid, self.groups, diffusive=diffusive))
+        context = self.term_context(velocity, diffusivity, surroundings)
         before = zonal_group_mean(fields, self.grid, self.groups)
+        given = context, self.right_hand_side.held(before, context)
+
+        def tendency(fields, given):
+            return self.right_hand_side(fields, *given)
+
         after = integrate(tendency, before, self.interval, self.substeps, self.solver, given)
         return after, before
 
@@ -122,8 +143,7 @@ class TransportSolver:
         fields: Float[Array, "*batch field lat lon"],
         winds: Mapping[str, FaceVelocity],
         diffusivity: Float[Array, " field"],
-        *,
-        diffusive: bool,
+        surroundings: Surroundings = NOTHING,
     ) -> Mapping[str, Float[Array, "*batch field lat lon"]]:
         """What each named term adds over the interval: together the increment of a call with the sum of the winds.
 
@@ -139,21 +159,21 @@ class TransportSolver:
         safe = self._safe(whole)
         kept = [jnp.where(v != 0, s / jnp.where(v != 0, v, 1), 1) for s, v in zip(safe, whole, strict=True)]
         parts = {name: FaceVelocity(wind.east * kept[0], wind.north * kept[1]) for name, wind in winds.items()}
-        given = self._given(safe, diffusivity)
-        found = dict(terms(self.equations, self.grid, self.groups, diffusive=diffusive))
-        advection = found.pop("advection")
+        context = self._context(safe, diffusivity, surroundings)
+        others, advection = self.right_hand_side.without(Advection.name), Advection()
+        before = zonal_group_mean(fields, self.grid, self.groups)
+        held = others.held(before, context)
 
         def tendencies(state, _):
             fields, _ = state
 
-            def carried(velocity):
-                return advection(fields, self._given(velocity, diffusivity))
+            def advected(velocity):
+                return advection.tendency(fields, self._context(velocity, diffusivity, surroundings))
 
-            made = {f"advection_by_{name}": jax.jvp(carried, (safe,), (part,))[1] for name, part in parts.items()}
-            made |= {name: term(fields, given) for name, term in found.items()}
+            made = {f"advection_by_{name}": jax.jvp(advected, (safe,), (part,))[1] for name, part in parts.items()}
+            made |= others.tendencies(fields, context, held)
             return sum(made.values(), jnp.zeros_like(fields)), made
 
-        before = zonal_group_mean(fields, self.grid, self.groups)
-        names = [f"advection_by_{name}" for name in winds] + list(found)
+        names = [f"advection_by_{name}" for name in winds] + list(others.names)
         start = before, {name: jnp.zeros_like(before) for name in names}
         return integrate(tendencies, start, self.interval, self.substeps, self.solver)[1]

@@ -35,7 +35,7 @@ def test_a_constant_stays_constant_in_a_uniform_wind_however_fast(scheme, couran
     rows, columns = BOX.shape
     east = courant * BOX.zonal_spacing[:, None] / solver.substep * np.ones((1, rows, columns + 1))
     wind = FaceVelocity(jnp.asarray(way * east, jnp.float32), jnp.zeros((1, rows + 1, columns), jnp.float32))
-    after, _ = solver(jnp.full((1, rows, columns), 1e-4, jnp.float32), wind, jnp.zeros(1), diffusive=False)
+    after, _ = solver(jnp.full((1, rows, columns), 1e-4, jnp.float32), wind, jnp.zeros(1))
     np.testing.assert_allclose(after, 1e-4, rtol=1e-4)
 
 

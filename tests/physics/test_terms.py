@@ -1,5 +1,8 @@
 """The named terms are the operators they say, and the right-hand side is their sum."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,12 +11,14 @@ from exact.sphere import cell_mean, integral
 from synthetic import smooth_noise
 
 from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION
+from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity, advective_tendency, flux_divergence
 from pinnwx.operators.diffusion import diffusive_tendency
 from pinnwx.operators.polar import cap_groups, zonal_group_mean, zonal_groups
 from pinnwx.physics.diagnostics import rotational_face_velocity
-from pinnwx.physics.terms import TermContext, term_context, terms, total
+from pinnwx.physics.equation import Equation
+from pinnwx.physics.terms import AbstractTerm, PlanetaryVorticity, TermContext
 from pinnwx.physics.transported_field import TransportedField
 
 GRID = Grid.parse("22.5deg+poles")
@@ -37,7 +42,7 @@ def random_context(grid: Grid, count: int, seed: int = 0) -> TermContext:
     north = 20 * generator.standard_normal((count, rows + 1, columns)) * (grid.north_face_length[:, None] > 0)
     diffusivity = np.linspace(0, 1e5, count)
     wind = FaceVelocity(jnp.asarray(east, jnp.float32), jnp.asarray(north, jnp.float32))
-    return term_context(MIX, grid, cap_groups(grid), wind, jnp.asarray(diffusivity, jnp.float32))
+    return TermContext.of(MIX, grid, wind, jnp.asarray(diffusivity, jnp.float32))
 
 
 @pytest.fixture(scope="module")
@@ -46,22 +51,20 @@ def case():
     grid, groups = GRID, cap_groups(GRID)
     fields = zonal_group_mean(jnp.asarray(smooth_noise(grid, len(MIX)) + 2, jnp.float32), grid, groups)
     given = random_context(grid, len(MIX))
-    parts = terms(MIX, grid, groups, diffusive=True)
+    equation = Equation.of(MIX, diffusive=True)
 
     @jax.jit
     def run(fields, given):
-        return {name: term(fields, given) for name, term in parts.items()}, alone(fields, given)
+        return equation.tendencies(fields, given), alone(fields, given)
 
     def alone(fields, given):
         f = jnp.broadcast_to(jnp.asarray(grid.coriolis, jnp.float32), grid.shape)
-        found = {name: [] for name in parts}
-        for index, equation in enumerate(MIX):
-            operator = {"flux": flux_divergence, "advective": advective_tendency}[equation.form]
+        found = {name: [] for name in equation.names}
+        for index, one in enumerate(MIX):
+            operator = {"flux": flux_divergence, "advective": advective_tendency}[one.form]
             wind = FaceVelocity(given.velocity.east[index], given.velocity.north[index])
-            found["advection"].append(operator(fields[index], wind, grid, equation.scheme, groups=groups))
-            planetary = (
-                operator(f, wind, grid, equation.scheme, groups=groups) if equation.absolute_vorticity else 0 * f
-            )
+            found["advection"].append(operator(fields[index], wind, grid, one.scheme, groups=groups))
+            planetary = operator(f, wind, grid, one.scheme, groups=groups) if one.absolute_vorticity else 0 * f
             found["planetary_vorticity"].append(planetary)
             diffusion = diffusive_tendency(fields[index], given.diffusivity[index], grid, groups=groups)
             found["diffusion"].append(diffusion)
@@ -70,16 +73,22 @@ def case():
     values, separate = run(fields, given)
     both = jnp.stack([fields, 2 * fields[::-1]])
     winds = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), given.velocity)
-    batch = jax.jit(total(parts))(both, term_context(MIX, grid, groups, winds, given.diffusivity))
+    batch = jax.jit(equation)(both, TermContext.of(MIX, grid, winds, given.diffusivity))
     opposite = jax.tree.map(lambda leaf: -leaf, given.velocity)
-    backward = term_context(MIX, grid, groups, opposite, given.diffusivity)
+    backward = TermContext.of(MIX, grid, opposite, given.diffusivity)
     expected = [sum(values.values()), sum(run(both[1], backward)[0].values())]
-    return {"parts": parts, "values": values, "separate": separate, "batch": batch, "expected": np.stack(expected)}
+    return {
+        "names": equation.names,
+        "values": values,
+        "separate": separate,
+        "batch": batch,
+        "expected": np.stack(expected),
+    }
 
 
 def test_names(case):
-    assert list(case["parts"]) == ["advection", "planetary_vorticity", "diffusion"]
-    assert list(terms(MIX[:2], GRID, cap_groups(GRID), diffusive=False)) == ["advection"]
+    assert case["names"] == ("advection", "planetary_vorticity", "diffusion")
+    assert Equation.of(MIX[:2]).names == ("advection",)
 
 
 @pytest.mark.parametrize("name", ["advection", "planetary_vorticity", "diffusion"])
@@ -115,12 +124,12 @@ def test_rossby_haurwitz_wave_drifts_westward(mean_flow):
 
         equation = TransportedField("vo850", absolute_vorticity=True, scheme="upwind3")
         groups = zonal_groups(grid, 0.0)
-        right_hand_side = total(terms((equation,), grid, groups, diffusive=False))
+        right_hand_side = Equation.of((equation,))
 
         @jax.jit
         def change(field, grid=grid, groups=groups, equation=equation, right_hand_side=right_hand_side):
             wind = jax.tree.map(lambda v: v[None], rotational_face_velocity(field, grid))
-            return right_hand_side(field[None], term_context((equation,), grid, groups, wind, jnp.zeros(1)))[0]
+            return right_hand_side(field[None], TermContext.of((equation,), grid, wind, groups=groups))[0]
 
         tendency = change(jnp.asarray(cell_mean(vorticity, grid), jnp.float32))
         shape = cell_mean(eastward_change, grid)
@@ -140,11 +149,52 @@ def test_planetary_vorticity_is_the_beta_effect():
         north = 10 * np.cos(grid.latitude_edges)[:, None] * (grid.north_face_length > 0)[:, None] * np.ones(columns)
         wind = FaceVelocity(jnp.zeros((1, rows, columns)), jnp.asarray(north, jnp.float32)[None])
         equation = TransportedField("vo850", absolute_vorticity=True, scheme="centred2")
-        groups = cap_groups(grid)
-        term = terms((equation,), grid, groups, diffusive=False)["planetary_vorticity"]
         still = jnp.zeros((1, *grid.shape), jnp.float32)
-        found = jax.jit(term)(still, term_context((equation,), grid, groups, wind, jnp.zeros(1)))[0]
+        found = jax.jit(PlanetaryVorticity().tendency)(still, TermContext.of((equation,), grid, wind))[0]
         exact = -2 * EARTH_ROTATION * 10 / EARTH_RADIUS * np.cos(grid.latitude_radians)[:, None] ** 2
         errors.append(np.sqrt(integral((found - exact) ** 2, grid) / integral(exact**2, grid)))
     assert errors[1] < 0.01
     assert np.log2(errors[0] / errors[1]) > 1.9, errors
+
+
+@dataclass(frozen=True)
+class Cooling(AbstractTerm):
+    """-(q - equilibrium) / 10 days: the term of a user."""
+
+    name: ClassVar[str] = "cooling"
+    inputs: ClassVar[tuple[str, ...]] = ("equilibrium",)
+
+    def tendency(self, fields, context):
+        return (context.inputs["equilibrium"] - fields) / 864000
+
+    def stability_rate(self, context):  # noqa: ARG002
+        return jnp.full((), 1 / 864000)
+
+
+def test_a_term_that_promises_nothing_leaves_conserved_fields_and_polar_groups_alone():
+    grid, groups = GRID, cap_groups(GRID)
+    tracer = TransportedField("tracer", form="flux", scheme="limited", conserved=True)
+    both = tracer, TransportedField("t500")
+    still = FaceVelocity(jnp.zeros((2, *grid.shape)), jnp.zeros((2, grid.shape[0] + 1, grid.shape[1])))
+    equilibrium = jnp.asarray(np.random.default_rng(0).standard_normal(grid.shape), jnp.float32)
+    equation = Equation.of(both, (Cooling(),))
+    assert equation.inputs == ("equilibrium",)
+    context = TermContext.of(both, grid, still, inputs={"equilibrium": equilibrium})
+    found = jax.jit(equation.tendencies)(jnp.zeros((2, *grid.shape)), context)["cooling"]
+    assert not np.asarray(found[0]).any()
+    np.testing.assert_allclose(found[1], zonal_group_mean(equilibrium, grid, groups) / 864000, rtol=1e-5)
+    assert np.ptp(found[1][-1]) == 0 < np.ptp(equilibrium[-1])
+    with pytest.raises(ConfigError, match='two terms are called "cooling"'):
+        Equation((Cooling(), Cooling()))
+
+
+def test_the_largest_step_is_where_the_rates_of_the_terms_reach_one():
+    """Wind of one grid length an hour along the equator: a scheme up to Courant number 1 may take an hour."""
+    grid = GRID
+    east = np.broadcast_to(grid.zonal_spacing[:, None] / 3600, (1, *grid.shape))
+    wind = FaceVelocity(jnp.asarray(east, jnp.float32), jnp.zeros((1, grid.shape[0] + 1, grid.shape[1])))
+    one = (TransportedField("t500", scheme="upwind1"),)
+    assert Equation.of(one).largest_step(TermContext.of(one, grid, wind)).seconds == pytest.approx(3600, rel=1e-3)
+    limited = (TransportedField("t500", scheme="limited"),)
+    context = TermContext.of(limited, grid, wind)
+    assert Equation.of(limited).largest_step(context).seconds == pytest.approx(1800, rel=1e-3)

@@ -14,6 +14,7 @@ from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity, face_velocity
 from pinnwx.operators.polar import between_groups
 from pinnwx.operators.stability import courant_number, diffusion_number
+from pinnwx.physics.equation import Equation
 from pinnwx.physics.transport import TransportSolver
 from pinnwx.physics.transported_field import TransportedField
 
@@ -31,7 +32,9 @@ SPEEDS = st.floats(-1, 5).map(lambda power: 10.0**power)  # m s-1, up to far bey
 
 
 def solver(grid, equations=EQUATIONS, interval=SIX_HOURS, **options) -> TransportSolver:
-    return TransportSolver(equations, grid, interval, **({"substeps": 2} | options))
+    diffusive = options.pop("diffusive", False)
+    right_hand_side = Equation.of(equations, diffusive=diffusive)
+    return TransportSolver(equations, grid, interval, right_hand_side=right_hand_side, **({"substeps": 2} | options))
 
 
 def random_wind(grid: Grid, count: int, seed: int, speed: float, dtype=jnp.float32) -> FaceVelocity:
@@ -50,8 +53,8 @@ def random_tracer(grid: Grid, count: int, seed: int) -> np.ndarray:
     return patches * 10.0 ** generator.uniform(-3, 3)
 
 
-def jitted(transport: TransportSolver, diffusive: bool = False):
-    return jax.jit(lambda fields, wind, kappa: transport(fields, wind, kappa, diffusive=diffusive))
+def jitted(transport: TransportSolver):
+    return jax.jit(lambda fields, wind, kappa: transport(fields, wind, kappa))
 
 
 @pytest.mark.parametrize("grid", [GLOBE, POLES, BOX], ids=["globe", "pole rows", "box"])
@@ -106,8 +109,8 @@ def test_conserved_in_any_wind(grid, solver_name):
 
 def test_conserved_in_any_wind_while_it_diffuses():
     """Diffusion takes its share of a cell beside the wind's: together they still leave nothing below zero."""
-    transport = solver(GLOBE, (TRACER,))
-    run = jitted(transport, diffusive=True)
+    transport = solver(GLOBE, (TRACER,), diffusive=True)
+    run = jitted(transport)
 
     @settings(max_examples=25, deadline=None)
     @given(seed=SEEDS, speed=SPEEDS, share=st.floats(0, 2))
@@ -170,7 +173,7 @@ def test_diffusion_smooths_and_its_limit_holds():
     transport = solver(GLOBE, (TransportedField("t500", diffusivity=1e7),))
     rough = jnp.asarray(smooth_noise(GLOBE, 1, waves=12), jnp.float32)
     still = FaceVelocity(jnp.zeros((1, 16, 32)), jnp.zeros((1, 17, 32)))
-    after, before = jitted(transport, diffusive=True)(rough, still, jnp.full(1, 1e7))
+    after, before = jitted(transport)(rough, still, jnp.full(1, 1e7))
     assert before.min() <= after.min() <= after.max() <= before.max()
     assert after.std() < 0.99 * before.std()
     assert integral(after[0], GLOBE) == pytest.approx(integral(before[0], GLOBE), abs=1e-6)
@@ -186,7 +189,7 @@ def test_gradients_of_fields_and_wind_are_finite():
     def slopes(fields, eastward, northward):
         def end(fields, eastward, northward):
             wind = face_velocity(eastward, northward, GLOBE)
-            return jnp.sum(transport(fields, wind, jnp.zeros(1), diffusive=False)[0] ** 2)
+            return jnp.sum(transport(fields, wind, jnp.zeros(1))[0] ** 2)
 
         return jax.grad(end, argnums=(0, 1, 2))(fields, eastward, northward)
 
@@ -197,11 +200,11 @@ def test_gradients_of_fields_and_wind_are_finite():
 
 @pytest.mark.parametrize(("grid", "solver_name"), [(GLOBE, "heun"), (POLES, "ssprk3"), (BOX, "euler")])
 def test_the_increments_of_the_terms_add_up_whatever_the_winds(grid, solver_name):
-    transport = solver(grid, solver=solver_name)
-    run = jitted(transport, diffusive=True)
+    transport = solver(grid, solver=solver_name, diffusive=True)
+    run = jitted(transport)
     split = jax.jit(
         lambda q, physical, learned, kappa: transport.increments(
-            q, {"physical_wind": physical, "learned_wind": learned}, kappa, diffusive=True
+            q, {"physical_wind": physical, "learned_wind": learned}, kappa
         )
     )
 
@@ -224,6 +227,6 @@ def test_the_wind_that_does_not_blow_carries_nothing():
     transport = solver(GLOBE)
     start, wind = jnp.asarray(random_tracer(GLOBE, 3, 0), jnp.float32), random_wind(GLOBE, 3, 0, 20.0)
     calm = FaceVelocity(*(jnp.zeros_like(part) for part in wind))
-    parts = transport.increments(start, {"physical_wind": wind, "learned_wind": calm}, jnp.zeros(3), diffusive=False)
+    parts = transport.increments(start, {"physical_wind": wind, "learned_wind": calm}, jnp.zeros(3))
     assert not np.asarray(parts["advection_by_learned_wind"]).any()
     assert np.asarray(parts["advection_by_physical_wind"]).any()
