@@ -9,19 +9,21 @@ elsewhere.
 
 from __future__ import annotations
 
+import inspect
 import posixpath
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any, get_args, get_origin, get_type_hints
 
-import click
 import typer
 from latex2mathml.converter import convert
+from typer.models import ArgumentInfo, OptionInfo
 
 import pinnwx
 from pinnwx.cli import app
@@ -55,6 +57,7 @@ schema, with which editors complete and check it. An unknown key, a wrong type o
 All problems are listed at once. A configuration may also be the name of a packaged experiment, such as `quick`.
 
 """
+_TYPES = {str: "text", int: "number", float: "number", Path: "path"}  # of options
 FOUNDATIONS = ("grid", "variables", "constants", "errors", "settings", "files", "runtime")
 
 
@@ -92,16 +95,25 @@ def for_the_site(markdown: str, path: str) -> str:
 
 def cli_reference() -> Iterator[str]:
     """Every verb with its arguments and options, as Markdown."""
-    root = typer.main.get_command(app)
-    yield from ("# Command line", "", root.help or "", "")
+    yield from ("# Command line", "", app.info.help or "", "")
     yield from ("| verb | does |", "| --- | --- |")
-    verbs = list(_commands(root, "pinnwx"))
-    for name, command in verbs:
-        anchor = name.replace(" ", "-")
-        yield f"| [`{name.removeprefix('pinnwx ')}`](#{anchor}) | {_summary(command)} |"
+    verbs = list(verbs_of(app, "pinnwx"))
+    for name, function in verbs:
+        summary = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
+        yield f"| [`{name.removeprefix('pinnwx ')}`](#{name.replace(' ', '-')}) | {summary} |"
     yield from ("", "`pinnwx --version` prints the version. `--debug`, before or after a verb, shows tracebacks.", "")
-    for name, command in verbs:
-        yield from _verb(name, command)
+    for name, function in verbs:
+        yield from _verb(name, function)
+
+
+def verbs_of(group: typer.Typer, name: str) -> Iterator[tuple[str, Callable]]:
+    """(name, function) of every verb of a typer application."""
+    for command in group.registered_commands:
+        if command.callback is not None:
+            yield f"{name} {command.name or command.callback.__name__.replace('_', '-')}", command.callback
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            yield from verbs_of(inner.typer_instance, f"{name} {inner.name}")
 
 
 def python_reference() -> Iterator[tuple[str, str]]:
@@ -125,42 +137,35 @@ def studies() -> str:
     return text.replace("](results/", "](experiments/results/")
 
 
-def _commands(group: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    for key, command in getattr(group, "commands", {}).items():
-        if getattr(command, "commands", None):
-            yield from _commands(command, f"{name} {key}")
-        else:
-            yield f"{name} {key}", command
-
-
-def _summary(command: click.Command) -> str:
-    return (command.help or "").split("\n\n")[0].replace("\n", " ")
-
-
-def _verb(name: str, command: click.Command) -> Iterator[str]:
-    shown = [each for each in command.params if isinstance(each, click.Option) and "--help" not in each.opts]
-    arguments = [each for each in command.params if isinstance(each, click.Argument)]
-    words = [name, *(each.make_metavar(click.Context(command)) for each in arguments), "[OPTIONS]" if shown else ""]
-    yield from (f"## {name}", "", command.help or "", "", "```sh", " ".join(words).strip(), "```", "")
-    if arguments or shown:
-        yield from ("| argument or option | default | meaning |", "| --- | --- | --- |")
-    for each in (*arguments, *shown):
-        yield f"| `{_spelling(each, command)}` | {_default(each)} | {getattr(each, 'help', None) or ''} |"
+def _verb(name: str, function: Callable) -> Iterator[str]:
+    hints, arguments, options = get_type_hints(function, include_extras=True), [], []
+    for parameter in inspect.signature(function).parameters.values():
+        kind, *extras = get_args(hints[parameter.name])
+        info = next(each for each in extras if isinstance(each, ArgumentInfo | OptionInfo))
+        row = f"| `{_spelling(parameter.name, kind, info)}` | {_default(parameter)} | {info.help or ''} |"
+        (arguments if isinstance(info, ArgumentInfo) else options).append(row)
+    usage = " ".join([name, *(row.split("`")[1] for row in arguments), *(["[OPTIONS]"] if options else [])])
+    yield from (f"## {name}", "", inspect.getdoc(function) or "", "", "```sh", usage, "```", "")
+    if arguments or options:
+        yield from ("| argument or option | default | meaning |", "| --- | --- | --- |", *arguments, *options)
     yield ""
 
 
-def _spelling(parameter: click.Parameter, command: click.Command) -> str:
-    metavar = parameter.make_metavar(click.Context(command))
-    if isinstance(parameter, click.Argument):
-        return metavar
-    return parameter.opts[0] + ("" if getattr(parameter, "is_flag", False) else f" {metavar}")
+def _spelling(name: str, kind: Any, info: ArgumentInfo | OptionInfo) -> str:
+    """An argument as NAME, an option as --name <type>; what may be repeated has dots."""
+    base = next((each for each in (kind, *get_args(kind)) if isinstance(each, type)), str)
+    inner = next((each for each in get_args(kind) if get_origin(each) is list), kind)
+    many = "..." if get_origin(inner) is list else ""
+    if isinstance(info, ArgumentInfo):
+        return (info.metavar or name.upper()) + many
+    option = next(iter(info.param_decls or ()), f"--{name.replace('_', '-')}")
+    return option if base is bool else f"{option} {info.metavar or f'<{_TYPES.get(base, base.__name__)}>'}"
 
 
-def _default(parameter: click.Parameter) -> str:
-    if parameter.required:
+def _default(parameter: inspect.Parameter) -> str:
+    if parameter.default is inspect.Parameter.empty:
         return "required"
-    value = parameter.default() if callable(parameter.default) else parameter.default
-    return "" if value in (None, False, (), "") else f"`{value}`"
+    return "" if parameter.default in (None, False, (), "") else f"`{parameter.default}`"
 
 
 def _modules(title: str, purpose: str, modules: list[str]) -> str:

@@ -4,6 +4,7 @@ import inspect
 import re
 import shutil
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import jax
@@ -90,6 +91,20 @@ def test_verbs_of_shell_blocks_exist(page):
         if verb != "models":
             for option in re.findall(r"(?<= )--[a-z-]+", rest.partition("#")[0]):
                 assert option in known.output, (verb, option)
+
+
+def test_the_command_line_reference_has_every_option(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    pages = import_module("docs_pages")
+    text = "\n".join(pages.cli_reference())
+    for name, _ in pages.verbs_of(app, "pinnwx"):
+        part = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        shown = set(re.findall(r"^\| `(--[a-z-]+)", part, flags=re.MULTILINE))
+        known = CliRunner().invoke(app, [*name.split()[1:], "--help"], terminal_width=200).output
+        assert shown == set(re.findall(r"^ +(--[a-z-]+)", known, flags=re.MULTILINE)) - {"--help"}, name
+        assert f"| [`{name.removeprefix('pinnwx ')}`](#{name.replace(' ', '-')}) |" in text
+    assert "| `--hours <number>` | `120` |" in text
+    assert "| `FORECASTS...` | required |" in text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
