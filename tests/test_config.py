@@ -15,6 +15,7 @@ from pinnwx.config import (
     ClosureSettings,
     ModelSettings,
     Period,
+    PhysicsSettings,
     Stage,
     TrainingSettings,
     Transport,
@@ -182,6 +183,13 @@ def test_wind_names_the_fields_it_is_made_from(wind, inputs):
 def test_unknown_winds_are_refused(wind):
     with pytest.raises(ValidationError, match="is not one of prognostic:LEVEL"):
         Transport(field="q850", wind=wind)
+
+
+def test_limited_fluxes_need_a_solver_that_keeps_signs():
+    limited = Transport(field="q850", form="flux", scheme="limited")
+    PhysicsSettings(transport=(limited,), solver="ssprk3")
+    with pytest.raises(ValidationError, match="euler, heun or ssprk3, not diffrax:Tsit5"):
+        PhysicsSettings(transport=(limited,), solver="diffrax:Tsit5")
 
 
 def test_a_conserved_field_needs_limited_fluxes_and_no_source():

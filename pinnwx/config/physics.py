@@ -125,8 +125,14 @@ class PhysicsSettings(Settings):
     wind_time: Literal["start", "midpoint"] = "start"
     """Time of the wind that is held over a coupling interval. `start` is first order in the interval. `midpoint` is
     second order, and the equations take half as long again."""
-    solver: Literal["euler", "heun", "ssprk3"] = "heun"
-    """Time integration, by order: `euler` (1), `heun` (2), `ssprk3` (3)."""
+    solver: Literal[
+        "euler", "heun", "ssprk3", "diffrax:Midpoint", "diffrax:Ralston", "diffrax:Heun", "diffrax:Bosh3",
+        "diffrax:Tsit5", "diffrax:Dopri5",
+    ] = "heun"  # fmt: skip
+    """Time integration. `euler` (order 1), `heun` (2) and `ssprk3` (3) are strong stability preserving and the
+    fastest. The methods of diffrax have the orders 2, 2, 2, 3, 5 and 5. They run in `diffrax.diffeqsolve`."""
+    adjoint: Literal["recursive_checkpoint", "direct"] = "recursive_checkpoint"
+    """Gradients through the solvers of diffrax. `direct` stores every sub-step and has forward mode too."""
     courant_limit: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Maximum outflow Courant number of a sub-step. Faster winds are scaled down."""
     learned_diffusivity: bool = False
@@ -134,6 +140,11 @@ class PhysicsSettings(Settings):
     backpropagate: bool = True
     """Pass gradients through the equations. `false` treats the increment of transport as a constant: training is
     cheaper. It excludes learned winds and learned diffusivities."""
+
+    @agreement
+    def _keeps_signs(self) -> Iterator[str]:
+        if self.solver.startswith("diffrax:") and any(one.scheme == "limited" for one in self.transport):
+            yield f'scheme = "limited" needs a solver that keeps signs: euler, heun or ssprk3, not {self.solver}'
 
     @agreement
     def _learns_by_gradients(self) -> Iterator[str]:

@@ -84,6 +84,7 @@ def _transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[TransportSo
         interval,
         substeps=-(-physics.substeps // physics.coupling_steps),
         solver=physics.solver,
+        adjoint=physics.adjoint,
         courant_limit=physics.courant_limit,
         right_hand_side=Equation.of(transported, diffusive=physics.learned_diffusivity),
     )

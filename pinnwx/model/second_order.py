@@ -124,7 +124,7 @@ class SecondOrderForecaster(nnx.Module):
         before = zonal_group_mean(carry.fields, grid, self.groups)
         after = integrate(
             lambda fields, wind: flux_divergence(fields, wind, grid, "upwind3", groups=self.groups),
-            before, seconds, 1, physics.solver, faces,
+            before, seconds, 1, physics.solver, faces, physics.adjoint,
         )  # fmt: skip
         return FieldsAndVelocity(carry.fields + after - before, velocity)
 

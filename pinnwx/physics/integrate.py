@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import diffrax
 import jax
+import numpy as np
 
 from pinnwx.errors import ConfigError
 
@@ -46,6 +47,7 @@ class ShuOsher(diffrax.AbstractSolver):
         return terms.vf(t0, y0, args)
 
 
+# Strong stability preserving.
 SOLVERS: dict[str, diffrax.AbstractSolver] = {
     "euler": ShuOsher((0.0,)),
     "heun": ShuOsher((0.0, 1 / 2)),  # second order
@@ -53,24 +55,62 @@ SOLVERS: dict[str, diffrax.AbstractSolver] = {
 }
 
 
+# Explicit Runge-Kutta methods of diffrax, run by its `diffeqsolve`.
+DIFFRAX = "diffrax:"
+SOLVERS_OF_DIFFRAX: dict[str, diffrax.AbstractERK] = {
+    f"{DIFFRAX}{method.__name__}": method()
+    for method in (diffrax.Midpoint, diffrax.Ralston, diffrax.Heun, diffrax.Bosh3, diffrax.Tsit5, diffrax.Dopri5)
+}
+ADJOINTS: dict[str, diffrax.AbstractAdjoint] = {
+    "recursive_checkpoint": diffrax.RecursiveCheckpointAdjoint(),
+    "direct": diffrax.DirectAdjoint(),
+}
+
+
 def integrate(
-    tendency: Callable[[Any, Any], Any], state: Any, duration: float, steps: int, solver: str = "heun", args: Any = None
+    tendency: Callable[[Any, Any], Any],
+    state: Any,
+    duration: float,
+    steps: int,
+    solver: str = "heun",
+    args: Any = None,
+    adjoint: str = "recursive_checkpoint",
 ) -> Any:
     """The state after `duration` seconds of d(state)/dt = tendency(state, args), in `steps` equal explicit steps.
 
-    All three solvers are strong stability preserving: what one forward Euler step of `duration / steps` keeps
-    (bounds, sign), they keep. Linear invariants are kept to round-off. Differentiable in `state` and `args`.
-    Whether the step is short enough is the caller's to ensure (`operators.stability`).
+    The solvers of `SOLVERS` are strong stability preserving: what one forward Euler step of `duration / steps` keeps
+    (bounds, sign), they keep. Those of `SOLVERS_OF_DIFFRAX` promise no such thing. All keep linear invariants to
+    round-off and are differentiable in `state` and `args`. Whether the step is short enough is the caller's to ensure
+    (`operators.stability`).
+
+    Args:
+        tendency: of the state and `args`; it knows no time.
+        state: a pytree of arrays.
+        duration: in seconds.
+        steps: how many.
+        solver: a name in `SOLVERS` or `SOLVERS_OF_DIFFRAX`.
+        args: given to `tendency`.
+        adjoint: of `diffeqsolve`, a name in `ADJOINTS`: "recursive_checkpoint" stores few states and has reverse mode
+            only, "direct" stores all and has forward mode too. The solvers of `SOLVERS` have both modes and ignore it.
 
     Raises:
-        ConfigError: no solver of that name.
+        ConfigError: no solver or adjoint of that name.
     """
-    if solver not in SOLVERS:
-        raise ConfigError(f'solver "{solver}" is not one of {", ".join(SOLVERS)}')
-    method, step = SOLVERS[solver], duration / steps
+    for kind, name, known in (("solver", solver, SOLVERS | SOLVERS_OF_DIFFRAX), ("adjoint", adjoint, ADJOINTS)):
+        if name not in known:
+            raise ConfigError(f'{kind} "{name}" is not one of {", ".join(known)}')
     equation = diffrax.ODETerm(lambda _, y, a: tendency(y, a))
+    if solver in SOLVERS_OF_DIFFRAX:
+        times = np.linspace(0.0, duration, steps + 1)
+        return _last(
+            diffrax.diffeqsolve(
+                equation, SOLVERS_OF_DIFFRAX[solver], 0.0, duration, None, state, args, max_steps=steps, throw=False,
+                stepsize_controller=diffrax.StepTo(times), adjoint=ADJOINTS[adjoint],
+            )
+        )  # fmt: skip
+    method, step = SOLVERS[solver], duration / steps
 
-    # The solver's step in a loop of JAX: diffeqsolve's own, made for adaptive steps, takes twice as long to trace.
+    # The solver's step in a loop of JAX: `diffeqsolve`, made for adaptive steps, takes longer to trace and to run.
     # The tendency knows no time, so that every step may begin at 0.
     def advance(carry, _):
         y, memory = carry
@@ -79,3 +119,8 @@ def integrate(
 
     start = state, method.init(equation, 0.0, step, state, args)
     return jax.lax.scan(advance, start, length=steps)[0][0]
+
+
+def _last(solution: diffrax.Solution) -> Any:
+    """The state at the only time that a solution was saved at."""
+    return jax.tree.map(lambda values: values[0], solution.ys)

@@ -55,7 +55,8 @@ class TransportSolver:
         grid: the geometry.
         interval: over which the wind is held [s].
         substeps: of the interval.
-        solver: a name in `integrate.SOLVERS`.
+        solver: its name for `integrate`, and
+        adjoint: that of its gradients.
         courant_limit: largest outflow Courant number of a sub-step; with the limited scheme at most
             `POSITIVE_COURANT`.
         right_hand_side: the terms.
@@ -66,6 +67,7 @@ class TransportSolver:
     interval: float
     substeps: int = 4
     solver: str = "heun"
+    adjoint: str = "recursive_checkpoint"
     courant_limit: float = 0.9
     right_hand_side: Equation = Equation((Advection(),))  # noqa: RUF009
 
@@ -135,7 +137,7 @@ class TransportSolver:
         def tendency(fields, given):
             return self.right_hand_side(fields, *given)
 
-        after = integrate(tendency, before, self.interval, self.substeps, self.solver, given)
+        after = integrate(tendency, before, self.interval, self.substeps, self.solver, given, self.adjoint)
         return after, before
 
     def increments(
@@ -176,4 +178,4 @@ class TransportSolver:
 
         names = [f"advection_by_{name}" for name in winds] + list(others.names)
         start = before, {name: jnp.zeros_like(before) for name in names}
-        return integrate(tendencies, start, self.interval, self.substeps, self.solver)[1]
+        return integrate(tendencies, start, self.interval, self.substeps, self.solver, adjoint=self.adjoint)[1]

@@ -147,6 +147,18 @@ def test_a_compiled_rollout_is_its_steps(compiled, fields):
     np.testing.assert_allclose(in_deviations(found - jnp.stack(expected), fields), 0, atol=1e-4)
 
 
+def test_a_solver_of_diffrax_makes_the_same_forecast(fields):
+    """Its Heun method is the one written by hand, but for rounding."""
+    ours, theirs = (
+        forecaster(config(NAMES, physics=f'solver = "{solver}"\n' + WINDS, closure=OFF))
+        for solver in ("heun", "diffrax:Heun")
+    )
+    times = step_features(STEPS, 2)
+    made, same = (rollout(model, analyses(model, fields), times) for model in (ours, theirs))
+    np.testing.assert_allclose(in_deviations(made - same, fields), 0, atol=1e-4)
+    assert np.abs(in_deviations(made - fields, fields)).max() > 0.1
+
+
 def test_one_code_path():
     kinds = {kind: model_of(kind) for kind in SETTINGS}
     assert all(isinstance(model, Forecaster) for model in kinds.values())

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinnwx.errors import ConfigError
-from pinnwx.physics.integrate import SOLVERS, integrate
+from pinnwx.physics.integrate import ADJOINTS, SOLVERS, integrate
 
-ORDER = {"euler": 1, "heun": 2, "ssprk3": 3}
+ORDER = {"euler": 1, "heun": 2, "ssprk3": 3, "diffrax:Heun": 2, "diffrax:Bosh3": 3, "diffrax:Tsit5": 5}
 
 
 def logistic(y, rate):
@@ -33,7 +33,7 @@ def test_fitted_order(solver):
             for _ in range(repeat):
                 y = sixteen_steps(y, 1.5 / repeat)
             errors.append(np.linalg.norm(y - exact_logistic(start, 1.5, duration)))
-    assert abs(slope(errors, repeats) - ORDER[solver]) < 0.1, errors
+    assert -0.1 < slope(errors, repeats) - ORDER[solver] < 0.3, errors
 
 
 def test_ssprk3_is_the_method_of_shu_and_osher():
@@ -45,15 +45,40 @@ def test_ssprk3_is_the_method_of_shu_and_osher():
         np.testing.assert_allclose(ours, theirs, rtol=1e-14)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_gradient_is_that_of_finite_differences(solver):
+def test_heun_is_that_of_diffrax():
+    with jax.enable_x64(True):
+        start = jnp.linspace(0.1, 0.9, 5)
+        ours, theirs = (integrate(logistic, start, 3.0, 7, solver, 1.1) for solver in ("heun", "diffrax:Heun"))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-13)
+
+
+@pytest.mark.parametrize("solver", ["ssprk3", "diffrax:Tsit5"])
+def test_forward_and_reverse_mode_agree(solver):
+    with jax.enable_x64(True):
+        start, tangent, cotangent = (jnp.asarray(np.random.default_rng(n).uniform(0.1, 0.9, 5)) for n in range(3))
+
+        @jax.jit
+        def products():
+            def end(y):
+                return integrate(logistic, y, 1.5, 6, solver, 1.3, "direct")
+
+            forward = jax.jvp(end, (start,), (tangent,))[1] @ cotangent
+            return forward, jax.vjp(end, start)[1](cotangent)[0] @ tangent
+
+        forward, reverse = products()
+    assert float(forward) == pytest.approx(float(reverse), rel=1e-13)
+
+
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+@pytest.mark.parametrize("solver", [*SOLVERS, "diffrax:Tsit5"])
+def test_gradient_is_that_of_finite_differences(solver, adjoint):
     with jax.enable_x64(True):
         y = jnp.asarray([0.2, 0.5, 0.7])
         direction = jnp.asarray([1.0, -2.0, 0.5])
 
         def end(step):
             given = {"state": y + step * direction, "rate": 1.3 + 0.7 * step}
-            after = integrate(logistic, given["state"], 1.5, 6, solver, given["rate"])
+            after = integrate(logistic, given["state"], 1.5, 6, solver, given["rate"], adjoint)
             return jnp.sum(jnp.cos(3 * after))
 
         run = jax.jit(jax.value_and_grad(end))
