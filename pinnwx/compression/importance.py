@@ -22,7 +22,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
-from pinnwx.compression.channels import Group, Weights, gate_gradients
+from pinnwx.compression.channels import Weights, gate_gradients
+from pinnwx.model.closures.channels import ChannelGroup
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.weights import like, on_host
 
@@ -37,7 +38,7 @@ PATH_BATCHES = 4  # of the batches, that an integral is taken over
 def importance(
     criterion: str,
     member: Forecaster,
-    groups: Sequence[Group],
+    groups: Sequence[ChannelGroup],
     gradient: Gradient,
     batches: Sequence[Any],
     generator: np.random.Generator,
@@ -65,7 +66,7 @@ def importance(
 
 
 def integrated(
-    parameters: Any, groups: Sequence[Group], gradient: Gradient, batches: Sequence[Any], points: int = PATH
+    parameters: Any, groups: Sequence[ChannelGroup], gradient: Gradient, batches: Sequence[Any], points: int = PATH
 ) -> Importance:
     """`integrated` of the module, by the midpoint rule."""
     weights = on_host(parameters)
@@ -82,10 +83,10 @@ def integrated(
     return found
 
 
-def _gates(groups: Sequence[Group], weights: Weights, gradient: Any) -> dict[str, np.ndarray]:
+def _gates(groups: Sequence[ChannelGroup], weights: Weights, gradient: Any) -> dict[str, np.ndarray]:
     return gate_gradients(groups, weights, on_host(gradient))
 
 
-def _length(group: Group, weights: Weights) -> np.ndarray:
+def _length(group: ChannelGroup, weights: Weights) -> np.ndarray:
     squares = sum(slot.by_channel(weights[slot.array] ** 2, group.size) for slot in group.writers)
     return np.sqrt(squares)

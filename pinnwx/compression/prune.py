@@ -18,16 +18,17 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from pinnwx.compression.channels import CLOSURE, groups_of, remove_channels
+from pinnwx.compression.channels import remove_channels
 from pinnwx.compression.importance import Importance, importance
 from pinnwx.compression.substitution import capture_activations, substitutes
 from pinnwx.compression.widths import COMPARABLE, uniformly, widths
-from pinnwx.config import ClosureSettings, Config
+from pinnwx.config import Config
 from pinnwx.config import config_text as text_of
 from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained_model import TrainedModel
+from pinnwx.model.closures import closure_class
 from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.training.fit import Progress, Training, device_archive
@@ -122,7 +123,7 @@ def require_prunable(trained: TrainedModel, keep: float) -> dict[str, int]:
     """
     if not 0 < keep < 1:
         raise UsageError(f"--keep {keep:g}: the share of channels that stay lies between 0 and 1")
-    whole = {group.layer: group.size for group in groups_of(networks_of(trained.model)[0])}
+    whole = {group.layer: group.size for group in trained.model.channel_groups()}
     if uniformly(whole, keep) == whole:
         raise _keeps_all(keep, whole)
     return whole
@@ -172,7 +173,7 @@ def narrowed(
     `whole` in each layer; the scores of all; and how many each layer kept.
     """
     config, members, scores = trained.config, networks_of(trained.model), []
-    groups = groups_of(members[0])
+    groups = members[0].channel_groups()
     source = device_archive(archive, config.model.step_hours)
     of_weights = make_gradient(members[0], archive.grid, scale)
     windows = window_indices(archive.times, config.model.step_hours, config.model.input_times)
@@ -186,7 +187,9 @@ def narrowed(
         generator = np.random.default_rng((config.seed, number, config.model.closure.width))
         scores.append(importance(criterion, member, groups, gradient, batches, generator))
     kept = widths(shared_by(config, criterion), groups, scores, named_weights(members[0]), keep, whole)
-    found = trained.with_config(config.with_model(closure=_of_widths(config.model.closure, kept)))
+    closure = config.model.closure
+    closure = closure_class(closure.resolved_kind).with_widths(closure, kept)
+    found = trained.with_config(config.with_model(closure=closure))
     capture = capture_activations(members[0], groups)
     seen = [jnp.asarray(sampler.rows(place * size, size, len(members))) for place in range(-(-SEEN // size))]
     for own, member, narrow in zip(scores, members, networks_of(found.model), strict=True):
@@ -202,12 +205,3 @@ def narrowed(
 def shared_by(config: Config, criterion: str) -> str:
     """How layers share what may stay, by this criterion."""
     return config.compression.widths if criterion in COMPARABLE else "uniform"
-
-
-def _of_widths(closure: ClosureSettings, kept: Mapping[str, int]) -> ClosureSettings:
-    """The settings of a network whose layers keep so many channels each."""
-    of = {layer.removeprefix(f"{CLOSURE}/"): width for layer, width in kept.items()}
-    blocks = tuple(
-        (of[f"blocks/{number}/input_convolution"], of[f"blocks/{number}/hidden"]) for number in range(closure.blocks)
-    )
-    return closure.model_copy(update={"width": of["residual"], "fine_width": of["fine"], "block_widths": blocks})

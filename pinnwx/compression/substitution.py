@@ -22,9 +22,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pinnwx.compression.channels import CLOSURE, Group, Slot, Substitute, Weights
-from pinnwx.model.closure import closure_of
-from pinnwx.model.forecaster import TransportForecaster
+from pinnwx.compression.channels import Substitute, Weights
+from pinnwx.model.closures.base import captured
+from pinnwx.model.closures.channels import ChannelGroup, Slot
 from pinnwx.model.interface import Forecaster
 from pinnwx.runtime import compiler_options
 from pinnwx.training.update import Source
@@ -43,29 +43,25 @@ class Given(NamedTuple):
 
 
 def capture_activations(
-    like: Forecaster, groups: Sequence[Group]
+    like: Forecaster, groups: Sequence[ChannelGroup]
 ) -> Callable[[Forecaster, Source, Sequence[Int[Array, "batch times"]]], dict[Slot, Given]]:
     """What tells, of any forecaster alike, what the readers of all groups are given in one step, in batches of windows
     of analyses (and of the one after, which drives a model with a lateral boundary), both views of a network with
     hemispheric symmetry; compiled once."""
-    model, captured = nnx.clone(like), dict[str, list[Array]]()
-    assert isinstance(model, TransportForecaster)
-    assert model.closure is not None
-    network, slots = closure_of(model.closure), [slot for group in groups for slot in group.readers]
-    for name in {name for slot in slots for name in (slot.array.removesuffix("/kernel"), slot.norm) if name}:
-        _capture_layer(network, name.removeprefix(f"{CLOSURE}/").split("/"), captured.setdefault(name, []).append)
-    graph, _, fixed = nnx.split(model, nnx.Param, ...)
+    slots = [slot for group in groups for slot in group.readers]
+    names = {name for slot in slots for name in (slot.activation, slot.norm) if name}
+    graph, _, fixed = nnx.split(like, nnx.Param, ...)
 
     @partial(jax.jit, compiler_options=compiler_options())
-    def step(parameters: Any, windows: Array, source: Source) -> dict[str, list[Array]]:
+    def step(parameters: Any, windows: Array, source: Source) -> dict[str, tuple[Array, ...]]:
         member, inputs = nnx.merge(graph, parameters, fixed), like.input_times
         fields, time = source.fields[windows], source.time[windows[:, inputs - 1]]
         boundary = fields[:, inputs] if member.has_lateral_boundary else None
-        member.advance(member.start(fields[:, :inputs], time), time, lateral_boundary=boundary)
-        found = {name: list(values) for name, values in captured.items()}
-        for values in captured.values():
-            values.clear()
-        return found
+
+        def advanced(member: Forecaster) -> Any:
+            return member.advance(member.start(fields[:, :inputs], time), time, lateral_boundary=boundary)
+
+        return {name: values for name, values in captured(advanced, member).items() if name in names}
 
     def capture(member: Forecaster, source: Source, batches: Sequence[Array]) -> dict[Slot, Given]:
         parameters = nnx.state(member, nnx.Param)
@@ -79,10 +75,7 @@ def capture_activations(
             values = whole[name]
             return values.reshape(-1, values.shape[-1] // slot.copies)
 
-        return {
-            slot: Given(of(name := slot.array.removesuffix("/kernel"), slot), of(slot.norm or name, slot))
-            for slot in slots
-        }
+        return {slot: Given(of(slot.activation, slot), of(slot.norm or slot.activation, slot)) for slot in slots}
 
     return capture
 
@@ -93,22 +86,8 @@ def _some(values: Array, parts: int) -> np.ndarray:
     return cells[:: -(-len(cells) * parts // MOST) | 1]  # odd, so that it is no whole number of columns
 
 
-def _capture_layer(network: Any, path: Sequence[str], capture: Callable[[Array], None]) -> None:
-    """Has the layer at a path of a network tell what it is given, from now on."""
-    layer = network
-    for name in path:
-        layer = layer[int(name)] if name.isdigit() else getattr(layer, name)
-    kind = type(layer)
-
-    def capturing(self: Any, values: Array) -> Array:
-        capture(values)
-        return kind.__call__(self, values)
-
-    layer.__class__ = type(kind.__name__, (kind,), {"__call__": capturing})
-
-
 def substitutes(
-    groups: Sequence[Group],
+    groups: Sequence[ChannelGroup],
     kept: Mapping[str, Int[np.ndarray, " kept"]],
     given: Mapping[Slot, Given],
     weights: Weights,

@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pinnwx.compression.channels import Group, Weights
+from pinnwx.compression.channels import Weights
 from pinnwx.compression.importance import Importance
+from pinnwx.model.closures.channels import ChannelGroup
 
 COMPARABLE = ("taylor", "integrated")  # criteria whose scores do
 TOGETHER = 4  # channels that stay or go together: vector units take so many at a time
@@ -27,7 +28,7 @@ TOGETHER = 4  # channels that stay or go together: vector units take so many at 
 
 def widths(
     shared: str,
-    groups: Sequence[Group],
+    groups: Sequence[ChannelGroup],
     scores: Sequence[Importance],
     weights: Weights,
     keep: float,
@@ -54,10 +55,12 @@ def uniformly(whole: Mapping[str, int], keep: float) -> dict[str, int]:
     return {layer: max(round(keep * size), 1) for layer, size in whole.items()}
 
 
-def by_gain(groups: Sequence[Group], scores: Sequence[Importance], weights: Weights, most: float) -> dict[str, int]:
+def by_gain(
+    groups: Sequence[ChannelGroup], scores: Sequence[Importance], weights: Weights, most: float
+) -> dict[str, int]:
     """The widths of the module's equation, of at most so many channels together (but a few of every layer). The groups
     of a layer, and the members, keep as many; what the k-th of a layer gains is the mean of what their k-th gain."""
-    layers: dict[str, list[Group]] = {}
+    layers: dict[str, list[ChannelGroup]] = {}
     for group in groups:
         layers.setdefault(group.layer, []).append(group)
     steps = []  # gain of the next few channels of a layer, and how many they are
@@ -75,5 +78,5 @@ def by_gain(groups: Sequence[Group], scores: Sequence[Importance], weights: Weig
     return kept
 
 
-def _weights_of_a_channel(group: Group, weights: Weights) -> float:
+def _weights_of_a_channel(group: ChannelGroup, weights: Weights) -> float:
     return sum(np.size(weights[slot.array]) for slot in group.slots) / group.size

@@ -17,6 +17,10 @@ class ClosureSettings(Settings):
 
     enabled: bool = True
     """Whether there is a network. `false`: physics alone."""
+    kind: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(default=None, examples=["residual"])
+    """`residual`: residual blocks of dense convolutions. `experts`: each region of the grid has some of several
+    experts. Or the name of a class of the user's own, see `pinnwx.model.closures.register_closure`. Without it,
+    `experts` if `experts` is above 1, else `residual`."""
     width: Channels = 96
     """Channels. Time and memory grow with the square."""
     blocks: Annotated[int, Field(ge=1, le=64)] = 4
@@ -48,6 +52,13 @@ class ClosureSettings(Settings):
     """Upper bound of the learned wind in m s-1."""
 
     @agreement
+    def _experts_by_kind(self) -> Iterator[str]:
+        if self.kind == "residual" and self.experts > 1:
+            yield f'experts = {self.experts} needs kind = "experts", not "residual"'
+        if self.kind == "experts" and self.experts == 1:
+            yield 'kind = "experts" needs experts = 2 or more'
+
+    @agreement
     def _enough_experts(self) -> Iterator[str]:
         if self.experts_per_region > self.experts:
             yield f"experts_per_region = {self.experts_per_region} of only {self.experts} experts"
@@ -56,6 +67,11 @@ class ClosureSettings(Settings):
     def _widths_for_each_block(self) -> Iterator[str]:
         if self.block_widths is not None and len(self.block_widths) != self.blocks:
             yield f"block_widths has {len(self.block_widths)} pairs for {self.blocks} blocks"
+
+    @property
+    def resolved_kind(self) -> str:
+        """`kind`, or what it is without the key."""
+        return self.kind or ("experts" if self.experts > 1 else "residual")
 
     def narrower(self, width: int) -> ClosureSettings:
         """Of this width, all other widths in proportion."""

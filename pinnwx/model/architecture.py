@@ -22,9 +22,7 @@ FORMAT = 1  # raised when the same settings and weights make another forecast th
 
 def architecture(model: Forecaster, settings: ModelSettings) -> dict[str, Any]:
     """The parts of a model as JSON values: kind, terms of its equations, winds, closure, normalisation and weights."""
-    first, closure = networks_of(model)[0], "none"
-    if settings.closure.enabled:
-        closure = "residual" if settings.closure.experts == 1 else "experts"
+    first, closure = networks_of(model)[0], settings.closure.resolved_kind if settings.closure.enabled else "none"
     shapes = {name: [list(leaf.shape), str(leaf.dtype)] for name, leaf in named_weights(model).items()}
     return {
         "format": FORMAT,

@@ -49,8 +49,8 @@ def build_forecaster(
             )
         if settings.boundary_width:
             raise ConfigError('model.boundary_width is for model.kind = "transport"; remove it')
-        if settings.closure.experts > 1:
-            raise ConfigError('model.closure.experts is for model.kind = "transport"; remove it')
+        if settings.closure.resolved_kind != "residual":
+            raise ConfigError('model.closure.kind is for model.kind = "transport"; remove it')
         if settings.closure.fine_width or settings.closure.block_widths:
             raise ConfigError('model.closure.fine_width and block_widths are for model.kind = "transport"; remove them')
         if settings.climate.is_set:

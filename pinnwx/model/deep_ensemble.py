@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from pinnwx.model.closures.channels import ChannelGroup
 from pinnwx.model.interface import Analyses, Fields, Forecaster, LearnedFields, TendencyTerms, Time
 from pinnwx.model.views import View
 
@@ -43,6 +44,9 @@ class DeepEnsemble(nnx.Module):
         self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
     ) -> TendencyTerms:
         return self._mean(lambda network: network.tendency_terms(carry, time, view, lateral_boundary))
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        return self.networks[0].channel_groups()
 
     def learned_fields(
         self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None

@@ -1,6 +1,12 @@
-"""What the networks see, channel last: fields, gradients, winds, time of day and year, sun, place."""
+"""What the networks see, channel last: fields, gradients, winds, time of day and year, sun, place.
+
+Each channel is described by a `FeatureSpec`.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +14,53 @@ from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
 
-# Factors under reflection in the equator, half a year away: the sun and the hour are reflected with the weather, so the
-# season changes its sign; latitude, on which the laws depend, is told as it is.
-PLACE_EQUATOR_PARITY = (-1.0, 1.0, 1.0, 1.0)
-SUN_EQUATOR_PARITY = (1.0, 1.0, -1.0, -1.0, 1.0)
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """A channel that a network is given, or makes.
+
+    Attributes:
+        name: for people.
+        pole_parity: its factor along a line that crosses a pole; -1 for components of vectors.
+        equator_parity: its factor where weather is reflected in the equator, half a year away.
+    """
+
+    name: str
+    pole_parity: float = 1.0
+    equator_parity: float = 1.0
+
+    def along(self, direction: str) -> FeatureSpec:
+        """Its gradient, `eastward` or `northward`."""
+        equator = -self.equator_parity if direction == "northward" else self.equator_parity
+        return FeatureSpec(f"{self.name} {direction} gradient", -self.pole_parity, equator)
+
+
+def described(features: Iterable[FeatureSpec], kind: str) -> tuple[FeatureSpec, ...]:
+    """Channels that turn as these do, with the name of their kind behind each."""
+    return tuple(replace(feature, name=f"{feature.name} {kind}") for feature in features)
+
+
+def wind_specs(names: Iterable[str]) -> tuple[FeatureSpec, ...]:
+    """The eastward and northward wind of each name."""
+    directions = (("eastward", 1.0), ("northward", -1.0))
+    return tuple(FeatureSpec(f"{name} {way} wind", -1.0, parity) for name in names for way, parity in directions)
+
+
+PLACE = (
+    FeatureSpec("sin(latitude)", equator_parity=-1.0),
+    FeatureSpec("cos(latitude)"),
+    FeatureSpec("sin(longitude)"),
+    FeatureSpec("cos(longitude)"),
+)
+# The sun and the hour are reflected with the weather, so the season changes its sign. Latitude, on which the laws
+# depend, stays what it is.
+SUN_AND_SEASON = (
+    FeatureSpec("cos(zenith angle)"),
+    FeatureSpec("daylight"),
+    FeatureSpec("sin(day of year)", equator_parity=-1.0),
+    FeatureSpec("cos(day of year)", equator_parity=-1.0),
+    FeatureSpec("sin(hour angle)"),
+)
 TIME_FEATURES = 5  # sine and cosine of the day of year, sine and cosine of the UTC hour, solar declination
 
 

@@ -18,7 +18,6 @@ alone and network alone are the same model with the other part switched off.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -31,8 +30,9 @@ from pinnwx.config import ClosureSettings, ModelSettings
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.model.bounds import Bounds
 from pinnwx.model.climate import Climate
-from pinnwx.model.closure import closure_of, multi_view_closure
-from pinnwx.model.features import channels_first, channels_last
+from pinnwx.model.closures import ResidualClosure, closure_class
+from pinnwx.model.closures.channels import ChannelGroup
+from pinnwx.model.features import FeatureSpec, channels_first, channels_last, described, wind_specs
 from pinnwx.model.inputs import TYPICAL_WIND, Fixed, Inputs
 from pinnwx.model.interface import Analyses, Fields, LearnedFields, TendencyTerms, Time
 from pinnwx.model.lateral_boundary import LateralBoundary
@@ -108,23 +108,31 @@ class TransportForecaster(nnx.Module):
         self, closure: ClosureSettings, rngs: nnx.Rngs
     ) -> tuple[MultiViewNetwork | None, MultiViewNetwork | None]:
         """The network of the learned wind and the closure, where there are such."""
-        inputs, updated, winds_seen = self.inputs, self.transported.updated, len(self.shown_winds)
-        network = partial(multi_view_closure, inputs.grid, self.views, patch_size=closure.patch_size, rngs=rngs)
-        signs = inputs.signs + inputs.change_signs(self.input_times)
-        equator_parity = inputs.feature_equator_parity + inputs.change_equator_parity(self.input_times)
+        inputs, equations = self.inputs, self.solver.equations
+        features = inputs.features + inputs.change_specs(self.input_times)
         if self.has_lateral_boundary:
-            signs, equator_parity = signs + inputs.field_signs, equator_parity + inputs.equator_parity
-        winds = None
+            features += described(inputs.fields, "boundary")
+        wind_network = None
         if self.learned_wind:
-            odd = (1.0, -1.0) * len(self.learned_wind)
-            winds = network(signs, equator_parity, odd, width=closure.learned_wind_width, blocks=1)
+            small = {"width": closure.learned_wind_width, "blocks": 1, "fine_width": None, "block_widths": None}
+            winds = wind_specs(equations[index].field for index in self.learned_wind)
+            own = ResidualClosure(inputs.grid, features, winds, closure.model_copy(update=small), rngs=rngs)
+            wind_network = MultiViewNetwork(own, self.views, features, winds)
         if not closure.enabled:
-            return winds, None
-        signs += tuple(inputs.field_signs[i] for i in updated) + (-1.0,) * (2 * winds_seen)
-        equator_parity += tuple(inputs.equator_parity[i] for i in updated) + (1.0, -1.0) * winds_seen
-        odd = inputs.equator_parity + (1.0,) * len(updated)  # sources, gates
-        parts = ("width", "blocks", "fine_width", "block_widths", "experts", "experts_per_region")
-        return winds, network(signs, equator_parity, odd, **{name: getattr(closure, name) for name in parts})
+            return wind_network, None
+        updated = [inputs.fields[index] for index in self.transported.updated]
+        shown_winds = wind_specs(equations[index].field for index in self.shown_winds)
+        features += described(updated, "transport increment") + shown_winds
+        outputs = inputs.fields + tuple(FeatureSpec(f"{field.name} gate") for field in updated)
+        network = closure_class(closure.resolved_kind)(inputs.grid, features, outputs, closure, rngs=rngs)
+        return wind_network, MultiViewNetwork(network, self.views, features, outputs)
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        if self.closure is None:
+            raise UsageError(
+                "the model has no closure network (model.closure.enabled = false): there is nothing to prune"
+            )
+        return [group.below("closure/network") for group in self.closure.network.channel_groups()]
 
     def _require_possible(self, equations: Sequence[TransportedField]) -> None:
         """Raises:
@@ -234,8 +242,8 @@ class TransportForecaster(nnx.Module):
         for place, index in enumerate(self.transported.updated if equations else ()):
             gate = step.gate[..., place, :, :]
             found[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate, fields[:, 0].shape)
-        if self.closure is not None and closure_of(self.closure).has_experts:
-            use = closure_of(self.closure).use_of_experts(step.seen)
+        use = None if self.closure is None else self.closure.network.expert_use(step.seen)
+        if use is not None:
             found |= {f"expert_{number}_use": use[..., number] for number in range(use.shape[-1])}
         return found
 

@@ -12,9 +12,11 @@ from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
 from pinnwx.model.features import (
-    PLACE_EQUATOR_PARITY,
-    SUN_EQUATOR_PARITY,
+    PLACE,
+    SUN_AND_SEASON,
+    FeatureSpec,
     channels_last,
+    described,
     place_features,
     sun_and_season,
 )
@@ -43,7 +45,8 @@ class Inputs(nnx.Module):
     """Turns physical fields into the features of a network.
 
     The features are, channel last: each field standardised; its eastward and northward gradient, if `gradients`; sun
-    and season; and the fixed maps: time means, place, static fields.
+    and season; and the fixed maps: time means, place, static fields. `fields` and `features` describe the channels of
+    the fields and of all of them.
     """
 
     def __init__(
@@ -57,35 +60,30 @@ class Inputs(nnx.Module):
         gradients: bool = True,
     ):
         self.names, self.grid, self.gradients = tuple(names), grid, gradients
-        described = [describe(name, variables) for name in names]
-        self.forecast_bounds = tuple(variable.forecast_bounds for variable in described)
+        entries = [describe(name, variables) for name in names]
+        self.forecast_bounds = tuple(entry.forecast_bounds for entry in entries)
         self.std = Fixed(jnp.asarray(scales.std, jnp.float32)[:, None, None])
         self.increment_std = Fixed(jnp.asarray(scales.increment_std, jnp.float32)[:, None, None])
-        self.field_signs = tuple(float(variable.pole_parity) for variable in described)
-        self.equator_parity = tuple(float(variable.equator_parity) for variable in described)
+        self.fields = tuple(
+            FeatureSpec(name, float(entry.pole_parity), float(entry.equator_parity))
+            for name, entry in zip(names, entries, strict=True)
+        )
         # What turns round beyond a pole or across the equator is scaled about zero, for its mean would not turn.
-        turns = np.minimum(self.field_signs, self.equator_parity) < 0
+        turns = [min(field.pole_parity, field.equator_parity) < 0 for field in self.fields]
         mean = np.where(turns, 0.0, scales.mean)
         self.mean = Fixed(jnp.asarray(mean, jnp.float32)[:, None, None])
         departure = (scales.mean_map - mean[:, None, None]) / scales.std[:, None, None]
         maps = [np.moveaxis(departure, 0, -1), place_features(grid)]
         maps += [_standardised(static[name])[..., None] for name in sorted(static)]
         self.maps = Fixed(jnp.asarray(np.concatenate(maps, axis=-1), jnp.float32))
-        self.map_signs = self.field_signs + (1.0,) * (self.maps.shape[-1] - len(names))
-        self.map_equator_parity = self.equator_parity + PLACE_EQUATOR_PARITY + (1.0,) * len(static)
+        ways = ("eastward", "northward") if gradients else ()
+        slopes = tuple(field.along(way) for way in ways for field in self.fields)
+        fixed = (*described(self.fields, "time mean"), *PLACE, *map(FeatureSpec, sorted(static)))
+        self.features = (*self.fields, *slopes, *SUN_AND_SEASON, *fixed)
 
-    @property
-    def signs(self) -> tuple[float, ...]:
-        """The factor of each feature across a pole."""
-        gradients = tuple(-sign for sign in self.field_signs) * 2 if self.gradients else ()
-        return self.field_signs + gradients + (1.0,) * len(SUN_EQUATOR_PARITY) + self.map_signs
-
-    @property
-    def feature_equator_parity(self) -> tuple[float, ...]:
-        """The factor of each feature under reflection in the equator."""
-        northward = tuple(-sign for sign in self.equator_parity)
-        gradients = self.equator_parity + northward if self.gradients else ()
-        return self.equator_parity + gradients + SUN_EQUATOR_PARITY + self.map_equator_parity
+    def change_specs(self, input_times: int) -> tuple[FeatureSpec, ...]:
+        """The channels of `changes`."""
+        return tuple(spec for number in range(1, input_times) for spec in described(self.fields, f"change {number}"))
 
     def standardised(self, fields: Float[Array, "*batch field lat lon"]) -> Float[Array, "*batch field lat lon"]:
         """Fields with zero mean and unit variance over the training time."""
@@ -100,7 +98,7 @@ class Inputs(nnx.Module):
     ) -> Float[Array, "batch lat lon feature"]:
         parts = [self.standardised(fields)]
         if self.gradients:
-            beyond_pole = jnp.asarray(self.field_signs, fields.dtype)[:, None, None]
+            beyond_pole = jnp.asarray([field.pole_parity for field in self.fields], fields.dtype)[:, None, None]
             length = self.grid.meridional_spacing  # makes the gradients of order one
             parts += [part * length for part in gradient(parts[0], self.grid, sign=beyond_pole)]
         maps = jnp.broadcast_to(self.maps[...], (*fields.shape[:-3], *self.maps.shape))
@@ -111,14 +109,6 @@ class Inputs(nnx.Module):
         """What changed from each analysis to the next, in units of the usual change: shows where weather is going."""
         steps = jnp.diff(analyses, axis=-4) / self.increment_std[...]
         return channels_last(steps.reshape(*steps.shape[:-4], -1, *steps.shape[-2:]))
-
-    def change_signs(self, input_times: int) -> tuple[float, ...]:
-        """The factor of each feature of `changes` across a pole."""
-        return self.field_signs * (input_times - 1)
-
-    def change_equator_parity(self, input_times: int) -> tuple[float, ...]:
-        """The factor of each feature of `changes` under reflection in the equator."""
-        return self.equator_parity * (input_times - 1)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

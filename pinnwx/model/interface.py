@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
+from pinnwx.model.closures.channels import ChannelGroup
 from pinnwx.model.views import View, Views
 
 Fields = Float[Array, "batch field lat lon"]
@@ -52,4 +53,13 @@ class Forecaster(Protocol):
         self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
     ) -> LearnedFields:
         """What the networks make of the equations where that step begins, by name: a wind, a gate, a diffusivity."""
+        ...
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        """The channels that pruning may remove; of a deep ensemble, those of each network. Slots have the names of the
+        model's weights; names of groups are those of its closure.
+
+        Raises:
+            UsageError: there is nothing to prune.
+        """
         ...

@@ -10,21 +10,22 @@ pass of a network instead of being fitted to each sample, and the velocity is bo
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pinnwx.config import ModelSettings
+from pinnwx.config import ClosureSettings, ModelSettings
 from pinnwx.constants import SECONDS_PER_HOUR
+from pinnwx.errors import UsageError
 from pinnwx.model.bounds import Bounds
-from pinnwx.model.closure import multi_view_closure
-from pinnwx.model.features import channels_first, channels_last
+from pinnwx.model.closures import ResidualClosure
+from pinnwx.model.closures.channels import ChannelGroup
+from pinnwx.model.features import FeatureSpec, channels_first, channels_last, wind_specs
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.model.interface import Analyses, Fields, LearnedFields, TendencyTerms, Time
-from pinnwx.model.views import View, Views
+from pinnwx.model.views import MultiViewNetwork, View, Views
 from pinnwx.operators.advection import face_velocity, flux_divergence
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
 from pinnwx.operators.stability import limit_outflow
@@ -53,20 +54,24 @@ class SecondOrderForecaster(nnx.Module):
         self.bounds = Bounds.of(inputs.forecast_bounds)
         self.interval = settings.step_hours * SECONDS_PER_HOUR
         self.groups = zonal_groups(inputs.grid, SMALLEST_SPACING * inputs.grid.meridional_spacing)
-        closure, odd = settings.closure, inputs.feature_equator_parity
+        closure = settings.closure
         self.views = Views.of(
             inputs.grid, hemispheric_symmetry=closure.hemispheric_symmetry, patch_size=closure.patch_size
         )
-        velocity = (1.0, -1.0) * len(inputs.names)  # eastward and northward of each field, under reflection
+        shallow, velocity = closure.model_copy(update={"blocks": 1}), wind_specs(inputs.names)
 
-        size = {"width": closure.width, "patch_size": closure.patch_size, "rngs": rngs}
-        network = partial(multi_view_closure, inputs.grid, self.views, **size)
-        changes, change_parity = inputs.change_signs(self.input_times), inputs.change_equator_parity(self.input_times)
-        self.first_velocity = network(inputs.signs + changes, odd + change_parity, velocity, blocks=1)
-        self.acceleration = network(
-            inputs.signs + (-1.0,) * len(velocity), odd + velocity, velocity, blocks=closure.blocks
-        )
-        self.emission = network(inputs.signs, odd, inputs.equator_parity, blocks=1)
+        def network(
+            features: tuple[FeatureSpec, ...], outputs: tuple[FeatureSpec, ...], size: ClosureSettings
+        ) -> MultiViewNetwork:
+            own = ResidualClosure(inputs.grid, features, outputs, size, rngs=rngs)
+            return MultiViewNetwork(own, self.views, features, outputs)
+
+        self.first_velocity = network(inputs.features + inputs.change_specs(self.input_times), velocity, shallow)
+        self.acceleration = network(inputs.features + velocity, velocity, closure)
+        self.emission = network(inputs.features, inputs.fields, shallow)
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        raise UsageError('only models of kind = "transport" can be pruned')
 
     def start(self, analyses: Analyses, time: Time, view: View | None = None) -> FieldsAndVelocity:
         fields = analyses[:, -1]

@@ -10,7 +10,7 @@ errors less than one percent smaller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
+from pinnwx.model.closures.base import Closure
+from pinnwx.model.features import FeatureSpec
 
 
 class View(NamedTuple):
@@ -66,14 +68,14 @@ class MultiViewNetwork(nnx.Module):
 
     def __init__(
         self,
-        network: Callable[[Array], Array],
+        network: Closure,
         views: Views,
-        signs: Sequence[float],
-        output_signs: Sequence[float],
+        features: Sequence[FeatureSpec],
+        outputs: Sequence[FeatureSpec],
     ):
-        """`signs` and `output_signs` are the factors of each channel under reflection in the equator."""
+        """`features` and `outputs` describe the channels that the network is given and makes."""
         self.network, self.views = network, views
-        self.signs, self.output_signs = tuple(signs), tuple(output_signs)
+        self.features, self.outputs = tuple(features), tuple(outputs)
 
     def __call__(
         self, features: Float[Array, "batch lat lon channel"], view: View | None = None
@@ -88,15 +90,16 @@ class MultiViewNetwork(nnx.Module):
         return jnp.mean(jnp.stack(turned), axis=0)
 
     def _into(self, view: View, features: Array) -> Array:
-        return self._reflected(view, self._shifted(features, view.offset), self.signs)
+        return self._reflected(view, self._shifted(features, view.offset), self.features)
 
     def _out_of(self, view: View, output: Array) -> Array:
-        return self._shifted(self._reflected(view, output, self.output_signs), -jnp.asarray(view.offset))
+        return self._shifted(self._reflected(view, output, self.outputs), -jnp.asarray(view.offset))
 
     def _shifted(self, values: Array, offset: ArrayLike) -> Array:
         return values if self.views.offsets == 1 else jnp.roll(values, offset, axis=-2)
 
-    def _reflected(self, view: View, values: Array, signs: Sequence[float]) -> Array:
+    def _reflected(self, view: View, values: Array, channels: Sequence[FeatureSpec]) -> Array:
         if not self.views.hemispheric_symmetry:
             return values
+        signs = [channel.equator_parity for channel in channels]
         return jnp.where(view.reflected, jnp.asarray(signs, values.dtype) * values[..., ::-1, :, :], values)

@@ -7,14 +7,17 @@ import pytest
 from flax import nnx
 from synthetic import config, forecaster, randomise, silence, transport
 
-from pinnwx.compression.channels import channels_of, gate_gradients, groups_of, remove_channels
+from pinnwx.compression.channels import gate_gradients, remove_channels
+from pinnwx.config import ClosureSettings
 from pinnwx.errors import UsageError
 from pinnwx.grid import Grid
-from pinnwx.model.closure import ClosureNetwork
+from pinnwx.model.closures import closure_class
+from pinnwx.model.features import FeatureSpec
 from pinnwx.model.weights import like, named_weights, on_host, set_weights
 
 GRID = Grid.parse("22.5deg")
 PREFIX = "net"
+FEATURES = (FeatureSpec("t850"), FeatureSpec("z500"), FeatureSpec("u500", pole_parity=-1.0))
 KINDS = {"plain": {}, "patches": {"patch_size": 2}, "experts": {"experts": 2}}
 
 
@@ -24,14 +27,19 @@ class Holder(nnx.Module):
 
 
 def network_of(seed: int = 0, patch_size: int = 1, **options) -> Holder:
-    size = {"width": 8, "blocks": 2, "patch_size": patch_size, **options}
-    holder = Holder(ClosureNetwork(GRID, 3, (1.0, 1.0, -1.0), **size, rngs=nnx.Rngs(0)))
+    settings = ClosureSettings(width=8, blocks=2, patch_size=patch_size, **options)
+    kind = closure_class(settings.resolved_kind)
+    holder = Holder(kind(GRID, FEATURES, FEATURES, settings, rngs=nnx.Rngs(0)))
     randomise(holder, seed, 0.3)
     return holder
 
 
 def features():
     return jnp.asarray(np.random.default_rng(1).standard_normal((2, *GRID.shape, 3), np.float32))
+
+
+def channels_of(holder: Holder):
+    return [group.below(PREFIX) for group in holder.net.channel_groups()]
 
 
 @nnx.jit
@@ -42,7 +50,7 @@ def output(holder: Holder):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_number_of_a_network_belongs_to_its_groups(kind):
     holder = network_of(**KINDS[kind])
-    groups = channels_of(holder.net, PREFIX)
+    groups = channels_of(holder)
     for group in groups:
         for slot in group.slots:
             assert named_weights(holder)[slot.array].shape[slot.axis] == group.size * slot.copies, (group.name, slot)
@@ -58,7 +66,7 @@ def test_every_number_of_a_network_belongs_to_its_groups(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_nobody_reads_goes_without_a_trace(kind):
     generator = np.random.default_rng(0)
-    for place, group in enumerate(channels_of(network_of(**KINDS[kind]).net, PREFIX)):
+    for place, group in enumerate(channels_of(network_of(**KINDS[kind]))):
         holder = network_of(place, **KINDS[kind])
         weights, dead = named_weights(holder), np.sort(generator.permutation(group.size)[: group.size // 2])
         kept = np.setdiff1d(np.arange(group.size), dead)
@@ -76,7 +84,7 @@ def test_what_nobody_reads_goes_without_a_trace(kind):
 def test_gradients_of_gates_are_those_of_factors_on_what_is_read(kind):
     holder = network_of(**KINDS[kind])
     graph, parameters = nnx.split(holder)
-    weights, groups = on_host(parameters), channels_of(holder.net, PREFIX)
+    weights, groups = on_host(parameters), channels_of(holder)
 
     def loss(weights):
         return jnp.square(nnx.merge(graph, like(parameters, weights)).net(features())).mean()
@@ -101,7 +109,7 @@ def test_gradients_of_gates_are_those_of_factors_on_what_is_read(kind):
 def test_a_fine_channel_gated_where_it_is_made_is_gated_where_it_is_read():
     """A factor on all readers is a factor on the channel itself: here by scaling what is written, before a relu."""
     holder = network_of()
-    group = channels_of(holder.net, PREFIX)[0]
+    group = channels_of(holder)[0]
     weights = named_weights(holder)
     for slot in group.writers:
         np.moveaxis(weights[slot.array], slot.axis, 0)[:4] *= 0.5
@@ -118,11 +126,13 @@ def test_a_fine_channel_gated_where_it_is_made_is_gated_where_it_is_read():
 def test_the_closure_of_a_forecaster_and_of_no_other():
     carried = transport("t850", learned_wind=True)
     model = forecaster(config(physics=carried, closure="width = 16\nblocks = 1\nlearned_wind_width = 8"))
-    names = {group.name.removeprefix("closure/network/") for group in groups_of(model)}
+    names = {group.name for group in model.channel_groups()}
     assert names == {"fine", "residual", "blocks/0/input_convolution", "blocks/0/hidden"}, (
         "not the network of the learned wind"
     )
     with pytest.raises(UsageError, match="has no closure network"):
-        groups_of(forecaster(config(physics=carried.replace("learned_wind = true", ""), closure="enabled = false")))
+        forecaster(
+            config(physics=carried.replace("learned_wind = true", ""), closure="enabled = false")
+        ).channel_groups()
     with pytest.raises(UsageError, match='kind = "transport"'):
-        groups_of(forecaster(config(model='kind = "second_order"')))
+        forecaster(config(model='kind = "second_order"')).channel_groups()

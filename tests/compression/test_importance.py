@@ -6,7 +6,6 @@ import pytest
 from flax import nnx
 from synthetic import tiny_trained, wave_archive
 
-from pinnwx.compression.channels import groups_of
 from pinnwx.compression.importance import CRITERIA, importance, integrated
 from pinnwx.data.windows import window_indices
 from pinnwx.model.weights import like, named, named_weights, set_weights
@@ -31,12 +30,12 @@ def gradient(model):
 
 
 def scored(criterion, model, gradient, seed: int = 0):
-    return importance(criterion, model, groups_of(model), gradient, BATCHES, np.random.default_rng(seed))
+    return importance(criterion, model, model.channel_groups(), gradient, BATCHES, np.random.default_rng(seed))
 
 
 def test_integrals_of_a_group_add_up_to_what_it_takes_off_the_loss(model, gradient):
     parameters = nnx.state(model, nnx.Param)
-    weights, groups = named(parameters), groups_of(model)
+    weights, groups = named(parameters), model.channel_groups()
     found = integrated(parameters, groups, gradient, BATCHES, points=64)
     for group in groups:
         without_it = dict(weights)
@@ -55,7 +54,7 @@ def test_integrals_of_a_group_add_up_to_what_it_takes_off_the_loss(model, gradie
 def test_what_nobody_reads_matters_nothing(criterion, model, gradient):
     living = nnx.clone(model)
     weights = named_weights(living)
-    for group in groups_of(living):
+    for group in living.channel_groups():
         for slot in group.readers:
             values = np.moveaxis(weights[slot.array], slot.axis, 0)
             for copy in range(slot.copies):
@@ -67,16 +66,15 @@ def test_what_nobody_reads_matters_nothing(criterion, model, gradient):
 
 
 def test_taylor_is_the_mean_square_of_what_each_batch_says(model, gradient):
-    alone = [
-        importance("taylor", model, groups_of(model), gradient, [batch], np.random.default_rng(0)) for batch in BATCHES
-    ]
+    groups = model.channel_groups()
+    alone = [importance("taylor", model, groups, gradient, [batch], np.random.default_rng(0)) for batch in BATCHES]
     for name, scores in scored("taylor", model, gradient).items():
         np.testing.assert_allclose(scores, np.mean([one[name] for one in alone], axis=0), rtol=1e-4)
 
 
 def test_each_order_scores_every_channel_and_they_differ(model, gradient):
     rankings = {criterion: scored(criterion, model, gradient) for criterion in CRITERIA}
-    for group in groups_of(model):
+    for group in model.channel_groups():
         ranks = {tuple(np.argsort(found[group.name])) for found in rankings.values()}
         assert len(ranks) == len(CRITERIA), group.name
     again = scored("random", model, gradient)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from synthetic import config_text, silence, tiny_trained, transport, wave_archive
 
-from pinnwx.compression.channels import groups_of
 from pinnwx.compression.prune import narrowed, prune
 from pinnwx.config import config_text as text_of
 from pinnwx.config import parse_config
@@ -34,11 +33,11 @@ def forecast(trained):
 
 
 def layers(trained):
-    return {group.layer: group.size for group in groups_of(networks_of(trained.model)[0])}
+    return {group.layer: group.size for group in trained.model.channel_groups()}
 
 
 def channels(trained):
-    return sum(group.size for group in groups_of(networks_of(trained.model)[0]))
+    return sum(group.size for group in trained.model.channel_groups())
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
@@ -77,7 +76,7 @@ def test_half_that_does_nothing_goes_without_a_trace():
 def _kill_half(member, generator) -> None:
     """Makes half of the channels of each group unread; of those that are normalised together, copies of the others."""
     weights = named_weights(member)
-    for group in groups_of(member):
+    for group in member.channel_groups():
         shuffled = generator.permutation(group.size)
         silence(weights, group, shuffled[: group.size // 2], shuffled[group.size // 2 :])
     set_weights(member, weights)
@@ -142,7 +141,7 @@ def test_a_model_without_a_network_is_refused():
 def test_a_mixture_is_pruned_too_and_its_experts_stay_alike():
     trained = trained_of("width = 32\nblocks = 1\nexperts = 2")
     found, _ = prune(trained, ARCHIVE, scale_of(trained), 0.5, "taylor", updates=16)
-    sizes = {group.name.partition("network/")[2]: group.size for group in groups_of(found.model)}
+    sizes = {group.name: group.size for group in found.model.channel_groups()}
     assert len(sizes) == 5, "fine, residual, input_convolution, and two hidden"
     assert sizes["blocks/0/hidden/0"] == sizes["blocks/0/hidden/1"] < 64
     assert np.isfinite(forecast(found)).all()

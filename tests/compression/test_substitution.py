@@ -6,8 +6,9 @@ import pytest
 from flax import nnx
 from synthetic import advanced, begun, config, fields_of, forecaster, randomise, transport
 
-from pinnwx.compression.channels import Slot, groups_of, remove_channels
+from pinnwx.compression.channels import remove_channels
 from pinnwx.compression.substitution import MOST, _after, _some, capture_activations, substitutes
+from pinnwx.model.closures.channels import Slot
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.training.update import Source
 
@@ -55,7 +56,7 @@ def doubled(weights, group, kept, gone) -> None:
 def test_channels_that_others_tell_exactly_go_without_a_trace(kind):
     """Of all groups at once, but those read through a normalisation: a twin is not the same to it as its double."""
     model = model_of(kind)
-    source, groups = source_of(model), [group for group in groups_of(model) if not group.scales]
+    source, groups = source_of(model), [group for group in model.channel_groups() if not group.scales]
     weights = {name: np.array(values) for name, values in named_weights(model).items()}
     chosen = {group.name: np.arange(group.size // 2) for group in groups}
     for group in groups:
@@ -76,7 +77,7 @@ def test_channels_that_others_tell_exactly_go_without_a_trace(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_substitutes_come_nearer_than_doing_without(kind):
     model = model_of(kind)
-    source, groups, weights = source_of(model), groups_of(model), named_weights(model)
+    source, groups, weights = source_of(model), model.channel_groups(), named_weights(model)
     generator = np.random.default_rng(0)
     chosen = {group.name: np.sort(generator.permutation(group.size)[: 3 * group.size // 4]) for group in groups}
     given = capture_activations(model, groups)(model, source, WINDOWS[:1])
@@ -90,7 +91,7 @@ def test_substitutes_come_nearer_than_doing_without(kind):
 
 def test_one_capture_serves_all_that_are_alike():
     one, other = model_of("plain"), model_of("plain", seed=1)
-    source, groups = source_of(one), groups_of(one)
+    source, groups = source_of(one), one.channel_groups()
     capture = capture_activations(one, groups)
     of_one, of_other, again = (capture(model, source, WINDOWS) for model in (one, other, one))
     shapes = {slot.array.removeprefix("closure/network/"): found.read.shape for slot, found in of_one.items()}
@@ -108,7 +109,7 @@ def test_one_capture_serves_all_that_are_alike():
 
 def test_several_coupling_steps_are_captured_one_by_one():
     model = forecaster(config(closure="width = 16\nblocks = 1\npatch_size = 2", physics=COUPLED))
-    given = capture_activations(model, groups_of(model))(model, source_of(model), WINDOWS)
+    given = capture_activations(model, model.channel_groups())(model, source_of(model), WINDOWS)
     (read,) = (found.read for slot, found in given.items() if slot.array.endswith("narrow/kernel"))
     rows, columns = model.inputs.grid.shape
     assert read.shape == (2 * 6 * rows * columns // 4, 32)

@@ -4,12 +4,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinnwx.compression.channels import Group, Slot
 from pinnwx.compression.widths import TOGETHER, widths
+from pinnwx.model.closures.channels import ChannelGroup, Slot
 
 
-def layer(name: str, size: int, weights_each: int) -> tuple[Group, dict[str, np.ndarray]]:
-    return Group(name, name, size, (Slot(f"{name}/kernel", 1),), ()), {f"{name}/kernel": np.zeros((weights_each, size))}
+def layer(name: str, size: int, weights_each: int) -> tuple[ChannelGroup, dict[str, np.ndarray]]:
+    return ChannelGroup(name, name, size, (Slot(f"{name}/kernel", 1),), ()), {
+        f"{name}/kernel": np.zeros((weights_each, size))
+    }
 
 
 def kept(sizes, scores, keep, shared="global"):
@@ -36,8 +38,8 @@ def test_evenly_every_layer_keeps_the_same_share():
 
 
 def test_groups_of_a_layer_stay_alike():
-    groups = [Group(f"hidden/{n}", "hidden", 16, (Slot(f"kernel/{n}", 0),), ()) for n in range(3)]
-    groups.append(Group("residual", "residual", 16, (Slot("kernel/0", 1),), ()))
+    groups = [ChannelGroup(f"hidden/{n}", "hidden", 16, (Slot(f"kernel/{n}", 0),), ()) for n in range(3)]
+    groups.append(ChannelGroup("residual", "residual", 16, (Slot("kernel/0", 1),), ()))
     weights = {f"kernel/{n}": np.zeros((16, 16)) for n in range(3)}
     generator = np.random.default_rng(0)
     scores = [{group.name: generator.random(16) for group in groups} for _ in range(2)]

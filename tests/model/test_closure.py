@@ -5,18 +5,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from synthetic import randomise
+from synthetic import advanced, begun, config, fields_of, forecaster, randomise, states, step_features
 
-from pinnwx.errors import ConfigError
+from pinnwx.config import ClosureSettings
+from pinnwx.errors import ConfigError, UsageError
 from pinnwx.grid import Grid
-from pinnwx.model.closure import ClosureNetwork
+from pinnwx.model.closures import Closure, ResidualClosure, closure_class, register_closure
+from pinnwx.model.convolution import SphereConv
+from pinnwx.model.features import FeatureSpec
 from pinnwx.model.space_to_depth import coarse_grid
 
 BOX = Grid.from_coordinates(np.arange(30.0, 50.0, 2.5), np.arange(-10.0, 20.0, 2.5))
 
 
-def network(grid: Grid, patch_size: int, signs=(1.0, 1.0, -1.0)) -> ClosureNetwork:
-    return ClosureNetwork(grid, 2, signs, width=16, blocks=1, patch_size=patch_size, rngs=nnx.Rngs(0))
+FEATURES = (FeatureSpec("t850"), FeatureSpec("z500"), FeatureSpec("u500", pole_parity=-1.0))
+OUTPUTS = FEATURES[:2]
+
+
+def network(grid: Grid, patch_size: int) -> ResidualClosure:
+    settings = ClosureSettings(width=16, blocks=1, patch_size=patch_size)
+    return ResidualClosure(grid, FEATURES, OUTPUTS, settings, rngs=nnx.Rngs(0))
 
 
 CASES = [("22.5deg", 1), ("22.5deg", 2), ("11.25deg", 4), ("22.5deg+poles", 1)]
@@ -60,3 +68,46 @@ def test_coarse_cells_are_their_fine_cells(factor):
     assert coarse.shape == (16 // factor, 32 // factor)
     parts = fine.cell_area.reshape(-1, factor).sum(axis=1) * factor
     np.testing.assert_allclose(coarse.cell_area, parts, rtol=1e-12)
+
+
+def shallow_closure():
+    """A class of the user's own, in a few lines."""
+
+    @register_closure("shallow")
+    class Shallow(Closure):
+        def __init__(self, grid, features, outputs, settings, *, rngs):  # noqa: ARG002
+            signs = [feature.pole_parity for feature in features]
+            self.convolution = SphereConv(grid, len(features), len(outputs), signs=signs, gain=0.0, rngs=rngs)
+
+        def __call__(self, features):
+            return self.convolution(features)
+
+    return Shallow
+
+
+def test_a_closure_of_the_users_own_makes_a_forecast():
+    own = shallow_closure()
+    settings = config(closure='kind = "shallow"')
+    model = forecaster(settings)
+    assert isinstance(model.closure.network, own)
+    analyses, time = jnp.asarray(states(settings.data.fields, model.inputs.grid))[:, None], step_features(1, 2)[0]
+    np.testing.assert_array_equal(
+        fields_of(model, advanced(model, begun(model, analyses, time), time), time), analyses[:, 0]
+    )
+    randomise(model, 0, 0.1)
+    forecast = fields_of(model, advanced(model, begun(model, analyses, time), time), time)
+    assert np.isfinite(forecast).all()
+    assert np.abs(forecast - analyses[:, 0]).max() > 1
+    with pytest.raises(UsageError, match="a closure of type Shallow lists no channels"):
+        model.channel_groups()
+
+
+def test_names_of_closures_are_known_once():
+    own = shallow_closure()
+    assert closure_class("shallow") is own
+    with pytest.raises(UsageError, match=r'a closure of kind "residual" exists: pinnwx\.model\.closures\.residual'):
+        register_closure("residual")(own)
+    with pytest.raises(ConfigError, match=r'model\.closure\.kind = "magic" is not one of residual, experts'):
+        forecaster(config(closure='kind = "magic"'))
+    with pytest.raises(TypeError, match="abstract"):
+        Closure()

@@ -9,7 +9,8 @@ from synthetic import config, forecaster, randomise, states, step_features
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
-from pinnwx.model.experts import REGION, Experts, mixed
+from pinnwx.model.closures.experts import REGION, Experts
+from pinnwx.model.closures.patched import mixed
 from pinnwx.model.rollout import rollout
 
 GRID = Grid.parse("22.5deg")  # 8 x 16 cells, 32 regions
@@ -94,7 +95,7 @@ def test_a_forecaster_with_experts_turns_with_the_globe():
     seen = jax.random.normal(jax.random.key(1), (1, *GRID.shape, len(network.encode.signs)))
     turned = jnp.roll(network(seen), REGION, axis=2)
     np.testing.assert_allclose(network(jnp.roll(seen, REGION, axis=2)), turned, rtol=1e-4, atol=1e-4)
-    use = network.use_of_experts(seen)
+    use = network.expert_use(seen)
     assert use.shape == (1, *GRID.shape, 4)
     np.testing.assert_allclose(use.mean((1, 2)), 0.25, rtol=1e-6)
 

@@ -92,13 +92,13 @@ def inputs(names, grid: Grid, mean=None, static=None, **options) -> Inputs:
 
 @pytest.mark.parametrize("gradients", [True, False])
 @pytest.mark.parametrize("names", [("msl",), ("z500", "u500", "v500")])
-def test_as_many_signs_as_features(names, gradients):
+def test_every_feature_is_described(names, gradients):
     grid = Grid.parse("22.5deg")
     static = {"orography": np.arange(128.0).reshape(8, 16), "lsm": np.zeros((8, 16))}
     made = inputs(names, grid, static=static, gradients=gradients)
-    assert len(made.signs) == len(made.feature_equator_parity)
+    assert len({feature.name for feature in made.features}) == len(made.features)
     features = made(jnp.asarray(states(names, grid)), step_features(1, 2)[0])
-    assert features.shape == (2, 8, 16, len(made.signs))
+    assert features.shape == (2, 8, 16, len(made.features))
     assert np.isfinite(features).all(), "a static field without variance too"
     assert features.dtype == jnp.float32
 
@@ -118,7 +118,7 @@ def wind_over_the_poles(mean: float):
     lat, lon = grid.latitude_radians[:, None], grid.longitude_radians
     made = inputs(("u500", "v500"), grid, mean=[mean, mean])
     fields = jnp.asarray(np.stack([-np.sin(lon) + 0 * lat, -np.sin(lat) * np.cos(lon)])[None], jnp.float32)
-    return np.asarray(jax.jit(made)(fields, step_features(1, 1)[0])[0]), made.signs
+    return np.asarray(jax.jit(made)(fields, step_features(1, 1)[0])[0]), [one.pole_parity for one in made.features]
 
 
 @pytest.mark.parametrize("mean", [0.0, 7.0])

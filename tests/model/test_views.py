@@ -11,6 +11,8 @@ from synthetic import advanced, begun, config, forecaster, randomise, states, st
 from pinnwx.data.calendar import time_features
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
+from pinnwx.model.closures import Closure
+from pinnwx.model.features import FeatureSpec
 from pinnwx.model.inputs import Fixed
 from pinnwx.model.rollout import rollout
 from pinnwx.model.views import MultiViewNetwork, View, Views
@@ -101,13 +103,24 @@ def test_half_a_year_away_is_the_season_with_its_signs_turned():
     np.testing.assert_allclose((one * SEASONS_SWAPPED)[..., [0, 1, 4]], other[..., [0, 1, 4]], atol=0.02)
 
 
+class Table(Closure):
+    """A network that is nothing but a table of weights."""
+
+    def __init__(self, table):
+        self.table = Fixed(table)
+
+    def __call__(self, features):
+        return features * self.table[...]
+
+
 @pytest.mark.parametrize("offsets", [1, 2, 4])
 @pytest.mark.parametrize("hemispheric_symmetry", [False, True])
 def test_a_view_is_another_view_with_its_answer_turned_back(hemispheric_symmetry, offsets):
     """A network that is nothing but a table of weights, one for every cell and channel of four columns, repeated."""
     table = jnp.tile(jax.random.normal(jax.random.key(0), (8, 4, 3)), (1, 4, 1))
     signs = (1, -1, 1)
-    network = MultiViewNetwork(lambda x: x * table, Views(hemispheric_symmetry, offsets), signs, signs)
+    channels = [FeatureSpec(str(number), equator_parity=sign) for number, sign in enumerate(signs)]
+    network = MultiViewNetwork(Table(table), Views(hemispheric_symmetry, offsets), channels, channels)
     features = jax.random.normal(jax.random.key(1), (2, 8, 16, 3))
     views = [network.views[number] for number in range(len(network.views))]
     assert (

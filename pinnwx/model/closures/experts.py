@@ -17,30 +17,25 @@ experts and come back as products with a matrix of zeros and ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from typing import cast, final
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from pinnwx.config import ClosureSettings
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
+from pinnwx.model.closures.base import record_activation
+from pinnwx.model.closures.channels import ChannelGroup, Slot, read, written
+from pinnwx.model.closures.patched import Block, PatchedClosure, dense_pair, mixed
 from pinnwx.model.initialisers import linear
 from pinnwx.model.space_to_depth import depth_to_space, space_to_depth
 
 REGION = 2  # cells of the network's own grid, each way
-
-
-def dense_pair(inputs: int, hidden: int, outputs: int, rngs: nnx.Rngs) -> tuple[nnx.Linear, nnx.Linear]:
-    """Two layers that mix the channels of a cell; what they add starts small, so that a stack of them starts near the
-    identity."""
-    return linear(inputs, hidden, rngs=rngs), linear(hidden, outputs, 0.1, rngs=rngs)
-
-
-def mixed(
-    seen: Float[Array, "*cells channel"], widen: nnx.Linear, narrow: nnx.Linear
-) -> Float[Array, "*cells channel2"]:
-    """What a pair of layers makes of each cell."""
-    return narrow(jax.nn.relu(widen(seen)))
 
 
 class Experts(nnx.Module):
@@ -72,7 +67,7 @@ class Experts(nnx.Module):
         parts = []
         for expert, (widen, narrow) in enumerate(zip(self.widen, self.narrow, strict=True)):
             takes = jax.nn.one_hot(chosen[:, expert], cells.shape[1], dtype=seen.dtype)  # batch, taken, region
-            made = mixed(jnp.einsum("btr,brcw->btcw", takes, cells), widen, narrow)
+            made = mixed(jnp.einsum("btr,brcw->btcw", takes, cells), widen, narrow, partial(self._record, expert))
             weight = jnp.einsum("btr,br->bt", takes, scores[..., expert]) / self.fraction
             parts.append(jnp.einsum("btr,btcw->brcw", takes, weight[..., None, None] * made))
         rows, columns = seen.shape[1] // REGION, seen.shape[2] // REGION
@@ -88,14 +83,64 @@ class Experts(nnx.Module):
         by_region = jnp.moveaxis(took, 1, -1).reshape(len(seen), rows, columns, -1)
         return by_region.repeat(REGION, axis=1).repeat(REGION, axis=2)
 
+    def _record(self, expert: int, layer: str, values: Array) -> Array:
+        return record_activation(self, f"{layer}/{expert}", values)
+
     def _choice(
         self, cells: Float[Array, "batch region cell channel"]
     ) -> tuple[Float[Array, "batch region expert"], Int[Array, "batch expert taken"]]:
         """The score of each region for each expert, and which regions each takes."""
-        scores = jax.nn.softmax(self.route(cells.mean(axis=2)), axis=-1)
+        means = record_activation(self, "route", cells.mean(axis=2))
+        scores = jax.nn.softmax(self.route(means), axis=-1)
         _, chosen = jax.lax.top_k(jax.lax.stop_gradient(jnp.swapaxes(scores, 1, 2)), self.taken)
         return scores, chosen
 
 
 def _by_region(seen: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch region cell channel"]:
     return space_to_depth(seen, REGION).reshape(len(seen), -1, REGION**2, seen.shape[-1])
+
+
+@final
+class ExpertBlock(Block):
+    """A block of which each region is mixed by the experts that chose it."""
+
+    def __init__(
+        self, grid: Grid, width: int, inner: int, hidden: int, *, experts: int, per_region: int, rngs: nnx.Rngs
+    ):
+        super().__init__(grid, width, inner, rngs=rngs)
+        self.experts = Experts(grid, inner, hidden, width, experts, per_region, rngs=rngs)
+
+    def mix(self, features: Float[Array, "batch lat lon channel2"]) -> Float[Array, "batch lat lon channel"]:
+        return self.experts(features)
+
+    def dense_channels(self, path: str) -> tuple[list[Slot], list[Slot], list[ChannelGroup]]:
+        """The router too reads what the convolution makes."""
+        writers, readers, groups = [], [read(f"{path}/experts/route", 0)], []
+        for number, layer in enumerate(self.experts.widen):
+            widen, narrow = (f"{path}/experts/{name}/{number}" for name in ("widen", "narrow"))
+            writers += written(narrow, 1)
+            readers.append(read(widen, 0))
+            own = written(widen, 1), (read(narrow, 0),)
+            groups.append(ChannelGroup(f"hidden/{number}", "hidden", layer.out_features, *own))
+        return writers, readers, groups
+
+
+@final
+class ExpertClosure(PatchedClosure):
+    """`closure.kind = "experts"`."""
+
+    def make_block(
+        self, grid: Grid, width: int, inner: int, hidden: int, settings: ClosureSettings, *, rngs: nnx.Rngs
+    ) -> Block:
+        count = {"experts": settings.experts, "per_region": settings.experts_per_region}
+        return ExpertBlock(grid, width, inner, hidden, **count, rngs=rngs)
+
+    def expert_use(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon expert"]:
+        """In which fraction of the blocks each expert is used, of features in a plain view."""
+        _, coarse = self.encoded(features)
+        used = []
+        for block in cast("Sequence[ExpertBlock]", self.blocks):
+            used.append(block.experts.use(block.convolved(coarse)))
+            coarse = block(coarse)
+        fraction = jnp.mean(jnp.stack(used), axis=0)
+        return fraction.repeat(self.patch_size, axis=1).repeat(self.patch_size, axis=2)

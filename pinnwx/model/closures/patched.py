@@ -1,0 +1,153 @@
+"""What residual and expert closures have in common: blocks on a coarser grid, between two convolutions on the fine one.
+
+Dense channel-last convolutions, most of them on a coarser grid: on a CPU these run near the peak of the machine,
+while depthwise or fine-grid ones do not.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float
+
+from pinnwx.config import ClosureSettings
+from pinnwx.grid import Grid
+from pinnwx.model.closures.base import Closure, record_activation
+from pinnwx.model.closures.channels import ChannelGroup, Slot, read, within, written
+from pinnwx.model.convolution import SphereConv
+from pinnwx.model.features import FeatureSpec
+from pinnwx.model.initialisers import layer_norm, linear
+from pinnwx.model.space_to_depth import coarse_grid, depth_to_space, space_to_depth
+
+EXPANSION = 2  # of the width, between the two dense layers of a block
+
+
+def dense_pair(inputs: int, hidden: int, outputs: int, rngs: nnx.Rngs) -> tuple[nnx.Linear, nnx.Linear]:
+    """Two layers that mix the channels of a cell; what they add starts small, so that a stack of them starts near the
+    identity."""
+    return linear(inputs, hidden, rngs=rngs), linear(hidden, outputs, 0.1, rngs=rngs)
+
+
+def mixed(
+    features: Float[Array, "*cells channel"],
+    widen: nnx.Linear,
+    narrow: nnx.Linear,
+    record: Callable[[str, Array], Array] = lambda _, values: values,
+) -> Float[Array, "*cells channel2"]:
+    """What a pair of layers makes of each cell; `record` is called with what each of them is given."""
+    return narrow(record("narrow", jax.nn.relu(widen(record("widen", features)))))
+
+
+class Block(nnx.Module):
+    """x + mix(conv(normalised x)): each cell sees its neighbours once; then dense layers mix its channels.
+
+    Abstract: subclasses make their dense layers and say how they mix and which channels they have.
+    """
+
+    def __init__(self, grid: Grid, width: int, inner: int, *, rngs: nnx.Rngs):
+        self.norm = layer_norm(width, rngs=rngs)
+        self.input_convolution = SphereConv(grid, width, inner, rngs=rngs)
+
+    def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
+        return features + self.mix(self.convolved(features))
+
+    def convolved(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
+        """What the dense layers are given."""
+        normalised = self.norm(record_activation(self, "norm", features))
+        return jax.nn.relu(self.input_convolution(record_activation(self, "input_convolution", normalised)))
+
+    @abstractmethod
+    def mix(self, features: Float[Array, "batch lat lon channel2"]) -> Float[Array, "batch lat lon channel"]:
+        """What the dense layers make of the channels of each cell."""
+
+    @abstractmethod
+    def dense_channels(self, path: str) -> tuple[list[Slot], list[Slot], list[ChannelGroup]]:
+        """Of the dense layers of a block at a path of its network: what writes the block's output, what reads its
+        convolution, and the groups between."""
+
+
+class PatchedClosure(Closure):
+    """Fine features; space to depth onto the coarse grid; residual blocks there; depth to space back.
+
+    Abstract: subclasses make the blocks. The last layer starts at zero, so an untrained closure adds nothing.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        features: Sequence[FeatureSpec],
+        outputs: Sequence[FeatureSpec],
+        settings: ClosureSettings,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        width, patch_size = settings.width, settings.patch_size
+        coarse = coarse_grid(grid, patch_size)
+        self.patch_size, fine_width = patch_size, settings.fine_width or max(width // 2, 16)
+        signs = tuple(feature.pole_parity for feature in features)
+        self.encode = SphereConv(grid, len(signs), fine_width, signs=signs, rngs=rngs)
+        self.fold = linear(fine_width * patch_size**2, width, rngs=rngs)
+        widths = settings.block_widths or ((width, EXPANSION * width),) * settings.blocks
+        self.blocks = nnx.List(
+            [self.make_block(coarse, width, inner, hidden, settings, rngs=rngs) for inner, hidden in widths]
+        )
+        self.unfold = linear(width, fine_width * patch_size**2, rngs=rngs)
+        self.decode = SphereConv(grid, fine_width, len(outputs), gain=0.0, rngs=rngs)
+
+    @abstractmethod
+    def make_block(
+        self, grid: Grid, width: int, inner: int, hidden: int, settings: ClosureSettings, *, rngs: nnx.Rngs
+    ) -> Block:
+        """A block of `width` channels, with `inner` after its convolution and `hidden` between its dense layers."""
+
+    def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
+        fine, coarse = self.encoded(features)
+        for block in self.blocks:
+            coarse = block(coarse)
+        added = self.unfold(record_activation(self, "unfold", coarse))
+        summed = jax.nn.relu(fine + depth_to_space(added, self.patch_size))
+        return self.decode(record_activation(self, "decode", summed))
+
+    def encoded(self, features: Array) -> tuple[Array, Array]:
+        """Fine and coarse features before the blocks."""
+        fine = jax.nn.relu(self.encode(features))
+        return fine, self.fold(record_activation(self, "fold", space_to_depth(fine, self.patch_size)))
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        """The fine features and what is added to them by depth to space, `fine`; everything that the blocks read and
+        add to, `residual`; and of each block what its convolution makes, `input_convolution`, and what its dense layers
+        have between them, `hidden`."""
+        cells = self.patch_size**2
+        writers, readers, norms = [*written("fold", 1)], [read("unfold", 0)], []
+        of_blocks: list[ChannelGroup] = []
+        for number, block in enumerate(self.blocks):
+            path = f"blocks/{number}"
+            readers.append(read(f"{path}/input_convolution", 2, norm=f"{path}/norm"))
+            norms += [Slot(f"{path}/norm/{part}", 0) for part in ("scale", "bias")]
+            block_writers, convolution_readers, groups = block.dense_channels(path)
+            writers += block_writers
+            name, inner = "input_convolution", block.input_convolution.bias[...].shape[0]
+            convolution = ChannelGroup(name, name, inner, written(f"{path}/{name}", 3), tuple(convolution_readers))
+            of_blocks += within([*groups, convolution], path)
+        fine, width = self.fold.in_features // cells, self.unfold.in_features
+        fine_writers, fine_readers = (*written("encode", 3), *written("unfold", 1, cells)), read("fold", 0, cells)
+        return [
+            ChannelGroup("fine", "fine", fine, fine_writers, (fine_readers, read("decode", 2))),
+            ChannelGroup("residual", "residual", width, tuple(writers), tuple(readers), tuple(norms)),
+            *of_blocks,
+        ]
+
+    @classmethod
+    def with_widths(cls, settings: ClosureSettings, widths: Mapping[str, int]) -> ClosureSettings:
+        blocks = tuple(
+            (widths[f"blocks/{number}/input_convolution"], widths[f"blocks/{number}/hidden"])
+            for number in range(settings.blocks)
+        )
+        changes: dict[str, Any] = {
+            "width": widths["residual"], "fine_width": widths["fine"], "block_widths": blocks
+        }  # fmt: skip
+        return settings.model_copy(update=changes)
