@@ -53,19 +53,19 @@ Accept = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FIELD:KIND@TIME",
-        help="Use an analysis that is refused as suspicious; the refusal says what to give. A part of it names more: "
+        help="Use an analysis that is refused as suspicious. The refusal prints the value. A part of it accepts more: "
         "msl, msl@2026-01-16, stuck. May be repeated.",
     ),
 ]
 Minutes = Annotated[
-    float | None, typer.Option(help="Wall-clock budget of the whole command; that of the config, if not given.")
+    float | None, typer.Option(help="Wall-clock budget of the whole command; by default that of the config.")
 ]
 PromoteAnyway = Annotated[
     bool, typer.Option("--promote-anyway", help="Make the model live even if the training check refuses it.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there already at the output.")]
-ForceJson = Annotated[bool, typer.Option("--force", help="Replace the file that --json names, if it is there.")]
-Afresh = Annotated[bool, typer.Option("--force", help="Start afresh in a run folder; its versions stay.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+ForceJson = Annotated[bool, typer.Option("--force", help="Replace an existing file of --json.")]
+Afresh = Annotated[bool, typer.Option("--force", help="Start again in a run folder; its versions stay.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -81,10 +81,10 @@ def _root(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
-    minutes: Annotated[float | None, typer.Option(help="Wall-clock budget of the training; 2 if not given.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Wall-clock budget of the training; 2 by default.")] = None,
     force: Force = False,
 ) -> None:
-    """Train, forecast, verify and plot with the embedded sample. It needs neither data nor a network."""
+    """Train, forecast, verify and plot with the embedded sample. It needs no data and no network."""
     from pinnwx.jobs.demo import demo as job
     from pinnwx.terminal import score_table, training_progress
 
@@ -105,7 +105,7 @@ def check(
     json: Json = None,
     force: ForceJson = False,
 ) -> None:
-    """Show what files hold, and every problem found. Exit 65 where `train` or a forecast would be refused."""
+    """Show what files hold, and every problem found. Exit 65 if `train` or a forecast would be refused."""
     from pinnwx.jobs.check import check as job
     from pinnwx.terminal import check_tables
 
@@ -124,11 +124,11 @@ def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     minutes: Minutes = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
     force: Afresh = False,
     promote_anyway: PromoteAnyway = False,
 ) -> None:
-    """Train a model into a run folder. It goes live unless it is worse than persistence (exit 77)."""
+    """Train a model into a run folder. It goes live unless it is worse than persistence (then exit 77)."""
     from pinnwx.jobs.train import train as job
     from pinnwx.terminal import training_progress
 
@@ -206,7 +206,7 @@ def forecast(
     ] = False,
     force: Force = False,
 ) -> None:
-    """Write one forecast file, or a series into a folder. What is there already is not made again."""
+    """Write one forecast file, or a series into a folder. Existing forecasts are not made again."""
     options = {
         "init": init, "hours": hours, "members": members, "lateral_boundary": lateral_boundary, "max_age": max_age,
         "accept_suspicious": accept_suspicious or (), "remake": remake, "force": force,
@@ -239,15 +239,15 @@ def fetch(
     fields: Annotated[str, typer.Option(help="Which fields, such as z500,t850,msl.")],
     start: Annotated[str, typer.Option(help="First time, ISO 8601 UTC.")],
     end: Annotated[str, typer.Option(help="Last time; a bare date includes its whole day.")],
-    out: Annotated[Path, typer.Option(help="Folder to write a file a month into.")],
+    out: Annotated[Path, typer.Option(help="Folder for one file a month.")],
     static: Annotated[str, typer.Option(help="Fields that do not change in time, such as orography,lsm.")] = "",
     grid: Annotated[str, typer.Option(help='Grid to average onto, such as 5.625deg, or "native".')] = "native",
     region: Annotated[str | None, typer.Option(help="Box in degrees: north,west,south,east.")] = None,
     every: Annotated[float, typer.Option(help="Hours between analyses.")] = 6,
-    timeout: Annotated[float, typer.Option(help="Seconds within which a server must send something.")] = 30,
+    timeout: Annotated[float, typer.Option(help="Seconds within which a server must send data.")] = 30,
     force: Force = False,
 ) -> None:
-    """Bring analyses from a public store into a folder. It goes on where it was cut off."""
+    """Download analyses from a public store into a folder. A second run continues where the first stopped."""
     from pinnwx.jobs.fetch import fetch as job
     from pinnwx.terminal import counting_progress
 
@@ -273,7 +273,7 @@ def explain(
     accept_suspicious: Accept = None,
     force: Force = False,
 ) -> None:
-    """Show what each part of a model does in a forecast. With --target: what a number in the forecast comes from."""
+    """Write the budget of a forecast. With --target: the sensitivity and the attribution of one number in it."""
     from pinnwx.explaining.reading import shares
     from pinnwx.jobs.explain import explain as job
     from pinnwx.terminal import attribution_lines, budget_table
@@ -301,7 +301,7 @@ def verify(
     json: Json = None,
     force: ForceJson = False,
 ) -> None:
-    """Score forecast files against the analyses that came since."""
+    """Score forecast files against later analyses."""
     from pinnwx.jobs.verify import verify as job
     from pinnwx.terminal import score_table
 
@@ -320,7 +320,7 @@ def plot(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Draw a forecast, scores, or the course of a training."""
+    """Draw a forecast, its budget, scores, or the course of a training."""
     from pinnwx.jobs.plot import plot as job
 
     names = _names(variables) if variables else None
@@ -339,9 +339,9 @@ def retrain(
     json: Json = None,
     force: ForceJson = False,
 ) -> None:
-    """Let the live model learn on from fresh analyses. Its successor goes live if it is not worse.
+    """Continue the training of the live model with fresh analyses. It goes live if it passes the promotion check.
 
-    Exit 77 where it is worse, where nothing was learned, and where the days are too few to tell.
+    Exit 77 if the candidate is worse, if nothing was learned, or if the days are too few to decide.
     """
     from pinnwx.jobs.retrain import retrain as job
     from pinnwx.terminal import comparison_table, training_progress
@@ -362,20 +362,18 @@ def compress(
     run: RunFolder,
     data: Data,
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
-    prune: Annotated[bool, typer.Option("--prune", help="Remove the channels that matter least.")] = False,
-    keep: Annotated[float, typer.Option(help="Pruning: share of the channels that stays, such as 0.5.")] = 0.5,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove the least important channels.")] = False,
+    keep: Annotated[float, typer.Option(help="Pruning: fraction of the channels that stays.")] = 0.5,
     criterion: Annotated[
-        str, typer.Option(help="Pruning: how channels are ranked: taylor, integrated, magnitude or random.")
+        str, typer.Option(help="Pruning: score of a channel: taylor, integrated, magnitude or random.")
     ] = "taylor",
-    distill: Annotated[bool, typer.Option("--distill", help="Teach a smaller model what this one forecasts.")] = False,
-    size: Annotated[
-        float, typer.Option(help="Distilling: share of the weights that the student has, such as 0.25.")
-    ] = 0.25,
+    distill: Annotated[bool, typer.Option("--distill", help="Train a smaller model on forecasts of this one.")] = False,
+    size: Annotated[float, typer.Option(help="Distillation: fraction of the weights that the student has.")] = 0.25,
     minutes: Minutes = None,
     updates: Annotated[
         int | None, typer.Option(help="Number of updates, instead of as many as the minutes allow.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted compression.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted compression.")] = False,
     force: Afresh = False,
     promote_anyway: PromoteAnyway = False,
 ) -> None:
@@ -399,7 +397,7 @@ def export(
     weights: Annotated[str, typer.Option(help="How weights are stored: float32, bfloat16 or int8.")] = "float32",
     force: Force = False,
 ) -> None:
-    """Write the live model as one file. jax runs it without pinnwx: see scripts/run_exported.py."""
+    """Write the live model as one file, which jax runs without pinnwx."""
     from pinnwx.jobs.export import export as job
 
     path = job(run, out, weights=weights, force=force)
@@ -412,13 +410,13 @@ def report(
     data: Data,
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
     start: Annotated[
-        str | None, typer.Option(help="First initial time to score; that of data.validate, if not given.")
+        str | None, typer.Option(help="First initial time to score; by default that of data.validate.")
     ] = None,
     end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
     leads: Leads = None,
     force: Force = False,
 ) -> None:
-    """Write one HTML page about the live model. It shows scores, maps, budgets, history and origin."""
+    """Write one HTML page about the live model. It shows scores, maps, budgets, history and provenance."""
     from pinnwx.jobs.report import report as job
 
     page = job(run, data, out, start=start, end=end, leads=_numbers("--leads", leads), force=force)
@@ -435,7 +433,7 @@ def status(
 ) -> None:
     """Show the health of a run and of its forecasts. Exit 65 if no forecast can be made.
 
-    It says when each job last went well, which model is live, and whether forecasts get worse.
+    It shows when each job last succeeded, which model is live, and whether forecasts get worse.
     """
     from pinnwx.jobs.status import status as job
     from pinnwx.terminal import status_table
@@ -448,7 +446,7 @@ def status(
 
 @app.command()
 def doctor() -> None:
-    """Show what this machine offers, and what stands in the way."""
+    """Show what this machine offers, and every obstacle to a job."""
     from pinnwx.jobs.doctor import doctor as job
     from pinnwx.terminal import doctor_lines
 
@@ -491,10 +489,10 @@ def models_list(run: RunFolder) -> None:
 @models.command("prune")
 def models_prune(
     run: RunFolder,
-    keep: Annotated[int, typer.Option(help="How many of the newest versions stay.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    keep: Annotated[int, typer.Option(help="Number of newest versions that stay.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
 ) -> None:
-    """Remove old versions. The live one stays, and so does the one that a rollback would go back to."""
+    """Remove old versions. The live version stays, and so does the target of a rollback."""
     from pinnwx.jobs.models import prune_models as job
 
     gone = job(run, keep, dry_run=dry_run)
@@ -506,9 +504,9 @@ def models_prune(
 
 @models.command("show")
 def models_show(
-    run: RunFolder, name: Annotated[str | None, typer.Argument(help="Version; the live one, if not given.")] = None
+    run: RunFolder, name: Annotated[str | None, typer.Argument(help="Version; by default the live one.")] = None
 ) -> None:
-    """Show what a version was made from, as JSON. Its files are verified first."""
+    """Show the manifest of a version as JSON. Its files are verified first."""
     import json
 
     from pinnwx.jobs.models import show_model as job
@@ -522,7 +520,8 @@ def models_promote(
     name: Annotated[str, typer.Argument(help="Version to make live, such as 0002.")],
     run: RunFolder,
     data: Annotated[
-        list[str] | None, typer.Option("--data", metavar=_PATH, help="Analyses to judge it on first; may be repeated.")
+        list[str] | None,
+        typer.Option("--data", metavar=_PATH, help="Analyses for the promotion check; may be repeated."),
     ] = None,
     start: Annotated[str | None, typer.Option(help="First initial time, ISO 8601 UTC.")] = None,
     end: Annotated[str | None, typer.Option(help="Last initial time; a bare date includes its whole day.")] = None,
@@ -530,7 +529,7 @@ def models_promote(
     json: Json = None,
     force: ForceJson = False,
 ) -> None:
-    """Make a version live. With --data only if it is not worse than the live one (exit 77)."""
+    """Make a version live. With --data: only if it passes the promotion check (else exit 77)."""
     from pinnwx.jobs.models import promote as job
 
     job(run, name, data=data, start=start, end=end, leads=_numbers("--leads", leads), json=json, force=force)
@@ -540,7 +539,7 @@ def models_promote(
 @models.command("rollback")
 def models_rollback(
     run: RunFolder,
-    to: Annotated[str | None, typer.Option(help="Version to go back to; the one before, if not given.")] = None,
+    to: Annotated[str | None, typer.Option(help="Version to return to; by default the one before.")] = None,
 ) -> None:
     """Make an older version live again."""
     from pinnwx.jobs.models import rollback as job

@@ -50,6 +50,12 @@ PACKAGES = {
     "compression": "Pruning and distillation.",
     "data": "Any file or store to canonical fields.",
 }
+_CLI = """# Command line
+
+Each verb is also a function of `import pinnwx`. `pinnwx --version` prints the version. `--debug`, before or after a verb,
+shows tracebacks. [On a schedule](../how-to/schedule.md#exit-codes-for-a-scheduler) lists the exit codes, and
+[What is refused](../refused.md) their reasons.
+"""
 _CONFIG = """# Configuration
 
 A configuration is a TOML file. `pinnwx config template` prints one with every key. `pinnwx config schema` prints a JSON
@@ -95,13 +101,12 @@ def for_the_site(markdown: str, path: str) -> str:
 
 def cli_reference() -> Iterator[str]:
     """Every verb with its arguments and options, as Markdown."""
-    yield from ("# Command line", "", app.info.help or "", "")
-    yield from ("| verb | does |", "| --- | --- |")
+    yield from (_CLI, "| verb | does |", "| --- | --- |")
     verbs = list(verbs_of(app, "pinnwx"))
     for name, function in verbs:
         summary = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
         yield f"| [`{name.removeprefix('pinnwx ')}`](#{name.replace(' ', '-')}) | {summary} |"
-    yield from ("", "`pinnwx --version` prints the version. `--debug`, before or after a verb, shows tracebacks.", "")
+    yield ""
     for name, function in verbs:
         yield from _verb(name, function)
 
@@ -142,7 +147,10 @@ def _verb(name: str, function: Callable) -> Iterator[str]:
     for parameter in inspect.signature(function).parameters.values():
         kind, *extras = get_args(hints[parameter.name])
         info = next(each for each in extras if isinstance(each, ArgumentInfo | OptionInfo))
-        row = f"| `{_spelling(parameter.name, kind, info)}` | {_default(parameter)} | {info.help or ''} |"
+        spelling = _spelling(parameter.name, kind, info)
+        if isinstance(info, ArgumentInfo) and parameter.default is not inspect.Parameter.empty:
+            spelling = f"[{spelling}]"
+        row = f"| `{spelling}` | {_default(parameter)} | {info.help or ''} |"
         (arguments if isinstance(info, ArgumentInfo) else options).append(row)
     usage = " ".join([name, *(row.split("`")[1] for row in arguments), *(["[OPTIONS]"] if options else [])])
     yield from (f"## {name}", "", inspect.getdoc(function) or "", "", "```sh", usage, "```", "")
