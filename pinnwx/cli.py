@@ -467,7 +467,7 @@ def config_template() -> None:
 
 @config_app.command("schema")
 def config_schema() -> None:
-    """Print the JSON schema of a configuration, with which editors complete and check it."""
+    """Print the JSON schema of a configuration. Editors check and complete with it."""
     from pinnwx.config.reference import json_schema
 
     typer.echo(json_schema(), nl=False)

@@ -52,7 +52,7 @@ PACKAGES = {
 }
 _CLI = """# Command line
 
-Each verb is also a function of `import pinnwx`. `pinnwx --version` prints the version. `--debug`, before or after a verb,
+Each verb is also a function of `import pinnwx`. `--version` prints the version. `--debug`, before or after a verb,
 shows tracebacks. [On a schedule](../how-to/schedule.md#exit-codes-for-a-scheduler) lists the exit codes, and
 [What is refused](../refused.md) their reasons.
 """

@@ -198,8 +198,8 @@ def test_help_fits_80_columns_and_is_whole():
         assert not re.search(r"(?m)^  .*\.\.\.$", text), words
         assert not re.search(r"(?m)^  --\S+(  ?<\S+>)?$", text), words
     retrain = " ".join(CliRunner().invoke(app, ["retrain", "--help"], terminal_width=80).output.split())
-    assert "Exit 77 where it is worse, where nothing was learned, and where the days are too few to tell." in retrain
-    assert "--force Replace the file that --json names" in retrain, "it forces no promotion"
+    assert "Exit 77 if the candidate is worse, if nothing was learned, or if the days are too few to decide." in retrain
+    assert "--force Replace an existing file of --json." in retrain, "it forces no promotion"
     told = CliRunner().invoke(app, ["forcast"])
     assert told.exit_code == 2
     assert "Did you mean 'forecast'?" in told.output
