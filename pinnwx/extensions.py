@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 from pinnwx.errors import ConfigError
 
-VARIABLE = "PINNWX_EXTENSIONS"
+PINNWX_EXTENSIONS = "PINNWX_EXTENSIONS"  # the environment variable
 _Part = TypeVar("_Part")
 
 
@@ -86,7 +86,9 @@ def import_listed() -> None:
         try:
             _import_file(name, Path(entry)) if entry.endswith(".py") else import_module(name)
         except Exception as error:  # whatever a user's module may raise
-            raise ConfigError(f"{VARIABLE}: {entry} cannot be imported: {type(error).__name__}: {error}") from error
+            raise ConfigError(
+                f"{PINNWX_EXTENSIONS}: {entry} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
 
 
 def missing_extensions(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -98,7 +100,7 @@ def missing_extensions(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def listed_extensions() -> tuple[str, ...]:
     """What the user lists, as written."""
-    return tuple(entry for part in os.environ.get(VARIABLE, "").split(",") if (entry := part.strip()))
+    return tuple(entry for part in os.environ.get(PINNWX_EXTENSIONS, "").split(",") if (entry := part.strip()))
 
 
 def module_name(entry: str) -> str:

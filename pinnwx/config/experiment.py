@@ -6,15 +6,25 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pinnwx.config.data import DataSettings, VariableSettings
 from pinnwx.config.model import ModelSettings
 from pinnwx.config.output import OutputSettings
 from pinnwx.config.training import CompressionSettings, RetrainingSettings, TrainingSettings
 from pinnwx.errors import PinnwxError
+from pinnwx.extensions import PINNWX_EXTENSIONS, missing_extensions
 from pinnwx.settings import NotJudged, Settings, agreement
 from pinnwx.variables import VARIABLES, Variable, split_name
+
+
+def _are_available(names: tuple[str, ...]) -> tuple[str, ...]:
+    if missing := missing_extensions(names):
+        raise ValueError(
+            f'"{missing[0]}" is not listed in {PINNWX_EXTENSIONS}; settings import no code: list the module, or the '
+            "path of its file, there if you trust it"
+        )
+    return names
 
 
 class Config(Settings):
@@ -24,6 +34,9 @@ class Config(Settings):
     """Letters, digits, - and _, at most 64."""
     description: str = ""
     """One line for people. It is kept with the run."""
+    extensions: Annotated[tuple[str, ...], AfterValidator(_are_available)] = ()
+    """Python modules with terms or winds of your own. Settings import nothing: list each module, or the path of its
+    file, in the environment variable PINNWX_EXTENSIONS too."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the first weights and of the order of training windows. The same seed and data give the same run."""
     data: DataSettings
@@ -60,6 +73,13 @@ class Config(Settings):
         for transport in self.model.physics.transport:
             with suppress(NotJudged):
                 yield from (f'model.physics.transport of "{transport.field}"{text}' for text in transport.lacks(fields))
+
+    @agreement
+    def _terms_have_their_inputs(self) -> Iterator[str]:
+        for term in self.model.physics.made_terms():
+            for name in term.inputs:
+                if name not in (*self.data.fields, *self.data.static):
+                    yield f'model.physics.terms: "{term.name}" needs "{name}", which is not in data'
 
     @agreement
     def _transported_once(self) -> Iterator[str]:

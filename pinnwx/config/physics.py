@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from pinnwx.settings import Settings, agreement
 
 if TYPE_CHECKING:
+    from pinnwx.physics.terms import AbstractTerm
     from pinnwx.physics.winds import AbstractWind
+
+
+_Option = bool | int | float | str | tuple[bool | int | float | str, ...]
 
 
 def _is_wind(text: str) -> str:
     _wind(text)
     return text
+
+
+def _are_terms(tables: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    if tables:
+        from pinnwx.physics.terms import make_term
+
+        for options in tables:
+            make_term(options)
+    return tables
 
 
 def _wind(text: str) -> AbstractWind:
@@ -117,6 +130,9 @@ class PhysicsSettings(Settings):
     transport: tuple[Transport, ...] = Field(default=(), examples=[[_TEMPERATURE, _VORTICITY]])
     """Without such tables, the network does everything. The second example transports the absolute
     vorticity of the wind in flux form: the barotropic vorticity equation with divergence."""
+    terms: Annotated[tuple[dict[str, _Option], ...], AfterValidator(_are_terms)] = ()
+    """Terms of your own for the equation of the transported fields: tables `[[model.physics.terms]]` with the `kind`
+    under which an extension registers the term, and the options of its class."""
     substeps: Annotated[int, Field(ge=1, le=1000)] = 4
     """Sub-steps of the solver in one step of the model. More are more accurate and slower."""
     coupling_steps: Annotated[int, Field(ge=1, le=100)] = 1
@@ -140,6 +156,19 @@ class PhysicsSettings(Settings):
     backpropagate: bool = True
     """Pass gradients through the equations. `false` treats the increment of transport as a constant: training is
     cheaper. It excludes learned winds and learned diffusivities."""
+
+    def made_terms(self) -> tuple[AbstractTerm, ...]:
+        """The objects that `terms` describes."""
+        if not self.terms:
+            return ()
+        from pinnwx.physics.terms import make_term
+
+        return tuple(make_term(options) for options in self.terms)
+
+    @agreement
+    def _terms_have_fields(self) -> Iterator[str]:
+        if self.terms and not self.transport:
+            yield "terms act on transported fields; add a [[model.physics.transport]] table"
 
     @agreement
     def _keeps_signs(self) -> Iterator[str]:

@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from pinnwx.config import ModelSettings
+from pinnwx.extensions import origin
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
@@ -24,7 +25,7 @@ def architecture(model: Forecaster, settings: ModelSettings) -> dict[str, Any]:
     """The parts of a model as JSON values: kind, terms of its equations, winds, closure, normalisation and weights."""
     first, closure = networks_of(model)[0], settings.closure.resolved_kind if settings.closure.enabled else "none"
     shapes = {name: [list(leaf.shape), str(leaf.dtype)] for name, leaf in named_weights(model).items()}
-    return {
+    parts: dict[str, Any] = {
         "format": FORMAT,
         "kind": settings.kind,
         "terms": _terms(first),
@@ -33,6 +34,9 @@ def architecture(model: Forecaster, settings: ModelSettings) -> dict[str, Any]:
         "normalisation": "mean and standard deviation",
         "weights": hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest(),
     }
+    if extensions := _extensions(first):
+        parts["extensions"] = extensions
+    return parts
 
 
 def differences(told: Any, own: dict[str, Any]) -> list[str]:
@@ -58,6 +62,14 @@ def _winds(model: Any) -> list[str]:
     if not isinstance(model, TransportForecaster):
         return []
     return sorted({WINDS.kind_of(equation.wind) for equation in model.solver.equations})
+
+
+def _extensions(model: Any) -> list[str]:
+    """The parts that are not the package's own, each as module.Class."""
+    if not isinstance(model, TransportForecaster):
+        return []
+    parts = (*(equation.wind for equation in model.solver.equations), *model.solver.right_hand_side.terms)
+    return sorted({where for part in parts if (where := origin(part))})
 
 
 def _in_words(value: Any) -> str:

@@ -86,7 +86,7 @@ def _transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[TransportSo
         solver=physics.solver,
         adjoint=physics.adjoint,
         courant_limit=physics.courant_limit,
-        right_hand_side=Equation.of(transported, diffusive=physics.learned_diffusivity),
+        right_hand_side=Equation.of(transported, physics.made_terms(), diffusive=physics.learned_diffusivity),
     )
     if physics.wind_time == "start":
         return solver, None

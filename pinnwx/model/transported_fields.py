@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
 from pinnwx.operators.calculus import curl
-from pinnwx.physics.diagnostics import balanced_change, streamfunction_from_vorticity
+from pinnwx.physics.diagnostics import balanced_geopotential, mass_field, streamfunction_from_vorticity
 from pinnwx.physics.transported_field import TransportedField
 from pinnwx.physics.winds import AbstractVorticityWind
 
@@ -68,10 +68,8 @@ class TransportedFields:
         if not followers:
             return parts
         streamfunction = streamfunction_from_vorticity(change, self.grid)
+        geopotential = balanced_geopotential(streamfunction, self.grid)
         known = {}
         if isinstance(equation.wind, AbstractVorticityWind):
-            known = equation.wind.change_of_inputs(streamfunction, self.grid)
-        return parts | {
-            name: known[name] if name in known else balanced_change(name, streamfunction, self.grid)
-            for name in followers
-        }
+            known = equation.wind.change_of_inputs(streamfunction, geopotential, self.grid)
+        return parts | {name: known[name] if name in known else mass_field(name, geopotential) for name in followers}

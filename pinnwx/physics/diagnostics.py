@@ -139,15 +139,13 @@ def geostrophic_wind_from_pressure(
     return geostrophic_wind(pressure / REFERENCE_AIR_DENSITY, grid, scaled, equatorial_latitude)
 
 
-def balanced_change(name: str, streamfunction: Field, grid: Grid) -> Field:
-    """The change of a geopotential, Phi = f psi [m2 s-2], or of the pressure `msl`, Phi times the density of air [Pa].
+def balanced_geopotential(streamfunction: Field, grid: Grid) -> Field:
+    """Phi = f psi [m2 s-2], in balance with a streamfunction [m2 s-1]."""
+    return streamfunction * constant(grid.coriolis, streamfunction)
 
-    Args:
-        name: the field; `"msl"` is the pressure.
-        streamfunction: psi, what is added to that of the wind [m2 s-1].
-        grid: the geometry.
-    """
-    geopotential = streamfunction * constant(grid.coriolis, streamfunction)
+
+def mass_field(name: str, geopotential: Field) -> Field:
+    """A change of geopotential [m2 s-2] as that of the named field: of `msl`, Phi times the density of air [Pa]."""
     return geopotential * REFERENCE_AIR_DENSITY if name == "msl" else geopotential
 
 

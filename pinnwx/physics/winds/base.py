@@ -56,5 +56,8 @@ class AbstractVorticityWind(AbstractWind):
         """The level of its vorticity as field names write it, `850`; None where it may stand for that of any level."""
 
     @abstractmethod
-    def change_of_inputs(self, streamfunction: Field, grid: Grid) -> dict[str, Field]:
-        """What the inputs gain where this is added to the streamfunction of the wind [m2 s-1], in their units."""
+    def change_of_inputs(self, streamfunction: Field, geopotential: Field, grid: Grid) -> dict[str, Field]:
+        """What the inputs gain, in their units, where this is added to the streamfunction of the wind [m2 s-1].
+
+        `geopotential` is in balance with it [m2 s-2].
+        """

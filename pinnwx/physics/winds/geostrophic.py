@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pinnwx.grid import Grid
-from pinnwx.physics.diagnostics import balanced_change, geostrophic_wind, geostrophic_wind_from_pressure
+from pinnwx.physics.diagnostics import geostrophic_wind, geostrophic_wind_from_pressure, mass_field
 from pinnwx.physics.winds.base import AbstractVorticityWind, Field, Wind
 
 
@@ -43,5 +43,5 @@ class GeostrophicWind(AbstractVorticityWind):
             return geostrophic_wind_from_pressure(fields[self.source], grid)
         return geostrophic_wind(fields[self.source], grid)
 
-    def change_of_inputs(self, streamfunction: Field, grid: Grid) -> dict[str, Field]:
-        return {self.source: balanced_change(self.source, streamfunction, grid)}
+    def change_of_inputs(self, streamfunction: Field, geopotential: Field, grid: Grid) -> dict[str, Field]:  # noqa: ARG002
+        return {self.source: mass_field(self.source, geopotential)}

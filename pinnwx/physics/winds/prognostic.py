@@ -40,5 +40,5 @@ class PrognosticWind(AbstractVorticityWind):
         eastward, northward = self.inputs
         return fields[eastward], fields[northward]
 
-    def change_of_inputs(self, streamfunction: Field, grid: Grid) -> dict[str, Field]:
+    def change_of_inputs(self, streamfunction: Field, geopotential: Field, grid: Grid) -> dict[str, Field]:  # noqa: ARG002
         return dict(zip(self.inputs, wind_from_streamfunction(streamfunction, grid), strict=True))
