@@ -40,6 +40,9 @@ _HOMES = {
     "sample_path": "pinnwx.data.open",
     "load_config": "pinnwx.config",
     "Grid": "pinnwx.grid",
+    "State": "pinnwx.forecasting.state",
+    "TrainedModel": "pinnwx.forecasting.trained_model",
+    "Trajectory": "pinnwx.forecasting.state",
     "Scores": "pinnwx.verification.results",
 }
 

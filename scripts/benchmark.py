@@ -194,7 +194,7 @@ def models(names: Sequence[str]) -> dict:
         one, fifty = Predictor(trained, [240.0]), Ensemble(trained, [240.0], 50)
         for members, forecast, rounds in (
             (1, lambda f=one, a=archive, t=start: f.from_archive(a, t), 5),
-            (50, lambda f=fifty, a=archive, t=start: f.from_archive(a, t[0]), 3),
+            (50, lambda f=fifty, a=archive, t=start: f.forecast(a, t[0]), 3),
         ):
             entry[f"ten_days_{members}"] = spread = in_turn({"forecast": forecast}, rounds)["forecast"]
             print(f"  {name}, ten days, {members} members: {spread['median']:.2f} s")

@@ -155,7 +155,7 @@ def ensemble(name: str) -> dict:
     weights = archive.grid.area_weights
     sums: dict[str, np.ndarray] = {}
     for start, rows, alone in zip(starts, truths, single, strict=True):
-        truth, made = archive.fields[rows], members.from_archive(archive, start)
+        truth, made = archive.fields[rows], members.forecast(archive, start)
         for one in made:
             require_bounded(one, leads.tolist(), trained, start)
         found = {

@@ -68,6 +68,8 @@ def perturbed(
 class Ensemble:
     """Runs a trained forecaster from one analysis many times."""
 
+    uses_earlier_analyses = True  # perturbations are drawn from them
+
     def __init__(
         self,
         trained: TrainedModel,
@@ -83,7 +85,8 @@ class Ensemble:
         if size < 2:
             raise UsageError(f"an ensemble of {size} member(s) has no spread; ask for at least 2")
         self.predictor, self.size, self.perturbation_scale = Predictor(trained, lead_hours), size, perturbation_scale
-        self.lead_hours, self.input_offsets = self.predictor.lead_hours, self.predictor.input_offsets
+        self.trained, self.lead_hours = trained, self.predictor.lead_hours
+        self.settings = {"members": size, "perturbation_scale": perturbation_scale}
         networks = [nnx.split(network) for network in networks_of(trained.model)]
         views = networks_of(trained.model)[0].views
         self._graph = networks[0][0]  # all have the same: so what is compiled for one serves the others
@@ -113,10 +116,19 @@ class Ensemble:
             members |= dict(zip(rows.tolist(), forecasts, strict=False))
         return np.stack([members[row] for row in range(len(analyses))])
 
-    def from_archive(
+    @property
+    def input_offsets(self) -> Shaped[np.ndarray, " input"]:
+        """As `ForecastPredictor.input_offsets`."""
+        return self.predictor.input_offsets
+
+    def require_analyses(self, archive: Archive, initial_time: np.datetime64) -> None:
+        """As `ForecastPredictor.require_analyses`."""
+        self.predictor.require_analyses(archive, initial_time)
+
+    def forecast(
         self, archive: Archive, initial_time: np.datetime64, lateral_boundary: Archive | None = None
     ) -> Float32[np.ndarray, "member lead field lat lon"]:
-        """The members from the archive's analyses; the same members for the same data and time.
+        """The members from the archive's analyses (member, lead, ...); the same for the same data and time.
 
         `lateral_boundary` tells all members of a model with a lateral boundary the same edge; without it, the archive
         does.
@@ -135,7 +147,7 @@ class Ensemble:
         """What the members start from; nothing after the initial time is looked at.
 
         Raises:
-            UnavailableError: as `from_archive`.
+            UnavailableError: as `forecast`.
         """
         analyses = self.predictor.analyses(archive, np.array([initial_time]))
         drawn = self._drawn(archive, initial_time)

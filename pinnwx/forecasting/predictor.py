@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -58,8 +60,52 @@ def whole_steps(label: str, hours: float, step_hours: float) -> int:
     return round(steps)
 
 
+@runtime_checkable
+class ForecastPredictor(Protocol):
+    """What makes the forecasts from one analysis time: `Predictor` makes one, `Ensemble` several."""
+
+    trained: TrainedModel
+    lead_hours: tuple[float, ...]
+    uses_earlier_analyses: bool  # whether more is read than the analyses that a forecast starts from
+
+    @property
+    def size(self) -> int | None:
+        """The members of an ensemble; None for a single forecast."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What its forecasts depend on besides the model and the data, for their provenance."""
+        ...
+
+    @property
+    def input_offsets(self) -> Shaped[np.ndarray, " input"]:
+        """The analyses a forecast starts from, as time from its initial time: the last is 0."""
+        ...
+
+    def require_analyses(self, archive: Archive, initial_time: np.datetime64) -> None:
+        """Raises:
+        UnavailableError: the archive lacks an analysis that a forecast starts from.
+        """
+        ...
+
+    def forecast(
+        self, archive: Archive, initial_time: np.datetime64, lateral_boundary: Archive | None = None
+    ) -> Float32[np.ndarray, "*member lead field lat lon"]:
+        """The forecast, or the members of an ensemble, from the archive's analyses.
+
+        Raises:
+            UnavailableError: a field that a forecast needs is not there.
+        """
+        ...
+
+
 class Predictor:
     """Runs a trained forecaster from analyses to lead times."""
+
+    size = None
+    uses_earlier_analyses = False
+    settings: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, trained: TrainedModel, lead_hours: Sequence[float]):
         """Leads are multiples of the model's step.
@@ -144,6 +190,16 @@ class Predictor:
             initial_times,
             self.lateral_boundary(archive if lateral_boundary is None else lateral_boundary, initial_times),
         )
+
+    def require_analyses(self, archive: Archive, initial_time: np.datetime64) -> None:
+        """As `ForecastPredictor.require_analyses`."""
+        self.analyses(archive, np.array([initial_time]))
+
+    def forecast(
+        self, archive: Archive, initial_time: np.datetime64, lateral_boundary: Archive | None = None
+    ) -> Float32[np.ndarray, "lead field lat lon"]:
+        """As `ForecastPredictor.forecast`."""
+        return self.from_archive(archive, np.array([initial_time]), lateral_boundary)[0]
 
     def analyses(
         self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"]

@@ -21,7 +21,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import duration
 from pinnwx.errors import StabilityError
 from pinnwx.forecasting.plausibility import implausibilities
-from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.predictor import ForecastPredictor, Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.variables import describe
 
@@ -52,6 +52,30 @@ def require_stable(
         raise StabilityError(
             f"the forecast is no weather: {'; '.join(odd)}. Nothing was written; go back to an earlier version (pinnwx "
             "models rollback), train again, or check the analysis"
+        )
+
+
+def require_stable_forecast(
+    predictor: ForecastPredictor,
+    fields: Float32[np.ndarray, "*member lead field lat lon"],
+    when: np.datetime64,
+    archive: Archive,
+    lateral_boundary: Archive | None = None,
+) -> None:
+    """`require_stable` of a forecast, or of each member of an ensemble.
+
+    Raises:
+        StabilityError: as `require_stable`.
+    """
+    for member in fields.reshape(-1, *fields.shape[-4:]):
+        require_stable(
+            member,
+            predictor.lead_hours,
+            predictor.trained,
+            when,
+            archive,
+            lateral_boundary,
+            blame=predictor.size is None,
         )
 
 

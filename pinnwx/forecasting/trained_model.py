@@ -35,17 +35,20 @@ from pinnwx.model.climate import ModelClimatology
 from pinnwx.model.inputs import Inputs, Scales
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.weights import named_weights, set_weights
+from pinnwx.runlayout import LIVE, VERSIONS
 from pinnwx.version import __version__
 
 if TYPE_CHECKING:
     from jax import Array
 
+    from pinnwx.data.find import Paths
     from pinnwx.data.inputs import Data
     from pinnwx.forecasting.state import State, Trajectory
 
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
 CONFIG, OPTIMISER = "config.toml", "optimiser.safetensors"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
+_OF_A_VERSION = ("files", "model", "versions", "device", "pinnwx", "format")  # what a manifest says anew
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
 
 
@@ -61,6 +64,7 @@ class TrainedModel:
     climatology: Climatology
     static: Mapping[str, np.ndarray]
     manifest: Mapping[str, Any]
+    optimiser: Mapping[str, np.ndarray] | None = None  # of a training that has just ended; retraining goes on from it
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,8 +86,8 @@ class TrainedModel:
         return cls(config, text, archive.grid, model, normalisation, climatology, static, {})
 
     @classmethod
-    def load(cls, folder: Path) -> TrainedModel:
-        """Reads a version back; every file is verified against the manifest.
+    def load(cls, folder: str | Path) -> TrainedModel:
+        """Reads a version back, or the live one of a run folder; every file is verified against the manifest.
 
         The bytes that were compared are the bytes that are used.
 
@@ -91,6 +95,11 @@ class TrainedModel:
             CheckpointError: the manifest is missing, a file is damaged or a link, the model is of a kind that this
                 package lacks, or the weights do not fit the config.
         """
+        folder = Path(folder)
+        if (folder / LIVE).exists() or (folder / VERSIONS).is_dir():
+            from pinnwx.forecasting.runs import Run
+
+            return Run.open(folder).load()
         manifest, contents = read_files(folder, PARTS, required=PARTS)
         _require_known(manifest, folder)
         config, text = _own_config(contents[CONFIG], folder, manifest)
@@ -124,6 +133,37 @@ class TrainedModel:
         from pinnwx.forecasting.state import roll_out
 
         return roll_out(self, state, steps, lateral_boundary, remember=remember)
+
+    def forecast(
+        self,
+        data: Data,
+        *,
+        init: str | np.datetime64 = "latest",
+        hours: float = 120,
+        members: int | None = None,
+        lateral_boundary: Paths | xr.Dataset | None = None,
+    ) -> xr.Dataset:
+        """A forecast as a CF dataset, of one analysis out of the data: see `pinnwx.forecasting.forecasts`."""
+        from pinnwx.forecasting.forecasts import forecast
+
+        return forecast(self, data, init=init, hours=hours, members=members, lateral_boundary=lateral_boundary)
+
+    def save(self, folder: str | Path, *, force: bool = False) -> None:
+        """Writes a run folder in which this model is live: `load`, and every verb of the command line, reads it.
+
+        Into a run that is there `force` adds the model as one more version.
+
+        Raises:
+            OutputError: the folder holds something already, or cannot be written.
+            LockedError: a job is at work in it.
+        """
+        from pinnwx.forecasting.runs import new_run
+
+        run = new_run(folder, force=force, remedy="force=True to add a version to it")
+        notes = {key: value for key, value in self.manifest.items() if key not in _OF_A_VERSION}
+        with run.lock():
+            write_text(run.folder / CONFIG, self.config_text)
+            run.publish(self, notes, self.optimiser)
 
     def save_version(
         self, folder: Path, notes: Mapping[str, Any], optimiser: Mapping[str, np.ndarray] | None = None

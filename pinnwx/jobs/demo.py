@@ -38,7 +38,7 @@ def demo(
     *,
     minutes: float | None = None,
     force: bool = False,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Demonstration:
     """Trains for `minutes` on the embedded synthetic sample and leaves in `out`: the run, a forecast, scores, pictures.

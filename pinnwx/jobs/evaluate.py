@@ -19,6 +19,7 @@ from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.runtime import prepare
+from pinnwx.training.progress import scoring_text, shown
 from pinnwx.verification.evaluate import score_hindcasts
 from pinnwx.verification.pairing import initial_times_between
 from pinnwx.verification.results import Scores
@@ -55,7 +56,8 @@ def evaluate(
         check_writable(json, force=force)
     trained = model if isinstance(model, TrainedModel) else Run.open(model).load()
     predictor = Predictor(trained, leads or default_leads(trained))
-    scores = score_period(predictor, data, start, end, predictor.needed_offsets, progress)
+    with shown(progress, scoring_text) as show:
+        scores = score_period(predictor, data, start, end, predictor.needed_offsets, show)
     if json is not None:
         scores.save(json)
     return scores

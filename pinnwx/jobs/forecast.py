@@ -24,9 +24,9 @@ from pinnwx.forecasting.cf import forecast_dataset, read_forecast, write_forecas
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.lateral_boundary import lateral_boundary_archive
 from pinnwx.forecasting.matching import matching_archive
-from pinnwx.forecasting.predictor import Predictor, require_room, whole_steps
+from pinnwx.forecasting.predictor import ForecastPredictor, Predictor, require_room, whole_steps
 from pinnwx.forecasting.runs import Run
-from pinnwx.forecasting.stability import require_stable
+from pinnwx.forecasting.stability import require_stable_forecast
 from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.readiness import NEWEST, needed_times, require_credible, require_timely
@@ -111,7 +111,7 @@ class ForecastJob:
     trained: TrainedModel
     archive: Archive
     lateral_boundary: Archive | None
-    predictor: Predictor | Ensemble
+    predictor: ForecastPredictor
     attributes: Mapping[str, str]
 
     @classmethod
@@ -144,7 +144,7 @@ class ForecastJob:
         select = (
             None
             if init is None
-            else partial(needed_times, init, predictor.input_offsets, isinstance(predictor, Ensemble))
+            else partial(needed_times, init, predictor.input_offsets, predictor.uses_earlier_analyses)
         )
         archive = matching_archive(trained, data, select=select, leave_damaged=leave_damaged)
         text = opened.text(CONFIG)
@@ -165,8 +165,7 @@ class ForecastJob:
             DataError: one is from the future or suspicious, or may be in a file that was left out as damaged.
         """
         self._require_undamaged(when)
-        single = self.predictor.predictor if isinstance(self.predictor, Ensemble) else self.predictor
-        single.analyses(self.archive, np.array([when]))  # that they are there
+        self.predictor.require_analyses(self.archive, when)
         require_timely(when, max_age, self.archive.times)
         first, table = when + self.predictor.input_offsets[0], self.trained.config.variable_table()
         accepted = require_credible(self.archive, first, when, accept=accept_suspicious, variables=table)
@@ -239,10 +238,8 @@ class ForecastJob:
             "config": trained.config_text,
             "versions": trained.manifest["versions"],
         }
-        used_from = format_time(when + predictor.input_offsets[0])
-        if isinstance(predictor, Ensemble):
-            used_from = None  # members draw on all analyses before
-            origin |= {"members": predictor.size, "perturbation_scale": predictor.perturbation_scale}
+        origin |= predictor.settings
+        used_from = None if predictor.uses_earlier_analyses else format_time(when + predictor.input_offsets[0])
         origin["data_sha256"] = self.archive.select(used_from, format_time(when)).digest()
         if self.lateral_boundary is not None:
             origin |= {"boundary_width": trained.config.model.boundary_width, BOUNDARY: self.boundary_digest(when)}
@@ -274,14 +271,8 @@ class ForecastJob:
 
     def _fields(self, when: np.datetime64) -> Float32[np.ndarray, "*member lead field lat lon"]:
         """The forecast, or the members of an ensemble, none of which blew up."""
-        trained, predictor = self.trained, self.predictor
-        if isinstance(predictor, Ensemble):
-            fields = predictor.from_archive(self.archive, when, self.lateral_boundary)
-            for member in fields:
-                require_stable(member, predictor.lead_hours, trained, when, self.archive, blame=False)
-            return fields
-        fields = predictor.from_archive(self.archive, np.array([when]), self.lateral_boundary)[0]
-        require_stable(fields, predictor.lead_hours, trained, when, self.archive, self.lateral_boundary)
+        fields = self.predictor.forecast(self.archive, when, self.lateral_boundary)
+        require_stable_forecast(self.predictor, fields, when, self.archive, self.lateral_boundary)
         return fields
 
 

@@ -32,7 +32,6 @@ from pinnwx.errors import (
 )
 from pinnwx.files import check_writable, kept_if_used, locked, output_lock, writing
 from pinnwx.forecasting.cf import REALIZATION, lead_hours, read_forecast, reference_time, write_forecast
-from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.forecast import CHANGED, ForecastJob, already_there
 from pinnwx.jobs.readiness import doubtful_analyses, require_an_age, require_timely, without
@@ -211,7 +210,7 @@ def _there(job: ForecastJob, when: np.datetime64, file: Path) -> xr.Dataset | No
     there = already_there(file)
     if there is None:
         return None
-    members = job.predictor.size if isinstance(job.predictor, Ensemble) else None
+    members = job.predictor.size
     of_it = reference_time(there), lead_hours(there).tolist(), there.sizes.get(REALIZATION)
     if of_it != (when, list(job.predictor.lead_hours), members):
         raise OutputError(f"{file} is there, of other leads or members; give --force to replace it, or another folder")

@@ -7,12 +7,14 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-from pinnwx.config import MOST_MINUTES, Config, parse_config, read_text
+from pinnwx.config import MOST_MINUTES, Config, ConfigLike, load_config, parse_config, text_of
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
+from pinnwx.data.inputs import Data
 from pinnwx.errors import ConfigError, NotPromotedError, UsageError
 from pinnwx.files import kept_if_used, write_text, writing
 from pinnwx.forecasting.runs import Run, new_run
@@ -34,6 +36,7 @@ from pinnwx.model.weights import count_weights
 from pinnwx.runtime import prepare
 from pinnwx.training.fit import Progress, Training, training_digest
 from pinnwx.training.optimiser import named_leaves
+from pinnwx.training.progress import shown, training_text
 from pinnwx.training.slowed import slowed_winds
 
 _log = logging.getLogger(__name__)
@@ -44,34 +47,66 @@ CHECKING_SECONDS, CHECKING_FRACTION = 6.0, 0.03
 MOST_CHECKING_FRACTION = 0.15
 
 
+@overload
 def train(
-    config: str | Path,
-    data: Sequence[str | Path] | str | Path,
+    config: ConfigLike,
+    data: Data,
+    out: None = None,
+    *,
+    minutes: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> TrainedModel: ...
+
+
+@overload
+def train(
+    config: ConfigLike,
+    data: Data,
     out: str | Path,
     *,
     minutes: float | None = None,
     resume: bool = False,
     force: bool = False,
     promote_anyway: bool = False,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[Progress], None] | None = None,
     started: float | None = None,
-) -> Run:
-    """Trains a model, makes it live if it passes `jobs.training_check`, and returns its run folder.
+) -> Run: ...
+
+
+def train(
+    config: ConfigLike,
+    data: Data,
+    out: str | Path | None = None,
+    *,
+    minutes: float | None = None,
+    resume: bool = False,
+    force: bool = False,
+    promote_anyway: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    started: float | None = None,
+) -> Run | TrainedModel:
+    """Trains a model and returns it; with `out`, in a run folder, which is returned.
+
+    Without `out` nothing is written, but for compiled code in the cache: `TrainedModel.save` makes a run folder. A
+    model that does not pass `jobs.training_check` is returned with a warning; with `out` it is kept as a version that
+    is not live, and `NotPromotedError` is raised. Either way its manifest says what was found.
 
     Args:
-        config: TOML file (see `pinnwx config template`), or a packaged experiment by its name, such as `quick`.
-        data: files, globs, folders or zarr stores.
+        config: TOML file (see `pinnwx config template`), a packaged experiment by its name, such as `quick`, a mapping
+            of the same keys, or a `Config`.
+        data: files, globs, folders, zarr stores; a dataset as `open_data` gives it; an archive.
         out: the run folder to make.
         minutes: wall-clock budget of the whole call; the config's `training.minutes` if None. Ignored where the
             config fixes `training.updates`.
         resume: go on with an interrupted training in `out`.
         force: start afresh in an existing run folder, keeping its versions.
         promote_anyway: make the model live whatever the check says.
-        progress: called after each dispatch, for a progress bar.
+        progress: called after each dispatch, for a progress bar; by default a line on a terminal or in a notebook.
         started: `time.monotonic()` at which the budget began; now, if None.
 
     Raises:
         NotPromotedError: the model is worse than persistence; it is kept as a version that is not live.
+        UsageError: `resume`, `force` or `promote_anyway` without `out`.
         ConfigError, DataError, OutputError, LockedError, StabilityError: as their names say.
         Interrupted: a signal asked to stop; a checkpoint is saved and `resume` goes on from it.
     """
@@ -80,10 +115,15 @@ def train(
     settings = training_settings(config, data)
     deadline = budget_ends(settings.training.minutes if minutes is None else minutes, begun)
     require_memory(settings)
-    with kept_if_used(out):
+    if out is None:
+        if resume or force or promote_anyway:
+            raise UsageError("resume, force and promote_anyway are of a run folder; give out")
+        with shown(progress, training_text) as show:
+            return _train_in_memory(settings, text_of(config), data, deadline, show)
+    with kept_if_used(out), shown(progress, training_text) as show:
         run = Run.open(out) if resume else new_run(out, force=force)
         _train_in(
-            run, settings, config, data, deadline, resume=resume, promote_anyway=promote_anyway, progress=progress
+            run, settings, config, data, deadline, resume=resume, promote_anyway=promote_anyway, progress=show
         )  # fmt: skip
     return run
 
@@ -91,8 +131,8 @@ def train(
 def _train_in(
     run: Run,
     settings: Config,
-    config: str | Path,
-    data: Sequence[str | Path] | str | Path,
+    config: ConfigLike,
+    data: Data,
     deadline: float,
     *,
     resume: bool,
@@ -100,14 +140,15 @@ def _train_in(
     progress: Callable[[Progress], None],
 ) -> None:
     """Trains in this folder, which is as it was before until everything has been found fit to begin."""
-    text = read_text(config)
+    text = text_of(config)
     with recorded(run.folder, "train") as event, run.lock():
         if resume:
             stored = run.text(CONFIG)
             if stored is not None and not _trains_alike(stored, settings):
                 own = run.folder / CONFIG
                 raise ConfigError(
-                    f"{config} differs from the config of {run.folder}; resume with {own}, or train afresh with --force"
+                    f"{_named(config)} differs from the config of {run.folder}; resume with {own}, or train afresh "
+                    "with --force"
                 )
             if run.is_finished():
                 event.outcome = NOTHING_TO_DO
@@ -117,22 +158,56 @@ def _train_in(
             if not resume:
                 _log.info("nothing was saved in %s; beginning with update 0", run.folder)
         archive, trained = prepared(settings, text, data)
-        if doubts := training_doubts(archive, settings.variable_table()):
-            _log.warning(
-                "warning: training learns from analyses that are suspicious: %s; pinnwx check --config %s names them "
-                "all: remove them from the data if they are wrong", doubts, config,
-            )  # fmt: skip
+        notes = _warned(trained, archive, _named(config))
         validation = validation_archive(trained, data)
-        slowed = slowed_winds(trained.model, archive, settings.model)
-        if slowed is not None and slowed.matters:
-            _log.warning("warning: %s", slowed)
-        notes = {} if slowed is None else {"slowed_winds": slowed.to_dict()}
         if not resume:
             run.begin()
         event.details["version"] = learn(
             run, trained, archive, deadline, validation, notes=notes, resume=resume, promote_anyway=promote_anyway,
             progress=progress,
         )  # fmt: skip
+
+
+def _train_in_memory(
+    settings: Config, text: str, data: Data, deadline: float, progress: Callable[[Progress], None]
+) -> TrainedModel:
+    archive, trained = prepared(settings, text, data)
+    notes = _warned(trained, archive, settings.name)
+    validation = validation_archive(trained, data)
+    training = Training(
+        trained.model, archive, settings, error_scale(trained), None,
+        deadline=_updates_end(settings, deadline), progress=progress,
+    )  # fmt: skip
+    give_weights(trained.model, training.run())
+    report = check_training(
+        trained, archive, validation, until=deadline if settings.training.updates is None else math.inf
+    )
+    if not report.passed:
+        remedy = f"; {report.remedy}" if report.remedy else ""
+        _log.warning("warning: the model did not pass its training check: %s%s", report.reason, remedy)
+    if report.usable is not None and not report.usable.is_whole:
+        _log.warning("warning: %s", short_range(settings.name, report.usable))
+    manifest = _manifest(training, trained, archive, notes)
+    manifest[KEY] = report.summary() | {"promoted_anyway": not report.passed}
+    return replace(trained, manifest=manifest, optimiser=named_leaves(training.optimiser))
+
+
+def _warned(trained: TrainedModel, archive: Archive, config: str) -> dict[str, Any]:
+    """Warns of suspicious analyses and slowed winds; what the manifest says of the latter."""
+    settings = trained.config
+    if doubts := training_doubts(archive, settings.variable_table()):
+        _log.warning(
+            "warning: training learns from analyses that are suspicious: %s; pinnwx check --config %s names them "
+            "all: remove them from the data if they are wrong", doubts, config,
+        )  # fmt: skip
+    slowed = slowed_winds(trained.model, archive, settings.model)
+    if slowed is not None and slowed.matters:
+        _log.warning("warning: %s", slowed)
+    return {} if slowed is None else {"slowed_winds": slowed.to_dict()}
+
+
+def _named(config: ConfigLike) -> str:
+    return str(config) if isinstance(config, str | Path) else load_config(config).name
 
 
 def _trains_alike(text: str, settings: Config) -> bool:
@@ -169,8 +244,7 @@ def learn(
         Interrupted: a signal asked to stop; a checkpoint is saved.
     """
     settings = trained.config
-    now = time.monotonic()
-    checking = min(CHECKING_SECONDS + CHECKING_FRACTION * (deadline - now), MOST_CHECKING_FRACTION * (deadline - now))
+    until = _updates_end(settings, deadline)
     write_text(run.folder / CONFIG, trained.config_text)
     with Interrupts() as interrupts:
         training = Training(
@@ -181,7 +255,7 @@ def learn(
             run.folder,
             teacher_trajectories=teacher_trajectories,
             teacher_fraction=settings.compression.teacher_fraction,
-            deadline=deadline - checking if settings.training.updates is None else None,
+            deadline=until,
             progress=progress,
             stop=interrupts.arrived,
         )
@@ -190,15 +264,7 @@ def learn(
         if interrupts.arrived():
             interrupts.raise_for(f"go on with --resume --out {run.folder}")
     give_weights(trained.model, parameters)
-    plan = training.plan
-    assert plan is not None
-    manifest = {
-        **lineage(trained, archive),
-        "updates": training.updates,
-        "planned_updates": dict(zip(map(str, plan.steps), plan.updates, strict=True)),
-        "source": "pinnwx train",
-        **(notes or {}),
-    }
+    manifest = _manifest(training, trained, archive, notes or {})
     report = check_training(
         trained, archive, validation, until=deadline if settings.training.updates is None else math.inf
     )
@@ -219,6 +285,26 @@ def learn(
     if not report.passed:
         _log.warning("warning: model %s is made live as asked, though %s", name, report.reason)
     return name
+
+
+def _updates_end(settings: Config, deadline: float) -> float | None:
+    """When the updates must be done, so that the check keeps its part of the budget; None where they are counted."""
+    if settings.training.updates is not None:
+        return None
+    left = deadline - time.monotonic()
+    return deadline - min(CHECKING_SECONDS + CHECKING_FRACTION * left, MOST_CHECKING_FRACTION * left)
+
+
+def _manifest(training: Training, trained: TrainedModel, archive: Archive, notes: Mapping[str, Any]) -> dict[str, Any]:
+    plan = training.plan
+    assert plan is not None
+    return {
+        **lineage(trained, archive),
+        "updates": training.updates,
+        "planned_updates": dict(zip(map(str, plan.steps), plan.updates, strict=True)),
+        "source": "pinnwx train",
+        **notes,
+    }
 
 
 def lineage(trained: TrainedModel, archive: Archive) -> dict[str, Any]:

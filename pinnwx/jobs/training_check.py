@@ -24,6 +24,7 @@ from flax import nnx
 from jaxtyping import Shaped
 
 from pinnwx.data.archive import Archive
+from pinnwx.data.inputs import Data
 from pinnwx.enclosed import is_there
 from pinnwx.errors import DataError, NotPromotedError, StabilityError, UnavailableError
 from pinnwx.files import writing
@@ -86,7 +87,7 @@ class TrainingReport:
         return {**self.summary(), "scores": [] if self.scores is None else list(self.scores.scores)}
 
 
-def validation_archive(trained: TrainedModel, data: Sequence[str | Path] | str | Path) -> Archive | str:
+def validation_archive(trained: TrainedModel, data: Data) -> Archive | str:
     """The model's fields in the validation time of its config, or why there are none."""
     period = trained.config.data.validate_
     if period is None:

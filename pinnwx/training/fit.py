@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -64,14 +65,15 @@ class Training:
 
     `deadline` is a `time.monotonic()` value before which the updates must be done, or None when the config fixes
     their number. The plan to meet it follows the machine, faster or slower; updates past it are left out. `stop()`
-    returning true ends training at the next dispatch, after a checkpoint.
+    returning true ends training at the next dispatch, after a checkpoint. Without a `folder` nothing is written: no
+    checkpoint and no log.
     """
 
     model: Forecaster
     archive: Archive
     config: Config
     scale: np.ndarray
-    folder: Path
+    folder: Path | None
     teacher_trajectories: Sequence[Archive] = ()
     teacher_fraction: float = 0.0
     deadline: float | None = None
@@ -104,9 +106,9 @@ class Training:
             self._notes["teacher_trajectories"] = hashlib.sha256(digests.encode()).hexdigest()
         self._seconds, self._pace = 0.0, None
         states = [initial_state(member, settings) for member in members]
-        checkpoints = Checkpoints(self.folder / "training")
+        checkpoints = None if self.folder is None else Checkpoints(self.folder / "training")
         try:
-            if resume:
+            if resume and checkpoints is not None:
                 states, notes = checkpoints.load(states)
                 _require_notes(notes)
                 if notes["data"] != self._notes["data"]:
@@ -133,7 +135,8 @@ class Training:
             self.updates, self.optimiser = _updates(states), [state.optimiser for state in states]
             return [state.average for state in states]
         finally:
-            checkpoints.close()
+            if checkpoints is not None:
+                checkpoints.close()
 
     def _sampler(self, stage: int, steps: int) -> BatchSampler:
         """What a stage of the curriculum learns from: windows of analyses, and of what a teacher made."""
@@ -181,11 +184,11 @@ class Training:
         numbers = range(first, first + UPDATES_PER_DISPATCH)
         return [self._devices.shared_out(self._stages[stage].batch(number, member)) for number in numbers]
 
-    def _loop(self, states: list[TrainingState], checkpoints: Checkpoints) -> list[TrainingState]:
+    def _loop(self, states: list[TrainingState], checkpoints: Checkpoints | None) -> list[TrainingState]:
         plan, began, first = self.plan, time.monotonic(), _updates(states)
         assert plan is not None
         now, saved, skipped = began, None, _skipped(states)
-        with appended_own(self.folder, METRICS) as held, os.fdopen(os.dup(held), "a", encoding="utf-8") as log:
+        with self._metrics() as log:
             while (done := _updates(states)) < plan.total:
                 stage, each = plan.stage_at(done), plan.total // len(states)
                 turns, member = divmod(plan.done_in_stage(done) // UPDATES_PER_DISPATCH, len(states))
@@ -210,7 +213,8 @@ class Training:
                     self.plan = plan = self._pace.revised(plan, done, now)
                 stopping = self.stop() or (self.deadline is not None and now > self.deadline)
                 compiles_next = done < plan.total and plan.stage_at(done) != stage
-                if stopping or compiles_next or done == plan.total or _is_due(saved, began, 2 * now - before):
+                due = stopping or compiles_next or done == plan.total or _is_due(saved, began, 2 * now - before)
+                if due and checkpoints is not None:
                     so_far = {"steps": plan.steps, "updates": plan.updates, "seconds": self._seconds + now - began}
                     checkpoints.save(done, states, self._notes | so_far)
                     saved = now
@@ -220,12 +224,24 @@ class Training:
             raise StabilityError("no update had a finite loss and gradient: nothing was learned; check the data")
         return states
 
+    @contextmanager
+    def _metrics(self) -> Iterator[TextIO | None]:
+        """The log of the updates, to append to; None where nothing is written."""
+        if self.folder is None:
+            yield None
+            return
+        with appended_own(self.folder, METRICS) as held, os.fdopen(os.dup(held), "a", encoding="utf-8") as log:
+            yield log
+
     def _forget_after(self, update: int) -> None:
         """Drops from the log what was done after the checkpoint, for it will be done again."""
+        assert self.folder is not None
         done = (read_own_text(self.folder, METRICS) or "").splitlines(keepends=True)[:update]
         write_text(self.folder / METRICS, "".join(done))
 
-    def _log(self, log: TextIO, logged: list[dict[str, float]], done: int, steps: int, seconds: float) -> None:
+    def _log(self, log: TextIO | None, logged: list[dict[str, float]], done: int, steps: int, seconds: float) -> None:
+        if log is None:
+            return
         for update, metrics in enumerate(logged, start=done - len(logged) + 1):
             finite = {name: value if np.isfinite(value) else None for name, value in metrics.items()}
             line = {"update": update, "wall_seconds": round(seconds, 3), **finite, "stage_steps": steps}

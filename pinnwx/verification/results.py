@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pinnwx.enclosed import LARGEST_TEXT
 from pinnwx.errors import DataError, MissingInputError
@@ -15,6 +15,10 @@ from pinnwx.records import NotARecord, ScoresFile, checked, parsed
 from pinnwx.text import decimals_for, three_digits, with_decimals
 from pinnwx.variables import VARIABLES, Variable, difference_units
 from pinnwx.verification.details import PERCENTILES, REGIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
 
 DETAIL_COLUMNS = ("variable", "lead", *REGIONS, *(f"{percent} %" for percent in PERCENTILES), "variance")
 COLUMNS = ("variable", "lead", "n", "RMSE", "95 % bounds", "persistence", "climatology", "ratio", "ACC")
@@ -32,6 +36,44 @@ class Scores:
     run: str | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """The table, and what it is of."""
+        rows = [COLUMNS, *self.table()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        period = [
+            str(self.settings[key]) for key in ("first_initial_time", "last_initial_time") if key in self.settings
+        ]
+        of = f" of {self.run}" if self.run else ""
+        return "\n".join([f"Scores{of}" + (f", forecasts from {' to '.join(period)}" if period else ""), *lines])
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a variable and lead, indexed by both, in SI units; without the details of regions."""
+        import pandas as pd
+
+        numbers = [{key: value for key, value in entry.items() if not isinstance(value, dict)} for entry in self.scores]
+        columns = None if numbers else ["variable", "lead_hours"]
+        return pd.DataFrame(numbers, columns=columns).set_index(["variable", "lead_hours"])
+
+    def to_xarray(self) -> xr.Dataset:
+        """The scores as variables along `variable` and `lead_hours`, in SI units; NaN where undefined."""
+        import numpy as np
+        import xarray as xr
+
+        names = list(dict.fromkeys(entry["variable"] for entry in self.scores))
+        leads = sorted({entry["lead_hours"] for entry in self.scores})
+        at = {"variable": names, "lead_hours": leads}
+        numbers = [
+            (entry, key) for entry in self.scores for key, value in entry.items() if isinstance(value, int | float)
+        ]
+        blank = np.full((len(names), len(leads)), np.nan)
+        values = {key: blank.copy() for _, key in numbers if key not in at}
+        for entry, key in numbers:
+            if key in values:
+                values[key][names.index(entry["variable"]), leads.index(entry["lead_hours"])] = entry[key]
+        dataset = xr.Dataset({key: (tuple(at), array) for key, array in values.items()}, at)
+        return dataset.assign_attrs(run=self.run or "")
 
     def entry(self, variable: str, lead_hours: float | int) -> dict[str, Any]:
         """The entry of a variable and lead.

@@ -39,7 +39,7 @@ def departures(members, trained):
 
 def test_without_perturbation_members_of_one_view_are_the_plain_forecast():
     trained = tiny_trained(config_text(closure="width = 16\nblocks = 1\npatch_size = 1"))
-    made = Ensemble(trained, [6, 24], 4, perturbation_scale=0).from_archive(ARCHIVE, WHEN)
+    made = Ensemble(trained, [6, 24], 4, perturbation_scale=0).forecast(ARCHIVE, WHEN)
     plain = Predictor(trained, [6, 24]).from_archive(ARCHIVE, ARCHIVE.times[-1:])[0]
     assert made.shape == (4, 2, 2, 8, 16)
     both = np.stack([*made, plain])
@@ -63,18 +63,18 @@ def test_every_member_has_a_disturbance_of_its_own(trained):
 
 
 def test_the_same_data_and_time_give_the_same_members(trained):
-    first, again = (Ensemble(trained, [6], 6).from_archive(ARCHIVE, WHEN) for _ in range(2))
+    first, again = (Ensemble(trained, [6], 6).forecast(ARCHIVE, WHEN) for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    other = Ensemble(trained, [6], 6).from_archive(ARCHIVE, ARCHIVE.times[-5])
+    other = Ensemble(trained, [6], 6).forecast(ARCHIVE, ARCHIVE.times[-5])
     assert np.abs(departures(first, trained) - departures(other, trained)).max() > 1e-3
 
 
 def test_no_later_analysis_is_looked_at(trained):
     """Truth stays out of the members: changing the future changes nothing."""
     when = ARCHIVE.times[47]
-    made = Ensemble(trained, [6], 6).from_archive(ARCHIVE, when)
+    made = Ensemble(trained, [6], 6).forecast(ARCHIVE, when)
     known = ARCHIVE.select(None, str(when))
-    np.testing.assert_array_equal(Ensemble(trained, [6], 6).from_archive(known, when), made)
+    np.testing.assert_array_equal(Ensemble(trained, [6], 6).forecast(known, when), made)
 
 
 def test_every_network_and_view_has_its_turn():
@@ -83,7 +83,7 @@ def test_every_network_and_view_has_its_turn():
     trained = tiny_trained(text)
     for seed, network in enumerate(networks_of(trained.model)):
         randomise(network, seed, 0.1)
-    made = Ensemble(trained, [6], 10, perturbation_scale=0).from_archive(ARCHIVE, WHEN)
+    made = Ensemble(trained, [6], 10, perturbation_scale=0).forecast(ARCHIVE, WHEN)
     scale = trained.normalisation.std[:, None, None]
     apart = np.abs((made[:, None] - made[None]) / scale).max((2, 3, 4, 5))
     views = 2 * 4  # networks, hemispheres x offsets
@@ -98,7 +98,7 @@ def test_a_member_sees_what_its_network_alone_would_say():
     networks = networks_of(trained.model)
     for seed, network in enumerate(networks):
         randomise(network, seed, 0.1)
-    made = Ensemble(trained, [12], 4, perturbation_scale=0).from_archive(ARCHIVE, WHEN)
+    made = Ensemble(trained, [12], 4, perturbation_scale=0).forecast(ARCHIVE, WHEN)
     predictor = Predictor(trained, [12])
     start = predictor.analyses(ARCHIVE, ARCHIVE.times[-1:])
     for index, network in enumerate(networks):
@@ -120,7 +120,7 @@ def test_what_must_be_positive_stays_so():
 
 def test_too_few_analyses_before_are_refused(trained):
     with pytest.raises(UnavailableError, match=r"hold 3 analyses up to 2026-01-03T12:00Z .* at least 8"):
-        Ensemble(trained, [6], 4).from_archive(ARCHIVE, ARCHIVE.times[10])
+        Ensemble(trained, [6], 4).forecast(ARCHIVE, ARCHIVE.times[10])
 
 
 @pytest.mark.parametrize("size", [1, 0, -3])

@@ -1,0 +1,102 @@
+"""A forecast of a model in memory: an analysis in, a CF dataset out, nothing written."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float32
+from safetensors.numpy import save as save_tensors
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import format_time, parse_time
+from pinnwx.data.find import Paths
+from pinnwx.data.inputs import Data
+from pinnwx.errors import UsageError
+from pinnwx.forecasting.cf import forecast_dataset
+from pinnwx.forecasting.ensemble import Ensemble
+from pinnwx.forecasting.lateral_boundary import lateral_boundary_archive
+from pinnwx.forecasting.matching import matching_archive
+from pinnwx.forecasting.plausibility import implausibilities
+from pinnwx.forecasting.predictor import ForecastPredictor, Predictor, require_room, whole_steps
+from pinnwx.forecasting.stability import require_bounded
+from pinnwx.forecasting.trained_model import TrainedModel
+from pinnwx.model.weights import named_weights
+from pinnwx.runtime import prepare
+
+_log = logging.getLogger(__name__)
+NEWEST = "latest"  # as an initial time
+
+
+def forecast(
+    trained: TrainedModel,
+    data: Data,
+    *,
+    init: str | np.datetime64 = NEWEST,
+    hours: float = 120,
+    members: int | None = None,
+    lateral_boundary: Paths | xr.Dataset | None = None,
+) -> xr.Dataset:
+    """The forecast at every step up to `hours` after `init`, an ISO 8601 time, a `datetime64` or "latest".
+
+    With `members` it is an ensemble of so many, along `realization`. A model with a lateral boundary
+    (`model.boundary_width`) needs `lateral_boundary`, its fields at every step, from files or a dataset; a
+    forecast of a larger area, say. Whether the analyses are old or suspicious is not asked; the verb `forecast` does.
+
+    Raises:
+        UnavailableError: the data hold no analysis for `init`.
+        StabilityError: the forecast has blown up. One that no weather would make is only warned of; the verb refuses.
+        UsageError, DataError, MissingInputError: as their names say.
+    """
+    prepare()
+    width, step = trained.config.model.boundary_width, trained.config.model.step_hours
+    if bool(width) != (lateral_boundary is not None):
+        wanted = "needs" if width else "has no"
+        raise UsageError(f"this model {wanted} lateral_boundary; model.boundary_width is {width}")
+    steps = whole_steps("hours", hours, step)
+    require_room(trained, steps, members or 1)
+    leads = tuple(step * number for number in range(1, steps + 1))
+    predictor = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
+    archive = matching_archive(trained, data)
+    boundary = None if lateral_boundary is None else lateral_boundary_archive(trained, lateral_boundary)
+    when = _time(init, archive.times[-1])
+    fields = predictor.forecast(archive, when, boundary)
+    _require_weather(predictor, fields, when, archive, boundary)
+    used_from = None if predictor.uses_earlier_analyses else format_time(when + predictor.input_offsets[0])
+    provenance = {
+        **trained.config.output.attributes,
+        "model": trained.config.name,
+        "model_sha256": hashlib.sha256(save_tensors(named_weights(trained.model))).hexdigest(),
+        "config": trained.config_text,
+        "data_sha256": archive.select(used_from, format_time(when)).digest(),
+        **predictor.settings,
+    }
+    return forecast_dataset(
+        fields, trained.names, trained.grid, when, leads,
+        provenance=provenance, variables=trained.config.variable_table(),
+    )  # fmt: skip
+
+
+def _require_weather(
+    predictor: ForecastPredictor,
+    fields: Float32[np.ndarray, "*member lead field lat lon"],
+    when: np.datetime64,
+    archive: Archive,
+    boundary: Archive | None,
+) -> None:
+    """Refuses what has blown up, and warns of what no weather would make: in memory it may be looked at."""
+    trained, analysis = predictor.trained, archive.fields[int(np.searchsorted(archive.times, when))]
+    for member in fields.reshape(-1, *fields.shape[-4:]):
+        require_bounded(
+            member, predictor.lead_hours, trained, when, archive if predictor.size is None else None, boundary
+        )
+        if odd := list(implausibilities(member, predictor.lead_hours, trained, when, analysis)):
+            _log.warning("warning: the forecast is no weather: %s; train for longer, or check the analysis", odd[0])
+
+
+def _time(init: str | np.datetime64, newest: np.datetime64) -> np.datetime64:
+    if isinstance(init, str):
+        return newest if init == NEWEST else parse_time(init)
+    return np.datetime64(init).astype("datetime64[ns]")
