@@ -127,7 +127,7 @@ def test_what_is_no_data_is_refused(dataset):
         as_archive(dataset, FIELDS, start="2030-01-01", end="2030-01-02")
     with pytest.raises(DataError, match="not finite"):
         as_archive(dataset.where(dataset["t850"] > 280), FIELDS)
-    with pytest.raises(GridError, match="archives not"):
+    with pytest.raises(GridError, match="the archive is on"):
         as_archive(as_archive(dataset, FIELDS), FIELDS, grid="45deg")
 
 
