@@ -324,8 +324,10 @@ class TransportForecaster(nnx.Module):
 
     def _surroundings(self, fields: Fields, time: Time) -> Surroundings:
         """What the terms see besides: the time, and the fields that they name."""
-        known = {name: values[...] for name, values in self.static.items()} | self.inputs.named(fields)
-        return Surroundings(time, {name: known[name] for name in self.term_inputs})
+        known = self.inputs.named(fields)  # by name: nnx.capture leaves an entry of its own in `self.static`
+        return Surroundings(
+            time, {name: known[name] if name in known else self.static[name][...] for name in self.term_inputs}
+        )
 
     def _transported(
         self, solver: TransportSolver, fields: Fields, winds: Array, surroundings: Surroundings
