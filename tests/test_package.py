@@ -1,5 +1,6 @@
 """`import pinnwx` is light, and offers the verbs."""
 
+import importlib
 import subprocess
 import sys
 
@@ -44,3 +45,10 @@ def test_the_version_is_said_once():
     from importlib.metadata import version
 
     assert pinnwx.__version__ == version("pinnwx")
+
+
+@pytest.mark.parametrize("name", ["operators", "physics"])
+def test_the_operators_and_the_physics_stand_on_their_own(name):
+    package = importlib.import_module(f"pinnwx.{name}")
+    assert all(callable(getattr(package, each)) for each in package.__all__)
+    assert set(package.__all__) == set(dir(package))

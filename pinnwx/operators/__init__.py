@@ -2,4 +2,64 @@
 
 Fields are `(*batch, lat, lon)`. A `Grid` is a static argument. On a regional grid every operator takes the same
 `boundary`: an array of the padded shape of which only the frame is read; without it the normal gradient is zero.
+
+`pinnwx.operators.NAME` is loaded when it is first used.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "advection": (
+        "FaceVelocity",
+        "advective_tendency",
+        "face_velocity",
+        "flux_divergence",
+    ),
+    "calculus": (
+        "curl",
+        "divergence",
+        "face_divergence",
+        "gradient",
+        "laplacian",
+    ),
+    "diffusion": (
+        "diffusive_tendency",
+        "exact_diffusion",
+        "hyperdiffusion",
+        "implicit_diffusion",
+    ),
+    "poisson": (
+        "function_of_laplacian",
+        "inverse_laplacian",
+        "solve_helmholtz",
+    ),
+    "polar": (
+        "polar_filter",
+        "zonal_group_mean",
+        "zonal_groups",
+    ),
+    "stability": (
+        "SafeStep",
+        "check_courant",
+        "courant_number",
+        "diffusion_number",
+        "largest_safe_step",
+        "limit_outflow",
+    ),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

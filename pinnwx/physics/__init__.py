@@ -1,0 +1,58 @@
+"""The equation: terms, winds, time integration. Fields and a `Grid` in, tendencies and winds out.
+
+`pinnwx.physics.NAME` is loaded when it is first used; `physics.equation` is the page to begin with.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "diagnostics": (
+        "divergent_wind",
+        "geostrophic_wind",
+        "geostrophic_wind_from_pressure",
+        "helmholtz_decomposition",
+        "face_velocity_from_streamfunction",
+        "rotational_face_velocity",
+        "rotational_wind",
+        "streamfunction_from_vorticity",
+        "velocity_potential_from_divergence",
+        "vorticity_and_divergence",
+        "wind_from_streamfunction",
+        "wind_from_velocity_potential",
+    ),
+    "equation": ("Equation",),
+    "terms": (
+        "AbstractTerm",
+        "Advection",
+        "Diffusion",
+        "PlanetaryVorticity",
+        "TermContext",
+    ),
+    "transport": ("TransportSolver",),
+    "transported_field": ("TransportedField",),
+    "winds": (
+        "AbstractVorticityWind",
+        "AbstractWind",
+        "GeostrophicWind",
+        "NoWind",
+        "PrognosticWind",
+        "RotationalWind",
+        "parse_wind",
+    ),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
