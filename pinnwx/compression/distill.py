@@ -1,14 +1,13 @@
-"""Distillation: a small student learns from a teacher's forecasts as well as from the weather.
+"""Distillation: a small student trains on forecasts of a teacher as well as on analyses.
 
-The teacher, say a deep ensemble, forecasts from the analyses of the training time, and from analyses that never were,
+The teacher forecasts from the analyses of the training time, and from perturbed analyses,
 
     X(t) + a (X(t1) - X(t2)),    a uniform in 0 ... `compression.perturbation_scale`,
 
-with sequences of analyses t1, t2 of the same time of day and the same season. Its forecasts are what it expects, free
-of the chance in the weather that followed, and there are as many as one likes (Hinton, Vinyals and Dean 2015; of a
-deep ensemble, model compression: Bucila, Caruana and Niculescu-Mizil 2006). So the student sees more weather than the
-archive holds. It is trained as any model is (`training.fit`), but that a share of each batch are windows of those
-forecasts.
+with sequences of analyses t1, t2 of the same hour and the same season. Its forecasts are expectations, free of the
+noise of single outcomes, and their number is unlimited (Hinton, Vinyals and Dean 2015; for a deep ensemble, model
+compression: Bucila, Caruana and Niculescu-Mizil 2006). So the student sees more states than the archive holds. It
+trains as any model does (`training.fit`), with a fraction of each batch from those forecasts.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""How much each channel of a network matters to the error of its forecasts, by four measures.
+"""The importance of each channel of a network for the error of its forecasts, by four criteria.
 
-With m a factor on what a channel gives to the layers that read it, 1 in the network as it is and 0 in one without it,
-and L the loss of forecasts:
+With m a factor on the values that a channel gives to the layers that read it (1 in the network, 0 without the
+channel), and L the loss of forecasts:
 
-    taylor      mean over batches of (dL/dm)^2, the first-order estimate of what the loss changes when the channel goes,
+    taylor      mean over batches of (dL/dm)^2, the first-order estimate of the change of the loss without the channel,
                 squared because near a minimum it has either sign (Molchanov et al. 2019)
     integrated  integral over a from 0 to 1 of -dL/dm, all channels of a group having m = a (integrated gradients:
-                Sundararajan et al. 2017): over the channels of a group they add up to what the group takes off the loss
-    magnitude   length of the weights that write the channel (Li et al. 2017); looks at no data
-    random      drawn; the control that any other must beat
+                Sundararajan et al. 2017): the sum over a group is the reduction of the loss by the group
+    magnitude   length of the weights that write the channel (Li et al. 2017); uses no data
+    random      drawn; the control
 
-The larger, the more it matters. Measured on windows of the training time: the validation days stay unseen.
+Larger is more important. The criteria use windows of the training time, never the validation days.
 """
 
 from __future__ import annotations

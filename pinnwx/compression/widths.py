@@ -1,15 +1,14 @@
-"""How many channels each layer keeps when a share of all of them stays.
+"""The number of channels that each layer keeps when a fraction of all channels stays.
 
-"uniform": every layer keeps the same share. That makes the fastest network, for a narrow layer between wide ones takes
-hardly less time.
+"uniform": every layer keeps the same fraction. This gives the fastest network: a narrow layer between wide ones saves
+hardly any time.
 
-"global": the channels stay that give most for the weights that they take, all layers together,
+"global": the channels with the largest gain for their weights stay, over all layers,
 
     gain of a channel = score / weights that are read or written by it.
 
-So a layer that matters little becomes narrow, and one that everything passes through stays as it is: the smallest error
-for the size. It needs scores that say what the loss owes to a channel, whatever its layer (`taylor`, `integrated`);
-others do not compare across layers.
+Unimportant layers become narrow, and layers through which everything passes keep their width. This gives the smallest
+error for the size. It needs scores that compare across layers (`taylor`, `integrated`).
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""Which part of the analysis a number in the forecast comes from.
+"""The part of the analysis that a number in the forecast comes from.
 
-A target J is the area mean of one field over a place at the end of a forecast, "the pressure here in 24 h". Two
-answers, both by the adjoint of the whole rollout, so that all of the analysis is asked at once:
+The target J is the area mean of one field over a place at the end of a forecast, such as the pressure here in 24 h.
+The adjoint of the whole rollout gives two answers for all values of the analysis at once:
 
-    sensitivity    dJ/dX at the analysis X: what J would change by, were X a little different here
+    sensitivity    dJ/dX at the analysis X: the change of J for a small change of X
     attribution    (X - C) * mean over a in (0, 1) of dJ/dX at C + a (X - C): integrated gradients (Sundararajan, Taly
-                   and Yan 2017), from climatology C: what this analysis, rather than an ordinary one, made of J
+                   and Yan 2017) from climatology C: the contribution of this analysis, relative to climatology, to J
 
-Attribution is complete: it adds up to J(X) - J(C), but for the quadrature over a, whose gap is reported. An ordinary
-state has ordinary winds too, so what the wind did is part of it. Equations that training took as given
-(`model.physics.backpropagate`) are differentiated here: a forecast follows from them too.
+Attribution is complete: its sum is J(X) - J(C), except for the quadrature over a, whose gap is reported. A
+climatological state has climatological winds, so the effect of the wind is part of the attribution. Equations that
+training treats as constants (`model.physics.backpropagate`) are differentiated here, because a forecast depends on
+them.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def attribution(
 
     Raises:
         UsageError: the model does not forecast the field, no cell is at the place, or the hours are no multiple of the
-            model's step, or the model is told its edge.
+            model's step, or the model has a lateral boundary.
         UnavailableError: the archive lacks an analysis.
         StabilityError: the forecast blew up, or its adjoint did.
     """

@@ -1,18 +1,18 @@
-"""The budget of a forecast: what each named part of the model did to each field in each step.
+"""The budget of a forecast: the tendency of each field by each named part of the model in each step.
 
     (X(t + dt) - X(t)) / dt = advection_by_physical_wind + advection_by_learned_wind + planetary_vorticity + diffusion
                               + network + climate + boundary + polar_mean + residual
 
-A model has those parts that its settings give it. The first four are terms of the equations (`physics.terms`),
-integrated along with the fields and weighed by the gate; where vorticity is carried, they hold what its change means
-for the wind and the geopotential (`model.transported_fields`). `network` is its source, `climate` and `boundary` what
-holds a field near its climate and at its edge, `polar_mean` the mean over groups of narrow cells that a conserved field
-is taken from. The residual is what the sum misses of the change of the forecast: it is reported, and closes nothing.
+A model has the parts that its settings give it. The first four are terms of the equations (`physics.terms`),
+integrated along with the fields and scaled by the gate. Where vorticity is transported, they are its effects on the
+wind and the geopotential (`model.transported_fields`). `network` is the source. `climate` and `boundary` are the
+corrections towards climatology and at the lateral boundary. `polar_mean` is the mean over groups of narrow cells, from
+which a conserved field is taken. The residual is the difference between the change of the forecast and the sum of the
+parts. It is reported and not distributed.
 
-How to read it: what the network does through the gate of an equation stands under that equation. The share of a wind is
-that of one flux, whose value at a face comes from where the whole wind blows; so a wind against the stream gives back
-what it holds up, and is not what it would do alone. With winds of the midpoint, the physical wind has felt half a step
-of the learned one.
+Two notes on reading. The effect of the network on the gate of an equation belongs to that equation. The part of one
+wind is that of its flux, and the value at a face comes from upwind of the whole wind; so it is not the effect that
+this wind would have alone. With `wind_time = "midpoint"`, the physical wind includes half a step of the learned one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def budget(
     lateral_boundary: Archive | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """The forecast from `when` up to `hours`, the tendencies of its fields by part, and what the networks learned.
+    """The forecast from `when` up to `hours`, the tendencies of its fields by part, and the learned fields.
 
     Variables along (time, latitude, longitude), `time` being the end of a step and `time_bnds` both its ends:
 
@@ -58,7 +58,7 @@ def budget(
         <field>_tendency_total      of the forecast; the sum of the parts and of `<field>_tendency_residual`
         <field>_gate, <field>_learned_eastward_wind, ..._northward_wind, <field>_diffusivity
                                     of the equation of that field, where there is such, at the start of the step
-        expert_<number>_use         in which share of the blocks of a mixture that expert is used there
+        expert_<number>_use         fraction of the blocks of a mixture that use this expert there
 
     Raises:
         UsageError: the hours are no multiple of the model's step.

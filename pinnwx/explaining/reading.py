@@ -1,4 +1,4 @@
-"""How to read what `explain` wrote: the parts of a budget, their shares, and means over the globe and round it."""
+"""Reading the output of `explain`: the parts of a budget, their shares, global and zonal means."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def zonal_mean(dataset: xr.Dataset) -> xr.Dataset:
 
 @dataclass(frozen=True)
 class Share:
-    """What a part did to a field over a whole forecast.
+    """The effect of a part on a field over a whole forecast.
 
     `rms` is the area-weighted root mean square of its tendency [units of the field per second], `share` its part in the
-    mean square of the total: mean(part * total) / mean(total^2). Shares add up to 1; one is negative where a part
-    works against the rest.
+    mean square of the total: mean(part * total) / mean(total^2). Shares sum to 1. A share is negative where a part
+    opposes the rest.
     """
 
     field: str

@@ -1,4 +1,4 @@
-"""What a forecast has to beat: persistence and climatology."""
+"""The baselines of a forecast: persistence and climatology."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Two runs compared on the same forecasts: the ratio of their errors, with paired bounds.
 
-Both runs make their errors on the same days, and days are hard or easy for both. So days are drawn together, and the
-bounds are those of the ratio, much narrower than the bounds of either error (`significance`).
+Days are easy or hard for both runs. Therefore days are resampled together. The bounds are those of the ratio, and they
+are much narrower than the bounds of either error (`significance`).
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Where, how badly and at which scales a forecast errs: what one RMSE hides.
+"""The place, the size and the scale of errors, which one RMSE hides.
 
-A forecast may lower its RMSE by smoothing, by doing well where little happens, or by being right nearly everywhere and
-far off somewhere. So beside it stand, for the same pairs:
+A forecast may have a low RMSE because it is smooth, because little happens in most places, or because it is right
+nearly everywhere and wrong in a few places. These numbers show it, for the same pairs:
 
     regions      RMSE poleward of 20 degrees north, within 20 degrees of the equator, poleward of 20 degrees south
                  (the regions of WeatherBench 2)
-    percentiles  of the absolute error, by area: half of it, nine tenths, and 99 hundredths of it err less
+    percentiles  of the absolute error, by area: 50, 90 and 99 %
     power_ratio  power of the forecasts over that of the truth, for each zonal wavenumber; 1 is as rough as the truth
     variance_ratio  the same for all waves up to zonal wavenumber 16 together
 """

@@ -1,4 +1,4 @@
-"""Scores of ensembles: the error of the whole distribution, and whether its spread tells the error of its mean.
+"""Scores of ensembles: the error of the distribution, and the relation of its spread to the error of its mean.
 
 With M members x_i and the truth t, at each place, and A the area mean:
 
@@ -6,8 +6,9 @@ With M members x_i and the truth t, at each place, and A the area mean:
     spread    sqrt A [ (M + 1)/M  1/(M - 1) sum (x_i - mean)^2 ]
     error     sqrt A (mean - t)^2
 
-For one forecast `crps` is the mean absolute error. Where members and truth are drawn alike, spread and error agree
-when both are pooled over many forecasts (Fortin et al. 2014); a smaller spread is too sure of itself.
+For a single forecast, `crps` is the mean absolute error. If members and truth come from one distribution, spread and
+error agree when both are pooled over many forecasts (Fortin et al. 2014). A smaller spread means an under-dispersed
+ensemble.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pairs of initial and valid times, matched by timestamp: a gap in the data costs pairs, never shifts them."""
+"""Pairs of initial and valid times, matched by time stamp: a gap in the data costs pairs and never shifts them."""
 
 from __future__ import annotations
 

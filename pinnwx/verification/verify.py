@@ -1,4 +1,4 @@
-"""Finished forecast files scored against the analyses that came since."""
+"""Forecast files scored against later analyses."""
 
 from __future__ import annotations
 
