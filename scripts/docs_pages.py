@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, get_args, get_origin, get_type_hints
@@ -129,9 +128,7 @@ def python_reference() -> Iterator[tuple[str, str]]:
         lines += [f"::: {homes[name]}.{name}", "    options:", "      show_root_full_path: false", ""]
     yield "library", "\n".join(lines)
     for package, purpose in PACKAGES.items():
-        module = import_module(f"pinnwx.{package}")
-        names = sorted(each.name for each in iter_modules(module.__path__) if not each.name.startswith("_"))
-        yield package, _modules(f"pinnwx.{package}", purpose, [f"pinnwx.{package}.{name}" for name in names])
+        yield package, _modules(f"pinnwx.{package}", purpose, list(_public_modules(ROOT / "pinnwx" / package)))
     below = [f"pinnwx.{name}" for name in FOUNDATIONS]
     yield "foundations", _modules("Foundations", "The geometry, the variables, the errors and the files.", below)
 
@@ -174,6 +171,14 @@ def _default(parameter: inspect.Parameter) -> str:
     if parameter.default is inspect.Parameter.empty:
         return "required"
     return "" if parameter.default in (None, False, (), "") else f"`{parameter.default}`"
+
+
+def _public_modules(folder: Path) -> Iterator[str]:
+    """The modules below a package, those of packages inside it too, by their dotted names."""
+    for each in sorted(iter_modules([str(folder)]), key=lambda module: module.name):
+        if not each.name.startswith("_"):
+            yield ".".join((*folder.relative_to(ROOT).parts, each.name))
+            yield from _public_modules(folder / each.name)
 
 
 def _modules(title: str, purpose: str, modules: list[str]) -> str:
