@@ -19,7 +19,7 @@ class ClosureSettings(Settings):
     """Whether there is a network. `false`: physics alone."""
     kind: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(default=None, examples=["residual"])
     """`residual`: residual blocks of dense convolutions. `experts`: each region of the grid has some of several
-    experts. Or the name of a class of the user's own, see `pinnwx.model.closures.register_closure`. Without it,
+    experts. Or the name of a class of the user's own, see `pinnwx.model.closures.register`. Without it,
     `experts` if `experts` is above 1, else `residual`."""
     width: Channels = 96
     """Channels. Time and memory grow with the square."""

@@ -68,7 +68,8 @@ def _extensions(model: Any) -> list[str]:
     """The parts that are not the package's own, each as module.Class."""
     if not isinstance(model, TransportForecaster):
         return []
-    parts = (*(equation.wind for equation in model.solver.equations), *model.solver.right_hand_side.terms)
+    closure = () if model.closure is None else (model.closure.network,)
+    parts = (*(one.wind for one in model.solver.equations), *model.solver.right_hand_side.terms, *closure)
     return sorted({where for part in parts if (where := origin(part))})
 
 

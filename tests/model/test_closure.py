@@ -10,7 +10,7 @@ from synthetic import advanced, begun, config, fields_of, forecaster, randomise,
 from pinnwx.config import ClosureSettings
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.grid import Grid
-from pinnwx.model.closures import Closure, ResidualClosure, closure_class, register_closure
+from pinnwx.model.closures import Closure, ResidualClosure, closure_class, register
 from pinnwx.model.convolution import SphereConv
 from pinnwx.model.features import FeatureSpec
 from pinnwx.model.space_to_depth import coarse_grid
@@ -73,7 +73,7 @@ def test_coarse_cells_are_their_fine_cells(factor):
 def shallow_closure():
     """A class of the user's own, in a few lines."""
 
-    @register_closure("shallow")
+    @register("shallow")
     class Shallow(Closure):
         def __init__(self, grid, features, outputs, settings, *, rngs):  # noqa: ARG002
             signs = [feature.pole_parity for feature in features]
@@ -105,8 +105,8 @@ def test_a_closure_of_the_users_own_makes_a_forecast():
 def test_names_of_closures_are_known_once():
     own = shallow_closure()
     assert closure_class("shallow") is own
-    with pytest.raises(UsageError, match=r'a closure of kind "residual" exists: pinnwx\.model\.closures\.residual'):
-        register_closure("residual")(own)
+    with pytest.raises(ConfigError, match=r'"residual" of .* is already that of pinnwx\.model\.closures\.residual'):
+        register("residual")(own)
     with pytest.raises(ConfigError, match=r'model\.closure\.kind = "magic" is not one of residual, experts'):
         forecaster(config(closure='kind = "magic"'))
     with pytest.raises(TypeError, match="abstract"):

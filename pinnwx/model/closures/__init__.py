@@ -1,47 +1,37 @@
-"""Networks that supply what the equations leave out: one interface, `Closure`, and a registry, `closure.kind`."""
+"""Networks that supply what the equations leave out: one interface, `Closure`, and a registry, `closure.kind`.
+
+A closure of your own is a subclass of `Closure`, made known by `@closures.register("mine")`; settings name it
+`closure.kind = "mine"`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from pinnwx.errors import ConfigError
+from pinnwx.extensions import PINNWX_EXTENSIONS, Registry
+from pinnwx.model.closures.base import Closure
+from pinnwx.model.closures.experts import ExpertClosure
+from pinnwx.model.closures.residual import ResidualClosure
 
-from pinnwx.errors import ConfigError, UsageError
-from pinnwx.model.closures.base import Closure as Closure
-from pinnwx.model.closures.experts import ExpertClosure as ExpertClosure
-from pinnwx.model.closures.residual import ResidualClosure as ResidualClosure
+__all__ = ["CLOSURES", "Closure", "ExpertClosure", "ResidualClosure", "closure_class", "register"]
 
-_Kind = TypeVar("_Kind", bound=type[Closure])
-_KINDS: dict[str, type[Closure]] = {"residual": ResidualClosure, "experts": ExpertClosure}
+CLOSURES: Registry[Closure] = Registry("closure")
+register = CLOSURES.register
 
-
-def register_closure(kind: str) -> Callable[[_Kind], _Kind]:
-    """A decorator that makes a class of closures known as `model.closure.kind = kind`.
-
-    Raises:
-        UsageError: another class has this name.
-    """
-
-    def register(own: _Kind) -> _Kind:
-        known = _KINDS.setdefault(kind, own)
-        if (known.__module__, known.__qualname__) != (own.__module__, own.__qualname__):
-            raise UsageError(
-                f'a closure of kind "{kind}" exists: {known.__module__}.{known.__qualname__}; rename yours'
-            )
-        _KINDS[kind] = own  # a module that is loaded again brings the class again
-        return own
-
-    return register
+register("residual")(ResidualClosure)
+register("experts")(ExpertClosure)
 
 
 def closure_class(kind: str) -> type[Closure]:
-    """The class that is registered under a name.
+    """The class that is registered under a kind.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or a module that the user lists cannot be imported.
     """
-    if kind not in _KINDS:
+    closure = CLOSURES.find(kind)
+    if closure is None:
+        known = ", ".join(CLOSURES.parts)
         raise ConfigError(
-            f'model.closure.kind = "{kind}" is not one of {", ".join(_KINDS)}; register your own with '
-            "pinnwx.model.closures.register_closure"
+            f'model.closure.kind = "{kind}" is not one of {known}; register your own with '
+            f"pinnwx.model.closures.register, and list its module in {PINNWX_EXTENSIONS}"
         )
-    return _KINDS[kind]
+    return closure

@@ -4,7 +4,7 @@
 
 A closure of one's own is a final subclass of `Closure` with `__init__` and `__call__`, registered under a name:
 
-    @register_closure("shallow")
+    @closures.register("shallow")
     class Shallow(Closure):
         def __init__(self, grid, features, outputs, settings, *, rngs):
             signs = [feature.pole_parity for feature in features]
