@@ -429,8 +429,11 @@ def test_a_wind_at_100_metres_is_no_wind_at_100_hectopascals(tmp_path):
 
 
 def test_a_users_own_variable(tmp_path):
-    entry = VariableSettings(units="mm", minimum=0, maximum=500, aliases=("tp",))
-    table = {**VARIABLES, "rain": Variable(name="rain", **entry.model_dump())}
+    def table_of(alias: str) -> dict[str, Variable]:
+        entry = VariableSettings(units="mm", minimum=0, maximum=500, aliases=(alias,))
+        return {**VARIABLES, "rain": entry.variable("rain")}
+
+    table = table_of("tp")
     dataset = truth(("msl",), BOX).rename(msl="tp")
     dataset["tp"].values[:] = 0.003
     dataset["tp"].attrs["units"] = "m"
@@ -438,8 +441,8 @@ def test_a_users_own_variable(tmp_path):
     np.testing.assert_allclose(open_data(path, ("rain",), variables=table)["rain"].values, 3.0, rtol=1e-6)
     with pytest.raises(DataError, match="no variable of the table"):
         open_data(path)
-    own = {**VARIABLES, "rain": Variable(name="rain", **entry.model_dump() | {"aliases": ("slp",)})}
-    assert list(open_data(write(dataset.rename(tp="slp"), path), variables=own).data_vars) == ["rain"]
+    own = open_data(write(dataset.rename(tp="slp"), path), variables=table_of("slp"))
+    assert list(own.data_vars) == ["rain"]
 
 
 # ---- damaged files ----

@@ -96,11 +96,11 @@ def test_a_late_analysis_is_caught_up_with_when_it_has_come(run, tmp_path):
 
 
 def test_one_that_blows_up_does_not_hold_up_the_others(run, tmp_path, monkeypatch):
-    def unstable_at_noon(fields, leads, trained, when, *more):
+    def unstable_at_noon(predictor, fields, when, *more):
         if when == np.datetime64("2026-01-09T12:00"):
             raise StabilityError("grew")
 
-    monkeypatch.setattr(making, "require_stable", unstable_at_noon)
+    monkeypatch.setattr(making, "require_stable_forecast", unstable_at_noon)
     series = pinnwx.forecast_series(run, until(tmp_path, 40), tmp_path / "out", init="2026-01-09/2026-01-09", hours=6)
     assert [attempt.written for attempt in series.attempts] == [True, True, False, True]
     with pytest.raises(StabilityError, match="grew"):
