@@ -6,9 +6,7 @@ dataclasses. Nothing heavy is imported until one is used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
+from pinnwx.lazy import lazy_attributes
 from pinnwx.version import __version__
 
 _HOMES = {
@@ -47,12 +45,7 @@ _HOMES = {
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'pinnwx' has no attribute {name!r}")
+__getattr__ = lazy_attributes(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

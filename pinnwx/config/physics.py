@@ -145,8 +145,8 @@ class PhysicsSettings(Settings):
         "euler", "heun", "ssprk3", "diffrax:Midpoint", "diffrax:Ralston", "diffrax:Heun", "diffrax:Bosh3",
         "diffrax:Tsit5", "diffrax:Dopri5",
     ] = "heun"  # fmt: skip
-    """Time integration. `euler` (order 1), `heun` (2) and `ssprk3` (3) are strong stability preserving and the
-    fastest. The methods of diffrax have the orders 2, 2, 2, 3, 5 and 5. They run in `diffrax.diffeqsolve`."""
+    """Time integration. `euler` (order 1), `heun` (2) and `ssprk3` (3) are strong stability preserving. The
+    methods of diffrax have the orders 2, 2, 2, 3, 5 and 5. They run in `diffrax.diffeqsolve`."""
     adjoint: Literal["recursive_checkpoint", "direct"] = "recursive_checkpoint"
     """Gradients through the solvers of diffrax. `direct` stores every sub-step and has forward mode too."""
     courant_limit: Annotated[float, Field(gt=0, le=1)] = 0.9

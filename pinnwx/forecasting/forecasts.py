@@ -51,32 +51,47 @@ def forecast(
         UsageError, DataError, MissingInputError: as their names say.
     """
     prepare()
-    width, step = trained.config.model.boundary_width, trained.config.model.step_hours
+    width = trained.config.model.boundary_width
     if bool(width) != (lateral_boundary is not None):
         wanted = "needs" if width else "has no"
         raise UsageError(f"this model {wanted} lateral_boundary; model.boundary_width is {width}")
-    steps = whole_steps("hours", hours, step)
-    require_room(trained, steps, members or 1)
-    leads = tuple(step * number for number in range(1, steps + 1))
-    predictor = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
+    predictor = predictor_of(trained, "hours", hours, members)
     archive = matching_archive(trained, data)
     boundary = None if lateral_boundary is None else lateral_boundary_archive(trained, lateral_boundary)
     when = _time(init, archive.times[-1])
     fields = predictor.forecast(archive, when, boundary)
     _require_weather(predictor, fields, when, archive, boundary)
-    used_from = None if predictor.uses_earlier_analyses else format_time(when + predictor.input_offsets[0])
     provenance = {
         **trained.config.output.attributes,
         "model": trained.config.name,
         "model_sha256": hashlib.sha256(save_tensors(named_weights(trained.model))).hexdigest(),
         "config": trained.config_text,
-        "data_sha256": archive.select(used_from, format_time(when)).digest(),
+        "data_sha256": data_digest(predictor, archive, when),
         **predictor.settings,
     }
     return forecast_dataset(
-        fields, trained.names, trained.grid, when, leads,
+        fields, trained.names, trained.grid, when, predictor.lead_hours,
         provenance=provenance, variables=trained.config.variable_table(),
     )  # fmt: skip
+
+
+def predictor_of(trained: TrainedModel, option: str, hours: float, members: int | None) -> ForecastPredictor:
+    """What forecasts every step up to `hours`: once, or with `members` as an ensemble; `option` names the hours.
+
+    Raises:
+        UsageError: the hours are no steps of the model, or the forecast is larger than can be held.
+    """
+    step = trained.config.model.step_hours
+    steps = whole_steps(option, hours, step)
+    require_room(trained, steps, members or 1)
+    leads = tuple(step * number for number in range(1, steps + 1))
+    return Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
+
+
+def data_digest(predictor: ForecastPredictor, archive: Archive, when: np.datetime64) -> str:
+    """Of the analyses that a forecast from `when` may have used."""
+    used_from = None if predictor.uses_earlier_analyses else format_time(when + predictor.input_offsets[0])
+    return archive.select(used_from, format_time(when)).digest()
 
 
 def _require_weather(

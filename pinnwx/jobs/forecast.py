@@ -21,10 +21,10 @@ from pinnwx.data.calendar import duration, format_time, parse_time, require_one_
 from pinnwx.errors import DataError, OutputError, UsageError
 from pinnwx.files import check_writable, output_lock
 from pinnwx.forecasting.cf import forecast_dataset, read_forecast, write_forecast
-from pinnwx.forecasting.ensemble import Ensemble
+from pinnwx.forecasting.forecasts import data_digest, predictor_of
 from pinnwx.forecasting.lateral_boundary import lateral_boundary_archive
 from pinnwx.forecasting.matching import matching_archive
-from pinnwx.forecasting.predictor import ForecastPredictor, Predictor, require_room, whole_steps
+from pinnwx.forecasting.predictor import ForecastPredictor
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.stability import require_stable_forecast
 from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel
@@ -136,11 +136,7 @@ class ForecastJob:
         opened = Run.open(run)
         version = opened.live
         trained = TrainedModel.load(opened.version(version))
-        step = trained.config.model.step_hours
-        steps = whole_steps("--hours", hours, step)
-        require_room(trained, steps, members or 1)
-        leads = tuple(step * k for k in range(1, steps + 1))
-        predictor = Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
+        predictor = predictor_of(trained, "--hours", hours, members)
         select = (
             None
             if init is None
@@ -239,8 +235,7 @@ class ForecastJob:
             "versions": trained.manifest["versions"],
         }
         origin |= predictor.settings
-        used_from = None if predictor.uses_earlier_analyses else format_time(when + predictor.input_offsets[0])
-        origin["data_sha256"] = self.archive.select(used_from, format_time(when)).digest()
+        origin["data_sha256"] = data_digest(predictor, self.archive, when)
         if self.lateral_boundary is not None:
             origin |= {"boundary_width": trained.config.model.boundary_width, BOUNDARY: self.boundary_digest(when)}
         return origin | {REQUEST: self._request(origin, when)}

@@ -20,11 +20,11 @@ from pinnwx.data.calendar import ahead_of_the_clock, format_time, now, parse_tim
 from pinnwx.data.suspicion import KINDS, Suspicion, around, names_of, summary, suspicions, suspicions_of
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import DataError, UnavailableError, UsageError
+from pinnwx.forecasting.forecasts import NEWEST
 from pinnwx.forecasting.predictor import require_times
 from pinnwx.variables import VARIABLES, Variable, describe
 
 _log = logging.getLogger(__name__)
-NEWEST = "latest"  # as an initial time
 _HOUR = np.timedelta64(1, "h")
 
 

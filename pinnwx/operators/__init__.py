@@ -8,8 +8,7 @@ Fields are `(*batch, lat, lon)`. A `Grid` is a static argument. On a regional gr
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from pinnwx.lazy import lazy_attributes
 
 _MODULES = {
     "advection": (
@@ -50,15 +49,10 @@ _MODULES = {
         "limit_outflow",
     ),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+_HOMES = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
 
 __all__ = [*_HOMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_attributes(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -110,7 +110,7 @@ def integrate(
         )  # fmt: skip
     method, step = SOLVERS[solver], duration / steps
 
-    # The solver's step in a loop of JAX: `diffeqsolve`, made for adaptive steps, takes longer to trace and to run.
+    # The solver's step in a loop of JAX: `diffeqsolve`, made for adaptive steps, takes twice as long to trace.
     # The tendency knows no time, so that every step may begin at 0.
     def advance(carry, _):
         y, memory = carry
