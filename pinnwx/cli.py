@@ -235,7 +235,9 @@ def forecast(
 
 @app.command()
 def fetch(
-    source: Annotated[str, typer.Argument(help="weatherbench2, arco-era5, or the URL or path of a zarr store.")],
+    source: Annotated[
+        str, typer.Argument(help="weatherbench2, arco-era5, NAME[:LOCATION], or a zarr store by path or URL.")
+    ],
     fields: Annotated[str, typer.Option(help="Which fields, such as z500,t850,msl.")],
     start: Annotated[str, typer.Option(help="First time, ISO 8601 UTC.")],
     end: Annotated[str, typer.Option(help="Last time; a bare date includes its whole day.")],
@@ -254,7 +256,7 @@ def fetch(
     with counting_progress("months") as progress:
         files = job(
             source, out, fields=_names(fields), start=start, end=end, static=_names(static), grid=grid,
-            region=_numbers("--region", region), every_hours=every, patience=timeout, force=force, progress=progress,
+            region=_numbers("--region", region), every_hours=every, timeout=timeout, force=force, progress=progress,
         )  # fmt: skip
     _say(f"In {out}: {len(files)} file(s), {files[0].name} to {files[-1].name}.")
 

@@ -47,7 +47,8 @@ PACKAGES = {
     "verification": "Scores, baselines and confidence bounds.",
     "explaining": "Budgets and attributions of a forecast.",
     "compression": "Pruning and distillation.",
-    "data": "Any file or store to canonical fields.",
+    "sources": "Where analyses come from: archives, stores, sources of your own.",
+    "data": "Any file to canonical fields.",
 }
 _CLI = """# Command line
 

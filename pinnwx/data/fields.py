@@ -15,12 +15,13 @@ from pinnwx.data.expver import LABEL, Version, versions_of
 from pinnwx.data.horizontal import other_grid, refusal
 from pinnwx.data.leads import TimeCoordinates
 from pinnwx.data.packing import notes_on
+from pinnwx.data.readers import reading
 from pinnwx.data.roles import coordinate_role
 from pinnwx.data.source_field import SourceField
 from pinnwx.data.surface import AMBIGUOUS, is_surface_geopotential
 from pinnwx.data.vertical import VerticalAxis, levels_in_hectopascals, vertical_axis
 from pinnwx.errors import ContradictionError, DataError
-from pinnwx.variables import Variable, describe
+from pinnwx.variables import VARIABLES, Variable, describe
 
 
 class DatasetReader:
@@ -241,3 +242,29 @@ def _order_and_type(array: xr.DataArray, dims: tuple[str | None, str, str]) -> l
     elif array.dtype.newbyteorder("=") != np.float32:
         notes.append(f"{array.dtype} to float32")
     return notes
+
+
+def source_fields_in(
+    dataset: xr.Dataset,
+    source: str,
+    variables: Mapping[str, Variable] = VARIABLES,
+    levels: Mapping[str, int] | None = None,
+) -> list[SourceField]:
+    """The canonical fields of a dataset in any layout that `open_data` reads. Each is read when it is used.
+
+    Args:
+        dataset: decoded or not, lazy or in memory.
+        source: where it comes from, for messages.
+        variables: the table of known variables.
+        levels: the pressure level in hPa of a variable that has none in the dataset.
+
+    Raises:
+        DataError: it holds only forecasts, or fields that cannot be used.
+    """
+    reader = DatasetReader(dataset, Path(source), source, variables, levels or {})
+    with reading("its layout"):
+        reader.scan()
+    reasons = [*reader.unresolved, *reader.left_out]
+    if reasons and not reader.source_fields:
+        raise DataError(f"nothing to read in {source}: {reasons[0]}")
+    return reader.source_fields

@@ -13,20 +13,19 @@ from synthetic import wave_dataset
 from verbs import Ended, command
 
 import pinnwx
-from pinnwx.data import remote, zarr_http
 from pinnwx.errors import DataError, MissingInputError, OutputError, UnavailableError, UsageError
-from pinnwx.jobs import fetch as job
+from pinnwx.sources import http_store, retry, zarr_store
 
 WAVES = wave_dataset(8)[["msl", "t850"]]  # two days
-PATIENCE = 0.5  # seconds
+TIMEOUT = 0.5  # seconds
 ASKED = {"fields": ["msl", "t850"], "start": "2026-01-01", "end": "2026-01-02"}
 CHUNK = {2: "msl/1.0.0", 3: "msl/c/1/0/0"}
 
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    monkeypatch.setattr(zarr_http, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(job, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(http_store, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.001)
 
 
 @pytest.fixture(scope="module", params=[2, 3], ids=["zarr2", "zarr3"])
@@ -45,7 +44,7 @@ def store(version, tmp_path_factory):
 
 
 def fetched(url: str, out, **options) -> xr.Dataset:
-    pinnwx.fetch(url, out, **ASKED | {"patience": PATIENCE} | options)
+    pinnwx.fetch(url, out, **ASKED | {"timeout": TIMEOUT} | options)
     return pinnwx.open_data(out)
 
 
@@ -61,7 +60,7 @@ def refused(store, fault, end: str, out, error=UnavailableError) -> tuple[str, t
         began = time.monotonic()
         with pytest.raises(error) as caught:
             fetched(f"{url}/{store.name}", out)
-        assert time.monotonic() - began < 20 * PATIENCE
+        assert time.monotonic() - began < 20 * TIMEOUT
     assert not list(out.glob("*.nc"))
     assert caught.value.exit_code == (69 if error is UnavailableError else 65)
     assert "\n" not in str(caught.value)
@@ -111,7 +110,7 @@ def test_a_chunk_that_is_not_sent_ends_it_soon(store, version, tmp_path, fault, 
     assert CHUNK[version] in message or "in vain" in message
     assert handler.sent < 2**24
     assert (
-        sum(path.endswith(CHUNK[version]) for path in handler.asked) <= 2 * zarr_http.ATTEMPTS
+        sum(path.endswith(CHUNK[version]) for path in handler.asked) <= 2 * http_store.ATTEMPTS
     )  # aiohttp asks twice, too
 
 
@@ -121,7 +120,7 @@ def test_metadata_that_are_not_sent_end_it_soon(store, version, tmp_path, fault)
 
 
 def test_endless_metadata_are_cut(store, version, tmp_path, monkeypatch):
-    monkeypatch.setattr(zarr_http, "LARGEST_METADATA", 2**20)
+    monkeypatch.setattr(http_store, "LARGEST_METADATA", 2**20)
     end = ".zmetadata" if version == 2 else "x.zarr/zarr.json"
     message, handler = refused(store, servers.endless, end, tmp_path)
     assert "sends more than 1,048,576 bytes" in message
@@ -296,7 +295,7 @@ def test_names_in_metadata_do_not_lead_out_of_the_store(store, version, tmp_path
 
 def test_public_buckets_are_read_over_http(store, tmp_path, monkeypatch):
     with serving(store.parent, {}) as (url, _):
-        monkeypatch.setattr(remote, "GOOGLE", url)
+        monkeypatch.setattr(zarr_store, "GOOGLE", url)
         assert_whole(fetched(f"gs://{store.name}", tmp_path))
 
 
@@ -308,10 +307,10 @@ def test_what_is_no_address(source, tmp_path):
         fetched(source, tmp_path)
 
 
-@pytest.mark.parametrize("patience", [0.0, -1.0, float("nan"), 1e9])
-def test_a_time_out_that_cannot_be(patience, tmp_path):
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), 1e9])
+def test_a_time_out_that_cannot_be(timeout, tmp_path):
     with pytest.raises(UsageError, match="--timeout"):
-        pinnwx.fetch("http://127.0.0.1:9/x.zarr", tmp_path, **ASKED, patience=patience)
+        pinnwx.fetch("http://127.0.0.1:9/x.zarr", tmp_path, **ASKED, timeout=timeout)
 
 
 def test_a_month_that_is_there_is_read_with_care(store, tmp_path):

@@ -12,10 +12,10 @@ import xarray as xr
 from synthetic import wave_dataset
 
 from pinnwx.data.open import check_data, open_data
-from pinnwx.data.remote import open_store
 from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.errors import CheckpointError, DataError
 from pinnwx.forecasting.cf import read_forecast
+from pinnwx.sources.zarr_store import open_store
 
 WAVES = wave_dataset(4)
 SHAPE = WAVES["msl"].shape

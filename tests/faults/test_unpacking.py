@@ -153,7 +153,7 @@ def test_a_store_behind_http(tmp_path, monkeypatch):
     chunk = store(tmp_path / "x.zarr", "gzip", 3)
     zarr.consolidate_metadata(str(tmp_path / "x.zarr"))
     chunk.write_bytes(packed_zeros("gzip"))
-    monkeypatch.setattr("pinnwx.jobs.fetch.FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("pinnwx.sources.retry.FIRST_PAUSE", 0.0)
     with serving(tmp_path, {}) as (url, _), pytest.raises(UnavailableError, match='"msl" has a chunk that unpacks'):
         pinnwx.fetch(f"{url}/x.zarr", tmp_path / "out", fields=["msl"], start="2026-01-01", end="2026-01-03")
 

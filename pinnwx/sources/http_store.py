@@ -20,10 +20,10 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from pinnwx.data.chunks import may_be_zero
 from pinnwx.data.readers import first_line
-from pinnwx.data.remote import KEPT
 from pinnwx.data.zarr_codecs import Declarations
 from pinnwx.data.zarr_metadata import LARGEST_METADATA, ArrayLayout, is_metadata
 from pinnwx.errors import DataError, UnavailableError, UnreadableError
+from pinnwx.sources.base import START_AGAIN
 
 ATTEMPTS = 4  # at an object; a silent server uses up two of them
 FIRST_PAUSE = 1.0  # seconds; twice as long each time
@@ -33,15 +33,15 @@ _LINK = re.compile(r'href="([^"/?#:]+)/?"')
 
 
 class HttpStore(Store):
-    """A store to read from; `patience` is in how many seconds a server must send something."""
+    """A store to read from; a server must send data within `timeout` seconds."""
 
     supports_writes: bool = False  # type: ignore[assignment]
     supports_deletes: bool = False  # type: ignore[assignment]
     supports_listing: bool = True  # type: ignore[assignment]
 
-    def __init__(self, url: str, patience: float) -> None:
+    def __init__(self, url: str, timeout: float) -> None:
         super().__init__(read_only=True)
-        self._root, self._patience = URL(url), patience
+        self._root, self._timeout = URL(url), timeout
         self._declared = Declarations()
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,7 +112,7 @@ class HttpStore(Store):
         if self._session is not None and self._loop is not None:
             ended = asyncio.run_coroutine_threadsafe(self._end(self._session), self._loop)
             with contextlib.suppress(Exception):  # then the connections end with the process
-                ended.result(self._patience)
+                ended.result(self._timeout)
 
     async def _end(self, session: aiohttp.ClientSession) -> None:
         """Gives up what is under way: where one object failed, zarr does not wait for the others."""
@@ -149,19 +149,19 @@ class HttpStore(Store):
                 return await self._transferred(url, most, part)
             except TimeoutError:
                 left -= 2
-                reason = f"fewer than {self._fewest:,} bytes came in {self._patience:g} s; see --timeout"
+                reason = f"fewer than {self._fewest:,} bytes came in {self._timeout:g} s; see --timeout"
             except (aiohttp.ClientError, OSError) as error:
                 left -= 1
                 reason = first_line(error)
             if left <= 0:
-                raise UnavailableError(f"{url} did not answer ({reason}); {KEPT}")
+                raise UnavailableError(f"{url} did not answer ({reason}); {START_AGAIN}")
             await asyncio.sleep(pause)
             pause *= 2
 
     @property
     def _fewest(self) -> int:
         """Bytes that a server must send in the time that it has."""
-        return max(1, round(SLOWEST * self._patience))
+        return max(1, round(SLOWEST * self._timeout))
 
     async def _transferred(self, url: URL, most: int, part: ByteRequest | None) -> bytes | None:
         """One attempt.
@@ -174,7 +174,7 @@ class HttpStore(Store):
         """
         content, counted = bytearray(), 0
         async with (
-            asyncio.timeout(self._patience) as deadline,
+            asyncio.timeout(self._timeout) as deadline,
             self._opened().get(url, headers=_range_header(part)) as answer,
         ):
             if answer.status in _ABSENT:
@@ -190,9 +190,11 @@ class HttpStore(Store):
                 content += chunk
                 if len(content) - counted >= self._fewest:
                     counted = len(content)
-                    deadline.reschedule(asyncio.get_running_loop().time() + self._patience)
+                    deadline.reschedule(asyncio.get_running_loop().time() + self._timeout)
             if max(len(content), promised) > most:
-                raise UnavailableError(f"{url} sends more than {most:,} bytes, which none of its kind can have; {KEPT}")
+                raise UnavailableError(
+                    f"{url} sends more than {most:,} bytes, which none of its kind can have; {START_AGAIN}"
+                )
             return _cut(bytes(content), part, answer)
 
     def _opened(self) -> aiohttp.ClientSession:
