@@ -4,9 +4,9 @@ import inspect
 import re
 import shutil
 import tomllib
-from importlib import import_module
 from pathlib import Path
 
+import docs_pages
 import jax
 import pytest
 from typer.testing import CliRunner
@@ -99,11 +99,9 @@ def test_verbs_of_shell_blocks_exist(page):
                 assert option in known.output, (verb, option)
 
 
-def test_the_command_line_reference_has_every_option(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    pages = import_module("docs_pages")
-    text = "\n".join(pages.cli_reference())
-    for name, _ in pages.verbs_of(app, "pinnwx"):
+def test_the_command_line_reference_has_every_option():
+    text = "\n".join(docs_pages.cli_reference())
+    for name, _ in docs_pages.verbs_of(app, "pinnwx"):
         part = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
         shown = set(re.findall(r"^\| `(--[a-z-]+)", part, flags=re.MULTILINE))
         known = CliRunner().invoke(app, [*name.split()[1:], "--help"], terminal_width=200).output

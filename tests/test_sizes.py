@@ -3,18 +3,13 @@ stored."""
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
+from experiments.studies import sizes, sizes_record, sizes_tables
 from pinnwx.config import load_config
 
-sys.path.append(str(Path(__file__).parent.parent / "scripts"))
-import sizes
-import sizes_results
-
-STUDY, FIRST = sizes_results.STUDY, sizes_results.FIRST
+STUDY, FIRST = sizes_record.STUDY, sizes_record.FIRST
 OTHERS = STUDY["seeds"][1:]
 EXPERTS = STUDY["experts"]
 MADE = {"updates": 850, "updates_between_rounds": 400, "seconds": 600.0}
@@ -23,31 +18,30 @@ MADE = {"updates": 850, "updates_between_rounds": 400, "seconds": 600.0}
 @pytest.fixture
 def started(tmp_path, monkeypatch):
     """The trainings that the study starts, (name, seed, words), in places that hold none of it; each at once done."""
-    stored, runs, found = tmp_path / "results", tmp_path / "runs", []
+    stored, runs, trainings = tmp_path / "results", tmp_path / "runs", []
     stored.mkdir()
     monkeypatch.setattr(sizes, "FOLDER", runs)
     monkeypatch.setattr(sizes, "STORED", stored)
-    monkeypatch.setattr(sizes_results, "STORED", stored)
+    monkeypatch.setattr(sizes_record, "STORED", stored)
     monkeypatch.setattr(sizes, "RESULTS", tmp_path)
     monkeypatch.setattr(sizes, "expert_maps", lambda run: run)
     monkeypatch.setattr(sizes, "save", lambda _, path: path.touch())
 
-    def rivals(names, seed, verbs):
-        for name, words in zip(names, verbs, strict=True):
-            found.append((name, seed, list(map(str, words))))
-            sizes.folder(name, seed).mkdir(parents=True, exist_ok=True)
-            sizes.stored(name, seed).write_text(json.dumps({"made": MADE}))
+    def make(commands, seed):
+        for name, words in commands.items():
+            trainings.append((name, seed, list(map(str, words))))
+            sizes.run_folder(name, seed).mkdir(parents=True, exist_ok=True)
+            sizes_record.result_path(name, seed).write_text(json.dumps({"made": MADE}))
 
-    monkeypatch.setattr(sizes, "rivals", rivals)
-    monkeypatch.setattr(
-        sizes,
-        "opened",
-        lambda _, seed: _Opened(load_config(sizes.folder("teacher", seed).with_suffix(f".{seed}.toml"))),
-    )
-    for part, names in (("export", [f"export {one}" for one in sizes.PRECISIONS]), ("times", ["times"])):
-        make = lambda seed, names=names: [sizes.stored(name, seed).touch() for name in names]  # noqa: E731
-        monkeypatch.setitem(sizes.MAKE, part, make)
-    return found
+    def open_model(_, seed):
+        return _Opened(load_config(sizes.run_folder("teacher", seed).with_suffix(f".{seed}.toml")))
+
+    monkeypatch.setattr(sizes, "make", make)
+    monkeypatch.setattr(sizes, "open_model", open_model)
+    for part, names in (("export", [f"export {each}" for each in sizes.PRECISIONS]), ("times", ["times"])):
+        touch = lambda seed, names=names: [sizes_record.result_path(name, seed).touch() for name in names]  # noqa: E731
+        monkeypatch.setitem(sizes.PARTS, part, touch)
+    return trainings
 
 
 class _Opened:
@@ -67,10 +61,10 @@ def updates_in(words: list[str]) -> int | None:
 
 def test_the_first_seed_has_minutes_and_the_others_as_many_updates(started):
     for seed in STUDY["seeds"]:
-        sizes.run_parts(list(sizes.MAKE), seed, afresh=False)
+        sizes.run_parts(list(sizes.PARTS), seed)
     made = {(name, seed): updates_in(words) for name, seed, words in started}
     assert len(made) == len(started) == 3 * (1 + 12 + 4 + 2 + len(EXPERTS["runs"]) + len(EXPERTS["alike"]))
-    for name, criterion, keep in sizes.pruned_names():
+    for name, criterion, keep in sizes_record.pruned_names():
         assert {made[name, seed] for seed in STUDY["seeds"]} == {STUDY["prune"]["updates"]}
         words = next(words for one, _, words in started if one == name)
         assert (words[words.index("--criterion") + 1], float(words[words.index("--keep") + 1])) == (criterion, keep)
@@ -85,12 +79,12 @@ def test_the_first_seed_has_minutes_and_the_others_as_many_updates(started):
         assert {made[name, seed] for seed in OTHERS} == {1000}, "of which 0.15 between two rounds"
     before = len(started)
     for seed in STUDY["seeds"]:
-        sizes.run_parts(list(sizes.MAKE), seed, afresh=False)
+        sizes.run_parts(list(sizes.PARTS), seed)
     assert len(started) == before, "what is stored is not made again"
 
 
 def test_networks_of_experts_are_what_the_settings_say(started):
-    sizes.run_parts(["experts"], FIRST, afresh=False)
+    sizes.run_parts(["experts"], FIRST)
     assert [name for name, _, _ in started if "experts" not in name] == [], "they need no teacher"
     for name, _, words in started:
         changes = (EXPERTS["alike"] if "alike" in name else EXPERTS["runs"])[
@@ -105,7 +99,7 @@ def test_networks_of_experts_are_what_the_settings_say(started):
 
 def test_a_part_is_missing_if_one_of_its_results_is(started):
     for seed in STUDY["seeds"]:
-        sizes.run_parts(list(sizes.MAKE), seed, afresh=False)
+        sizes.run_parts(list(sizes.PARTS), seed)
     last = {
         "narrow": "prune",
         "longer": "prune",
@@ -116,56 +110,55 @@ def test_a_part_is_missing_if_one_of_its_results_is(started):
     }
     last |= {"experts wide": "experts", "experts alike mixture": "experts", "export int8": "export", "times": "times"}
     for name, part in last.items():
-        text = sizes.stored(name, FIRST).read_text()
-        sizes.stored(name, FIRST).unlink()
-        assert [one for one in sizes.MAKE if sizes.missing(one, FIRST)] == [part]
-        sizes.stored(name, FIRST).write_text(text)
+        text = sizes_record.result_path(name, FIRST).read_text()
+        sizes_record.result_path(name, FIRST).unlink()
+        assert [one for one in sizes.PARTS if sizes_record.is_missing(one, FIRST)] == [part]
+        sizes_record.result_path(name, FIRST).write_text(text)
 
 
 def test_results_of_another_teacher_are_dropped_only_if_that_was_asked_for(started):
-    sizes.run_parts(["prune", "experts"], FIRST, afresh=False)
+    sizes.run_parts(["prune", "experts"], FIRST)
     before = {path.name for path in sizes.STORED.iterdir()}
-    sizes.folder("teacher", FIRST).rmdir()
-    sizes.stored("narrow", FIRST).unlink()
+    sizes.run_folder("teacher", FIRST).rmdir()
+    sizes_record.result_path("narrow", FIRST).unlink()
     with pytest.raises(SystemExit, match="15 results of seed 1 are of a teacher whose run folder"):
-        sizes.run_parts(["prune"], FIRST, afresh=False)
+        sizes.run_parts(["prune"], FIRST)
     assert {path.name for path in sizes.STORED.iterdir()} == before - {"narrow.1.json"}
     started.clear()
-    sizes.run_parts(["prune"], FIRST, afresh=True)
+    sizes.run_parts(["prune"], FIRST, replace_teacher=True)
     assert {path.name for path in sizes.STORED.iterdir()} == before
     assert not [name for name, _, _ in started if "experts" in name]
     assert len(started) == 1 + 12 + 4
 
 
 def test_a_teacher_that_could_not_be_trained_costs_nothing(started, monkeypatch):
-    sizes.run_parts(["prune"], FIRST, afresh=False)
+    sizes.run_parts(["prune"], FIRST)
     before = {path.name for path in sizes.STORED.iterdir()}
-    sizes.folder("teacher", FIRST).rmdir()
+    sizes.run_folder("teacher", FIRST).rmdir()
 
     def fails(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sizes, "rivals", fails)
+    monkeypatch.setattr(sizes, "make", fails)
     with pytest.raises(KeyboardInterrupt):
-        sizes.teacher(FIRST, afresh=True)
+        sizes.require_teacher(FIRST, replace=True)
     assert {path.name for path in sizes.STORED.iterdir()} == before
 
 
 def test_another_seed_waits_for_the_first(started):
     with pytest.raises(SystemExit, match="as many updates as teacher of seed 1"):
-        sizes.run_parts(["prune"], OTHERS[0], afresh=False)
+        sizes.run_parts(["prune"], OTHERS[0])
     assert not started
 
 
 def test_stored_budgets_are_those_of_the_study():
     """What one seed's model was made with says nothing beside another's if the first was made again since."""
-    found = {path.name.removesuffix(".json"): json.loads(path.read_text())
-             for path in (sizes_results.RESULTS / "compression").glob("*.json")}  # fmt: skip
-    known = {name.replace(" ", "_") for part in sizes.MAKE for name in sizes_results.results_of(part, FIRST)} | {
-        "teacher"
-    }
-    assert {name.rpartition(".")[0] for name in found} <= known, "a result of no model of the study"
-    made = {name: one["made"]["updates"] for name, one in found.items() if "updates" in one.get("made", {})}
+    results = {path.name.removesuffix(".json"): json.loads(path.read_text())
+               for path in sizes_record.STORED.glob("*.json")}  # fmt: skip
+    names = [name for part in sizes.PARTS for name in sizes_record.results_of(part, FIRST)]
+    known = {"teacher", *(name.replace(" ", "_") for name in names)}
+    assert {name.rpartition(".")[0] for name in results} <= known, "a result of no model of the study"
+    made = {name: result["made"]["updates"] for name, result in results.items() if "updates" in result.get("made", {})}
     for name, updates in made.items():
         model, _, seed = name.rpartition(".")
         first = "experts_dense.1" if "alike" in model else f"{model}.1"
@@ -176,7 +169,7 @@ def test_stored_budgets_are_those_of_the_study():
 
 
 def test_the_tables_are_of_the_results():
-    text = (sizes.EXPERIMENTS / "README.md").read_text()
-    found = re.search("<!-- compression -->\n\n(.*?)\n<!-- end of compression -->", text, re.DOTALL)
-    assert found is not None
-    assert found.group(1).strip() == sizes.table().strip()
+    text = sizes.README.read_text()
+    match = re.search("<!-- compression -->\n\n(.*?)\n<!-- end of compression -->", text, re.DOTALL)
+    assert match is not None
+    assert match.group(1).strip() == sizes_tables.table().strip()

@@ -1,25 +1,21 @@
-"""The studies of the ablations: every run is a valid config, and changes what it says and nothing else."""
+"""The studies: every run is a valid config, changes what it says and nothing else, and measures what is missing."""
 
+import json
+import os
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments.studies import ablations, harness, rolling, turns
 from pinnwx.config import Config
 from pinnwx.data.open import open_data
 from pinnwx.verification.results import Scores
 
-sys.path.append(str(Path(__file__).parent.parent / "scripts"))
-import ablations
-import rolling
-import trial
-
-TRIALS = [run for name, study in ablations.studies().items() for run in ablations.trials(name, study)]
+RUNS = [run for name, study in ablations.read_studies().items() for run in ablations.runs_of(name, study)]
 
 
-@pytest.mark.parametrize("run", TRIALS, ids=lambda run: f"{run.study}-{run.name}-{run.seed}")
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: f"{run.study}-{run.name}-{run.seed}")
 def test_every_run_is_a_valid_config(run):
     config = Config.model_validate(run.config())
     assert config.seed == run.seed
@@ -27,10 +23,10 @@ def test_every_run_is_a_valid_config(run):
 
 
 def test_what_a_run_is_compared_with_is_a_run_of_its_study():
-    runs = {(run.study, run.name): run for run in TRIALS}
-    for run in TRIALS:
-        against = runs[run.study, run.against]
-        assert against.against == against.name, "a reference stands for itself"
+    runs = {(run.study, run.name): run for run in RUNS}
+    for run in RUNS:
+        reference = runs[run.study, run.reference]
+        assert reference.reference == reference.name, "a reference stands for itself"
 
 
 def test_a_change_reaches_the_entry_it_names():
@@ -41,51 +37,69 @@ def test_a_change_reaches_the_entry_it_names():
     assert settings == {"a": {"list": [{"x": 9}, {"x": 9, "y": 5}]}, "b": 3, "c": {"new": [1]}}
 
 
+def test_a_study_measures_what_is_missing_and_stores_it_at_once(tmp_path):
+    path = tmp_path / "figures.json"
+    path.write_text('{"first": 1}')
+    stored = harness.StoredFigures(path)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    measurements = {"first": lambda: 10, "second": lambda: 20, "third": interrupted}
+    with pytest.raises(KeyboardInterrupt):
+        stored.measure_missing(measurements)
+    assert json.loads(path.read_text()) == {"first": 1, "second": 20}
+    resumed = harness.StoredFigures(path)
+    resumed.measure_missing({**measurements, "third": lambda: 30}, section=resumed.figures.setdefault("more", {}))
+    assert json.loads(path.read_text())["more"] == {"first": 10, "second": 20, "third": 30}
+    resumed.measure_missing({"first": lambda: 11}, again=True)
+    assert json.loads(path.read_text())["first"] == 11
+
+
+def test_a_table_replaces_what_stands_between_its_markers(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("before\n\n<!-- speed -->\n\nold\n\n<!-- end of speed -->\n\nafter\n")
+    harness.splice(page, "speed", "\n".join(harness.markdown_table(["a", "b"], [["x", 1]])) + "\n")
+    table = "| a | b |\n| --- | --- |\n| x | 1 |\n"
+    assert page.read_text() == f"before\n\n<!-- speed -->\n\n{table}\n<!-- end of speed -->\n\nafter\n"
+
+
 WORKER = """
 import sys, time
 from pathlib import Path
-worked, lines = 0.0, []
-while time.monotonic() - {start} < {seconds}:
-    began = time.monotonic(), time.clock_gettime(time.CLOCK_REALTIME)
+lines, start = [], time.monotonic()
+while time.monotonic() - start < 2.0:
+    lines.append(str(time.clock_gettime(time.CLOCK_REALTIME)))
     time.sleep(0.01)
-    lines.append(f"{{began[1]}} {{time.clock_gettime(time.CLOCK_REALTIME) - began[1]}}")
 Path(sys.argv[1]).write_text("\\n".join(lines))
-sys.exit({code})
+sys.exit(int(sys.argv[2]))
 """
 
 
 @pytest.fixture
 def workers(tmp_path, monkeypatch):
-    """`workers(code, ...)`: a process each that works two seconds by its own clock and ends with that code."""
+    """`workers(code, ...)`: processes that run two seconds by their own clocks and end with these codes."""
 
     def run(*codes: int) -> list[float]:
-        monkeypatch.setattr(trial, "TURN_SECONDS", 0.3)
-        at_work = Path(trial.AT_WORK).read_text()
-        for number, code in enumerate(codes):
-            body = WORKER.format(start="began_here", seconds=2.0, code=code)
-            head = at_work[: at_work.index("from pinnwx.cli")].replace("sys.argv.pop(1)", "sys.argv.pop(1)", 1)
-            (tmp_path / f"{number}.py").write_text(head + "began_here = time.monotonic()\n" + body)
-        launcher = tmp_path / "launcher.py"
-        launcher.write_text("import runpy, sys; script = sys.argv.pop(2); sys.argv[0] = script; runpy.run_path(script)")
-        monkeypatch.setattr(trial, "AT_WORK", launcher)
-        verbs = [[str(tmp_path / f"{number}.py"), str(tmp_path / f"{number}.txt")] for number in range(len(codes))]
-        return trial.train_in_turn(verbs, [{} for _ in codes])
+        monkeypatch.setattr(turns, "TURN_SECONDS", 0.3)
+        (tmp_path / "two_seconds.py").write_text(WORKER)
+        path = os.pathsep.join([str(tmp_path), str(harness.ROOT), os.environ.get("PYTHONPATH", "")])
+        commands = [["two_seconds", str(tmp_path / f"{n}.txt"), str(code)] for n, code in enumerate(codes)]
+        return turns.run_in_turns(commands, [{"PYTHONPATH": path} for _ in codes])
 
     return run
 
 
-def test_trainings_in_turn_are_at_work_one_at_a_time_by_a_clock_of_their_own(workers, tmp_path):
+def test_commands_in_turns_run_one_at_a_time_by_a_clock_of_their_own(workers, tmp_path):
     seconds = workers(0, 0)
-    assert all(1.9 < one < 6.0 for one in seconds), "two seconds at work, and starting up"
-    first, second = (
-        np.array([float(line.split()[0]) for line in (tmp_path / f"{n}.txt").read_text().splitlines()]) for n in (0, 1)
-    )
+    assert all(1.9 < each < 6.0 for each in seconds), "two seconds of running, and starting up"
+    first, second = (np.array((tmp_path / f"{n}.txt").read_text().split(), float) for n in (0, 1))
     begin, end = max(first.min(), second.min()) + 0.3, min(first.max(), second.max())
-    first, second = (each[(each > begin) & (each < end)] for each in (first, second))
-    assert np.median(np.abs(first[:, None] - second).min(axis=1)) > 0.03, "while one works, the other stands still"
+    first, second = (times[(times > begin) & (times < end)] for times in (first, second))
+    assert np.median(np.abs(first[:, None] - second).min(axis=1)) > 0.03, "while one runs, the other is stopped"
 
 
-def test_a_training_that_fails_lets_the_others_through(workers, tmp_path):
+def test_a_command_that_fails_lets_the_others_end(workers, tmp_path):
     with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
         workers(3, 0)
     assert (tmp_path / "1.txt").exists()
@@ -99,7 +113,7 @@ def a_week(first_day: str, count: int, rmse: float) -> Scores:
 
 
 def test_the_scores_of_weeks_are_one_by_their_number_of_forecasts():
-    entry = rolling.whole([a_week("2026-01-08", 7, 1.0), a_week("2026-01-15", 1, 5.0)]).entry("msl", 24)
+    entry = rolling.merge_weeks([a_week("2026-01-08", 7, 1.0), a_week("2026-01-15", 1, 5.0)]).entry("msl", 24)
     assert entry["n"] == 32
     assert entry["rmse"] == pytest.approx((7 * 1.0 + 1 * 5.0) / 8)
     assert [day for day, *_ in entry["daily"]] == sorted(day for day, *_ in entry["daily"])
@@ -129,6 +143,6 @@ def test_only_what_has_arrived_is_seen(real_data, tmp_path, monkeypatch):
     monkeypatch.setattr(rolling, "FOLDER", tmp_path)
     monkeypatch.setattr(rolling, "ARCHIVE", real_data / "era5_global")
     until = np.datetime64("2025-12-03")
-    seen = open_data(rolling.arrive(until), ("msl", "vo850"))
-    assert seen.sizes["time"] == 8
-    assert seen["time"].values.max() < until
+    arrived = open_data(rolling.write_arrived(until), ("msl", "vo850"))
+    assert arrived.sizes["time"] == 8
+    assert arrived["time"].values.max() < until

@@ -14,8 +14,8 @@ from pinnwx.runtime import prepare
 def export(run: str | Path, out: str | Path, *, weights: str = "float32", force: bool = False) -> Path:
     """Writes the live model into one file, and returns its path; see `pinnwx.forecasting.export` for what is in it.
 
-    `scripts/run_exported.py` runs it, with jax, NumPy and flatbuffers. `weights`: "float32", as they are; "bfloat16",
-    half of that; or "int8", a quarter.
+    `python -m pinnwx.run_exported` runs it, with jax, NumPy and flatbuffers. `weights`: "float32", as they are;
+    "bfloat16", half of that; or "int8", a quarter.
 
     Raises:
         UsageError: the model cannot be exported, or there are no such weights.

@@ -11,6 +11,7 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
+import kills_and_flips
 import pytest
 from safetensors.numpy import load_file
 from verbs import INIT, Ended, command, in_a_process, pinnwx, recipe
@@ -18,9 +19,6 @@ from verbs import INIT, Ended, command, in_a_process, pinnwx, recipe
 from pinnwx.forecasting.cf import read_forecast
 from pinnwx.forecasting.runs import Run
 from pinnwx.training.checkpoint import Checkpoints
-
-sys.path.append(str(Path(__file__).parent.parent.parent / "scripts"))
-import soak
 
 SEED = int(os.environ.get("PINNWX_TEST_SEED", time.time_ns() % 2**32))
 
@@ -39,7 +37,7 @@ def started(*words: object):
 
 
 def writer(kind: str, path: Path):
-    return started(sys.executable, soak.WRITERS, kind, path)
+    return started(sys.executable, kills_and_flips.WRITERS, kind, path)
 
 
 def weights(run: Path) -> dict[str, bytes]:
@@ -68,7 +66,7 @@ def test_33_killed_in_training(good, tmp_path):
     out, dice, kills, resumed = tmp_path / "run", random.Random(SEED), 0, set()
     config = recipe(tmp_path, "batch_size = 8\nupdates = 6000")
     in_a_process(command("train", config, "--data", good, "--out", tmp_path / "whole")).did()
-    words = [sys.executable, "-c", soak.HASTY, *command("train", config, "--data", good, "--out", out)[3:]]
+    words = [sys.executable, "-c", kills_and_flips.HASTY, *command("train", config, "--data", good, "--out", out)[3:]]
     while True:
         resume = ["--resume"] if (out / "config.toml").exists() else []
         with started(*words, *resume) as process:
@@ -88,14 +86,14 @@ def test_33_killed_in_training(good, tmp_path):
 
 def test_34_killed_while_it_saves_a_checkpoint(tmp_path):
     counts = Counter()
-    soak.kill_checkpoints(tmp_path, 5, random.Random(SEED), counts)
+    kills_and_flips.kill_checkpoints(tmp_path, 5, random.Random(SEED), counts)
     assert (counts["lost"], counts["partial"]) == (0, 0), f"PINNWX_TEST_SEED={SEED}"
 
 
 def test_35_43_killed_while_it_writes_a_forecast_and_read_all_the_time(tmp_path):
     """Whoever reads sees the old file or the complete new one, at every moment."""
     counts = Counter()
-    soak.kill_forecasts(tmp_path, 5, random.Random(SEED), counts)
+    kills_and_flips.kill_forecasts(tmp_path, 5, random.Random(SEED), counts)
     assert (counts["lost"], counts["partial"]) == (0, 0), f"PINNWX_TEST_SEED={SEED}"
     assert counts["reads"] > 5
 

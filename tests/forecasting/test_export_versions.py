@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from synthetic import config_text, tiny_trained, transport, wave_archive
 
+from pinnwx import run_exported
 from pinnwx.forecasting.export import export_model
 from pinnwx.forecasting.predictor import Predictor
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "run_exported.py"
+SCRIPT = Path(run_exported.__file__)
 ARCHIVE = wave_archive(60)
 OLDEST = {"0.10": "0.9.2"}  # jax that runs what this one writes, found by trial; StableHLO looks back some weeks
 HERE = jax.__version__.rpartition(".")[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "fortnight.py"
+SCRIPT = Path(__file__).with_name("fortnight.py")
 SEED = int(os.environ.get("PINNWX_TEST_SEED", time.time_ns() % 2**32))
 
 

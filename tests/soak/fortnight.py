@@ -1,6 +1,6 @@
 """A fortnight of the scheduled job in a few minutes: analyses drop into a folder, and everything goes wrong once.
 
-    python scripts/fortnight.py FOLDER      in a new folder, which is kept; prints what happened
+    python tests/soak/fortnight.py FOLDER      in a new folder, which is kept; prints what happened
 
 The real verbs run in processes of their own, once a day on a clock that is set (`PINNWX_NOW`), as
 `scripts/schedules/forecast.sh` runs them; once a week `pinnwx retrain`. On the way one analysis comes a day late, one
@@ -26,7 +26,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from flax import nnx
-from trial import PINNWX, ROOT
 
 import pinnwx
 from pinnwx.data.calendar import format_time
@@ -44,7 +43,8 @@ DAYS = 14
 TURN = np.timedelta64(24, "h")
 FIELDS = ["msl", "t850", "u850", "v850"]
 HOURS = 24
-JOB = ROOT / "scripts" / "schedules" / "forecast.sh"
+PINNWX = (sys.executable, "-m", "pinnwx")
+JOB = Path(__file__).resolve().parents[2] / "scripts" / "schedules" / "forecast.sh"
 
 CONFIG = """
 name = "fortnight"

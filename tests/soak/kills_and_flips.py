@@ -1,7 +1,7 @@
 """Kills writers and flips bits by the hundred, and counts what was lost, silent or partial: all three must be 0.
 
-    python scripts/soak.py                      200 kills of each writer, 1,000 bit flips: about half an hour
-    python scripts/soak.py --kills 5 --flips 50
+    python tests/soak/kills_and_flips.py             200 kills of each writer, 1,000 bit flips: about half an hour
+    python tests/soak/kills_and_flips.py --kills 5 --flips 50
 
 Three writers are killed with SIGKILL at random moments: one trains (`pinnwx train`, with a checkpoint twice a second,
 resumed after each kill), one saves checkpoints, one writes forecasts over each other while a reader polls the file.
@@ -42,8 +42,7 @@ from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.update import initial_state
 
-ROOT = Path(__file__).resolve().parent.parent
-WRITERS = ROOT / "tests" / "faults" / "writers.py"
+WRITERS = Path(__file__).resolve().parents[1] / "faults" / "writers.py"
 # The verb, but for a checkpoint twice a second instead of every minute.
 HASTY = "import pinnwx.training.fit as f, pinnwx.cli as c; f.CHECKPOINT_SECONDS = 0.5; c.main()"
 CONFIG = """name = "soak"

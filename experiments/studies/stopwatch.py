@@ -1,4 +1,4 @@
-"""Seconds of calls that are compared: one after another, round by round, so that a slow minute slows all of them."""
+"""Seconds of calls that are compared: one after another, round by round, so a slow minute slows all of them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 
 import jax
 
-Spread = dict[str, float]  # median, least and most seconds
+Spread = dict[str, float]  # median, "least" and "most" seconds
 
 
-def in_turn(functions: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, Spread]:
+def time_in_turns(functions: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, Spread]:
     """Seconds of each function, after a call of each that compiles and fills caches."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():

@@ -1,0 +1,1 @@
+"""Experiments in TOML, their results, and the studies that make them."""

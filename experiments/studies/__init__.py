@@ -1,0 +1,1 @@
+"""Studies: what is measured, on what, and the tables that the documentation shows."""

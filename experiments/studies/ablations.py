@@ -1,0 +1,223 @@
+"""Runs the studies of experiments/ablations/studies.toml: what each part of a model is worth.
+
+    python -m experiments.studies.ablations                         every run without stored scores, one after another
+    python -m experiments.studies.ablations terms days/hybrid_14    only this study, and this run of another
+    python -m experiments.studies.ablations --list                  what there is and what is not stored yet
+    python -m experiments.studies.ablations --tables                only write the tables
+
+A run is a base experiment with some settings changed, and a seed. Its scores are stored in
+experiments/results/ablations/STUDY/RUN.SEED.json as soon as it is scored, and an interrupted run continues where it
+stopped; so a study may take many days and several machines. Runs with a budget of minutes are trained in turns with
+those that they are compared with. Each run is compared with the reference of its study on the same forecasts
+(`pinnwx compare`), with days drawn in blocks.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+from experiments.studies.harness import (
+    EXPERIMENTS,
+    README,
+    RESULTS,
+    RUNS,
+    markdown_table,
+    scoring_of,
+    splice,
+    study_parser,
+)
+from experiments.studies.training_runs import TrainingRun, train_and_score
+from pinnwx.verification.comparison import compare_scores
+from pinnwx.verification.results import Scores
+
+STORED = RESULTS / "ablations"
+
+
+@dataclass(frozen=True, eq=False)
+class AblationRun:
+    """One training of a study."""
+
+    study: str
+    name: str
+    seed: int
+    base: str
+    reference: str  # the run of the same study and seed to compare with; the run itself: compare with persistence
+    changes: Mapping[str, Any]
+    minutes: float | None
+
+    @property
+    def scores(self) -> Path:
+        return STORED / self.study / f"{self.name}.{self.seed}.json"
+
+    def config(self) -> dict[str, Any]:
+        """The settings: those of the base experiment, changed."""
+        settings = changed_experiment(self.base, self.changes)
+        return settings | {"seed": self.seed, "name": f"{self.study}_{self.name}_{self.seed}"}
+
+    def training(self) -> TrainingRun:
+        """The training; its config file is written."""
+        folder = RUNS / "ablations" / self.study / f"{self.name}.{self.seed}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        config = folder.with_suffix(f".{self.seed}.toml")
+        config.write_text(tomli_w.dumps(self.config()))
+        return TrainingRun(config, folder, self.scores, scoring_of(self.base))
+
+
+def changed_experiment(base: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of an experiment, with the entries at dotted paths replaced."""
+    settings = tomllib.loads((EXPERIMENTS / f"{base}.toml").read_text())
+    for path, value in changes.items():
+        change(settings, path, value)
+    return settings
+
+
+def change(settings: Any, path: str, value: Any) -> None:
+    """Sets the entry at a dotted path. A number is a position in a list, and `*` means every position."""
+    first, _, rest = path.partition(".")
+    named: Any = int(first) if first.isdigit() and isinstance(settings, list) else first
+    for key in range(len(settings)) if first == "*" else [named]:
+        if rest:
+            change(settings.setdefault(key, {}) if isinstance(settings, dict) else settings[key], rest, value)
+        else:
+            settings[key] = copy.deepcopy(value)
+
+
+def read_studies() -> dict[str, dict[str, Any]]:
+    """The studies of experiments/ablations/studies.toml, by name."""
+    return tomllib.loads((EXPERIMENTS / "ablations" / "studies.toml").read_text())
+
+
+def runs_of(name: str, study: Mapping[str, Any]) -> Iterator[AblationRun]:
+    """The runs of a study, the reference first, one seed after another."""
+    for seed in study["seeds"]:
+        for run, changes in study["runs"].items():
+            own = dict(changes)
+            base, reference = own.pop("base", study["base"]), own.pop("against", study["reference"])
+            minutes = own.pop("minutes", study.get("minutes"))
+            yield AblationRun(name, run, seed, base, reference, study.get("common", {}) | own, minutes)
+
+
+def table(name: str, study: Mapping[str, Any]) -> str:
+    """A row for each run: its RMSE over that of its reference with the same seed, mean over seeds, paired bounds."""
+    stored = {run: Scores.load(run.scores) for run in runs_of(name, study) if run.scores.is_file()}
+    by_name: dict[str, list[tuple[AblationRun, Scores]]] = {}
+    for run, scores in stored.items():
+        by_name.setdefault(run.name, []).append((run, scores))
+    title = f"**{name}.** {study['question']}\n"
+    if not by_name:
+        return "\n".join([title, "Not run yet.\n"])
+    columns = [(variable, lead) for variable in study["variables"] for lead in study["leads"]]
+    rows = []
+    for run_name, scored_runs in by_name.items():
+        ratios = [_ratio_cell(scored_runs, stored, variable, lead) for variable, lead in columns]
+        rows.append([run_name, len(scored_runs), *ratios, *_cost_cells([run for run, _ in scored_runs])])
+    titles = ["run", "seeds", *(f"{variable} {lead} h" for variable, lead in columns), "updates", "s"]
+    return "\n".join([title, *markdown_table(titles, rows)]) + "\n"
+
+
+def cost_of(run: AblationRun) -> dict[str, Any]:
+    """What its training cost."""
+    return json.loads(run.scores.read_text())["training"]
+
+
+def _cost_cells(runs: Sequence[AblationRun]) -> tuple[str, str]:
+    """Median updates and seconds, with the device where that is no CPU; the time of a resumed run is not known."""
+    costs = [cost_of(run) for run in runs]
+    known_seconds = [cost["seconds"] for cost in costs if not cost["resumed"]]
+    seconds = f"{np.median(known_seconds):,.0f}" if known_seconds else "-"
+    devices = {cost.get("device", "cpu") for cost in costs} - {"cpu"}
+    updates = f"{np.median([cost['updates'] for cost in costs]):,.0f}"
+    return updates, seconds + (f" ({', '.join(sorted(devices))})" if devices else "")
+
+
+def _ratio_cell(
+    runs: Sequence[tuple[AblationRun, Scores]], stored: Mapping[AblationRun, Scores], variable: str, lead: int
+) -> str:
+    """The error of a reference over that of persistence, or the error of another run over that of its reference."""
+    first = runs[0][0]
+    if first.name == first.reference:
+        return f"{np.mean([scores.entry(variable, lead)['persistence_ratio'] for _, scores in runs]):.3f}"
+    references = [(run, scores) for run, scores in stored.items() if run.name == first.reference]
+    ratio = paired_ratio(runs, references, variable, lead)
+    if ratio is None:
+        return "-"
+    value, low, high = ratio
+    return f"{value:.3f}" + ("" if np.isnan(low) else f" ({low:.3f}-{high:.3f})")
+
+
+def entry_ratio(scores: Scores, reference: Scores, variable: str, lead: int) -> Mapping[str, Any]:
+    """The RMSE of a variable and lead over that of a reference, with its bounds, paired by day."""
+
+    def single(whole: Scores) -> Scores:
+        return Scores((whole.entry(variable, lead),), settings=whole.settings)
+
+    return compare_scores(single(scores), single(reference)).ratios[0]
+
+
+def paired_ratio(
+    runs: Sequence[tuple[AblationRun, Scores]],
+    references: Sequence[tuple[AblationRun, Scores]],
+    variable: str,
+    lead: int,
+) -> tuple[float, float, float] | None:
+    """The RMSE of a run over that of its reference with its bounds (NaN without), mean of the seeds of both."""
+    by_seed = {run.seed: scores for run, scores in references}
+    ratios = [entry_ratio(scores, by_seed[run.seed], variable, lead) for run, scores in runs if run.seed in by_seed]
+    if not ratios:
+        return None
+    value, low, high = (
+        float(np.mean([np.nan if ratio[key] is None else ratio[key] for ratio in ratios]))
+        for key in ("ratio", "ratio_low", "ratio_high")
+    )
+    return value, low, high
+
+
+def train_missing(runs: Sequence[AblationRun]) -> None:
+    """Trains what is not stored yet: one after another, or with a budget of minutes in turns with its rivals."""
+
+    def group(run: AblationRun) -> tuple:
+        return run.study, run.seed, run.reference, run.minutes
+
+    for (study, seed, _, minutes), grouped in itertools.groupby(runs, group):
+        members = list(grouped)
+        missing = [run for run in members if not run.scores.is_file()]
+        if missing:
+            rivals = missing if minutes is None else members  # minutes of another machine or day do not compare
+            print(f"== {study} seed {seed}: {', '.join(run.name for run in rivals)}", flush=True)
+            train_and_score([run.training() for run in rivals], minutes)
+
+
+def main() -> None:
+    studies = read_studies()
+    every_run = [run for name, study in studies.items() for run in runs_of(name, study)]
+    parser = study_parser(__doc__)
+    parser.add_argument("names", nargs="*", help=f"STUDY or STUDY/RUN; studies are {', '.join(studies)}; default: all")
+    parser.add_argument("--list", action="store_true", help="only say what is stored and what is not")
+    options = parser.parse_args()
+    for name in options.names:
+        if not any(name in (run.study, f"{run.study}/{run.name}") for run in every_run):
+            parser.error(f'no study or run "{name}"; there are {", ".join(studies)}')
+    chosen = [
+        run for run in every_run if not options.names or {run.study, f"{run.study}/{run.name}"} & set(options.names)
+    ]
+    if options.list:
+        for run in chosen:
+            print(f"{run.study} {run.name} seed {run.seed}: {'stored' if run.scores.is_file() else 'to run'}")
+        return
+    if not options.tables:
+        train_missing(chosen)
+    splice(README, "ablations", "\n".join(table(name, study) for name, study in studies.items()))
+
+
+if __name__ == "__main__":
+    main()
