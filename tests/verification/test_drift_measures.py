@@ -57,6 +57,6 @@ def test_what_has_no_drift_is_refused(archive, climatology, forecast):
         drift(fields=np.full_like(forecast, np.nan))
     with pytest.raises(UnavailableError, match="1 analyses of the training time"):
         drift(replace(archive, times=archive.times[:1], fields=archive.fields[:1]))
-    grid = replace(archive.grid, longitude=tuple(np.asarray(archive.grid.longitude) / 2))
+    grid = replace(archive.grid, longitude=tuple(each / 2 for each in archive.grid.longitude))
     with pytest.raises(GridError, match="does not close around the globe"):
         drift(replace(archive, grid=grid))
