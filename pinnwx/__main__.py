@@ -1,5 +1,5 @@
 """`python -m pinnwx`: the command line."""
 
-from pinnwx.cli import main
+from pinnwx.commands.main import main
 
 main()

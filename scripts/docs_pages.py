@@ -25,7 +25,7 @@ from latex2mathml.converter import convert
 from typer.models import ArgumentInfo, OptionInfo
 
 import pinnwx
-from pinnwx.cli import app
+from pinnwx.commands.app import app
 from pinnwx.config.reference import reference
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import pinnwx
-from pinnwx.cli import app
+from pinnwx.commands.app import app
 from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.forecasting.runs import Run, new_run

@@ -11,7 +11,7 @@ import pinnwx
 HEAVY = ("jax", "flax", "numpy", "xarray", "matplotlib", "diffrax", "optax", "orbax")
 
 
-@pytest.mark.parametrize("module", ["pinnwx", "pinnwx.cli"])
+@pytest.mark.parametrize("module", ["pinnwx", "pinnwx.commands.main"])
 def test_importing_it_does_not_import_jax(module):
     """So `pinnwx --help` answers at once."""
     program = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
@@ -21,7 +21,7 @@ def test_importing_it_does_not_import_jax(module):
 
 def test_the_verbs_are_functions_of_the_package():
     """Each verb of the command line is one, of the same name."""
-    from pinnwx.cli import app
+    from pinnwx.commands.app import app
 
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert len(verbs) > 12

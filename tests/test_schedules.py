@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pinnwx.cli import app
+from pinnwx.commands.app import app
 
 FOLDER = Path(__file__).resolve().parent.parent / "scripts" / "schedules"
 

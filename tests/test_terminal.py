@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pinnwx.terminal import Console, _print_table, _table, attribution_lines
+from pinnwx.terminal.explanations import attribution_lines
+from pinnwx.terminal.table import Console, print_table
 from pinnwx.text import three_digits
 from pinnwx.verification.results import COLUMNS, Scores
 
@@ -16,7 +17,7 @@ ROW = ("relative_vorticity850 [1e-5 s-1]", "240 h", "12,345", "123456.789", "123
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_no_number_is_cut(width):
     console = Console(file=io.StringIO(), width=width)
-    _print_table(console, _table(("variable", "lead", "n", "RMSE", "95 % bounds", "outcome"), [ROW]))
+    print_table(console, ("variable", "lead", "n", "RMSE", "95 % bounds", "outcome"), [ROW])
     text = console.file.getvalue()
     assert "…" not in text
     for cell in (*ROW[:4], "12345.678-123456.789", "nothing to do"):

@@ -7,7 +7,7 @@ import pytest
 from synthetic import config_text, tiny_trained
 from verbs import pinnwx
 
-from pinnwx.cli import _numbers
+from pinnwx.commands.lists import numbers
 from pinnwx.config import MOST_WEIGHTS, parse_config
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.forecasting.predictor import MOST_HOURS, Predictor, require_room, whole_steps
@@ -138,8 +138,8 @@ def test_updates_are_bounded(run, good, tmp_path, updates):
 @pytest.mark.parametrize("text", ["nan", "6,inf", "6,x", "", "1e999", ",".join(["6"] * 60_000)])
 def test_lists_of_numbers_are_bounded(text):
     with pytest.raises(UsageError, match="--leads"):
-        _numbers("--leads", text)
-    assert _numbers("--leads", "6,12") == [6.0, 12.0]
+        numbers("--leads", text)
+    assert numbers("--leads", "6,12") == [6.0, 12.0]
 
 
 def test_a_number_beyond_all_bounds_is_a_usage_error(run, good, tmp_path):

@@ -21,7 +21,7 @@ from synthetic import wave_dataset
 from pinnwx.data.open import check_data, open_data, open_with_report
 from pinnwx.data.storage import write_netcdf
 from pinnwx.errors import DataError, OutputError
-from pinnwx.terminal import check_tables
+from pinnwx.terminal.files import check_tables
 
 WAVES = wave_dataset(4)
 

@@ -18,7 +18,7 @@ from pinnwx.errors import DataError, PinnwxError
 from pinnwx.jobs.status import status
 from pinnwx.reporting.page import Section, Table, page
 from pinnwx.reporting.style import save
-from pinnwx.terminal import Console, _table
+from pinnwx.terminal.table import Console, print_table
 from pinnwx.text import printable
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"
@@ -66,7 +66,7 @@ def test_what_a_table_and_a_line_show(text):
     console = Console(file=shown, width=400)
     assert isinstance(console, rich.console.Console)
     console.print(f"{text} :smile:")
-    console.print(_table(("heading",), [(text,)]))
+    print_table(console, ("heading",), [(text,)])
     lines = shown.getvalue().splitlines()
     assert len(lines) == 3, "one line, a heading, a row"
     assert all(map(harmless, lines))
@@ -75,9 +75,9 @@ def test_what_a_table_and_a_line_show(text):
 
 
 def test_what_is_logged_is_one_line(capsys):
-    from pinnwx.cli import _notices_shown
+    from pinnwx.commands.printing import notices_shown
 
-    with _notices_shown():
+    with notices_shown():
         logging.getLogger("pinnwx.somewhere").warning("warning: units %s", ESCAPE + "\nforged")
     assert capsys.readouterr().err == "pinnwx: warning: units " + printable(ESCAPE + "\nforged") + "\n"
 

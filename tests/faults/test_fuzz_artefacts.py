@@ -25,7 +25,9 @@ from pinnwx.jobs.plot import plot
 from pinnwx.jobs.status import status
 from pinnwx.manifest import MANIFEST
 from pinnwx.reporting.curves import plot_training
-from pinnwx.terminal import comparison_table, score_table, status_table, version_table
+from pinnwx.terminal.health import status_table
+from pinnwx.terminal.runs import version_table
+from pinnwx.terminal.scores import comparison_table, score_table
 from pinnwx.verification.results import Scores
 
 SEED, TRIES = 20261128, 120

@@ -18,7 +18,7 @@ from pinnwx.jobs import training_check
 from pinnwx.jobs.events import read_events
 from pinnwx.jobs.train import train
 from pinnwx.jobs.training_check import check_training, validation_archive
-from pinnwx.terminal import version_table
+from pinnwx.terminal.runs import version_table
 
 WHOLE = wave_archive(160)
 TRAINING = WHOLE.select("2026-01-01", "2026-01-15")

@@ -16,7 +16,8 @@ import numpy as np
 import xarray as xr
 from synthetic import config_text
 
-from pinnwx import cli
+from pinnwx.commands import clock
+from pinnwx.commands.main import main
 
 INIT = "2026-01-16T06:00"
 
@@ -59,13 +60,13 @@ def pinnwx(verb: str, *options: object, env: dict[str, str] | None = None) -> En
         with (
             _environment(env or {}),
             mock.patch.object(sys, "argv", ["pinnwx", verb, *map(str, options)]),
-            mock.patch.object(cli, "_STARTED", time.monotonic()),
+            mock.patch.object(clock, "STARTED", time.monotonic()),
             _standard("stdout", 1, out),
             _standard("stderr", 2, err),
             _warnings_printed(),
         ):
             try:
-                cli.main()
+                main()
             except SystemExit as end:
                 code = end.code
         out.seek(0)

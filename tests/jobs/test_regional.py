@@ -11,7 +11,7 @@ from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.errors import DataError, GridError, OutputError, UnavailableError, UsageError
 from pinnwx.forecasting.runs import new_run
-from pinnwx.terminal import score_table
+from pinnwx.terminal.scores import score_table
 from pinnwx.training.fit import device_archive
 from pinnwx.training.update import rollout_loss
 

@@ -9,7 +9,7 @@ from synthetic import tiny_trained
 from typer.testing import CliRunner
 
 import pinnwx
-from pinnwx.cli import app
+from pinnwx.commands.app import app
 from pinnwx.errors import (
     CheckpointError,
     LockedError,

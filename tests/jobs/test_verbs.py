@@ -19,7 +19,8 @@ from pinnwx.errors import (
 )
 from pinnwx.explaining.reading import shares
 from pinnwx.forecasting.runs import new_run
-from pinnwx.terminal import attribution_lines, budget_table, score_table
+from pinnwx.terminal.explanations import attribution_lines, budget_table
+from pinnwx.terminal.scores import score_table
 from pinnwx.verification.results import Scores
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -15,8 +15,8 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 import pinnwx
-from pinnwx import cli
-from pinnwx.cli import app
+from pinnwx.commands.app import app
+from pinnwx.commands.main import main
 from pinnwx.forecasting.runs import Run, new_run
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -59,7 +59,7 @@ def pinnwx_command(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["pinnwx", *map(str, arguments)])
         code = 0
         try:
-            cli.main()
+            main()
         except SystemExit as stopped:
             code = stopped.code or 0
         printed = capsys.readouterr()
@@ -321,7 +321,7 @@ def test_an_unexpected_error_is_one_line_too(pinnwx_command, waves, monkeypatch)
 
 def test_in_a_process_of_its_own(tmp_path):
     """The installed command, as a script calls it: exit code and one line on standard error, nothing else."""
-    program = [sys.executable, "-c", "from pinnwx.cli import main; main()"]
+    program = [sys.executable, "-c", "from pinnwx.commands.main import main; main()"]
     arguments = ["check", "--data", str(tmp_path / "nowhere")]
     found = subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert found.returncode == 66

@@ -1,0 +1,28 @@
+"""`pinnwx evaluate`: scores of hindcasts."""
+
+from __future__ import annotations
+
+from pinnwx.commands.options import Data, Details, End, ForceJson, Json, Leads, RunFolder, Start
+from typing import Annotated
+
+import typer
+
+from pinnwx.commands.lists import numbers
+
+
+def evaluate(
+    run: RunFolder,
+    data: Data,
+    start: Start,
+    end: End,
+    leads: Leads = None,
+    details: Details = False,
+    json: Json = None,
+    force: ForceJson = False,
+) -> None:
+    """Score forecasts from every analysis of a period. Persistence and climatology are scored on the same pairs."""
+    from pinnwx.jobs.evaluate import evaluate as job
+    from pinnwx.terminal.scores import score_table
+
+    scores = job(run, data, start=start, end=end, leads=numbers("--leads", leads), json=json, force=force)
+    score_table(scores, details=details)

@@ -1,0 +1,30 @@
+"""`pinnwx plot`: pictures."""
+
+from __future__ import annotations
+
+from pinnwx.commands.options import Force, PATH
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pinnwx.commands.lists import names, numbers
+from pinnwx.commands.printing import say
+
+
+def plot(
+    source: Annotated[Path, typer.Argument(help="A forecast or its budget (.nc), scores (.json) or a run folder.")],
+    out: Annotated[Path, typer.Option(help="PNG to write.")],
+    variables: Annotated[str | None, typer.Option(help="Which variables, such as z500,msl.")] = None,
+    leads: Annotated[str | None, typer.Option(help="Which lead times in hours, such as 24,72.")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar=PATH, help="Analyses to draw beside a forecast; may be repeated."),
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Draw a forecast, its budget, scores, or the course of a training."""
+    from pinnwx.jobs.plot import plot as job
+
+    names = names(variables) if variables else None
+    say(job(source, out, variables=names, leads=numbers("--leads", leads), data=data, force=force))

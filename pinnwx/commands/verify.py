@@ -1,0 +1,27 @@
+"""`pinnwx verify`: scores of finished forecasts."""
+
+from __future__ import annotations
+
+from pinnwx.commands.options import Data, Details, ForceJson, Json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+
+def verify(
+    forecasts: Annotated[list[Path], typer.Argument(help="Forecast files.")],
+    data: Data,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Run folder whose climatology is scored beside the forecasts.")
+    ] = None,
+    details: Details = False,
+    json: Json = None,
+    force: ForceJson = False,
+) -> None:
+    """Score forecast files against later analyses."""
+    from pinnwx.jobs.verify import verify as job
+    from pinnwx.terminal.scores import score_table
+
+    score_table(job(forecasts, data, run=run, json=json, force=force), details=details)

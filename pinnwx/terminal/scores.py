@@ -1,0 +1,60 @@
+"""Scores of a model, and of two models beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pinnwx.terminal.table import Console, print_table
+from pinnwx.variables import VARIABLES, Variable
+
+if TYPE_CHECKING:
+    from pinnwx.verification.comparison import Comparison
+    from pinnwx.verification.results import Scores
+
+
+def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *, details: bool = False) -> None:
+    """The scores, one row per variable and lead, and what was skipped; with `details`, where and how they err."""
+    headings = ("variable", "lead", "n", "RMSE", "95 % bounds", "persist.", "climat.", "ratio", "ACC")
+    console = Console()
+    print_table(console, headings, scores.table(variables))
+    console.print("RMSE beside that of persistence and climatology; ratio: RMSE over persistence.", style="dim")
+    if details:
+        from pinnwx.verification.results import DETAIL_COLUMNS
+
+        console.print()
+        print_table(console, DETAIL_COLUMNS, scores.details_table(variables))
+        console.print("RMSE by region, the tropics within 20 degrees; the error that this share of the", style="dim")
+        console.print("area stays below; variance of the forecasts over that of the truth.", style="dim")
+    if source := scores.settings.get("lateral_boundary"):
+        console.print(f"Hindcasts: the edge of the box was told by the {source}.", style="dim")
+    if learned := scores.settings.get("trained_on"):
+        console.print(
+            f"Trained on a part of this time, {learned[0]} to {learned[-1]}: too good to be true.", style="red"
+        )
+    skipped = {name: count for name, count in scores.skipped.items() if count}
+    if skipped:
+        console.print("Skipped: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in skipped.items()))
+
+
+def comparison_table(comparison: Comparison) -> None:
+    """The ratio of the errors of two runs, one row per variable and lead."""
+    console = Console()
+    headings = ("variable", "lead", "n", "days", "ratio", "95 % bounds", "verdict")
+    console.print(f"RMSE of {comparison.first} over RMSE of {comparison.second}", highlight=False, soft_wrap=True)
+    print_table(console, headings, [_comparison_row(entry) for entry in comparison.ratios])
+    missing = {entry["bounds_missing"] for entry in comparison.ratios if entry["bounds_missing"]}
+    for reason in sorted(missing):
+        console.print(f"No bounds: {reason}.", style="dim")
+
+
+def _comparison_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    ratio, low, high = entry["ratio"], entry["ratio_low"], entry["ratio_high"]
+    bounds = verdict = "-"
+    if low is not None and high is not None:
+        bounds = f"{low:.3f} to {high:.3f}"
+        verdict = "first better" if high < 1 else "second better" if low > 1 else "level"
+    return (
+        entry["variable"], f"{entry['lead_hours']:g} h", str(entry["n"]), str(entry["n_days"]),
+        "-" if ratio is None else f"{ratio:.3f}", bounds, verdict,
+    )  # fmt: skip
