@@ -12,7 +12,7 @@ from pinnwx.version import __version__
 _HOMES = {
     "check": "pinnwx.jobs.check",
     "compare": "pinnwx.jobs.compare",
-    "compress": "pinnwx.jobs.compress",
+    "distill": "pinnwx.jobs.distill",
     "demo": "pinnwx.jobs.demo",
     "doctor": "pinnwx.jobs.doctor",
     "evaluate": "pinnwx.jobs.evaluate",
@@ -24,6 +24,7 @@ _HOMES = {
     "list_models": "pinnwx.jobs.models",
     "plot": "pinnwx.jobs.plot",
     "promote": "pinnwx.jobs.models",
+    "prune": "pinnwx.jobs.prune",
     "prune_models": "pinnwx.jobs.models",
     "report": "pinnwx.jobs.report",
     "retrain": "pinnwx.jobs.retrain",

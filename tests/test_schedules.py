@@ -31,7 +31,7 @@ def job(script: str, tmp_path, code: int = 0, **settings) -> tuple[int, list[lis
 def test_a_turn_forecasts_and_then_looks_at_the_health(tmp_path):
     code, (forecast, status), hooked = job("forecast.sh", tmp_path, METRICS="/m.prom")
     assert (code, hooked) == (0, "")
-    assert forecast[:7] == ["forecast", "--run", "/a run", "--data", "/data", "--out", "/out/"]
+    assert forecast[:7] == ["forecast-series", "--run", "/a run", "--data", "/data", "--out", "/out"]
     assert status == ["status", "--run", "/a run", "--forecasts", "/out", "--metrics", "/m.prom"]
 
 

@@ -121,11 +121,11 @@ def train_command(
     return [*map(str, words), *(["--minutes", str(minutes)] if updates is None else [])]
 
 
-def compress_command(name: str, seed: int, *options: object) -> list[str]:
-    """Makes a smaller model from the seed's teacher."""
+def compress_command(method: str, name: str, seed: int, *options: object) -> list[str]:
+    """Makes a smaller model from the seed's teacher, by the method "prune" or "distill"."""
     teacher, out = run_folder("teacher", seed), run_folder(name, seed)
-    words = ["compress", "--run", teacher, "--data", ARCHIVE, "--out", out, *options, "--force", "--promote-anyway"]
-    return list(map(str, words))
+    words = ["compress", method, "--run", teacher, "--data", ARCHIVE, "--out", out, *options]
+    return [*map(str, words), "--force", "--promote-anyway"]
 
 
 def make(commands: Mapping[str, list[str]], seed: int) -> None:
@@ -191,8 +191,8 @@ def prune(seed: int) -> None:
     for name, criterion, keep, updates in [*fixed, *in_minutes]:
         if not is_stored(name, seed):
             budget = pruning_budget(seed, updates)
-            options = ("--prune", "--keep", keep, "--criterion", criterion, *budget)
-            make({name: compress_command(name, seed, *options)}, seed)
+            options = ("--keep", keep, "--criterion", criterion, *budget)
+            make({name: compress_command("prune", name, seed, *options)}, seed)
     if not is_stored("narrow", seed):
         make({"narrow": narrow_command(seed)}, seed)
     if not is_stored("longer", seed):
@@ -227,7 +227,7 @@ def distill(seed: int) -> None:
     size, minutes = STUDY["distill"]["size"], STUDY["distill"]["minutes"]
     twin = {"model.networks": max(int(size * open_model("teacher", seed).config.model.networks), 1)}
     budget = ("--minutes", minutes) if seed == FIRST else ("--updates", updates_of("student"))
-    student = compress_command("student", seed, "--distill", "--size", size, *budget)
+    student = compress_command("distill", "student", seed, "--size", size, *budget)
     make({"student": student, "twin": train_command("twin", seed, twin, minutes)}, seed)
 
 

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pinnwx.commands import config, models
+from pinnwx.commands import compress, config, models
 from pinnwx.commands.check import check
 from pinnwx.commands.compare import compare
-from pinnwx.commands.compress import compress
 from pinnwx.commands.demo import demo
 from pinnwx.commands.doctor import doctor
 from pinnwx.commands.evaluate import evaluate
@@ -18,6 +17,7 @@ from pinnwx.commands.explain import explain
 from pinnwx.commands.export import export
 from pinnwx.commands.fetch import fetch
 from pinnwx.commands.forecast import forecast
+from pinnwx.commands.forecast_series import forecast_series
 from pinnwx.commands.plot import plot
 from pinnwx.commands.printing import say
 from pinnwx.commands.report import report
@@ -28,10 +28,14 @@ from pinnwx.commands.verify import verify
 from pinnwx.version import __version__
 
 _VERBS = (
-    demo, check, train, evaluate, compare, forecast, fetch, explain, verify, plot, retrain, compress, export, report,
-    status, doctor,
+    demo, check, train, evaluate, compare, forecast, forecast_series, fetch, explain, verify, plot, retrain, export,
+    report, status, doctor,
 )  # fmt: skip
 _GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+    "compress": (
+        "Make the live model smaller.",
+        {"prune": compress.prune, "distill": compress.distill},
+    ),
     "config": (
         "Show the keys of a configuration.",
         {"template": config.template, "schema": config.schema},
@@ -70,7 +74,7 @@ def _root(
 
 
 for _verb in _VERBS:
-    app.command(_verb.__name__)(_verb)
+    app.command(_verb.__name__.replace("_", "-"))(_verb)
 for _name, (_help, _members) in _GROUPS.items():
     _group = typer.Typer(help=_help, no_args_is_help=True)
     for _member, _function in _members.items():

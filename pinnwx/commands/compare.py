@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import ForceJson, Json, Leads, OptionalEnd, OptionalStart, PATH
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pinnwx.commands.lists import numbers
+from pinnwx.commands.options import PATH, ForceJson, Json, Leads, OptionalEnd, OptionalStart
 
 
 def compare(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import typer
 
 
-
 def template() -> None:
     """Print a configuration with every key, its description and a value."""
     from pinnwx.config.template import template as text

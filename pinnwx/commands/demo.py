@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import Force
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pinnwx.commands.options import Force
 from pinnwx.commands.printing import say
 
 
@@ -16,7 +16,7 @@ def demo(
     minutes: Annotated[float | None, typer.Option(help="Wall-clock budget of the training; 2 by default.")] = None,
     force: Force = False,
 ) -> None:
-    """Train, forecast, verify and plot with the embedded sample. It needs no data and no network."""
+    """Train, forecast, verify and plot with an embedded sample. It needs no other data and no network."""
     from pinnwx.jobs.demo import demo as job
     from pinnwx.terminal.progress import training_progress
     from pinnwx.terminal.scores import score_table

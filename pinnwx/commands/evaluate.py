@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import Data, Details, End, ForceJson, Json, Leads, RunFolder, Start
-from typing import Annotated
-
-import typer
-
 from pinnwx.commands.lists import numbers
+from pinnwx.commands.options import Data, Details, End, ForceJson, Json, Leads, RunFolder, Start
 
 
 def evaluate(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import Accept, Data, Force, Hours, Init, LateralBoundary, NetcdfFile, RunFolder
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pinnwx.commands.options import Accept, Data, Force, Hours, Init, LateralBoundary, NetcdfFile, RunFolder
 from pinnwx.commands.printing import say
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import Force, RunFolder
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pinnwx.commands.options import Force, RunFolder
 from pinnwx.commands.printing import say
 
 
@@ -17,7 +17,7 @@ def export(
     weights: Annotated[str, typer.Option(help="How weights are stored: float32, bfloat16 or int8.")] = "float32",
     force: Force = False,
 ) -> None:
-    """Write the live model as one file, which jax runs without pinnwx."""
+    """Write the live model as one file. jax runs it without pinnwx."""
     from pinnwx.jobs.export import export as job
 
     path = job(run, out, weights=weights, force=force)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import Force
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pinnwx.commands.lists import names, numbers
+from pinnwx.commands.options import Force
 from pinnwx.commands.printing import say
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import ForceJson, Json, Leads, OptionalEnd, OptionalStart, PATH, RunFolder
 from typing import Annotated
 
 import typer
 
 from pinnwx.commands.lists import numbers
+from pinnwx.commands.options import PATH, ForceJson, Json, Leads, OptionalEnd, OptionalStart, RunFolder
 from pinnwx.commands.printing import say
 from pinnwx.text import printable
 

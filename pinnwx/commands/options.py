@@ -26,6 +26,8 @@ OptionalStart = Annotated[str | None, _START]
 OptionalEnd = Annotated[str | None, _END]
 Init = Annotated[str, typer.Option(help='Initial time, ISO 8601 UTC, or "latest".')]
 Hours = Annotated[float, typer.Option(help="Length of the forecast in hours.")]
+Members = Annotated[int | None, typer.Option(help="Make an ensemble of this many forecasts.")]
+MaxAge = Annotated[float | None, typer.Option(help="Refuse an analysis older than this many hours (exit 69).")]
 Leads = Annotated[
     str | None, typer.Option(help="Lead times in hours, such as 6,12,24; by default those that suit the model's step.")
 ]
@@ -46,11 +48,13 @@ Accept = Annotated[
 Minutes = Annotated[
     float | None, typer.Option(help="Wall-clock budget of the whole command; by default that of the config.")
 ]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue after an interruption.")]
 PromoteAnyway = Annotated[
     bool, typer.Option("--promote-anyway", help="Make the model live even if the training check refuses it.")
 ]
 Details = Annotated[bool, typer.Option("--details", help="Show scores by region, percentiles and variance too.")]
 
+Remake = Annotated[bool, typer.Option("--remake", help="Make a forecast again if its analyses have changed since.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 ForceJson = Annotated[bool, typer.Option("--force", help="Replace an existing file of --json.")]
 ForceRun = Annotated[bool, typer.Option("--force", help="Start again in a run folder; its versions stay.")]

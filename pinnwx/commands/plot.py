@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import Force, PATH
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pinnwx.commands.lists import names, numbers
+from pinnwx.commands.options import PATH, Force
 from pinnwx.commands.printing import say
 
 
@@ -23,8 +23,8 @@ def plot(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Draw a forecast, its budget, scores, or the course of a training."""
+    """Draw a forecast, its budget, scores, or a training."""
     from pinnwx.jobs.plot import plot as job
 
-    names = names(variables) if variables else None
-    say(job(source, out, variables=names, leads=numbers("--leads", leads), data=data, force=force))
+    chosen = names(variables) if variables else None
+    say(job(source, out, variables=chosen, leads=numbers("--leads", leads), data=data, force=force))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import Data, Force, Leads, OptionalEnd, RunFolder
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pinnwx.commands.lists import numbers
+from pinnwx.commands.options import Data, Force, Leads, OptionalEnd, RunFolder
 from pinnwx.commands.printing import say
 
 

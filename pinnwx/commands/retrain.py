@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import Accept, Data, ForceJson, Json, Minutes, RunFolder
 from typing import Annotated
 
 import typer
 
 from pinnwx.commands import clock
+from pinnwx.commands.options import Accept, Data, ForceJson, Json, Minutes, RunFolder
 from pinnwx.commands.printing import say
 
 
@@ -22,7 +22,7 @@ def retrain(
     json: Json = None,
     force: ForceJson = False,
 ) -> None:
-    """Continue the training of the live model with fresh analyses. It goes live if it passes the promotion check.
+    """Train the live model further with fresh analyses. It goes live if it passes the promotion check.
 
     Exit 77 if the candidate is worse, if nothing was learned, or if the days are too few to decide.
     """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import ForceJson, Json, RunFolder
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pinnwx.commands.options import ForceJson, Json, RunFolder
 
 
 def status(

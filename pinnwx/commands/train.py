@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import Data, ForceRun, Minutes, NewRun, PromoteAnyway
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pinnwx.commands import clock
+from pinnwx.commands.options import Data, ForceRun, Minutes, NewRun, PromoteAnyway, Resume
 from pinnwx.commands.printing import say
 
 
@@ -20,7 +20,7 @@ def train(
     data: Data,
     out: NewRun,
     minutes: Minutes = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
+    resume: Resume = False,
     force: ForceRun = False,
     promote_anyway: PromoteAnyway = False,
 ) -> None:

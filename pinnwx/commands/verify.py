@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pinnwx.commands.options import Data, Details, ForceJson, Json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pinnwx.commands.options import Data, Details, ForceJson, Json
 
 
 def verify(

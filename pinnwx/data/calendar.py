@@ -82,7 +82,7 @@ def require_one_time(text: str) -> None:
     UsageError: the text is neither a time nor "latest".
     """
     if initial_period(text) is not None:
-        raise UsageError(f'"{text}" is a period; give one time, or "latest"')
+        raise UsageError(f'"{text}" is a period; give one time, or "latest"; forecast-series takes periods')
 
 
 def now() -> np.datetime64:

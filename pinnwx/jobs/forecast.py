@@ -70,6 +70,7 @@ def forecast(
     """
     prepare()
     require_one_time(init)
+    _require_file(out)
     with contextlib.ExitStack() as held:
         event = held.enter_context(recorded(run, "forecast"))
         there = None
@@ -94,6 +95,14 @@ def forecast(
         if out is not None:
             write_forecast(dataset, out, force=True)
     return dataset
+
+
+def _require_file(out: str | Path | None) -> None:
+    """Raises:
+    UsageError: the name is that of a folder.
+    """
+    if out is not None and (str(out).endswith("/") or Path(out).is_dir()):
+        raise UsageError(f"--out {out} is a folder; give a file, or fill the folder with forecast-series")
 
 
 CHANGED = "its analyses have changed since it was made"

@@ -2,19 +2,18 @@
 
     NAME_20260204T0600Z.nc           a forecast
     NAME_20260204T0600Z.png          its maps, on request
-    NAME_20260204T0600Z.scores.json  how it did, on request, as far as the analyses since reach
+    NAME_20260204T0600Z.scores.json  its scores, on request, for as far as analyses have arrived
     latest.nc                        a link to the newest
 
-Whatever else is in the folder is left alone.
+Other files in the folder stay as they are.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -23,7 +22,6 @@ from pinnwx.data.calendar import format_time, initial_period
 from pinnwx.errors import (
     DataError,
     LockedError,
-    MissingInputError,
     OutputError,
     PinnwxError,
     StabilityError,
@@ -31,18 +29,16 @@ from pinnwx.errors import (
     UsageError,
 )
 from pinnwx.files import check_writable, kept_if_used, locked, output_lock, writing
-from pinnwx.forecasting.cf import REALIZATION, lead_hours, read_forecast, reference_time, write_forecast
-from pinnwx.jobs.events import NOTHING_TO_DO, recorded
+from pinnwx.forecasting.cf import REALIZATION, lead_hours, reference_time, write_forecast
+from pinnwx.jobs.events import NOTHING_TO_DO, Event, recorded
 from pinnwx.jobs.forecast import CHANGED, ForecastJob, already_there
-from pinnwx.jobs.readiness import doubtful_analyses, require_an_age, require_timely, without
-from pinnwx.jobs.series_folder import LATEST, forecasts_in, point_at_newest, remove_old
+from pinnwx.jobs.readiness import require_an_age, require_timely
+from pinnwx.jobs.series_folder import LATEST, forecast_file, point_at_newest, remove_old
+from pinnwx.jobs.series_scores import score_forecasts
 from pinnwx.jobs.series_times import MOST_DAYS, initial_times, newest_analysis
 from pinnwx.runtime import prepare
-from pinnwx.verification.results import Scores
-from pinnwx.verification.verify import verify_forecasts
 
 _log = logging.getLogger(__name__)
-SCORES = ".scores.json"
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class Series:
 def forecast_series(
     run: str | Path,
     data: Sequence[str | Path] | str | Path,
-    folder: str | Path,
+    out: str | Path,
     *,
     init: str = "latest",
     hours: float = 120,
@@ -97,24 +93,24 @@ def forecast_series(
     remake: bool = False,
     force: bool = False,
 ) -> Series:
-    """Forecasts from one or many analyses into a folder, as `pinnwx.jobs.forecast` makes them.
+    """Forecasts from one or many analyses into a folder, as `pinnwx.forecast` makes them.
 
     `init` is a time, "latest", or a period "FROM/TO" of which every analysis is taken. TO may be "latest", and FROM
-    then also a length before it ("P3D/latest", "PT36H/latest"); a bare date includes its whole day. What is there
-    already is left alone, whatever model made it, unless `force`; what cannot be made does not hold up the others, and
-    is in the result. Nor do damaged files of analyses: they are left out, and what they may hold is refused. The newest
-    analysis is the newest that is not dated ahead of the clock; one that is, is refused.
+    then also a length before it ("P3D/latest", "PT36H/latest"); a bare date includes its whole day. Existing forecasts
+    are left alone, whatever model made them, unless `force`. A forecast that cannot be made does not stop the others;
+    the result names it. Damaged files of analyses are left out, and forecasts that may need them are refused. The
+    newest analysis is the newest that is not dated ahead of the clock; one that is dated ahead is refused.
 
     Args:
         run: as of `forecast`, and so are `data`, `hours`, `members`, `lateral_boundary` and `accept_suspicious`.
+        out: the folder; made if there is none, held by one job at a time.
         max_age: of the newest analysis, so that older ones of a period can still be caught up with.
-        folder: where the files go; made if there is none, held by one job at a time.
         plots: maps of each forecast that is made, as a PNG beside it.
-        score: score what is in the folder, as far as analyses have arrived since and it was not scored yet.
-        keep_days: remove forecasts of this job, and their maps, that began so many days or more before the newest that
-            is whole; their scores stay.
-        remake: make again what is there where its analyses have changed since, instead of a warning.
-        force: make anew what is there.
+        score: score the forecasts in the folder for which analyses have arrived that they were not scored on yet.
+        keep_days: remove forecasts of this job, and their maps, that began so many days or more before the newest whole
+            one; their scores stay.
+        remake: make a forecast again if its analyses have changed since, instead of a warning.
+        force: make existing forecasts again.
 
     Raises:
         LockedError: another job is at work in the folder.
@@ -123,12 +119,11 @@ def forecast_series(
         MissingInputError, CheckpointError, DataError, OutputError: nothing could be made.
     """
     prepare()
-    initial_period(init)  # so that what is neither time nor period is refused before anything is read
-    folder = Path(folder)
-    with recorded(run, "forecast") as event, kept_if_used(folder):
-        require_an_age(max_age)
-        if keep_days is not None and not 0 < keep_days <= MOST_DAYS:
-            raise UsageError(f"--keep-days {keep_days:g}: the days must be positive and at most {MOST_DAYS:,}")
+    initial_period(init)  # so that a wrong time or period is refused before anything is read
+    folder = Path(out)
+    request = _Request(folder, init, max_age, accept_suspicious, plots, keep_days, remake, force)
+    with recorded(run, "forecast-series") as event, kept_if_used(folder):
+        request.require_sense()
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".lock", str(folder)):
@@ -136,39 +131,58 @@ def forecast_series(
             job = ForecastJob.open(
                 run, data, hours=hours, members=members, lateral_boundary=lateral_boundary, leave_damaged=True
             )
-            name, newest = job.trained.config.name, newest_analysis(job.archive)
+            name = job.trained.config.name
             event.details |= {"version": job.version, "folder": str(folder), "made": []}
             if job.archive.damaged:
                 event.details["damaged"] = {one.file: one.reason for one in job.archive.damaged}
-            attempts = []
             try:
-                for when in initial_times(job, init, keep_days):
-                    age = max_age if "/" not in init or when == newest else None
-                    file = folder / f"{name}_{_stamp(when)}.nc"
-                    attempts.append(_attempt(job, when, file, age, accept_suspicious, remake, force))
-                    if attempts[-1].written:
-                        event.details["made"].append(format_time(when))
-                    if plots and file.is_file() and (attempts[-1].written or not file.with_suffix(".png").exists()):
-                        _plot(file)
+                attempts = _attempts(job, request, event)
             finally:
                 point_at_newest(folder, name)
-            scored = _score(folder, job, accept_suspicious) if score else []
+            scored = score_forecasts(folder, job, accept_suspicious) if score else []
             removed = [] if keep_days is None else remove_old(folder, name, keep_days)
-        refused = {format_time(one.init): str(one.refused) for one in attempts if one.refused is not None}
-        if refused:
-            event.details["refused"] = refused
-        if outdated := [format_time(one.init) for one in attempts if one.outdated]:
-            event.details["outdated"] = outdated
-        if attempts[-1].refused is not None:  # the newest is what a schedule is for
-            event.refuse(attempts[-1].refused)
-        elif not event.details["made"]:
-            event.outcome = NOTHING_TO_DO
+        _note_outcome(event, attempts)
     damaged = tuple(one.file for one in job.archive.damaged)
     return Series(tuple(attempts), tuple(scored), tuple(removed), damaged)
 
 
-def _stamp(when: np.datetime64) -> str:
-    return format_time(when).replace("-", "").replace(":", "")
+@dataclass(frozen=True)
+class _Request:
+    """The options of `forecast_series` that each of its forecasts needs."""
+
+    folder: Path
+    init: str
+    max_age: float | None
+    accept_suspicious: Sequence[str]
+    plots: bool
+    keep_days: float | None
+    remake: bool
+    force: bool
+
+    def require_sense(self) -> None:
+        """Raises:
+        UsageError: an age or a number of days is not positive.
+        """
+        require_an_age(self.max_age)
+        if self.keep_days is not None and not 0 < self.keep_days <= MOST_DAYS:
+            raise UsageError(f"--keep-days {self.keep_days:g}: the days must be positive and at most {MOST_DAYS:,}")
+
+    def age_limit(self, when: np.datetime64, newest: np.datetime64) -> float | None:
+        """The limit of age [h] for one analysis: of a period only the newest has one."""
+        return self.max_age if "/" not in self.init or when == newest else None
+
+
+def _attempts(job: ForecastJob, request: _Request, event: Event) -> list[Attempt]:
+    """Every forecast of the period, with its maps; the event lists those that were written."""
+    newest, attempts = newest_analysis(job.archive), []
+    for when in initial_times(job, request.init, request.keep_days):
+        file = forecast_file(request.folder, job.trained.config.name, when)
+        attempts.append(_attempt(job, when, file, request.age_limit(when, newest), request))
+        if attempts[-1].written:
+            event.details["made"].append(format_time(when))
+        if request.plots and file.is_file() and (attempts[-1].written or not file.with_suffix(".png").exists()):
+            _plot(file)
+    return attempts
 
 
 def _attempt(
@@ -176,24 +190,22 @@ def _attempt(
     when: np.datetime64,
     file: Path,
     max_age: float | None,
-    accept_suspicious: Sequence[str],
-    remake: bool,
-    force: bool,
+    request: _Request,
 ) -> Attempt:
-    """Makes one forecast, if it is not there; what holds for this one alone is refused, anything else is raised."""
+    """Makes one forecast if it is absent. A problem of this forecast alone is in the result; any other is raised."""
     try:
         require_timely(when, max_age, job.archive.times)  # of one that is there too: nobody should take it for new
         with output_lock(file):
             try:
-                there = None if force else _there(job, when, file)
+                there = None if request.force else _there(job, when, file)
                 if there is not None and not job.has_changed(there, when):
                     return Attempt(when, file)
-                if there is not None and not remake:
+                if there is not None and not request.remake:
                     _log.warning("warning: %s: %s; --remake makes it again", file.name, CHANGED)
                     return Attempt(when, file, outdated=True)
             except OutputError as error:
                 return Attempt(when, file, refused=error)
-            accepted = job.require_fit(when, max_age=max_age, accept_suspicious=accept_suspicious)
+            accepted = job.require_fit(when, max_age=max_age, accept_suspicious=request.accept_suspicious)
             dataset = job.make(when, accepted)
             write_forecast(dataset, file, force=True)
     except (DataError, UnavailableError, StabilityError, LockedError) as error:
@@ -226,48 +238,13 @@ def _plot(file: Path) -> None:
         _log.warning("no map of %s: %s", file.name, error)
 
 
-def _score(folder: Path, job: ForecastJob, accept: Sequence[str]) -> list[Path]:
-    """Scores every forecast for which more analyses have come than it was scored on.
-
-    Analyses that no forecast would start from are no truth either: they are left out, and named.
-    """
-    config, written = job.trained.config, []
-    name, width = config.name, config.model.boundary_width
-    files = forecasts_in(folder, name)
-    files = {when: file for when, file in files.items() if not _is_scored_to_its_end(file, file.with_suffix(SCORES))}
-    if not files:
-        return []
-    doubtful = doubtful_analyses(job.archive, min(files), accept=accept, variables=config.variable_table())
-    for when, reason in doubtful.items():
-        _log.warning("warning: not scored with the analysis of %s: %s", format_time(when), reason)
-    archive = without(job.archive, doubtful).inside(width)
-    climatology = job.trained.climatology.inside(width)
-    for file in files.values():
-        path = file.with_suffix(SCORES)
-        try:
-            arrived = int(np.isin(read_forecast(file)["time"].values, archive.times).sum())
-            if arrived > _scored_leads(path):
-                verify_forecasts([file], archive, climatology, run=name).save(path)
-                written.append(path)
-        except (DataError, UnavailableError) as error:
-            _log.warning("not scored: %s: %s", file.name, error)
-    return written
-
-
-def _is_scored_to_its_end(file: Path, scores: Path) -> bool:
-    """Whether nothing is left to score, which spares reading the forecast; not so if it was made anew since."""
-    entries = _entries(scores)
-    return bool(entries) and all(entry["n"] for entry in entries) and scores.stat().st_mtime >= file.stat().st_mtime
-
-
-def _scored_leads(path: Path) -> int:
-    """On how many lead times a forecast was scored."""
-    return len({entry["lead_hours"] for entry in _entries(path) if entry["n"]})
-
-
-def _entries(path: Path) -> Sequence[Mapping[str, Any]]:
-    """What stands in a scores file; nothing where there is none that can be read."""
-    try:
-        return [{key: entry[key] for key in ("lead_hours", "n")} for entry in Scores.load(path).scores]
-    except (MissingInputError, DataError, KeyError):
-        return []
+def _note_outcome(event: Event, attempts: Sequence[Attempt]) -> None:
+    refused = {format_time(one.init): str(one.refused) for one in attempts if one.refused is not None}
+    if refused:
+        event.details["refused"] = refused
+    if outdated := [format_time(one.init) for one in attempts if one.outdated]:
+        event.details["outdated"] = outdated
+    if attempts[-1].refused is not None:  # the newest is what a schedule is for
+        event.refuse(attempts[-1].refused)
+    elif not event.details["made"]:
+        event.outcome = NOTHING_TO_DO

@@ -15,8 +15,7 @@ from pinnwx.errors import CheckpointError, DataError, MissingInputError, OutputE
 from pinnwx.files import check_writable, write_text, writing
 from pinnwx.forecasting.runs import Run
 from pinnwx.jobs.events import EVENTS, Event, Log, read_log
-from pinnwx.jobs.series import SCORES
-from pinnwx.jobs.series_folder import time_of
+from pinnwx.jobs.series_folder import SCORES, time_of
 from pinnwx.jobs.training_check import may_be_live
 from pinnwx.manifest import RESTORE, read_manifest
 from pinnwx.text import printable
@@ -99,7 +98,7 @@ def status(
     metrics: str | Path | None = None,
     force: bool = False,
 ) -> Status:
-    """Reads the log of a run and the scores in a folder of its forecasts (`forecast --out FOLDER/ --score`).
+    """Reads the log of a run and the scores in a folder of its forecasts (`pinnwx.forecast_series` with `score`).
 
     `json` keeps the result; `metrics` is a file in the text format of Prometheus, replaced at every call, for the
     textfile collector of its node exporter.

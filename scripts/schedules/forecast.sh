@@ -9,7 +9,7 @@ set -u
 : "${PINNWX:=pinnwx}" "${RUN:?}" "${ANALYSES:?}" "${FORECASTS:?}" "${HOURS:=240}" "${MAX_AGE:=12}"
 : "${OPTIONS:=--plots --score --keep-days 30}"
 
-$PINNWX forecast --run "$RUN" --data "$ANALYSES" --out "$FORECASTS/" --init P3D/latest --hours "$HOURS" \
+$PINNWX forecast-series --run "$RUN" --data "$ANALYSES" --out "$FORECASTS" --init P3D/latest --hours "$HOURS" \
     --max-age "$MAX_AGE" $OPTIONS
 code=$?
 $PINNWX status --run "$RUN" --forecasts "$FORECASTS" ${METRICS:+--metrics "$METRICS"}

@@ -11,9 +11,9 @@ from pinnwx.commands.lists import numbers
 from pinnwx.config import MOST_WEIGHTS, parse_config
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.forecasting.predictor import MOST_HOURS, Predictor, require_room, whole_steps
-from pinnwx.jobs.compress import compress
 from pinnwx.jobs.forecast import ForecastJob
 from pinnwx.jobs.preparation import require_memory
+from pinnwx.jobs.prune import prune
 from pinnwx.jobs.train import budget_ends
 from pinnwx.model.weights import count_weights
 
@@ -131,7 +131,7 @@ def test_minutes_are_bounded(minutes):
 @pytest.mark.parametrize("updates", [10**30, 0, -1])
 def test_updates_are_bounded(run, good, tmp_path, updates):
     with pytest.raises(UsageError, match=r"at most 1,000,000,000"):
-        compress(run, good, tmp_path / "out", keep=0.5, updates=updates)
+        prune(run, good, tmp_path / "out", keep=0.5, updates=updates)
     assert not (tmp_path / "out").exists()
 
 

@@ -76,7 +76,7 @@ def test_a_compression_that_is_refused(run, tmp_path):
     copy = Path(shutil.copytree(run, tmp_path / "from"))
     wave_dataset(80).drop_vars("msl").to_netcdf(tmp_path / "bad.nc")
     with pytest.raises(DataError):
-        pinnwx.compress(copy, tmp_path / "bad.nc", tmp_path / "small", keep=0.5, updates=4)
+        pinnwx.prune(copy, tmp_path / "bad.nc", tmp_path / "small", keep=0.5, updates=4)
     assert not (tmp_path / "small").exists()
 
 

@@ -45,7 +45,7 @@ def notes_of(run: Run) -> dict:
 
 def test_a_pruned_run_is_a_run_like_any_other(run, data, tmp_path):
     before = contents(run)
-    made = pinnwx.compress(run, data, tmp_path / "small", keep=0.5, updates=16)
+    made = pinnwx.prune(run, data, tmp_path / "small", keep=0.5, updates=16)
     assert contents(run) == before
     notes = notes_of(made)
     assert notes["pruned"] == {"keep": 0.5, "criterion": "taylor", "rounds": 2, "widths": "uniform"}
@@ -72,48 +72,47 @@ def test_a_pruned_run_is_a_run_like_any_other(run, data, tmp_path):
 
 
 def test_a_pruned_run_is_retrained_and_pruned_again(run, data, tmp_path):
-    made = pinnwx.compress(run, data, tmp_path / "small", keep=0.5, criterion="magnitude", updates=16)
-    again = pinnwx.compress(made.folder, data, tmp_path / "smaller", keep=0.5, criterion="magnitude", updates=16)
+    made = pinnwx.prune(run, data, tmp_path / "small", keep=0.5, criterion="magnitude", updates=16)
+    again = pinnwx.prune(made.folder, data, tmp_path / "smaller", keep=0.5, criterion="magnitude", updates=16)
     assert notes_of(again)["parameters"] < notes_of(made)["parameters"]
     assert [one.load().config.model.closure.width for one in (made, again)] == [16, 8]
 
 
 def test_a_student_is_a_run_like_any_other(run, data, tmp_path):
     before = contents(run)
-    made = pinnwx.compress(run, data, tmp_path / "student", size=0.5, updates=16)
+    made = pinnwx.distill(run, data, tmp_path / "student", size=0.5, updates=16)
     assert contents(run) == before
     notes = notes_of(made)
     assert notes["distilled"] == {"size": 0.5, "teacher_trajectories": 16}
     assert (made.load().config.model.networks, notes["updates"]) == (1, 16)
     assert notes["data_sha256"] == notes_of(Run(run))["data_sha256"], "the weather it learned from"
     assert pinnwx.evaluate(made.folder, data, **PERIOD).entry("msl", 6)["n"] > 0
-    again = pinnwx.compress(run, data, tmp_path / "again", size=0.5, updates=16)
+    again = pinnwx.distill(run, data, tmp_path / "again", size=0.5, updates=16)
     weights = [one.version("0001") / "weights.safetensors" for one in (made, again)]
     assert weights[0].read_bytes() == weights[1].read_bytes(), "the same to the last bit"
     metrics = (made.folder / "metrics.jsonl").read_text()
     with pytest.raises(CheckpointError, match=r"not of this compression \(distilled differs\)"):
-        pinnwx.compress(run, data, tmp_path / "student", size=0.4, updates=16, resume=True)
+        pinnwx.distill(run, data, tmp_path / "student", size=0.4, updates=16, resume=True)
     with pytest.raises(CheckpointError, match=r"\(budget differs\)"):
-        pinnwx.compress(run, data, tmp_path / "student", size=0.5, updates=17, resume=True)
+        pinnwx.distill(run, data, tmp_path / "student", size=0.5, updates=17, resume=True)
     with pytest.raises(CheckpointError, match="not of this compression"):
-        pinnwx.compress(made.folder, data, run, size=0.5, updates=16, resume=True)
-    resumed = pinnwx.compress(run, data, tmp_path / "student", size=0.5, updates=16, resume=True)
+        pinnwx.distill(made.folder, data, run, size=0.5, updates=16, resume=True)
+    resumed = pinnwx.distill(run, data, tmp_path / "student", size=0.5, updates=16, resume=True)
     assert resumed.versions == ("0001",)
     assert (made.folder / "metrics.jsonl").read_text() == metrics
 
 
-def verb(run, data, out, *options) -> list[str]:
-    words = [sys.executable, "-m", "pinnwx", "compress", "--run", run, "--data", data, "--out", out, *options]
+def verb(way, run, data, out, *options) -> list[str]:
+    words = [sys.executable, "-m", "pinnwx", "compress", way, "--run", run, "--data", data, "--out", out, *options]
     return list(map(str, words))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [{"size": 0.5}, {"keep": 0.5}], ids=["distilled", "pruned"])
+@pytest.mark.parametrize("way", ["distill", "prune"])
 def test_a_killed_compression_is_resumed_to_the_same_bits(way, run, data, tmp_path):
-    whole = pinnwx.compress(run, data, tmp_path / "whole", updates=1600, **way)
+    whole = getattr(pinnwx, way)(run, data, tmp_path / "whole", updates=1600)
     cut = tmp_path / "cut"
-    options = ("--distill", "--size", 0.5) if "size" in way else ("--prune", "--keep", 0.5)
-    words = verb(run, data, cut, *options, "--updates", 1600)
+    words = verb(way, run, data, cut, "--updates", 1600)
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     began = time.monotonic()
     while not (cut / "metrics.jsonl").is_file() or not (cut / "metrics.jsonl").read_text():
@@ -133,7 +132,7 @@ def test_a_killed_compression_is_resumed_to_the_same_bits(way, run, data, tmp_pa
 def test_pruning_that_is_stopped_before_it_learns_leaves_nothing(run, data, tmp_path):
     out = tmp_path / "small"
     process = subprocess.Popen(
-        verb(run, data, out, "--prune"), stderr=subprocess.PIPE, text=True, env=os.environ | {"PINNWX_CACHE": ""}
+        verb("prune", run, data, out), stderr=subprocess.PIPE, text=True, env=os.environ | {"PINNWX_CACHE": ""}
     )
     while not (out / ".lock").exists():
         assert process.poll() is None
@@ -144,43 +143,38 @@ def test_pruning_that_is_stopped_before_it_learns_leaves_nothing(run, data, tmp_
     assert process.returncode == 128 + signal.SIGTERM
     assert "start it again" in told
     assert not (out / "versions").exists()
-    assert pinnwx.compress(run, data, out, keep=0.5, updates=16).live == "0001"
+    assert pinnwx.prune(run, data, out, keep=0.5, updates=16).live == "0001"
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("way", "options", "message"),
     [
-        ({}, "give one of keep"),
-        ({"keep": 0.5, "size": 0.5}, "give one of keep"),
-        ({"keep": 2.0}, "--keep 2"),
-        ({"keep": 0.999}, "--keep 0.999 leaves all"),
-        ({"size": -1.0}, "--size -1"),
-        (
-            {"keep": 0.5, "criterion": "alphabet"},
-            '--criterion "alphabet" is none of taylor, integrated, magnitude, random',
-        ),
-        ({"keep": 0.5, "minutes": 0.0}, "--minutes 0"),
-        ({"keep": 0.5, "minutes": 1.0, "updates": 16}, "one of --minutes and --updates"),
-        ({"size": 0.5, "updates": 0}, "--updates 0: at least 1"),
+        ("prune", {"keep": 2.0}, "--keep 2"),
+        ("prune", {"keep": 0.999}, "--keep 0.999 leaves all"),
+        ("distill", {"size": -1.0}, "--size -1"),
+        ("prune", {"criterion": "alphabet"}, '--criterion "alphabet" is none of taylor, integrated, magnitude, random'),
+        ("prune", {"minutes": 0.0}, "--minutes 0"),
+        ("prune", {"minutes": 1.0, "updates": 16}, "one of --minutes and --updates"),
+        ("distill", {"updates": 0}, "--updates 0: at least 1"),
     ],
 )
-def test_what_is_no_compression_is_refused_and_leaves_nothing(options, told, run, data, tmp_path):
-    with pytest.raises(UsageError, match=told):
-        pinnwx.compress(run, data, tmp_path / "out", **options)
+def test_what_is_no_compression_is_refused_and_leaves_nothing(way, options, message, run, data, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        getattr(pinnwx, way)(run, data, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_run_is_not_compressed_into_itself_nor_over_another(run, data, tmp_path):
     with pytest.raises(UsageError, match="a folder of its own"):
-        pinnwx.compress(run, data, run, keep=0.5)
+        pinnwx.prune(run, data, run, keep=0.5)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("precious")
     with pytest.raises(OutputError, match="exists"):
-        pinnwx.compress(run, data, tmp_path / "full", keep=0.5)
+        pinnwx.prune(run, data, tmp_path / "full", keep=0.5)
 
 
 def test_data_of_another_time_are_refused(run, tmp_path):
     later = wave_dataset(40).assign_coords(time=times(40) + np.timedelta64(365, "D"))
     later.to_netcdf(tmp_path / "later.nc")
     with pytest.raises(UnavailableError, match="no data from 2026-01-01"):
-        pinnwx.compress(run, tmp_path / "later.nc", tmp_path / "out", keep=0.5)
+        pinnwx.prune(run, tmp_path / "later.nc", tmp_path / "out", keep=0.5)

@@ -174,9 +174,9 @@ def simulate(folder: Path, seed: int) -> Fortnight:
         if number in killed:
             outcome.kills += _killed(environment, dice.uniform(0.5, 6.0))
         elif number == doubled:
-            _count(outcome, "forecast", [_start(environment), _start(environment)])
+            _count(outcome, "forecast-series", [_start(environment), _start(environment)])
         else:
-            _count(outcome, "forecast", [_start(environment)])
+            _count(outcome, "forecast-series", [_start(environment)])
         if number in (8, 14):
             words = ["retrain", "--run", outcome.run, "--data", feed.folder]
             _count(outcome, "retrain", [_start(environment, [*PINNWX, *map(str, words)])])
