@@ -110,11 +110,11 @@ def compress(
             start = start_from(archive, Budget(updates, deadline, progress))
             model = start.model
             _begin(smaller, notes | {"budget": updates, "rounds": _summary(start.rounds)})
-        trajectories = method.teacher_trajectories(trained, archive)
+        teacher_trajectories = method.teacher_trajectories(trained, archive)
         notes["updates_between_rounds"] = sum(one["updates"] for one in _report(smaller)["rounds"])
         event.details["version"] = learn(
             smaller, model, archive, deadline, validation_archive(model, data),
-            teacher_trajectories=trajectories, notes=notes, resume=continued,
+            teacher_trajectories=teacher_trajectories, notes=notes, resume=continued,
             promote_anyway=promote_anyway, progress=progress,
         )  # fmt: skip
     return smaller
