@@ -9,24 +9,20 @@ elsewhere.
 
 from __future__ import annotations
 
-import inspect
 import posixpath
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, get_args, get_origin, get_type_hints
 
-import typer
 from latex2mathml.converter import convert
-from typer.models import ArgumentInfo, OptionInfo
 
 import pinnwx
-from pinnwx.commands.app import app
-from pinnwx.config.reference import reference
+from pinnwx.commands import reference as commands
+from pinnwx.config import reference as config
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
@@ -55,6 +51,7 @@ _CLI = """# Command line
 Each verb is also a function of `import pinnwx`. `--version` prints the version. `--debug`, before or after a verb,
 shows tracebacks. [On a schedule](../how-to/schedule.md#exit-codes-for-a-scheduler) lists the exit codes, and
 [What is refused](../refused.md) their reasons.
+
 """
 _CONFIG = """# Configuration
 
@@ -63,7 +60,6 @@ schema, with which editors complete and check it. An unknown key, a wrong type o
 All problems are listed at once. A configuration may also be the name of a packaged experiment, such as `quick`.
 
 """
-_TYPES = {str: "text", int: "number", float: "number", Path: "path"}  # of options
 FOUNDATIONS = ("grid", "variables", "constants", "errors", "settings", "files", "runtime")
 
 
@@ -84,8 +80,8 @@ def gather(folder: Path) -> None:
 
 def generated_pages() -> Iterator[tuple[str, str]]:
     """(path, Markdown) of the pages that are not in docs/."""
-    yield "reference/cli.md", "\n".join(cli_reference())
-    yield "reference/config.md", _CONFIG + reference()
+    yield "reference/cli.md", _CLI + commands.reference()
+    yield "reference/config.md", _CONFIG + config.reference()
     yield "studies.md", studies()
     for name, text in python_reference():
         yield f"reference/python/{name}.md", text
@@ -97,28 +93,6 @@ def for_the_site(markdown: str, path: str) -> str:
     markdown = _PICTURE.sub(rf"{pictures}/\1", markdown)
     markdown = _MATHEMATICS.sub(lambda block: convert(block[1].strip(), display="block"), markdown)
     return _BOUNDS.sub("\\1\N{NO-BREAK SPACE}(\\2\N{NON-BREAKING HYPHEN}\\3)", markdown)
-
-
-def cli_reference() -> Iterator[str]:
-    """Every verb with its arguments and options, as Markdown."""
-    yield from (_CLI, "| verb | does |", "| --- | --- |")
-    verbs = list(verbs_of(app, "pinnwx"))
-    for name, function in verbs:
-        summary = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
-        yield f"| [`{name.removeprefix('pinnwx ')}`](#{name.replace(' ', '-')}) | {summary} |"
-    yield ""
-    for name, function in verbs:
-        yield from _verb(name, function)
-
-
-def verbs_of(group: typer.Typer, name: str) -> Iterator[tuple[str, Callable]]:
-    """(name, function) of every verb of a typer application."""
-    for command in group.registered_commands:
-        if command.callback is not None:
-            yield f"{name} {command.name or command.callback.__name__.replace('_', '-')}", command.callback
-    for inner in group.registered_groups:
-        if inner.typer_instance is not None:
-            yield from verbs_of(inner.typer_instance, f"{name} {inner.name}")
 
 
 def python_reference() -> Iterator[tuple[str, str]]:
@@ -138,40 +112,6 @@ def studies() -> str:
     """experiments/README.md as a page of the site."""
     text = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
     return text.replace("](results/", "](experiments/results/")
-
-
-def _verb(name: str, function: Callable) -> Iterator[str]:
-    hints, arguments, options = get_type_hints(function, include_extras=True), [], []
-    for parameter in inspect.signature(function).parameters.values():
-        kind, *extras = get_args(hints[parameter.name])
-        info = next(each for each in extras if isinstance(each, ArgumentInfo | OptionInfo))
-        spelling = _spelling(parameter.name, kind, info)
-        if isinstance(info, ArgumentInfo) and parameter.default is not inspect.Parameter.empty:
-            spelling = f"[{spelling}]"
-        row = f"| `{spelling}` | {_default(parameter)} | {info.help or ''} |"
-        (arguments if isinstance(info, ArgumentInfo) else options).append(row)
-    usage = " ".join([name, *(row.split("`")[1] for row in arguments), *(["[OPTIONS]"] if options else [])])
-    yield from (f"## {name}", "", inspect.getdoc(function) or "", "", "```sh", usage, "```", "")
-    if arguments or options:
-        yield from ("| argument or option | default | meaning |", "| --- | --- | --- |", *arguments, *options)
-    yield ""
-
-
-def _spelling(name: str, kind: Any, info: ArgumentInfo | OptionInfo) -> str:
-    """An argument as NAME, an option as --name <type>; what may be repeated has dots."""
-    base = next((each for each in (kind, *get_args(kind)) if isinstance(each, type)), str)
-    inner = next((each for each in get_args(kind) if get_origin(each) is list), kind)
-    many = "..." if get_origin(inner) is list else ""
-    if isinstance(info, ArgumentInfo):
-        return (info.metavar or name.upper()) + many
-    option = next(iter(info.param_decls or ()), f"--{name.replace('_', '-')}")
-    return option if base is bool else f"{option} {info.metavar or f'<{_TYPES.get(base, base.__name__)}>'}"
-
-
-def _default(parameter: inspect.Parameter) -> str:
-    if parameter.default is inspect.Parameter.empty:
-        return "required"
-    return "" if parameter.default in (None, False, (), "") else f"`{parameter.default}`"
 
 
 def _public_modules(folder: Path) -> Iterator[str]:

@@ -6,7 +6,6 @@ import shutil
 import tomllib
 from pathlib import Path
 
-import docs_pages
 import jax
 import pytest
 import typer
@@ -14,6 +13,7 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 import pinnwx
+from pinnwx.commands import reference
 from pinnwx.commands.app import app
 from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
@@ -103,15 +103,28 @@ def test_verbs_of_shell_blocks_exist(page):
 
 
 def test_the_command_line_reference_has_every_option():
-    text = "\n".join(docs_pages.cli_reference())
-    for name, _ in docs_pages.verbs_of(app, "pinnwx"):
-        part = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-        shown = set(re.findall(r"^\| `(--[a-z-]+)", part, flags=re.MULTILINE))
-        known = CliRunner().invoke(app, [*name.split()[1:], "--help"], terminal_width=200).output
-        assert shown == set(re.findall(r"^ +(--[a-z-]+)", known, flags=re.MULTILINE)) - {"--help"}, name
-        assert f"| [`{name.removeprefix('pinnwx ')}`](#{name.replace(' ', '-')}) |" in text
+    text = reference.reference()
+    for name, _ in reference.verbs():
+        section = text.partition(f"\n## pinnwx {name}\n")[2].partition("\n## ")[0]
+        options = set(re.findall(r"^\| `(--[a-z-]+)", section, flags=re.MULTILINE))
+        known = CliRunner().invoke(app, [*name.split(), "--help"], terminal_width=200).output
+        assert options == set(re.findall(r"^ +(--[a-z-]+)", known, flags=re.MULTILINE)) - {"--help"}, name
+        assert f"| [`{name}`](#pinnwx-{name.replace(' ', '-')}) |" in text
     assert "| `--hours <number>` | `120` |" in text
     assert "| `FORECASTS...` | required |" in text
+
+
+def test_the_table_of_verbs_in_the_readme_is_that_of_the_commands():
+    """After a change: python -m pinnwx.commands.reference README.md"""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert page == reference.with_table(page)
+    assert page.count("| `") == len(list(reference.verbs())) > 20
+
+
+def test_help_names_nothing_outside_the_wheel():
+    for name, _ in reference.verbs():
+        text = CliRunner().invoke(app, [*name.split(), "--help"]).output
+        assert not re.search(r"README|(docs|scripts|experiments|notebooks|tests)/", text), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
