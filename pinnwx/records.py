@@ -206,6 +206,9 @@ class Score(_Record):
     climatology_rmse: Error | None = None
     climatology_rmse_low: Error | None = None
     climatology_rmse_high: Error | None = None
+    crps: Number | None = None
+    spread: Error | None = None
+    mean_rmse_pooled: Error | None = None
     details: Details | None = None
     daily: list[Annotated[list[Any], Field(min_length=3, max_length=3), AfterValidator(lambda day: _day(day))]] = []
 

@@ -229,7 +229,7 @@ def _digest(dataset: xr.Dataset) -> str:
 
 def ensemble_mean(dataset: xr.Dataset) -> xr.Dataset:
     """The mean over the members of an ensemble; a single forecast as it is."""
-    return dataset.mean(REALIZATION, keep_attrs=True) if REALIZATION in dataset.dims else dataset
+    return dataset.mean(REALIZATION, skipna=False, keep_attrs=True) if REALIZATION in dataset.dims else dataset
 
 
 def inside_edge(dataset: xr.Dataset) -> xr.Dataset:

@@ -40,9 +40,7 @@ def plot(
     source = Path(source)
     if not source.exists():
         raise MissingInputError(f"no file or run {source}")
-    if Path(out).suffix.lower() in _OTHER_PICTURES:
-        raise UsageError(f"{out}: pictures are PNG; give a name that ends in .png")
-    check_writable(out, force=force)
+    check_picture(out, force=force)
     if source.is_dir():
         return Path(plot_training(source / "metrics.jsonl", out, source.resolve().name))
     if source.suffix == ".json":
@@ -56,6 +54,17 @@ def plot(
             return plot_budget(dataset, out, field=field, lead=next(iter(leads or ()), None))
         return Path(plot_forecast(dataset, out, variables=variables, leads=leads, truth=_truth(dataset, data)))
     raise DataError(f"{source} is neither a forecast (.nc), nor scores (.json), nor a run folder")
+
+
+def check_picture(out: str | Path, *, force: bool) -> None:
+    """Refuses a name of another kind of picture, and a place that cannot be written.
+
+    Raises:
+        UsageError, OutputError: as their names say.
+    """
+    if Path(out).suffix.lower() in _OTHER_PICTURES:
+        raise UsageError(f"{out}: pictures are PNG; give a name that ends in .png")
+    check_writable(out, force=force)
 
 
 def _truth(dataset, data):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 DETAIL_COLUMNS = ("variable", "lead", *REGIONS, *(f"{percent} %" for percent in PERCENTILES), "variance")
+ENSEMBLE_SCORES = ("crps", "spread", "mean_rmse_pooled")
+ENSEMBLE_COLUMNS = ("variable", "lead", "n", "CRPS", "spread", "RMSE of the mean", "spread / RMSE")
 COLUMNS = ("variable", "lead", "n", "RMSE", "95 % bounds", "persistence", "climatology", "ratio", "ACC")
 
 
@@ -103,6 +105,11 @@ class Scores:
         """Rows of text under `DETAIL_COLUMNS`, of the entries that have details."""
         return [_detail_row(entry, variables) for entry in self.scores if entry.get("details")]
 
+    def ensemble_table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
+        """Rows of text for `ENSEMBLE_COLUMNS`, for the entries of ensembles."""
+        scored = (entry for entry in self.scores if all(entry.get(name) is not None for name in ENSEMBLE_SCORES))
+        return [_ensemble_row(entry, variables) for entry in scored]
+
     def to_dict(self) -> dict[str, Any]:
         """The contract's JSON object."""
         return {
@@ -181,3 +188,11 @@ def _detail_row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> 
     percentiles = [_text(details.get("percentiles", {}).get(str(percent)), factor) for percent in PERCENTILES]
     lead = f"{entry['lead_hours']:g} h"
     return (f"{entry['variable']} [{units}]", lead, *regions, *percentiles, _text(details.get("variance_ratio")))
+
+
+def _ensemble_row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:
+    factor, units = difference_units(entry["variable"], variables)
+    spread, error = entry["spread"], entry["mean_rmse_pooled"]
+    texts = [_text(entry[name], factor) for name in ENSEMBLE_SCORES]
+    ratio = f"{spread / error:.2f}" if error > 0 else "-"
+    return (f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", str(entry["n"]), *texts, ratio)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -14,14 +16,17 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import DataError, GridError, UnavailableError
 from pinnwx.forecasting.cf import ensemble_mean, inside_edge, lead_hours, read_forecast, reference_time
+from pinnwx.forecasting.form import FIELD_DIMENSIONS, REALIZATION
 from pinnwx.grid import Grid
 from pinnwx.verification.baselines import Climatology
+from pinnwx.verification.ensemble_scores import EnsembleAccumulator
 from pinnwx.verification.evaluate import score_pairs
 from pinnwx.verification.pairing import pair_by_time
 from pinnwx.verification.results import Scores
 from pinnwx.verification.significance import BlockBootstrap
 
 Forecast = xr.Dataset | str | Path
+_log = logging.getLogger(__name__)
 
 
 def verify_forecasts(
@@ -34,9 +39,10 @@ def verify_forecasts(
 ) -> Scores:
     """Scores of forecasts and, on the same pairs, of persistence from their reference times and of climatology.
 
-    Forecasts without an analysis at their reference time and steps without truth are skipped and counted. An ensemble
-    is scored by the mean of its members, a forecast with a lateral boundary inside its edge. Files are read a few at a
-    time, so that a season of them need not fit into memory.
+    Forecasts without an analysis at their reference time and steps without truth are skipped and counted. For an
+    ensemble, the ensemble mean is scored. Where all forecasts are ensembles, entries have `crps`, `spread` and
+    `mean_rmse_pooled` too (`pinnwx.verification.ensemble_scores`). For a forecast with a lateral boundary, only cells
+    inside the boundary are scored. Only a few files are in memory at a time.
 
     Args:
         forecasts: datasets or files as `pinnwx.forecasting.cf` makes them, of the same variables on one grid.
@@ -52,11 +58,45 @@ def verify_forecasts(
         UnavailableError: there is nothing to score.
         StabilityError: a forecast is not finite.
     """
+    sources = _checked(forecasts, archive)
+    leads, sizes = [each.leads for each in sources.values()], [each.size for each in sources.values()]
+    names, every_lead = next(iter(sources.values())).names, np.unique(np.concatenate(leads))
+    if names != archive.names:
+        columns = [archive.names.index(name) for name in names]
+        archive = replace(archive, fields=archive.fields[:, columns], names=names, static={})
+
+    reached = np.array([np.isin(every_lead, own) for own in leads])
+    pairs = pair_by_time(archive, np.array(list(sources)), every_lead.tolist(), reached)
+    ensembles = EnsembleAccumulator(archive, pairs) if _all_ensembles(sizes) else None
+
+    def stored(init_indices: Int[np.ndarray, " init"]) -> Float[np.ndarray, "init lead field lat lon"]:
+        forecasts = []
+        for index, time in zip(init_indices, archive.times[init_indices], strict=True):
+            dataset = _opened(sources[time].forecast)
+            if ensembles is not None:
+                ensembles.add(int(index), _on_leads(dataset, names, every_lead))
+            forecasts.append(_on_leads(ensemble_mean(dataset), names, every_lead))
+        return np.stack(forecasts)
+
+    scores = score_pairs(archive, stored, climatology, pairs, batch_size=8, bootstrap=bootstrap, run=run)
+    return scores if ensembles is None else _with_ensemble_scores(scores, ensembles, sizes)
+
+
+class _Source(NamedTuple):
+    """A forecast, with what its file says."""
+
+    forecast: Forecast
+    names: tuple[str, ...]
+    leads: Float[np.ndarray, " lead"]
+    size: int  # number of members, 1 for a single forecast
+
+
+def _checked(forecasts: Sequence[Forecast], archive: Archive) -> dict[np.datetime64, _Source]:
+    """The forecasts by their reference times, if they can be compared with each other and with the archive."""
     if not forecasts:
         raise UnavailableError("no forecast to verify; give at least one forecast file")
-    sources: dict[np.datetime64, Forecast] = {}
+    sources: dict[np.datetime64, _Source] = {}
     names: tuple[str, ...] = ()
-    leads = []
     for forecast in forecasts:
         dataset = _opened(forecast)
         names = names or tuple(map(str, dataset.data_vars))
@@ -64,24 +104,30 @@ def verify_forecasts(
         start = reference_time(dataset)
         if start in sources:
             raise DataError(f"two forecasts start at {format_time(start)}; give one of them")
-        sources[start] = forecast
-        leads.append(lead_hours(dataset))
-    every_lead = np.unique(np.concatenate(leads))
-    if names != archive.names:
-        columns = [archive.names.index(name) for name in names]
-        archive = replace(archive, fields=archive.fields[:, columns], names=names, static={})
+        sources[start] = _Source(forecast, names, lead_hours(dataset), dataset.sizes.get(REALIZATION, 1))
+    return sources
 
-    def stored(init_indices: Int[np.ndarray, " init"]) -> Float[np.ndarray, "init lead field lat lon"]:
-        opened = (_opened(sources[time]) for time in archive.times[init_indices])
-        return np.stack([_on_leads(dataset, names, every_lead) for dataset in opened])
 
-    reached = np.array([np.isin(every_lead, own) for own in leads])
-    pairs = pair_by_time(archive, np.array(list(sources)), every_lead.tolist(), reached)
-    return score_pairs(archive, stored, climatology, pairs, batch_size=8, bootstrap=bootstrap, run=run)
+def _all_ensembles(sizes: Sequence[int]) -> bool:
+    """Whether every forecast has members; warns where only some have, because their scores would not compare."""
+    ensembles = sum(size > 1 for size in sizes)
+    if 0 < ensembles < len(sizes):
+        _log.warning(
+            "warning: %d of %d forecasts are ensembles; crps and spread are left out, verify the ensembles separately",
+            ensembles, len(sizes),
+        )  # fmt: skip
+    return ensembles == len(sizes)
+
+
+def _with_ensemble_scores(scores: Scores, ensembles: EnsembleAccumulator, sizes: Sequence[int]) -> Scores:
+    """The scores with those of the members in each entry, and the numbers of members in the settings."""
+    by_entry = ensembles.scores()
+    entries = tuple({**entry, **by_entry[entry["variable"], entry["lead_hours"]]} for entry in scores.scores)
+    return replace(scores, scores=entries, settings={**scores.settings, "members": sorted(set(sizes))})
 
 
 def _opened(forecast: Forecast) -> xr.Dataset:
-    return inside_edge(ensemble_mean(forecast if isinstance(forecast, xr.Dataset) else read_forecast(forecast)))
+    return inside_edge(forecast if isinstance(forecast, xr.Dataset) else read_forecast(forecast))
 
 
 def _require_comparable(dataset: xr.Dataset, names: tuple[str, ...], archive: Archive) -> None:
@@ -104,9 +150,13 @@ def _list(names: Sequence[str]) -> str:
 
 def _on_leads(
     dataset: xr.Dataset, names: tuple[str, ...], leads: Float[np.ndarray, " lead"]
-) -> Float[np.ndarray, "lead field lat lon"]:
-    """The fields at these leads; NaN where the forecast does not reach, which no pair refers to."""
-    fields = [dataset[name].transpose("time", "latitude", "longitude").values for name in names]
-    result = np.full((len(leads), len(names), *fields[0].shape[1:]), np.nan, dtype=np.float32)
-    result[np.isin(leads, lead_hours(dataset))] = np.stack(fields, axis=1)
+) -> Float[np.ndarray, "*member lead field lat lon"]:
+    """The fields at these leads, of an ensemble those of each member; NaN at leads that the forecast lacks.
+
+    No pair uses those leads.
+    """
+    dimensions = (REALIZATION, *FIELD_DIMENSIONS) if REALIZATION in dataset.dims else FIELD_DIMENSIONS
+    fields = np.stack([dataset[name].transpose(*dimensions).values for name in names], axis=-3)
+    result = np.full((*fields.shape[:-4], len(leads), *fields.shape[-3:]), np.nan, dtype=np.float32)
+    result[..., np.isin(leads, lead_hours(dataset)), :, :, :] = fields
     return result

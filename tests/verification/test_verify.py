@@ -5,6 +5,7 @@ import pytest
 
 from pinnwx.errors import DataError, GridError, MissingInputError, StabilityError, UnavailableError
 from pinnwx.forecasting.cf import forecast_dataset, write_forecast
+from pinnwx.verification.ensemble import crps, mean_square_spread
 from pinnwx.verification.evaluate import score_hindcasts
 from pinnwx.verification.verify import verify_forecasts
 
@@ -89,3 +90,44 @@ def test_what_cannot_be_compared_is_refused(archive, climatology, tmp_path):
         verify_forecasts([], archive)
     with pytest.raises(UnavailableError, match="nothing to score"):
         verify_forecasts([forecast(archive, damped(archive, climatology), len(archive) - 1)], archive)
+
+
+def ensemble(archive, index, members=5, seed=0):
+    """Forecasts that err by noise of their own about the truth, each member as much as the truth about it."""
+    noise = np.random.default_rng(seed).standard_normal((members, len(LEADS), 2, *archive.grid.shape))
+    steps = [index + lead // 6 for lead in LEADS]
+    fields = (archive.fields[steps] + np.array([200.0, 1.0])[:, None, None] * noise).astype(np.float32)
+    return forecast_dataset(fields, archive.names, archive.grid, archive.times[index], LEADS, provenance={}), fields
+
+
+def test_ensembles_have_their_scores_besides(archive):
+    """Against the functions of one ensemble, pooled by hand; the rest is that of the mean."""
+    indices = (20, 24, 33)
+    forecasts, fields = zip(*(ensemble(archive, index, seed=index) for index in indices), strict=True)
+    result = verify_forecasts(list(forecasts), archive)
+    weights, column, position = archive.grid.area_weights, LEADS.index(24), archive.names.index("t850")
+    truth = np.stack([archive.fields[index + 4, position] for index in indices])
+    members = np.stack([each[:, column, position] for each in fields], axis=1)
+    entry = result.entry("t850", 24)
+    expected = {
+        "crps": crps(members, truth, weights).mean(),
+        "spread": np.sqrt(mean_square_spread(members, weights).mean()),
+        "mean_rmse_pooled": entry["rmse_pooled"],
+    }
+    for name, value in expected.items():
+        assert entry[name] == pytest.approx(value, rel=1e-5), name
+    assert result.settings["members"] == [5]
+    (row,) = (row for row in result.ensemble_table() if row[:2] == ("t850 [K]", "24 h"))
+    assert float(row[-1]) == pytest.approx(entry["spread"] / entry["mean_rmse_pooled"], abs=0.01)
+    mean = verify_forecasts([each.mean("realization", keep_attrs=True) for each in forecasts], archive)
+    assert "crps" not in mean.entry("t850", 24)
+    assert mean.entry("t850", 24)["rmse"] == pytest.approx(entry["rmse"], rel=1e-6)
+
+
+def test_ensembles_among_single_forecasts_have_no_scores_of_their_own(archive, climatology, caplog):
+    single = forecast(archive, damped(archive, climatology), 28)
+    result = verify_forecasts([ensemble(archive, 20)[0], single], archive)
+    assert "crps" not in result.entry("msl", 24)
+    assert result.entry("msl", 24)["n"] == 2
+    assert "1 of 2 forecasts are ensembles" in caplog.text
+    assert result.ensemble_table() == []
