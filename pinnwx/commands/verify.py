@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pinnwx.commands.options import Data, Details, ForceJson, Json
+from pinnwx.commands.options import Data, Details, Force, Json
 
 
 def verify(
@@ -18,10 +18,14 @@ def verify(
     ] = None,
     details: Details = False,
     json: Json = None,
-    force: ForceJson = False,
+    drift: Annotated[
+        Path | None,
+        typer.Option(help="PNG of one forecast beside the climate of the training time: area means and spectra."),
+    ] = None,
+    force: Force = False,
 ) -> None:
     """Score forecast files against later analyses."""
     from pinnwx.jobs.verify import verify as job
     from pinnwx.terminal.scores import score_table
 
-    score_table(job(forecasts, data, run=run, json=json, force=force), details=details)
+    score_table(job(forecasts, data, run=run, json=json, drift=drift, force=force), details=details)

@@ -26,6 +26,12 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
         print_table(console, DETAIL_COLUMNS, scores.details_table(variables))
         console.print("RMSE by region, the tropics within 20 degrees; the error that this share of the", style="dim")
         console.print("area stays below; variance of the forecasts over that of the truth.", style="dim")
+    if rows := scores.ensemble_table(variables):
+        from pinnwx.verification.results import ENSEMBLE_COLUMNS
+
+        console.print()
+        print_table(console, ENSEMBLE_COLUMNS, rows)
+        console.print("CRPS and spread of the members; spread / RMSE is 1 where they tell the error.", style="dim")
     if source := scores.settings.get("lateral_boundary"):
         console.print(f"Hindcasts: the edge of the box was told by the {source}.", style="dim")
     if learned := scores.settings.get("trained_on"):

@@ -202,7 +202,7 @@ def test_verify_agrees_with_evaluate(run, data, forecast_file, tmp_path):
     assert alone.entry("msl", 24)["rmse"] == pytest.approx(verified.entry("msl", 24)["rmse"])
 
 
-def test_an_ensemble_is_written_and_scored_by_its_mean(run, data, tmp_path):
+def test_an_ensemble_is_written_and_scored(run, data, tmp_path, capsys):
     made = pinnwx.forecast(run, data, init="2026-01-16T06:00", hours=12, members=4, out=tmp_path / "e.nc")
     assert dict(made.sizes) == {"realization": 4, "time": 2, "latitude": 8, "longitude": 16}
     assert made["msl"].std("realization").min() > 0
@@ -212,9 +212,34 @@ def test_an_ensemble_is_written_and_scored_by_its_mean(run, data, tmp_path):
     (row,) = np.flatnonzero(truth.times == when)
     error = made["msl"].mean("realization").sel(time=when).values - truth.fields[row, 0]
     expected = np.sqrt((truth.grid.area_weights * error**2).mean())
-    assert Scores.load(tmp_path / "e.json").entry("msl", 12)["rmse"] == pytest.approx(expected, rel=1e-5)
+    scores = Scores.load(tmp_path / "e.json")
+    assert scores.entry("msl", 12)["rmse"] == pytest.approx(expected, rel=1e-5)
+    assert scores.entry("msl", 12)["mean_rmse_pooled"] == pytest.approx(expected, rel=1e-5)
+    assert scores.entry("msl", 12)["spread"] > 0
+    score_table(scores)
+    assert "CRPS" in capsys.readouterr().out
     pinnwx.plot(tmp_path / "e.nc", tmp_path / "e.png", data=data)
     assert (tmp_path / "e.png").read_bytes()[:8] == PNG
+
+
+def test_the_drift_of_one_forecast_is_drawn(run, data, forecast_file, tmp_path):
+    picture, varied, means = tmp_path / "drift.png", wave_dataset(80), np.random.default_rng(0).standard_normal(80)
+    varied = varied + xr.DataArray(means.astype(np.float32), dims="time")
+    for name, values in varied.items():
+        values.attrs["units"] = {"msl": "Pa", "t850": "K"}[name]
+    varied.to_netcdf(tmp_path / "varied.nc")
+    pinnwx.verify(forecast_file, tmp_path / "varied.nc", run=run, drift=picture)
+    assert picture.read_bytes()[:8] == PNG
+    with pytest.raises(OutputError, match="--force"):
+        pinnwx.verify(forecast_file, data, run=run, drift=picture)
+    with pytest.raises(UnavailableError, match="the area mean of msl, t850 is constant"):
+        pinnwx.verify(forecast_file, data, run=run, drift=tmp_path / "new.png")
+    with pytest.raises(UsageError, match="give --run"):
+        pinnwx.verify(forecast_file, data, drift=tmp_path / "new.png")
+    with pytest.raises(UsageError, match="draws one forecast, and 2 are given"):
+        pinnwx.verify([forecast_file, forecast_file], data, run=run, drift=tmp_path / "new.png")
+    with pytest.raises(UsageError, match="pictures are PNG"):
+        pinnwx.verify(forecast_file, data, run=run, drift=tmp_path / "new.pdf")
 
 
 def test_an_ensemble_needs_members_and_a_past(run, data, tmp_path):
