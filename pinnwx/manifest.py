@@ -21,6 +21,7 @@ from pinnwx.records import Manifest, NotARecord, checked, parsed
 from pinnwx.version import __version__
 
 MANIFEST = "manifest.json"
+PROMOTION_CHECK = "promotion_check"  # what the training check found of a version (`pinnwx.jobs.training_check`)
 _FORMAT = 2  # 1 had no digest of its own
 _SEAL = "sha256"
 RESTORE = "restore it from a copy or train again"
@@ -76,6 +77,12 @@ def read_files(
         if content is not None:
             contents[name] = content
     return manifest, contents
+
+
+def may_be_live(manifest: Mapping[str, Any]) -> bool:
+    """Whether a version passed its training check, was made live all the same, or had none."""
+    check = manifest.get(PROMOTION_CHECK, {})
+    return bool(check.get("passed", True) or check.get("promoted_anyway"))
 
 
 def _sealed(folder: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def promote(
     force: ForceJson = False,
 ) -> None:
     """Make a version live. With --data: only if it passes the promotion check (else exit 77)."""
-    from pinnwx.jobs.models import promote as job
+    from pinnwx.jobs.promote import promote as job
 
     job(run, name, data=data, start=start, end=end, leads=numbers("--leads", leads), json=json, force=force)
     say(f"Model {name} is live in {run}.")
@@ -72,6 +72,6 @@ def rollback(
     to: Annotated[str | None, typer.Option(help="Version to return to; by default the one before.")] = None,
 ) -> None:
     """Make an older version live again."""
-    from pinnwx.jobs.models import rollback as job
+    from pinnwx.jobs.promote import rollback as job
 
     say(f"Model {job(run, to)} is live in {run}.")

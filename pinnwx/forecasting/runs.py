@@ -15,17 +15,19 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pinnwx.enclosed import digest_own, is_there, read_own_text, require_own_folder
 from pinnwx.errors import CheckpointError, MissingInputError, OutputError
 from pinnwx.files import appearing, locked, write_text
-from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.manifest import MANIFEST
 from pinnwx.runlayout import LIVE, LOCK, METRICS, REPORTS, TRAINING, UNFINISHED, VERSIONS
 from pinnwx.temporary import remove_orphans
+
+if TYPE_CHECKING:
+    from pinnwx.forecasting.trained_model import TrainedModel
 
 LAST_VERSION = 99_999
 _VERSION = re.compile(r"\d{4}|[1-9]\d{4}", re.ASCII)
@@ -182,6 +184,8 @@ class Run:
             CheckpointError: as `live` and `TrainedModel.load`; it names the way back to an older version,
                 if there is one.
         """
+        from pinnwx.forecasting.trained_model import TrainedModel  # JAX, which a look at the folder does not need
+
         live = self.live
         try:
             return TrainedModel.load(self.version(live))

@@ -33,7 +33,8 @@ from pinnwx.forecasting.cf import REALIZATION, lead_hours, reference_time, write
 from pinnwx.jobs.events import NOTHING_TO_DO, Event, recorded
 from pinnwx.jobs.forecast import CHANGED, ForecastJob, already_there
 from pinnwx.jobs.readiness import require_an_age, require_timely
-from pinnwx.jobs.series_folder import LATEST, forecast_file, point_at_newest, remove_old
+from pinnwx.jobs.series_files import LATEST, forecast_file
+from pinnwx.jobs.series_folder import point_at_newest, remove_old
 from pinnwx.jobs.series_scores import score_forecasts
 from pinnwx.jobs.series_times import MOST_DAYS, initial_times, newest_analysis
 from pinnwx.runtime import prepare

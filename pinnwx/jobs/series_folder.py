@@ -1,48 +1,24 @@
-"""The folder of a series: which forecasts are in it, the link to the newest, and what goes when it is old.
+"""The folder of a series: the link to its newest forecast, and the removal of old ones.
 
-The name of a file tells whose forecast it should be and of when; whether it is one, only its content does.
+The name of a file says which forecast it should be (`jobs.series_files`). Only its content says whether it is one.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 
-from pinnwx.data.calendar import format_time, parse_time
-from pinnwx.errors import OutputError, UsageError
+from pinnwx.errors import OutputError
 from pinnwx.files import replacing, writing
 from pinnwx.forecasting.cf import reference_time
 from pinnwx.jobs.forecast import already_there
+from pinnwx.jobs.series_files import LATEST, forecasts_in, time_of
 from pinnwx.jobs.series_times import days
 
 _log = logging.getLogger(__name__)
-LATEST = "latest.nc"
-SCORES = ".scores.json"  # takes the place of .nc
-_STAMP = re.compile(r"\d{8}T\d{4}Z")
-
-
-def forecasts_in(folder: Path, name: str) -> dict[np.datetime64, Path]:
-    """The files of a series by the model of that name, by their initial times, oldest first."""
-    return {when: path for path in sorted(folder.glob(f"{name}_*.nc")) if (when := time_of(path, name)) is not None}
-
-
-def forecast_file(folder: Path, name: str, when: np.datetime64) -> Path:
-    """The file of the forecast from this initial time by the model of that name."""
-    stamp = format_time(when).replace("-", "").replace(":", "")
-    return folder / f"{name}_{stamp}.nc"
-
-
-def time_of(path: Path, name: str) -> np.datetime64 | None:
-    """The initial time that the name of a file of a series tells; None for another file, or of another model."""
-    stamp = path.name.partition(".")[0].removeprefix(f"{name}_")
-    try:
-        return parse_time(stamp) if _STAMP.fullmatch(stamp) else None
-    except UsageError:
-        return None
 
 
 def point_at_newest(folder: Path, name: str) -> None:

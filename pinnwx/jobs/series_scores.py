@@ -14,7 +14,7 @@ from pinnwx.errors import DataError, MissingInputError, UnavailableError
 from pinnwx.forecasting.cf import read_forecast
 from pinnwx.jobs.forecast import ForecastJob
 from pinnwx.jobs.readiness import doubtful_analyses, without
-from pinnwx.jobs.series_folder import SCORES, forecasts_in
+from pinnwx.jobs.series_files import SCORES, forecasts_in
 from pinnwx.verification.results import Scores
 from pinnwx.verification.verify import verify_forecasts
 

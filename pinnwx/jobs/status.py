@@ -11,23 +11,20 @@ from typing import Any
 import numpy as np
 
 from pinnwx.data.calendar import format_time, now, parse_time
-from pinnwx.errors import CheckpointError, DataError, MissingInputError, OutputError
-from pinnwx.files import check_writable, write_text, writing
+from pinnwx.errors import CheckpointError, DataError, MissingInputError
+from pinnwx.files import check_writable, write_text
 from pinnwx.forecasting.runs import Run
 from pinnwx.jobs.events import EVENTS, Event, Log, read_log
-from pinnwx.jobs.series_folder import SCORES, time_of
-from pinnwx.jobs.training_check import may_be_live
-from pinnwx.manifest import RESTORE, read_manifest
-from pinnwx.text import printable
+from pinnwx.jobs.series_files import SCORES, time_of
+from pinnwx.jobs.status_metrics import require_metrics, write_metrics
+from pinnwx.manifest import RESTORE, may_be_live, read_manifest
 from pinnwx.variables import difference_units
 from pinnwx.verification.results import Scores
 
 RECENT_DAYS = 7.0
 LEAST_HISTORY = 8  # forecasts before the recent ones, below which nothing is said of a drift
 USUAL_FRACTION = 0.95  # of the earlier forecasts err less than what is called unusual
-_HOUR, _SECOND, _EPOCH = np.timedelta64(1, "h"), np.timedelta64(1, "s"), np.datetime64(0, "ns")
-_METRICS_BEGIN = b"# HELP pinnwx_"
-_OF_SKILL = ("variable", "lead_hours")
+_HOUR = np.timedelta64(1, "h")
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def status(
     if json is not None:
         check_writable(json, force=force)
     if metrics is not None:
-        _require_metrics(Path(metrics))
+        require_metrics(Path(metrics))
     version, trained_to, name, warnings, alarm = None, None, "", [], ""
     try:
         version = opened.live
@@ -139,7 +136,7 @@ def status(
     if json is not None:
         write_text(json, json_module.dumps(health.to_dict(), indent=2) + "\n")
     if metrics is not None:
-        _write_metrics(health, Path(metrics))
+        write_metrics(health, Path(metrics))
     return health
 
 
@@ -245,18 +242,6 @@ def skill_of(entries: Sequence[dict[str, Any]]) -> list[Skill]:
     return skills
 
 
-def _require_metrics(path: Path) -> None:
-    """Raises:
-    OutputError: the file cannot be written, or is there and is none that `status` wrote.
-    """
-    check_writable(path, force=True)
-    if path.exists():
-        with path.open("rb") as file:
-            begins = file.read(len(_METRICS_BEGIN))
-        if begins not in (b"", _METRICS_BEGIN):
-            raise OutputError(f"{path} is no metrics file of pinnwx, which it would replace; give another name")
-
-
 def _of_drift(one: Skill) -> str:
     factor, units = difference_units(one.variable)
     usual = factor * (one.usual or 0.0)
@@ -264,35 +249,3 @@ def _of_drift(one: Skill) -> str:
         f"{one.variable} at {one.lead_hours:g} h: RMSE {factor * one.recent:.3g} {units} of late, "
         f"usually {usual:.3g} {units}"
     )
-
-
-def _write_metrics(health: Status, path: Path) -> None:
-    """What a monitor alerts on, as gauges."""
-    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
-
-    registry = CollectorRegistry()
-
-    def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
-        return Gauge(f"pinnwx_{name}", text, ("run", *labels), registry=registry)
-
-    # Not an age, which would stand still where nobody writes this file any more.
-    success = gauge("job_last_success_timestamp_seconds", "When a job last went well.", ["verb"])
-    failures = gauge("job_failures", "Times a job went wrong since it last went well.", ["verb"])
-    run = printable(health.run)  # the library escapes quotes and line breaks alone
-    for job in health.jobs:
-        verb = printable(job.verb)
-        failures.labels(run, verb).set(job.failures)
-        if job.last_success is not None:
-            success.labels(run, verb).set(float((parse_time(job.last_success) - _EPOCH) / _SECOND))
-    alarm = gauge("live_version_damaged", "1 if no forecast can be made, because the live version is damaged.")
-    alarm.labels(run).set(bool(health.alarm))
-    version = gauge("live_version", "Number of the version that forecasts are made with; 0 if there is none.")
-    version.labels(run).set(int(health.version or 0))
-    error = gauge("rmse", "Error of the newest week of forecasts that was scored, in SI units.", _OF_SKILL)
-    drift = gauge("drift", "1 if these forecasts err more than they used to.", _OF_SKILL)
-    for one in health.skill:
-        labels = run, printable(one.variable), f"{one.lead_hours:g}"
-        error.labels(*labels).set(one.recent)
-        drift.labels(*labels).set(one.drifts)
-    with writing(path.parent):
-        write_to_textfile(str(path), registry)  # beside it first, by a name that collectors pass over

@@ -24,13 +24,13 @@ from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.preparation import prepared, require_memory, training_settings
 from pinnwx.jobs.readiness import training_doubts
 from pinnwx.jobs.training_check import (
-    KEY,
     check_training,
     not_promoted,
     require_promoted,
     short_range,
     validation_archive,
 )
+from pinnwx.manifest import PROMOTION_CHECK
 from pinnwx.model.deep_ensemble import give_weights
 from pinnwx.model.weights import count_weights
 from pinnwx.runtime import prepare
@@ -188,7 +188,7 @@ def _train_in_memory(
     if report.usable is not None and not report.usable.is_whole:
         _log.warning("warning: %s", short_range(settings.name, report.usable))
     manifest = _manifest(training, trained, archive, notes)
-    manifest[KEY] = report.summary() | {"promoted_anyway": not report.passed}
+    manifest[PROMOTION_CHECK] = report.summary() | {"promoted_anyway": not report.passed}
     return replace(trained, manifest=manifest, optimiser=named_leaves(training.optimiser))
 
 
@@ -270,7 +270,7 @@ def learn(
     )
     live = report.passed or promote_anyway
     with writing(run.folder):
-        manifest[KEY] = report.summary() | {"promoted_anyway": promote_anyway}
+        manifest[PROMOTION_CHECK] = report.summary() | {"promoted_anyway": promote_anyway}
         name = run.publish(trained, manifest, named_leaves(training.optimiser), live=live)
         if not report.passed:
             write_text(run.reports() / f"promotion_{name}.json", json.dumps(report.to_dict(), indent=2) + "\n")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,13 @@ from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel, error_scale
 from pinnwx.forecasting.usable_range import UsableRange, usable_range
 from pinnwx.jobs.evaluate import default_leads, score_from
-from pinnwx.manifest import MANIFEST, read_manifest
+from pinnwx.manifest import MANIFEST, PROMOTION_CHECK, read_manifest
 from pinnwx.verification.pairing import lead_deltas
 from pinnwx.verification.results import Scores
 
 LEADS = 3  # the first of those that a model is scored at
 MOST_FORECASTS = 64  # of each time, spread evenly over it: a check takes seconds
 FEWEST_FORECASTS = 8  # of the validation time, below which skill is chance
-KEY = "promotion_check"  # in the manifest of a version
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,12 +142,6 @@ def initial_times(predictor: Predictor, archive: Archive) -> Shaped[np.ndarray, 
     return spread_starts(archive.times, needed, MOST_FORECASTS)
 
 
-def may_be_live(manifest: Mapping[str, Any]) -> bool:
-    """Whether a version passed its training check, was made live all the same, or had none."""
-    check = manifest.get(KEY, {})
-    return bool(check.get("passed", True) or check.get("promoted_anyway"))
-
-
 def require_promoted(run: Run, *, anyway: bool = False) -> None:
     """Of a finished training: its version is live, or is made so if `anyway`.
 
@@ -157,7 +150,7 @@ def require_promoted(run: Run, *, anyway: bool = False) -> None:
     """
     ours = [name for name in run.versions if is_there(run.version(name) / MANIFEST)]  # a folder 2024 may be anybody's
     newest = (ours or run.versions)[-1]
-    check = read_manifest(run.version(newest)).get(KEY, {})
+    check = read_manifest(run.version(newest)).get(PROMOTION_CHECK, {})
     if check.get("passed", True) or (run.has_live and run.live == newest):
         return
     if not anyway:

@@ -21,7 +21,8 @@ from pinnwx.forecasting.runs import LAST_VERSION, Run, new_run
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import evaluate
 from pinnwx.jobs.events import read_log, recorded
-from pinnwx.jobs.models import list_models, rollback
+from pinnwx.jobs.models import list_models
+from pinnwx.jobs.promote import rollback
 from pinnwx.jobs.status import status
 from pinnwx.manifest import MANIFEST, read_manifest, write_manifest
 from pinnwx.training.checkpoint import Checkpoints

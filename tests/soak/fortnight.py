@@ -35,7 +35,7 @@ from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
 from pinnwx.jobs.events import Event, read_events
-from pinnwx.jobs.series_folder import forecasts_in
+from pinnwx.jobs.series_files import forecasts_in
 
 DAY, HOUR = np.timedelta64(1, "D"), np.timedelta64(1, "h")
 BEGIN = np.datetime64("2010-01-18", "ns")  # the model has learned from what comes before
