@@ -1,4 +1,4 @@
-"""The array form of a dataset: what training and verification index into."""
+"""A dataset as arrays, which training and verification index."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pinnwx.grid import Grid
 
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """Fields at sorted, unique times on one grid; finite everywhere.
+    """Finite fields at sorted, unique times on one grid.
 
     `fields` is (time, field, lat, lon) in SI units with latitude ascending; `names` are canonical. `static` maps a
-    name to its (lat, lon) array. `preliminary`: some of the data may still be replaced by their producer. `damaged`
-    were left out (`open_data(leave_damaged=True)`).
+    name to its (lat, lon) array. `preliminary` is true if the producer may still replace some of the data. `damaged`
+    lists what `open_data(leave_damaged=True)` left out.
     """
 
     times: Shaped[np.ndarray, " time"]
@@ -35,10 +35,10 @@ class Archive:
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset, fields: Sequence[str], static: Sequence[str] = ()) -> Archive:
-        """The named fields of a canonical dataset, in that order.
+        """Converts the named fields of a canonical dataset, in the order of the names.
 
         Raises:
-            DataError: a name is missing (the names present are listed) or a value is not finite.
+            DataError: a name is missing (the message lists the names present), or a value is not finite.
         """
         missing = [name for name in (*fields, *static) if name not in dataset]
         if missing:
@@ -68,10 +68,10 @@ class Archive:
         return self.times.size
 
     def select(self, start: str | None = None, end: str | None = None) -> Archive:
-        """The times of a period, both ends included; the arrays are views where the period is contiguous.
+        """Selects the times of a period, both ends included; the arrays are views.
 
         Raises:
-            UnavailableError: no time lies in it.
+            UnavailableError: no time lies in the period.
         """
         inside = np.flatnonzero(period_mask(self.times, start, end))
         if inside.size == 0:
@@ -81,7 +81,7 @@ class Archive:
         return replace(self, times=self.times[rows], fields=self.fields[rows])
 
     def inside(self, width: int) -> Archive:
-        """Without the outer `width` rows and columns on every side, as views."""
+        """Removes the outer `width` rows and columns on every side; the arrays are views."""
         if width == 0:
             return self
         part = slice(width, -width)
@@ -91,18 +91,18 @@ class Archive:
 
     @property
     def step_hours(self) -> float:
-        """The commonest spacing of neighbouring times.
+        """The most frequent spacing of successive times.
 
         Raises:
             DataError: there are fewer than two times.
         """
         if len(self) < 2:
-            raise DataError(f"{len(self)} time step(s): at least 2 are needed to know the spacing")
+            raise DataError(f"{len(self)} time step(s): at least 2 are needed to determine the spacing")
         spacings, counts = np.unique(np.diff(self.times), return_counts=True)
         return float(spacings[counts.argmax()] / np.timedelta64(1, "h"))
 
     def digest(self) -> str:
-        """SHA-256 of names, grid, times and values: equal exactly for equal contents, on any machine."""
+        """SHA-256 of names, grid, times and values; equal contents have equal digests on every machine."""
         state = hashlib.sha256()
         state.update(repr((self.names, tuple(self.static), self.grid.latitude, self.grid.longitude)).encode())
         state.update(self.times.astype("datetime64[ns]").astype("<i8").tobytes())

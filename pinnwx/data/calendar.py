@@ -1,4 +1,4 @@
-"""Times: ISO 8601 in UTC, periods that include their ends, and the features a model sees of a date."""
+"""Times in ISO 8601 and UTC, periods that include their ends, and the time features of a model."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _J2000 = np.datetime64("2000-01-01T12:00:00", "ns")
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?!\d{3})")
 _DAY = np.timedelta64(1, "D").astype("timedelta64[ns]")
 CLOCKS_DIFFER_BY = np.timedelta64(1, "h")
-FIRST_YEAR, LAST_YEAR = 1678, 2261  # those that nanoseconds since 1970 hold whole
+FIRST_YEAR, LAST_YEAR = 1678, 2261  # the whole years that 64-bit nanoseconds since 1970 can represent
 _LENGTH = re.compile(r"P(?=\d|T\d)(\d{1,9}D)?(T\d{1,9}H)?")
-_SHOWN = 40  # characters of a text that is no time
+_SHOWN = 40  # characters of an invalid text that a message quotes
 
 
 def parse_time(text: str) -> np.datetime64:
-    """The instant of an ISO 8601 text; without an offset it is UTC.
+    """Parses an ISO 8601 text; a time without an offset is UTC.
 
     Raises:
-        UsageError: the text is no ISO 8601 time, or its year is outside 1678 to 2261, which nanoseconds do not hold.
+        UsageError: the text is not an ISO 8601 time, or its year is outside 1678 to 2261 (the range of nanoseconds).
     """
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
     try:
@@ -46,7 +46,7 @@ def parse_time(text: str) -> np.datetime64:
 
 
 def _period_meant(text: str) -> str:
-    """A period whose dates are in ISO 8601; empty where none of them is in another order, or one may mean two."""
+    """The period with its dates in ISO 8601; empty if no date is in another order, or if one has two meanings."""
     if len(text) > _SHOWN:
         return ""
     written = re.sub(rf"(?<![\d-]){OTHER_ORDERS.pattern}(?![\d-])", lambda match: dates_meant(match[0]) or "?", text)
@@ -54,10 +54,12 @@ def _period_meant(text: str) -> str:
 
 
 def initial_period(text: str) -> tuple[str, str] | None:
-    """The two ends of a period FROM/TO, each a time, "latest" or a length before it; None for one time or "latest".
+    """The two ends of a period FROM/TO, or None for a single time or "latest".
+
+    Each end is a time or "latest"; FROM may also be a length before "latest", as in P3D/latest.
 
     Raises:
-        UsageError: the text is neither.
+        UsageError: the text is neither a period nor a time nor "latest".
     """
     start, slash, end = text.partition("/")
     if not slash or OTHER_ORDERS.fullmatch(text):
@@ -66,11 +68,13 @@ def initial_period(text: str) -> tuple[str, str] | None:
         return None
     if not (_LENGTH.fullmatch(start) and end == "latest"):
         if not start or not end or start == "latest":
-            raise UsageError(f'"{text[:_SHOWN]}" is no period; write FROM/TO, as in 2026-01-16/latest or P3D/latest')
+            raise UsageError(f'"{text[:_SHOWN]}" is not a period; write FROM/TO, as in 2026-01-16/latest or P3D/latest')
         if meant := _period_meant(text):
             raise UsageError(f'"{text}": dates are written year-month-day; did you mean {meant}?')
         if _LENGTH.fullmatch(start):
-            raise UsageError(f'"{text[:_SHOWN]}": a length stands before "latest" alone: P3D/latest; give FROM/TO')
+            raise UsageError(
+                f'"{text[:_SHOWN]}": a length can only precede "latest", as in P3D/latest; otherwise give FROM/TO'
+            )
         parse_time(start)
     if end != "latest":
         parse_time(end)
@@ -86,17 +90,17 @@ def require_one_time(text: str) -> None:
 
 
 def now() -> np.datetime64:
-    """The present instant; `PINNWX_NOW`, an ISO 8601 time, sets another for jobs and tests.
+    """The current time, or the ISO 8601 time in the environment variable `PINNWX_NOW` (for jobs and tests).
 
     Raises:
-        UsageError: `PINNWX_NOW` is no time.
+        UsageError: `PINNWX_NOW` is not a time.
     """
     text = os.environ.get("PINNWX_NOW")
     return parse_time(text) if text else np.datetime64(datetime.now(UTC).replace(tzinfo=None), "ns")
 
 
 def ahead_of_the_clock(when: np.datetime64) -> str | None:
-    """What is wrong with an analysis dated more than an hour ahead of `now`; None of any other."""
+    """An error message for an analysis dated more than an hour after `now`; None for any other."""
     if when <= now() + CLOCKS_DIFFER_BY:
         return None
     hours = (when.astype("datetime64[ns]") - now()) / np.timedelta64(1, "h")
@@ -107,7 +111,7 @@ def ahead_of_the_clock(when: np.datetime64) -> str | None:
 
 
 def duration(hours: Float[np.ndarray, " lead"]) -> Shaped[np.ndarray, " lead"]:
-    """Hours as `timedelta64[ns]`, to the second."""
+    """Hours as `timedelta64[ns]`, rounded to seconds."""
     return np.round(hours * 3600).astype("timedelta64[s]").astype("timedelta64[ns]")
 
 
@@ -120,7 +124,7 @@ def period_bounds(start: str | None, end: str | None) -> tuple[np.datetime64 | N
     """First and last instant of a period, both included; a bare end date includes its whole day.
 
     Raises:
-        UsageError: a text is no time, or the period ends before it starts.
+        UsageError: a text is not a time, or the period ends before it starts.
     """
     first = parse_time(start) if start else None
     last = parse_time(end) if end else None
@@ -140,7 +144,7 @@ def _is_bare_date(text: str) -> bool:
 
 
 def dates_in_name(name: str) -> tuple[np.datetime64, np.datetime64] | tuple[None, None]:
-    """First and last instant of the days that the name of a file tells, written as 20260204 or 2026-02-04."""
+    """First and last instant of the days in the name of a file, written as 20260204 or 2026-02-04."""
     days = []
     for year, _, month, day in _DATE.findall(name.rpartition("/")[2]):
         with contextlib.suppress(ValueError):
@@ -151,7 +155,7 @@ def dates_in_name(name: str) -> tuple[np.datetime64, np.datetime64] | tuple[None
 def period_mask(
     times: Shaped[np.ndarray, " time"], start: str | None = None, end: str | None = None
 ) -> Bool[np.ndarray, " time"]:
-    """Which times lie in the period of `period_bounds`; an end that is None is open."""
+    """True for the times within the period of `period_bounds`; None means no bound."""
     first, last = period_bounds(start, end)
     mask = np.ones(times.shape, dtype=bool)
     if first is not None:
@@ -162,7 +166,7 @@ def period_mask(
 
 
 def year_angle(times: Shaped[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
-    """2 pi times the elapsed fraction of the year, whose length is that of the year itself [radians]."""
+    """2 pi times the elapsed fraction of the year, which has 365 or 366 days [radians]."""
     years = times.astype("datetime64[Y]")
     begin, following = years.astype("datetime64[ns]"), (years + 1).astype("datetime64[ns]")
     return 2 * np.pi * ((times - begin) / (following - begin))
@@ -174,7 +178,7 @@ def hour_angle(times: Shaped[np.ndarray, " time"]) -> Float[np.ndarray, " time"]
 
 
 def solar_declination(times: Shaped[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
-    """Latitude at which the sun stands overhead [radians], good to 0.01 degrees from 1950 to 2050.
+    """Solar declination [radians], accurate to 0.01 degrees from 1950 to 2050.
 
     sin(delta) = sin(epsilon) sin(lambda), with the low-precision ecliptic longitude lambda and obliquity epsilon of the
     Astronomical Almanac (section C), n days after 2000-01-01 12:00.

@@ -1,9 +1,10 @@
-"""Whether the files that are read stay the same while they are read.
+"""Detects files that change while they are read.
 
-A file that is cut or copied over meanwhile reads as zeros, or as two analyses in one, without an error of any library;
-one that is replaced may be read under the times of the one before. So device, inode, size and time of change are noted
-before a file is looked at and compared when its values are in memory. Of a zarr store that is done with its metadata
-and the folders of its arrays; a chunk written over in place is noticed only by a checksum of its codec.
+If a file is truncated or overwritten while it is read, the libraries may return zeros or a mixture of two analyses
+without an error. If it is replaced, its values may be paired with the times of the old file. Therefore device, inode,
+size and modification time are recorded before a file is opened, and compared when its values are in memory. For a zarr
+store, this covers the metadata and the folders of the arrays; a chunk that is overwritten in place is detected only by
+a checksum codec.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ R = TypeVar("R")
 
 
 class Stamps:
-    """What the files were when they were first looked at."""
+    """The state of the files when they were first opened."""
 
     def __init__(self) -> None:
         self._stamps: dict[Path, Stamp | None] = {}
 
     def note(self, path: Path) -> None:
-        """Notes a file or a zarr store; only the first time counts."""
+        """Records a file or a zarr store; later calls for the same path have no effect."""
         try:
             files = [*metadata_files(path)] if path.is_dir() else [path]
-        except OSError:  # what cannot be listed cannot be read either, and is refused for that
+        except OSError:  # a folder that cannot be listed is refused when it is read
             files = [path]
         for file in files:
             self._stamps.setdefault(file, _stamp(file))
 
     def require_unchanged(self) -> None:
         """Raises:
-        ChangedError: a file is not what it was.
+        ChangedError: a file changed since it was recorded.
         """
         for path, stamp in self._stamps.items():
             if _stamp(path) != stamp:
@@ -56,7 +57,7 @@ def _stamp(path: Path) -> Stamp | None:
 
 
 def once_more_if_changed(read: Callable[P, R]) -> Callable[P, R]:
-    """Calls `read` a second time where a file changed meanwhile; the change is then often over."""
+    """Calls `read` a second time if a file changed meanwhile; the writer has often finished by then."""
 
     @wraps(read)
     def wrapper(*args: P.args, **options: P.kwargs) -> R:

@@ -1,4 +1,4 @@
-"""What files hold, and whether it can be used: every problem at once, by the rules of `open_data` and of `forecast`."""
+"""Checks files by the rules of `open_data` and of `forecast`, and reports every problem at once."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from pinnwx.data.check_report import CheckReport, Findings
 from pinnwx.data.find import Paths
 from pinnwx.data.inventory import scan_files
 from pinnwx.data.merge import read_field, read_static
-from pinnwx.data.plan import Plan, planned, present_times, report_of, wanted
+from pinnwx.data.plan import Plan, make_plan, names_to_read, present_times, report_of
 from pinnwx.data.suspicion import Suspicion, around, summary, suspicions
 from pinnwx.grid import Grid
 from pinnwx.variables import VARIABLES, Variable, describe
 
 
 def check_data(paths: Paths, fields: Sequence[str] | None = None, **options) -> CheckReport:
-    """What the files hold after normalising, and every problem found; bad data are reported, never raised.
+    """Describes the contents of files after normalisation, with every problem; bad data never raise an error.
 
-    An error is what `open_data` of the same arguments refuses and, unless `newest` is false, what a forecast from the
-    newest analysis refuses; all of them are found, where `open_data` stops at the first. Arguments as `check_times`.
+    A problem is an error if `open_data` with the same arguments refuses it, or (unless `newest` is false) if a forecast
+    from the newest analysis does. `open_data` stops at the first error; this function reports all. The arguments are
+    those of `check_times`.
 
     Raises:
         MissingInputError: no such file.
@@ -44,17 +45,17 @@ def check_times(
     newest: bool = True,
     remark: str = "",
 ) -> tuple[CheckReport, np.ndarray]:
-    """As `check_data`, with the times that have every field. `remark` ends each warning of what is suspicious."""
+    """Like `check_data`, and also returns the times with all fields. `remark` is appended to each suspicion."""
     findings = Findings(strict=False)
     with scan_files(paths, variables, levels, findings) as inventory:
-        names = wanted(inventory, fields, static, variables, findings)
+        names = names_to_read(inventory, fields, static, variables, findings)
         if not names:
             return CheckReport(files=tuple(inventory.reports), problems=tuple(findings)), np.empty(0, "datetime64[ns]")
-        plan = planned(inventory.source_fields, names, grid, findings, start, end)
-        times, seldom = _check_fields(plan, variables, findings)
+        plan = make_plan(inventory.source_fields, names, grid, findings, start, end)
+        times, suspicious = _check_fields(plan, variables, findings)
         if newest:
             _check_newest(plan, times, variables, findings)
-        for name, suspicions in seldom.items():
+        for name, suspicions in suspicious.items():
             known = [one for one in suspicions if not (newest and one.time in times[-1:])]
             for line in summary(known):
                 findings.add("warning", line + remark, variable=name)
@@ -64,26 +65,26 @@ def check_times(
 def _check_fields(
     plan: Plan, variables: Mapping[str, Variable], findings: Findings
 ) -> tuple[np.ndarray, dict[str, list[Suspicion]]]:
-    """Reads every field, one after the other: (times with all of them, what is suspicious in those without fault)."""
-    present, seldom = [], {}
+    """Reads one field after the other; returns the times with all fields, and the suspicions of faultless fields."""
+    present, suspicious = [], {}
     for name, sources in plan.moving.items():
         values, filled, _ = read_field(sources, plan.times, plan.grid, findings)
         present.append(filled)
         if not findings.condemns(name):
-            seldom[name] = suspicions(values[filled], plan.times[filled], plan.grid, describe(name, variables))
+            suspicious[name] = suspicions(values[filled], plan.times[filled], plan.grid, describe(name, variables))
     for sources in plan.fixed.values():
         read_static(sources, plan.grid, findings)
-    return plan.times[present_times(plan, present, findings)], seldom
+    return plan.times[present_times(plan, present, findings)], suspicious
 
 
 def _check_newest(plan: Plan, times: np.ndarray, variables: Mapping[str, Variable], findings: Findings) -> None:
-    """Whether a forecast can start from the last of these times, which are those with every field."""
+    """Checks whether a forecast can start from the last of `times`, at which every field is present."""
     if not plan.moving:
-        findings.add("error", "no field that changes in time: there is nothing to forecast from")
+        findings.add("error", "no field changes in time: there is nothing to forecast from")
     if not times.size:
         return
-    if early := ahead_of_the_clock(times[-1]):
-        findings.add("error", early)
+    if problem := ahead_of_the_clock(times[-1]):
+        findings.add("error", problem)
     near = times[around(times, times[-1], times[-1])]
     for name, sources in plan.moving.items():
         if findings.condemns(name):

@@ -1,4 +1,4 @@
-"""What was found in the files: values that `pinnwx check` prints and writes as JSON."""
+"""Results of checking files, which `pinnwx check` prints and writes as JSON."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding. An error is what the verb in question (`CheckReport.verb`) refuses; a warning changes nothing that
-    is safe to use."""
+    """One finding. An error makes the command in `CheckReport.verb` refuse the data; a warning does not."""
 
     severity: Severity
     message: str
@@ -31,9 +30,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Damaged:
-    """What was left out because it cannot be trusted, why, and between which times it may hold analyses.
+    """A file that was left out as damaged, the reason, and the times between which it may hold analyses.
 
-    Nothing may be known of the times: they are then None, and it may hold any.
+    The times are None if they are unknown; then the file may hold any time.
     """
 
     file: str
@@ -46,10 +45,10 @@ class Damaged:
 
 
 class Findings(list[Problem]):
-    """Collects problems; when `strict`, the first error is raised instead.
+    """Collects problems; if `strict`, it raises the first error instead.
 
-    With `leave_damaged` an error of one file is no error: the file is noted in `damaged`, for the caller to leave out;
-    and a time for which two files differ in `disputed`.
+    With `leave_damaged`, an error in one file is recorded in `damaged` and a time at which two files differ in
+    `disputed`; the caller leaves them out.
     """
 
     def __init__(self, strict: bool, *, leave_damaged: bool = False) -> None:
@@ -66,12 +65,12 @@ class Findings(list[Problem]):
             self.append(problem)
 
     def condemns(self, variable: str) -> bool:
-        """Whether an error of this variable is among them."""
+        """Whether the findings contain an error in this variable."""
         return any(problem.severity == "error" and problem.variable == variable for problem in self)
 
     @contextmanager
     def guard(self, file: str | None = None, variable: str | None = None) -> Iterator[None]:
-        """Turns what is refused inside the block into a problem of this file and variable, each named once."""
+        """Converts an error inside the block into a problem of this file and variable."""
         try:
             yield
         except (DataError, UnavailableError) as error:
@@ -88,14 +87,14 @@ class Findings(list[Problem]):
 
 
 def _placed(error: PinnwxError, problem: Problem) -> PinnwxError:
-    """The error with the words of a problem, which it keeps."""
+    """The error with the text of a problem, which is attached to it."""
     error.args, error.problem = (str(problem),), problem  # type: ignore[attr-defined]
     return error
 
 
 @dataclass(frozen=True)
 class FieldReport:
-    """One field of one file: its canonical name, what the file calls it and its units, and its times."""
+    """One field of one file: its canonical name, its name and units in the file, and its times."""
 
     name: str
     raw: str
@@ -108,7 +107,7 @@ class FieldReport:
 
 @dataclass(frozen=True)
 class FileReport:
-    """One file: how it was read, what it holds, what was taken for its axes, and what had to be normalised."""
+    """One file: its format, its fields, the coordinates read as axes, and the normalisations."""
 
     file: str
     format: str
@@ -121,7 +120,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Everything found. `steps` counts the times at which all fields are present; `age_hours` is that of the last."""
+    """The whole check. `steps` counts the times with all fields; `age_hours` is the age of the last of them."""
 
     files: tuple[FileReport, ...]
     fields: tuple[str, ...] = ()
@@ -138,21 +137,21 @@ class CheckReport:
 
     @property
     def verdict(self) -> str:
-        """A sentence: what would be accepted or refused."""
+        """A sentence that says whether the command accepts the data."""
         return f"{self.verb[0].upper()}{self.verb[1:]} would be {'accepted' if self.ok else 'refused'}."
 
     @property
     def ok(self) -> bool:
-        """Whether what `verb` names would be accepted."""
+        """Whether the command in `verb` accepts the data."""
         return not any(problem.severity == "error" for problem in self.problems)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, with `ok` and the verdict first."""
+        """A dictionary for JSON, with `ok` and the verdict first."""
         return {"ok": self.ok, "verdict": self.verdict, **asdict(self)}
 
 
 def describe_times(times: np.ndarray) -> dict[str, Any]:
-    """The fields of `CheckReport` that follow from sorted times; a gap is a spacing above the commonest one."""
+    """The fields of `CheckReport` that describe sorted times; a gap is a spacing above the most frequent one."""
     if times.size == 0:
         return {}
     description: dict[str, Any] = {
@@ -164,9 +163,10 @@ def describe_times(times: np.ndarray) -> dict[str, Any]:
     if times.size > 1:
         spacing = np.diff(times)
         values, counts = np.unique(spacing, return_counts=True)
-        usual = values[counts.argmax()]
-        description["step_hours"] = float(usual / np.timedelta64(1, "h"))
+        most_frequent = values[counts.argmax()]
+        description["step_hours"] = float(most_frequent / np.timedelta64(1, "h"))
         description["gaps"] = tuple(
-            (format_time(times[index]), format_time(times[index + 1])) for index in np.flatnonzero(spacing > usual)
+            (format_time(times[index]), format_time(times[index + 1]))
+            for index in np.flatnonzero(spacing > most_frequent)
         )
     return description

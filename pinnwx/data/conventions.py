@@ -1,6 +1,6 @@
-"""What a file calls things, and what they are: variables and their levels; units are in `pinnwx.data.units`.
+"""Recognises variables and their levels by the names and attributes in files; `pinnwx.data.units` handles units.
 
-Nothing here reads a file. Each question has one answer or a `DataError`; nothing is guessed from magnitudes.
+This module reads no file. It never guesses from the magnitude of values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pinnwx.variables import VARIABLES, Variable
 
 Attributes = Mapping[Any, Any]
 
-LARGEST_LEVEL = 1100  # hPa; a larger number in a name is a year
+LARGEST_LEVEL = 1100  # hPa; a larger number in a name is taken as a year
 
 
 def names_of(base: str, variables: Mapping[str, Variable]) -> tuple[str, ...]:
@@ -27,14 +27,15 @@ def names_of(base: str, variables: Mapping[str, Variable]) -> tuple[str, ...]:
 def recognise(
     raw: str, attributes: Attributes, on_levels: bool, variables: Mapping[str, Variable]
 ) -> tuple[str, int | None] | None:
-    """The variable that a raw name stands for and the level in that name, or None for a stranger.
+    """The variable that a raw name denotes and the level in that name, or None for an unknown variable.
 
-    The name decides, with or without a level behind it (`Z`, `geopotential`, `t850`, `geopotential_500`); failing
-    that, the CF standard name where only one variable of the table has it. `on_levels` says that the array has a
-    pressure coordinate. Heights above ground are no pressure levels: `u100` named "100 metre U wind" is a stranger.
+    The name comes first, with or without a level after it (`Z`, `geopotential`, `t850`, `geopotential_500`). Otherwise
+    the CF standard name is used, if exactly one variable of the table has it. `on_levels` is true if the array has a
+    pressure coordinate. A height above ground is not a pressure level: `u100` with the long name "100 metre U wind" is
+    unknown.
     """
     name = raw.lower()
-    bases = sorted(variables, key=lambda base: variables[base] is VARIABLES.get(base))  # the user's own first
+    bases = sorted(variables, key=lambda base: variables[base] is VARIABLES.get(base))  # user-defined first
     for base in bases:
         if name in names_of(base, variables):
             return base, None
@@ -52,9 +53,9 @@ def recognise(
 
 
 def level_from_text(text: str, names: Iterable[str]) -> int | None:
-    """The pressure level in a folder or file name such as `geopotential_500`, `NCEP_T850.nc` or `x_850hPa.nc`.
+    """The pressure level [hPa] in a folder or file name such as `geopotential_500`, `NCEP_T850.nc` or `x_850hPa.nc`.
 
-    `names` are those of the variable, in lower case; a number above 1,100 is a year, not a level.
+    `names` are the names of the variable in lower case. A number above 1,100 is a year, not a level.
     """
     pattern = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
     match = re.search(rf"(?:^|[^a-z0-9])(?:{pattern})[_-]?(\d{{1,4}})(?:hpa|mb)?(?![a-z0-9]|\.\d+deg)", text.lower())

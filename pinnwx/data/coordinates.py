@@ -1,4 +1,4 @@
-"""Horizontal axes of a raw array: which is which, and the canonical grid."""
+"""Identifies the horizontal axes of a raw array and derives the canonical grid."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SAME_MERIDIAN = 1e-3  # degrees
 
 
 def axes_of(dataset: xr.Dataset, array: xr.DataArray) -> dict[str, tuple[str, xr.DataArray]]:
-    """role -> (dimension, its coordinate) for latitude, longitude and members, whatever their names."""
+    """Maps the roles latitude, longitude and member to (dimension, coordinate), whatever their names."""
     axes: dict[str, tuple[str, xr.DataArray]] = {}
     for dim in map(str, array.dims):
         along = [name for name in map(str, dataset.variables) if dataset[name].dims == (dim,)]
@@ -33,9 +33,9 @@ def axes_of(dataset: xr.Dataset, array: xr.DataArray) -> dict[str, tuple[str, xr
 
 
 def grid_of(axes: Axes) -> tuple[Grid, np.ndarray, np.ndarray, tuple[tuple[int, int], ...], list[str]]:
-    """The canonical grid, the orders of raw rows and columns that give it, columns left out, and what was changed.
+    """The canonical grid, the orders of raw rows and columns that give it, repeated columns, and notes on changes.
 
-    A column is left out where its meridian stands twice; it is paired with the one that is kept.
+    A column that repeats a meridian is left out. It is paired with the column that is used.
 
     Raises:
         GridError: the coordinates are not finite, not evenly spaced or too few.
@@ -60,7 +60,7 @@ def grid_of(axes: Axes) -> tuple[Grid, np.ndarray, np.ndarray, tuple[tuple[int, 
 
 
 def _repeated(east: Float[np.ndarray, " lon"], columns: Int[np.ndarray, " column"]) -> tuple[tuple[int, int], ...]:
-    """Each raw column that is not among `columns`, with the one of the same meridian that is."""
+    """Pairs each raw column that is not in `columns` with the used column of the same meridian."""
     left_out = np.setdiff1d(np.arange(east.size), columns)
     apart = np.abs((east[left_out, None] - east[columns] + 180) % 360 - 180)
     return tuple(zip(left_out.tolist(), columns[apart.argmin(axis=1)].tolist(), strict=True))
@@ -69,17 +69,17 @@ def _repeated(east: Float[np.ndarray, " lon"], columns: Int[np.ndarray, " column
 def canonical_longitude(
     east: Float[np.ndarray, " lon"],
 ) -> tuple[Int[np.ndarray, " column"], Float[np.ndarray, " column"]]:
-    """(order, degrees): ascending in [0, 360) around the globe; on a box contiguous, starting in [-180, 180).
+    """(order, degrees). Global grids ascend in [0, 360); regional grids are contiguous and start in [-180, 180).
 
-    The box starts after the widest gap between its columns, so it may run across Greenwich or the date line. A
-    repeated meridian (0 and 360) is kept once.
+    A regional grid starts after the widest gap between its columns, so it may cross Greenwich or the date line. A
+    repeated meridian (0 and 360) is used once.
     """
     wrapped = np.round(east, 4) % 360
     order = np.argsort(wrapped, kind="stable")
-    fresh = np.append(True, np.diff(wrapped[order]) > _SAME_MERIDIAN)
+    is_first = np.append(True, np.diff(wrapped[order]) > _SAME_MERIDIAN)
     if order.size > 1 and wrapped[order[0]] + 360 - wrapped[order[-1]] < _SAME_MERIDIAN:
-        fresh[-1] = False
-    order = order[fresh]
+        is_first[-1] = False
+    order = order[is_first]
     wrapped = wrapped[order]
     gaps = np.diff(wrapped, append=wrapped[0] + 360)
     widest = int(gaps.argmax())

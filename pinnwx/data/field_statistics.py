@@ -1,15 +1,15 @@
-"""Numbers that tell weather from noise: one for each field and time, each with a largest value that weather reaches.
+"""Statistics that distinguish weather from numerical noise: one number for each field and time.
 
-Of a field x with departure d from climatology, on a grid of cells (j, i):
+For a field x with departure d from climatology, on a grid of cells (j, i):
 
-    departure          root of the area mean of d^2
-    zonal noise        root of the area mean of r^2, r = (2 d_i - d_(i-1) - d_(i+1)) / 4
+    departure          square root of the area mean of d^2
+    zonal noise        square root of the area mean of r^2, with r = (2 d_i - d_(i-1) - d_(i+1)) / 4
     meridional noise   the same along a meridian
-    largest ... noise  the root of the mean of r^2 over that block of about four by four cells where it is largest
-    gradient           the root of the mean, over such a block, of the squared differences to the next cells
+    largest ... noise  square root of the largest mean of r^2 over a block of about four by four cells
+    gradient           square root of the largest mean, over such a block, of the squared differences to the next cells
 
-r of a wave of two cells is the wave itself, of one of eight cells a seventh: it measures what no grid resolves.
-`area_mean` is kept apart, for what counts is how far it moves.
+r keeps a wave of two cells unchanged and reduces a wave of eight cells to a seventh, so it measures the scales that the
+grid does not resolve. `area_mean` is separate, because it is judged by its change during the forecast.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Numbers = Float[np.ndarray, "*time"]
 
 
 def field_statistics(departure: Departures, grid: Grid) -> Mapping[str, Numbers]:
-    """The `STATISTICS` of each field, in its units; not finite where the field is not."""
+    """The `STATISTICS` of each field, in the units of the field; not finite if the field is not."""
     with np.errstate(over="ignore", invalid="ignore"):
         statistics = {"departure": _root_mean_square(departure, grid)}
         steepness = np.zeros_like(departure)
@@ -55,7 +55,7 @@ def _root_mean_square(values: Departures, grid: Grid) -> Numbers:
 
 
 def _differences(values: Departures, axis: int, *, periodic: bool) -> Departures:
-    """Each cell's next one minus itself; 0 for the last of an axis that has an end."""
+    """The next cell minus this cell; 0 for the last cell of an axis that is not periodic."""
     ahead = np.roll(values, -1, axis=axis) - values
     if not periodic:
         np.moveaxis(ahead, axis, 0)[-1] = 0
@@ -63,7 +63,7 @@ def _differences(values: Departures, axis: int, *, periodic: bool) -> Departures
 
 
 def _second_differences(ahead: Departures, axis: int, *, periodic: bool) -> Departures:
-    """r of the module, from the differences; 0 at the ends of an axis."""
+    """r of the module docstring, from the differences; 0 at the ends of an axis that is not periodic."""
     noise = (np.roll(ahead, 1, axis=axis) - ahead) / 4
     if not periodic:
         ends = np.moveaxis(noise, axis, 0)

@@ -1,4 +1,4 @@
-"""The fields of the variable table in one raw dataset, netCDF or zarr, whatever its layout."""
+"""Finds the fields of the variable table in one raw dataset (netCDF or zarr) of any layout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pinnwx.variables import VARIABLES, Variable, describe
 
 
 class DatasetReader:
-    """Finds the fields of one raw dataset and notes what has to be normalised."""
+    """Finds the fields of one raw dataset and records the normalisations."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class DatasetReader:
         self.unresolved: list[str] = []
         self.contradictory: list[str] = []
         self.left_out: dict[str, None] = {}
-        self.normalised: dict[str, None] = {}  # in order, each once
-        self.axes: dict[str, None] = {}  # what was taken for which axis
+        self.normalised: dict[str, None] = {}  # an ordered set
+        self.axes: dict[str, None] = {}  # which coordinate is read as which axis
         self.warnings: dict[str, None] = {}
         self.preliminary = False
 
@@ -56,7 +56,7 @@ class DatasetReader:
                 continue
             array = self.dataset[name]
             if all(recognise(str(name), array.attrs, either, self.variables) is None for either in (True, False)):
-                self.ignored.append(str(name))  # whatever its axes, which are not looked at
+                self.ignored.append(str(name))  # its axes are not examined
                 continue
             try:
                 vertical = vertical_axis(self.dataset, array)
@@ -106,27 +106,27 @@ class DatasetReader:
         ]  # fmt: skip
 
     def _geopotential(self, array: xr.DataArray, vertical: VerticalAxis | None) -> str:
-        """`z` on pressure levels, or `orography` where it is that of the surface."""
+        """`z` on pressure levels, or `orography` for the geopotential of the surface."""
         if not is_surface_geopotential(self.dataset, array, vertical):
             return "z"
         if not str(array.attrs.get("units", "")).strip():
-            raise DataError("is of the surface, without units: set them to m2 s-2, or to m where it is a height")
-        self.normalised[f"{array.name} is of the surface: taken as orography"] = None
+            raise DataError("is a field of the surface without units; set them to m2 s-2, or to m if it is a height")
+        self.normalised[f"{array.name} is a field of the surface: taken as orography"] = None
         return "orography"
 
     def _moments(self, array: xr.DataArray, entry: Variable) -> TimeCoordinates | None:
-        """The times of what is read of an array: of its analyses, where forecasts are left out; None if it has none."""
+        """The times of the part of an array that is read; None if it holds only forecasts and they are left out."""
         whole = TimeCoordinates(self.dataset, array)
         forecast = None if entry.static or self.forecasts else whole.forecast()
         if forecast is None:
             return whole
         analyses = whole.analyses()
-        beside = "" if analyses is None else "; the analyses beside it, at lead 0, are read"
+        beside = "" if analyses is None else "; its analyses at lead 0 are read"
         self.left_out[f"{forecast}{beside}"] = None
         return analyses
 
     def _times(self, moments: TimeCoordinates) -> tuple[np.ndarray, str | None]:
-        """(valid times, their dimension)"""
+        """(valid times, their dimension)."""
         times, dim = moments.times()
         if np.any(np.diff(times) < np.timedelta64(0)):
             self.warnings["times are not in order; sorted"] = None
@@ -135,23 +135,24 @@ class DatasetReader:
     def _taken_for(
         self, moments: TimeCoordinates, axes: Axes, vertical: VerticalAxis | None, times: np.ndarray | None
     ) -> list[str]:
-        """Which coordinate was taken for which axis, for people to read."""
-        taken = []
+        """Describes which coordinate is read as which axis."""
+        lines = []
         if times is not None and times.size:
             ends = dict.fromkeys(map(format_time, (times.min(), times.max())))
             named = ", ".join(str(one.name) for one in moments.of_valid_times)
-            taken.append(f"time from {named}: {' to '.join(ends)}")
+            lines.append(f"time from {named}: {' to '.join(ends)}")
         if vertical is not None:
-            taken.append(str(vertical))
+            lines.append(str(vertical))
         places = [f"{role} from {axes[role][1].name} ({axes[role][1].size})" for role in ("latitude", "longitude")]
-        return [*taken, *places]
+        return [*lines, *places]
 
     def _levels(
         self, array: xr.DataArray, vertical: VerticalAxis | None, base: str, level: int | None
     ) -> tuple[Sequence[tuple[int, int | None]], str | None]:
-        """((place, level in hPa) of each, level dimension): from a coordinate, else the name, the path or the option.
+        """(pairs of position and level in hPa, level dimension).
 
-        A name, a path or an option tells the level of a field only where its file says nothing else of its height.
+        The level comes from a coordinate, otherwise from the name, the path or the option. These three are used only if
+        the file does not state another height of the field.
         """
         if not self.variables[base].on_pressure_levels:
             return [(0, None)], None
@@ -159,13 +160,13 @@ class DatasetReader:
             near = vertical.kind == "heights" and vertical.dim is None and level is not None
             if not near or vertical.values is None or level in vertical.values:
                 raise DataError(f"is on {vertical}, not on pressure levels; bring it to pressure levels first")
-            vertical = None  # `height` = 2 of another field of the file, left behind by a merge
+            vertical = None  # the scalar `height` = 2 belongs to another field of the file: a merge left it
         levels, fractional = ([], []) if vertical is None else levels_in_hectopascals(vertical)
         if fractional:
             shown = ", ".join(f"{one:g}" for one in fractional)
             if not levels:
-                raise DataError(f"is at {shown} hPa, which is no whole number of hPa")
-            self.left_out[f"{array.name} at {shown} hPa, no whole number of hPa"] = None
+                raise DataError(f"is at {shown} hPa; only levels at whole numbers of hPa are read")
+            self.left_out[f"{array.name} at {shown} hPa, not a whole number of hPa"] = None
         places = [place for _, place in levels]
         if levels and level is not None and level not in places:
             raise ContradictionError(
@@ -189,30 +190,30 @@ class DatasetReader:
         if base == "z":
             raise DataError(AMBIGUOUS.format(base=base))
         raise DataError(
-            "its level is in no coordinate, file name or folder name; if it is on a pressure level, say which it is: "
+            "its level is in no coordinate, file name or folder name; if it is on a pressure level, name it: "
             f"levels = {{ {base} = 500 }} under [data] of the config"
         )
 
     def _selection(
         self, array: xr.DataArray, axes: Axes, time_dim: str | None, level_dim: str | None
     ) -> dict[str, int]:
-        """Dimensions of length one; those of time, level and `expver` are not among them."""
+        """Selects the dimensions of length one, except time, level and `expver`."""
         used = {axes["latitude"][0], axes["longitude"][0], LABEL, time_dim, level_dim}
         extra = {str(dim): array.sizes[dim] for dim in array.dims if dim not in used}
         for dim, size in extra.items():
             if size > 1:
                 raise DataError(f'has {size} values along "{dim}"; select one of them first')
-        self._member(array)
+        self._warn_of_member(array)
         return dict.fromkeys(extra, 0)
 
     def _note_preliminary(self, versions: Sequence[Version]) -> None:
         marks = np.concatenate([version.preliminary for version in versions])
         self.preliminary |= bool(marks.any())
         if marks.any() and not marks.all():
-            self.normalised["final and preliminary data (expver 1 and 5): of one time the final ones are taken"] = None
+            self.normalised["final and preliminary data (expver 1 and 5): final data take precedence"] = None
 
-    def _member(self, array: xr.DataArray) -> None:
-        """Says which member of an ensemble is taken, where it is a perturbed one (ERA5 has number 0)."""
+    def _warn_of_member(self, array: xr.DataArray) -> None:
+        """Warns if the array is a perturbed member of an ensemble (ERA5 has number 0)."""
         for name in self.dataset.variables:
             member = self.dataset[name]
             if coordinate_role(member) == "member" and member.size == 1 and set(member.dims) <= set(array.dims):

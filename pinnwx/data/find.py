@@ -1,7 +1,7 @@
-"""Which files the paths name: only regular files and zarr stores are ever opened.
+"""Finds the files that paths name; only regular files and zarr stores are opened.
 
-What the user names must be readable. What is merely found, in a folder or by a pattern, is passed over with a finding
-where it cannot be read: a link to nothing, a folder that may not be entered, a FIFO, a device.
+A path that the user names must be readable. An unreadable entry of a folder or of a pattern (a broken link, a folder
+without permission, a FIFO, a device) is skipped with a finding.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _NO_DATA = {
 
 @dataclass(frozen=True)
 class InputFile:
-    """`path` is opened; `shown` is its name for people, where that differs.
+    """`path` is opened; `shown` is the path for messages, if it differs.
 
-    `named`: the user gave this very path; it was not found in a folder or by a pattern.
+    `named` is true if the user gave this path, and false if it comes from a folder or a pattern.
     """
 
     path: Path
@@ -44,13 +44,13 @@ class InputFile:
 
     @property
     def label(self) -> str:
-        """The folder's name and the file's."""
+        """The name of the folder and of the file."""
         shown = self.shown or self.path
         return f"{shown.parent.name}/{shown.name}".lstrip("/")
 
 
 class _Unusable(Exception):
-    """Why a path is not read, and how grave that is among many."""
+    """The reason why a path is not read, and the severity of that for a path that the user did not name."""
 
     def __init__(self, severity: Severity, reason: str):
         super().__init__(reason)
@@ -58,20 +58,20 @@ class _Unusable(Exception):
 
 
 def find_files(paths: Paths, findings: Findings) -> tuple[InputFile, ...]:
-    """Files and zarr stores, from files, globs and folders (searched recursively); each once, sorted within a path.
+    """Files and zarr stores from files, globs and folders (searched recursively); unique, and sorted within a path.
 
-    Hidden files and folders are passed over silently; what cannot be read, and what a download left half-written, with
-    a finding.
+    Hidden files and folders are skipped without a finding. Unreadable files and unfinished downloads are skipped with a
+    finding.
 
     Raises:
         MissingInputError: a path cannot be read or is no regular file, a glob matches nothing, or there is no path.
     """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    entries = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     files: dict[str, InputFile] = {}
-    for entry in given:
-        text = os.path.expanduser(os.fspath(entry))  # noqa: PTH111 - pathlib's raises for an unknown user
+    for entry in entries:
+        text = os.path.expanduser(os.fspath(entry))  # noqa: PTH111 - pathlib raises for an unknown user
         if not text or "\0" in text:
-            raise MissingInputError("a path is empty or holds a null byte; is a variable of a script not set?")
+            raise MissingInputError("a path is empty or contains a null byte; is a variable of a script not set?")
         if _is_pattern(text):
             for real, file in _matching(text, findings):
                 files.setdefault(real, InputFile(file))
@@ -84,7 +84,7 @@ def find_files(paths: Paths, findings: Findings) -> tuple[InputFile, ...]:
             raise MissingInputError(f"{_shortened(text)}: {error}") from error
     if not files:
         reasons = "".join(f"; {problem}" for problem in findings[:3])
-        raise MissingInputError(f"no files in {', '.join(map(str, given)) or 'an empty list of paths'}{reasons}")
+        raise MissingInputError(f"no files in {', '.join(map(str, entries)) or 'an empty list of paths'}{reasons}")
     return tuple(files.values())
 
 
@@ -93,9 +93,9 @@ def _is_pattern(text: str) -> bool:
 
 
 def _matching(text: str, findings: Findings) -> Iterator[tuple[str, Path]]:
-    """Files and stores at and below what a pattern matches, sorted.
+    """Files and stores at and below the matches of a pattern, sorted.
 
-    "**" is matched here: `glob` follows links in it, and two circles of links keep it busy for ever.
+    "**" is matched here, because `glob` follows links in it and never ends if two links form a cycle.
 
     Raises:
         MissingInputError: nothing matches.
@@ -103,26 +103,26 @@ def _matching(text: str, findings: Findings) -> Iterator[tuple[str, Path]]:
     parts = Path(text).parts
     if "**" in parts:
         fixed = next(index for index, part in enumerate(parts) if any(character in part for character in "*?["))
-        tops, wanted = [Path(*parts[:fixed])], parts[fixed:]
+        tops, pattern = [Path(*parts[:fixed])], parts[fixed:]
     else:
-        fixed, wanted = 0, ()
-        tops = [Path(match) for match in sorted(glob.glob(text))]  # noqa: PTH207 - pathlib's refuses absolute patterns
+        fixed, pattern = 0, ()
+        tops = [Path(match) for match in sorted(glob.glob(text))]  # noqa: PTH207 - pathlib refuses absolute patterns
     matched = False
     for top in tops:
         try:
             for real, file in _walk(top, findings):
-                if _fits(file.parts[fixed:], wanted):
+                if _fits(file.parts[fixed:], pattern):
                     matched = True
                     yield real, file
         except _Unusable as error:
             matched = True
-            _pass_over(top, error, findings)
+            _skip(top, error, findings)
     if not matched:
         raise MissingInputError(f"{_shortened(text)}: no such file or folder")
 
 
 def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a path, or a folder it is in, matches a pattern in which "**" stands for any number of folders."""
+    """Whether a path, or one of its parent folders, matches a pattern; "**" stands for any number of folders."""
     if not pattern:
         return True
     if pattern[0] == "**":
@@ -133,8 +133,8 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 def _walk(top: Path, findings: Findings) -> Iterator[tuple[str, Path]]:
     """(real path, path) of each file and zarr store at and below `top`, depth first.
 
-    A list and not recursion, for folders may be nested deeper than the interpreter's stack; a folder that links lead to
-    again is entered once.
+    A list replaces recursion, because folders may be nested deeper than the stack of the interpreter. Each folder is
+    entered once, even if links lead to it again.
 
     Raises:
         _Unusable: `top` itself cannot be read.
@@ -148,7 +148,7 @@ def _walk(top: Path, findings: Findings) -> Iterator[tuple[str, Path]]:
         except _Unusable as error:
             if path == top:
                 raise
-            _pass_over(path, error, findings)
+            _skip(path, error, findings)
             continue
         if entries is None or ZARR_MARKS.intersection(entry.name for entry in entries):
             yield real, path
@@ -161,44 +161,45 @@ def _walk(top: Path, findings: Findings) -> Iterator[tuple[str, Path]]:
 
 
 def _entries(path: Path) -> list[os.DirEntry[str]] | None:
-    """What a folder holds; None of a regular file.
+    """The entries of a folder; None for a regular file.
 
     Raises:
-        _Unusable: it is neither, or cannot be read.
+        _Unusable: the path is neither a file nor a folder, or it cannot be read.
     """
     try:
         status = path.stat()
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-            raise _Unusable("note", f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'special')}, no regular file")
+            raise _Unusable("note", f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'special')}, not a regular file")
         if status.st_dev in _devices_without_data():
-            raise _Unusable("note", "shows the state of the system and holds no data")
+            raise _Unusable("note", "is a system file and holds no data")
         if stat.S_ISDIR(status.st_mode):
             with os.scandir(path) as entries:
                 return list(entries)
     except OSError as error:
         raise _Unusable("warning", _why(path, error)) from error
     if path.suffix.lower() in _UNFINISHED:
-        raise _Unusable("note", f"is named {path.suffix} like a download that has not finished; rename it when it has")
+        raise _Unusable("note", f"has the suffix {path.suffix} of an unfinished download; rename it when complete")
     return None
 
 
 def _why(path: Path, error: OSError) -> str:
-    """Why something cannot be read, of which `stat` or `scandir` said so."""
+    """The reason why `stat` or `scandir` failed."""
     if isinstance(error, FileNotFoundError):
-        is_link = path.is_symlink()
-        return f"is a link to {path.readlink()}, which does not exist" if is_link else "no such file or folder"
+        if path.is_symlink():
+            return f"is a link to {path.readlink()}, which does not exist"
+        return "no such file or folder"
     return f"cannot be read ({error.strerror})"
 
 
-def _pass_over(path: Path, error: _Unusable, findings: Findings) -> None:
-    findings.add(error.severity, f"passed over: {error}", InputFile(path).label)
+def _skip(path: Path, error: _Unusable, findings: Findings) -> None:
+    findings.add(error.severity, f"skipped: {error}", InputFile(path).label)
 
 
 @cache
 def _devices_without_data() -> frozenset[int]:
-    """The device numbers of `/proc`, `/sys` and the like, whose files have no end, or wait for ever."""
+    """The device numbers of `/proc`, `/sys` and the like; their files may be endless, or block the reader."""
     devices = set()
-    with contextlib.suppress(OSError, ValueError, IndexError):  # where there is no such list there is no /proc
+    with contextlib.suppress(OSError, ValueError, IndexError):  # systems without this list have no /proc
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
             mount, _, file_system = line.partition(" - ")
             if file_system.split()[0] in _NO_DATA:

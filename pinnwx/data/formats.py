@@ -1,4 +1,4 @@
-"""What a file is, known by its first bytes and never by its name."""
+"""Recognises the format of a file by its first bytes, never by its name."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _SIGNATURES = (
 
 @dataclass(frozen=True)
 class Format:
-    """What a file is: one of `READ`, or something else in words, and then what to do about it."""
+    """The format of a file: one of `READ`, or a description of another format, with a remedy."""
 
     name: str
     remedy: str = ""
@@ -68,7 +68,7 @@ class Format:
 
     @property
     def is_archive(self) -> bool:
-        """Whether gridded data may be packed inside."""
+        """Whether it may contain gridded data after unpacking."""
         return self.remedy.startswith(_UNPACK)
 
     @property
@@ -81,10 +81,10 @@ EMPTY = Format("the file is empty", _AGAIN)
 
 
 def identify(path: Path) -> Format:
-    """Of a folder that is a zarr store, or a regular file.
+    """The format of a regular file, or of a folder, which must be a zarr store.
 
     Raises:
-        OSError: it cannot be read, or has become something else than a regular file.
+        OSError: the file cannot be read, or is no longer a regular file.
     """
     if path.is_dir():
         return Format("zarr")
@@ -100,20 +100,20 @@ def named_like_gridded_data(path: Path) -> bool:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Opens a regular file to be read, and nothing that would wait for a writer or a device.
+    """Opens a regular file for reading; never blocks on a FIFO or a device.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        OSError: it cannot be opened, or is not a regular file.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, "no regular file", str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     return os.fdopen(handle, "rb")
 
 
 def _is_hdf5_inside(file: BinaryIO) -> bool:
-    """Whether the signature stands behind a block of the user's own, of 512, 1024, 2048, ... bytes."""
+    """Whether the HDF5 signature follows a user block of 512, 1024, 2048, ... bytes."""
     size, start = os.fstat(file.fileno()).st_size, 512
     while start + len(_HDF5) <= size:
         file.seek(start)
@@ -126,7 +126,7 @@ def _is_hdf5_inside(file: BinaryIO) -> bool:
 def format_of(head: bytes) -> Format:
     if not head:
         return EMPTY
-    start = head.find(b"GRIB")  # behind the header of a bulletin, too
+    start = head.find(b"GRIB")  # a bulletin header may precede it
     if start >= 0 and head[start + 7 : start + 8] in (b"\1", b"\2"):
         return Format("GRIB")
     for start, signature, name, remedy in _SIGNATURES:
@@ -137,13 +137,13 @@ def format_of(head: bytes) -> Format:
         return Format(*_BUFR)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not head.strip(b"\0"):
-        return Format("nothing but zero bytes, as of a copy that broke off", _AGAIN)
+        return Format("only zero bytes, as after an interrupted copy", _AGAIN)
     if text.startswith(b"<"):
         return Format("an HTML page" if b"<html" in text[:512].lower() else "an XML document", _AGAIN)
     if text[:1] in (b"{", b"["):
         if b'"refs"' in text or b'"kerchunk' in text:
-            return Format("a reference file, which points to other files,", "give those files")
-        return Format("JSON", "is it the error message of a service?")
+            return Format("a reference file, which points to other files", "give those files")
+        return Format("JSON", "is it an error message of a server?")
     if not any(byte < 32 and byte not in b"\t\r\n\f\x1b" for byte in head):
         return Format("text", _OTHER)
     return Format(f"something that starts with {head[:8]!r}", _OTHER)

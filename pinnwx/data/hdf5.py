@@ -1,7 +1,7 @@
-"""What an HDF5 file declares, looked at before the netCDF-4 library reads it.
+"""Inspects an HDF5 file before the netCDF-4 library reads it.
 
-That library follows whatever a file points to. A dataset may keep its values in another file of any kind, link into
-another HDF5 file or be put together out of several: then a file from a stranger shows the reader's own files as data.
+The library follows all references of a file. A dataset may store its values in another file of any kind, link to
+another HDF5 file, or combine several files. A file from an untrusted source could thus expose local files as data.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pinnwx.data.sizes import Declared, require_memory
 from pinnwx.errors import DataError, LockedError
 
 _BUILT_IN = {1, 2, 3, 5, 6}  # deflate, shuffle, fletcher32, nbit, scaleoffset
-_OPTIONAL = {4: "szip", 307: "bzip2", 32001: "blosc", 32015: "zstd"}  # netCDF4.Dataset.has_..._filter tells
+_OPTIONAL = {4: "szip", 307: "bzip2", 32001: "blosc", 32015: "zstd"}  # queried by netCDF4.Dataset.has_..._filter
 _MOST_OBJECTS = 100_000
 _COPY = "copy the values into this file"
 
 
 @dataclass
 class Contents:
-    """`arrays` by their path in the file; `dimension_scales` tells netCDF-4 from other HDF5."""
+    """`arrays` by their path in the file; `dimension_scales` distinguishes netCDF-4 from other HDF5."""
 
     arrays: dict[str, Declared] = field(default_factory=dict)
     dimension_scales: bool = False
@@ -40,19 +40,20 @@ class Contents:
 
     @property
     def has_fields(self) -> bool:
-        """Whether arrays of at least two dimensions stand outside of groups, where they are read."""
+        """Whether the root group, the only one that is read, holds arrays of at least two dimensions."""
         return any("/" not in path and len(one.shape) > 1 for path, one in self.arrays.items())
 
 
 def contents_of(path: Path, content: bytes | None = None, *, whole: bool = False) -> Contents:
-    """Nothing but the structure is read, and no link out of the file is followed; `content` are its bytes, if known.
+    """Reads the structure of a file, without values, and follows no link out of the file.
 
-    Axes, or all variables of a file that is read `whole`, are judged by what their chunks unpack to.
+    The unpacked size of chunks is checked for axes, or for all variables of a file that is read `whole`. `content` are
+    the bytes of the file, if they are in memory.
 
     Raises:
-        DataError: values, or links, are in other files; a group is inside itself; a chunk is larger than its values.
-        LockedError: another program is writing it.
-        Exception: of the library, on a damaged file.
+        DataError: values or links are in other files, a group contains itself, or a chunk is larger than its values.
+        LockedError: another program is writing the file.
+        Exception: any error of the library, if the file is damaged.
     """
     import h5py  # a quarter of a second
 
@@ -66,21 +67,21 @@ def contents_of(path: Path, content: bytes | None = None, *, whole: bool = False
 
 
 def require_self_contained(path: Path, content: bytes | None = None) -> None:
-    """Of a file that is loaded whole; `content` are its bytes, if known.
+    """Checks a file that is loaded whole; `content` are its bytes, if they are in memory.
 
     Raises:
-        DataError, LockedError, Exception: as `contents_of`; or it does not fit into memory.
+        DataError, LockedError, Exception: as `contents_of`; or the file does not fit into memory.
     """
     arrays = contents_of(path, content, whole=True).arrays.values()
     require_memory(sum(math.prod(one.shape) * one.itemsize for one in arrays), f"what {path.name} declares")
 
 
 def require_bounded(path: Path, names: Iterable[str]) -> None:
-    """Of variables that are read.
+    """Checks the chunks of the variables that are read.
 
     Raises:
-        DataError: with the variable; a chunk unpacks to more than its values.
-        Exception: of the library, on a damaged file.
+        DataError: a chunk unpacks to more than its values; the message names the variable.
+        Exception: any error of the library, if the file is damaged.
     """
     import h5py
 
@@ -91,9 +92,9 @@ def require_bounded(path: Path, names: Iterable[str]) -> None:
 
 
 def _look_into(file: Any, contents: Contents, read: float) -> None:
-    """Walks the hard links first: where no link leads out of the file, none that goes through another does.
+    """Follows the hard links first: if no link leads out of the file, a link through another link does not either.
 
-    Of arrays with up to `read` dimensions the chunks are judged.
+    The chunks of arrays with at most `read` dimensions are checked.
     """
     import h5py
 
@@ -111,8 +112,8 @@ def _look_into(file: Any, contents: Contents, read: float) -> None:
             if isinstance(child, h5py.Dataset):
                 _add(child, path, contents, read)
             elif isinstance(child, h5py.Group):
-                if child.id in visited:  # the netCDF-4 library would never come to an end
-                    raise DataError(f'group "{path}" stands in two places, or inside itself; the file is no netCDF-4')
+                if child.id in visited:  # the netCDF-4 library would never finish
+                    raise DataError(f'group "{path}" is in two places, or inside itself; the file is not netCDF-4')
                 visited.add(child.id)
                 waiting.append((f"{path}/", child))
             if len(contents.arrays) + len(visited) > _MOST_OBJECTS:
@@ -121,7 +122,7 @@ def _look_into(file: Any, contents: Contents, read: float) -> None:
         child = group.get(path.rpartition("/")[2])
         if not isinstance(child, h5py.Dataset):
             raise DataError(
-                f'"{path}" is a link to {target}, which is no variable of the file; the file is no netCDF-4'
+                f'"{path}" is a link to {target}, which is not a variable of the file; the file is not netCDF-4'
             )
         _add(child, path, contents, read)
 
@@ -130,11 +131,11 @@ def _add(dataset: Any, path: str, contents: Contents, read: float) -> None:
     properties = dataset.id.get_create_plist()
     if properties.get_external_count():
         other = properties.get_external(0)[0].decode(errors="replace")
-        raise DataError(f'"{path}" keeps its values in another file, {other}; {_COPY}')
+        raise DataError(f'"{path}" stores its values in another file, {other}; {_COPY}')
     if dataset.is_virtual:
         others = [source.file_name for source in dataset.virtual_sources() if source.file_name != "."]
         if others:
-            raise DataError(f'"{path}" is put together out of other files, the first {others[0]}; {_COPY}')
+            raise DataError(f'"{path}" is a virtual dataset of other files, the first {others[0]}; {_COPY}')
     contents.arrays[path] = Declared(path, dataset.shape or (), dataset.id.get_type().get_size(), dataset.chunks)
     contents.filters[path] = {properties.get_filter(index)[0] for index in range(properties.get_nfilters())}
     contents.dimension_scales |= dataset.is_scale
@@ -143,10 +144,10 @@ def _add(dataset: Any, path: str, contents: Contents, read: float) -> None:
 
 
 def require_filters(contents: Contents, names: Iterable[str]) -> None:
-    """Refuses variables that are compressed in a way that the netCDF-4 library does not know.
+    """Refuses variables with a compression filter that the netCDF-4 library does not have.
 
     Raises:
-        DataError: with the variable and the filter.
+        DataError: the message names the variable and the filter.
     """
     for name in sorted(names):
         for number in contents.filters.get(name, set()) - _BUILT_IN:
@@ -159,7 +160,7 @@ def require_filters(contents: Contents, names: Iterable[str]) -> None:
 
 @cache
 def _installed() -> frozenset[str]:
-    """Those of the optional filters that the netCDF-4 library has."""
+    """The optional filters that the netCDF-4 library has."""
     import netCDF4
 
     with netCDF4.Dataset("filters", "w", diskless=True) as library:

@@ -1,5 +1,4 @@
-"""Grids other than rows of latitude and columns of longitude: named for what they are, so that nobody looks for a
-variable that is there."""
+"""Recognises grids other than rows of latitude and columns of longitude, so that an error can name the grid."""
 
 from __future__ import annotations
 
@@ -30,16 +29,16 @@ _POINTS = re.compile(
 
 
 def other_grid(dataset: xr.Dataset, array: xr.DataArray, axes: Axes) -> str | None:
-    """What grid an array lies on that has no latitude and longitude axes; None where nothing tells.
+    """The grid of an array without latitude and longitude axes; None if it is unknown.
 
-    Axes named `lat` and `lon` are taken for what they are named, unless the array says that its grid is another and
-    they do not say that they are true latitudes and longitudes.
+    Axes named `lat` and `lon` are latitude and longitude, unless the array states another grid and the axes lack the
+    standard names of true latitude and longitude.
     """
     dims = [str(dim).lower() for dim in array.dims]
-    said = _said(dataset, array)
+    stated = _stated_grid(dataset, array)
     if "latitude" in axes and "longitude" in axes:
         true = all(str(axes[role][1].attrs.get("standard_name")) == role for role in ("latitude", "longitude"))
-        return None if true else said
+        return None if true else stated
     mapped = {"latitude": [], "longitude": []}
     for name in dataset.variables:
         coordinate = dataset[name]
@@ -52,21 +51,21 @@ def other_grid(dataset: xr.Dataset, array: xr.DataArray, axes: Axes) -> str | No
         for name in dataset.variables
         if set(dataset[name].dims) <= set(array.dims)
     )
-    if said == "a HEALPix grid" or any("healpix" in dim for dim in dims):
+    if stated == "a HEALPix grid" or any("healpix" in dim for dim in dims):
         return "a HEALPix grid"
     if any(_SPECTRAL.fullmatch(dim) for dim in dims):
         return "spectral coefficients (spherical harmonics)"
-    if said is None and rotated:
-        said = "a grid with a rotated pole"
+    if stated is None and rotated:
+        stated = "a grid with a rotated pole"
     if any(one.ndim >= 2 for one in (*north, *east)):
-        kind = said or "a curvilinear grid"
+        kind = stated or "a curvilinear grid"
         return f"{kind} (2-D latitudes and longitudes)"
     shared = {one.dims for one in north} & {one.dims for one in east}
     if shared:
         dim = next(iter(shared))[0]
-        return f'{said or "unstructured points"} (one latitude and one longitude for each "{dim}")'
-    if said is not None:
-        return said
+        return f'{stated or "unstructured points"} (one latitude and one longitude for each "{dim}")'
+    if stated is not None:
+        return stated
     points = next((dim for dim in dims if _POINTS.fullmatch(dim)), None)
     if points is not None and not (north and east):
         return f'unstructured points (along "{points}")'
@@ -75,8 +74,8 @@ def other_grid(dataset: xr.Dataset, array: xr.DataArray, axes: Axes) -> str | No
     return None
 
 
-def _said(dataset: xr.Dataset, array: xr.DataArray) -> str | None:
-    """What `grid_mapping` or cfgrib's attribute of the grid says; None for latitudes and longitudes."""
+def _stated_grid(dataset: xr.Dataset, array: xr.DataArray) -> str | None:
+    """The grid stated by `grid_mapping` or by the attribute of cfgrib; None for latitudes and longitudes."""
     texts = [str(array.attrs.get("GRIB_gridType", ""))]
     mapping = str(array.attrs.get("grid_mapping", "")).partition(":")[0].strip()
     if mapping in dataset.variables:
@@ -98,6 +97,6 @@ _REMEDIES: Mapping[str, str] = {
 
 
 def refusal(kind: str) -> str:
-    """What a file on such a grid is told."""
-    way = next((text for start, text in _REMEDIES.items() if kind.startswith(start)), "cdo remapbil, or xESMF")
-    return f"is on {kind}; bring it to rows of latitude and columns of longitude first (for example with {way})"
+    """The error message for a file on such a grid."""
+    tool = next((text for start, text in _REMEDIES.items() if kind.startswith(start)), "cdo remapbil, or xESMF")
+    return f"is on {kind}; regrid it to rows of latitude and columns of longitude first (for example with {tool})"

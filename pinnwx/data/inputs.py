@@ -1,4 +1,4 @@
-"""Whatever holds analyses, as a canonical dataset or as an archive: files, datasets of xarray, archives."""
+"""Converts files, xarray datasets and archives to a canonical dataset or an archive."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def as_archive(data: Data, fields: Sequence[str], static: Sequence[str] = (), **
 
 
 def as_dataset(data: Paths | xr.Dataset, fields: Sequence[str], **options: Any) -> xr.Dataset:
-    """The named fields as `open_data` gives them, of files or of a dataset of the same names.
+    """The named fields in the form of `open_data`, from files or from a dataset with the same names.
 
     Raises:
         DataError, GridError, UnavailableError, MissingInputError: as `open_data`.
@@ -66,13 +66,13 @@ def _canonical(
     variables: Mapping[str, Variable],
     period: tuple[str | None, str | None],
 ) -> xr.Dataset:
-    """A dataset in memory with ascending axes, in SI units, of a period and on a grid."""
+    """The named variables of a dataset, with ascending axes, in SI units, for a period and on a grid."""
     missing = [name for name in names if name not in dataset.data_vars]
     if missing:
-        held = ", ".join(map(str, dataset.data_vars)) or "none"
+        available = ", ".join(map(str, dataset.data_vars)) or "none"
         raise DataError(
-            f"the dataset has no variable {', '.join(missing)}, only {held}; pinnwx.open_data(files) gives a dataset "
-            "of canonical names"
+            f"the dataset has no variable {', '.join(missing)}, only {available}; pinnwx.open_data(files) gives a "
+            "dataset with canonical names"
         )
     lacking = [name for name in ("time", *_AXES) if name not in dataset.coords or dataset[name].dims != (name,)]
     if lacking:
@@ -80,7 +80,7 @@ def _canonical(
     dataset = dataset[list(names)].sortby(["time", *_AXES])
     times = dataset["time"].values
     if not np.issubdtype(times.dtype, np.datetime64) or (times[1:] == times[:-1]).any():
-        raise DataError("the times of the dataset are not unique datetime64 values; decode them, or drop repeats")
+        raise DataError("the times of the dataset are not unique datetime64 values; decode them, or drop duplicates")
     inside = period_mask(times, *period)
     if not inside.any():
         raise UnavailableError(f"no data from {period[0]} to {period[1]} in the dataset of {times.size} times")
@@ -99,7 +99,7 @@ def _in_si(values: xr.DataArray, variable: Variable) -> xr.DataArray:
 
 
 def _on_grid(dataset: xr.Dataset, grid: str | Grid) -> xr.Dataset:
-    """Averaged onto the cells of another grid, if it is another."""
+    """The dataset averaged onto the cells of `grid`, if that differs from its own grid."""
     own = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     target = own if grid == "native" else Grid.parse(grid) if isinstance(grid, str) else grid
     if own == target:
@@ -112,8 +112,8 @@ def _on_grid(dataset: xr.Dataset, grid: str | Grid) -> xr.Dataset:
     return xr.Dataset(averaged, at, dataset.attrs)
 
 
-def _require_grid(own: Grid, wanted: str | Grid) -> None:
-    target = own if wanted == "native" else Grid.parse(wanted) if isinstance(wanted, str) else wanted
+def _require_grid(own: Grid, grid: str | Grid) -> None:
+    target = own if grid == "native" else Grid.parse(grid) if isinstance(grid, str) else grid
     if own != target:
         raise GridError(
             f"the archive is on {own}, not on {target}; give files or a dataset, which are averaged onto it"

@@ -1,4 +1,4 @@
-"""From files to source fields: every field of the variable table that a file holds, whatever its layout."""
+"""Scans files for source fields: every field of the variable table in a file of any layout."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from pinnwx.variables import Variable
 
 @dataclass
 class Inventory:
-    """What a set of files holds; `unresolved` says which variables cannot be used as they stand, and why.
-    `contradictory` are those of them that say two things at once: somebody mixed something up.
+    """The contents of a set of files.
 
-    `left_out` says what is no analysis on a latitude-longitude grid, so that nothing is lost by passing it over:
-    forecasts, other levels, other grids. `preliminary`: some of it is ERA5T, which may still be replaced. `forecasts`:
-    they were asked for, and are not left out.
+    `unresolved` names the variables that cannot be used, with the reason. `contradictory` is the part of it in which a
+    file contradicts itself. `left_out` names fields that are not analyses on a latitude-longitude grid and are
+    therefore ignored: forecasts, other levels, other grids. `preliminary` is true if some data are ERA5T, which may
+    still be replaced. `forecasts` is true if forecasts are to be read and not left out.
     """
 
     source_fields: list[SourceField] = field(default_factory=list)
@@ -50,9 +50,9 @@ def scan_files(
     *,
     forecasts: bool = False,
 ) -> Iterator[Inventory]:
-    """Opens every file; they stay open inside the block, because source fields are lazy.
+    """Opens every file. The files stay open inside the block, because source fields are lazy.
 
-    Forecasts are left out, with a note, unless `forecasts` asks for them too, at their valid times.
+    Forecasts are left out with a note. If `forecasts` is true, they are read at their valid times.
 
     Raises:
         MissingInputError: no such file.
@@ -67,7 +67,7 @@ def scan_files(
                 _scan_file(file, inventory, variables, levels or {}, findings, stack)
             yield inventory
     except Exception:
-        stamps.require_unchanged()  # else that is what was wrong
+        stamps.require_unchanged()  # a change of the file explains the error better
         raise
     stamps.require_unchanged()
 
@@ -80,10 +80,10 @@ def _scan_file(
     findings: Findings,
     stack: ExitStack,
 ) -> None:
-    """Adds what a file holds to the inventory; of an archive, what the files inside hold."""
+    """Adds the contents of a file, or of the files inside an archive, to the inventory."""
     report, members = FileReport(file.label, "unreadable"), []
     with findings.guard(file=file.label):
-        kind = _identified(file, findings)
+        kind = _identify(file, findings)
         if kind is not None:
             description = (kind.name, "") if kind.is_read else ("not gridded data", kind.name)
             report = FileReport(file.label, *description)
@@ -98,23 +98,24 @@ def _scan_file(
         _scan_file(member, inventory, variables, levels, findings, stack)
 
 
-def _identified(file: InputFile, findings: Findings) -> Format | None:
-    """What a file is; None where it cannot be opened, which is added to the findings.
+def _identify(file: InputFile, findings: Findings) -> Format | None:
+    """The format of a file; None if it cannot be opened, which is added to the findings.
 
     Raises:
-        DataError: it is no gridded data but named like it, or given by the user and an archive or unreadable.
+        DataError: the file has the name of gridded data but another format, or the user named it and it is an archive
+            or unreadable.
     """
     try:
         kind = identify(file.path)
     except OSError as error:
         if file.named:
             raise DataError(f"cannot be opened ({error.strerror})") from error
-        findings.add("warning", f"passed over: cannot be opened ({error.strerror})", file.label)
+        findings.add("warning", f"skipped: cannot be opened ({error.strerror})", file.label)
         return None
     if not kind.is_read and (named_like_gridded_data(file.path) or (file.named and kind.is_archive)):
         raise DataError(kind.refusal)
     if kind.is_archive:
-        findings.add("warning", f"passed over: {kind.name}; {kind.remedy}", file.label)
+        findings.add("warning", f"skipped: {kind.name}; {kind.remedy}", file.label)
     return kind
 
 
@@ -127,7 +128,7 @@ def _scan_fields(
     findings: Findings,
     stack: ExitStack,
 ) -> FileReport:
-    """Adds the fields of a file that is no archive."""
+    """Adds the fields of a file that is not an archive."""
     shown = file.shown or file.path
     opened = None if kind == "GRIB" else open_raw(file.path, kind)
     readers: list[DatasetReader | GribReader] = []
@@ -153,7 +154,7 @@ def _scan_fields(
             findings.add("note", f"left out: {reason}", file.label)
         if reader.preliminary:
             inventory.preliminary = True
-            findings.add("warning", "holds preliminary data (expver 5)", file.label)
+            findings.add("warning", "contains preliminary data (expver 5)", file.label)
         for message in reader.warnings:
             findings.add("warning", message, file.label)
     nothing = not any(reader.source_fields or reader.unresolved or reader.left_out for reader in readers)
@@ -192,7 +193,7 @@ def _field_report(source: SourceField) -> FieldReport:
 
 
 def _layout(names: set[str], path: Path, kind: str) -> str:
-    """The archive that writes files like this one, for people to read; nothing depends on it."""
+    """The archive that writes files of this layout; for display only."""
     if kind in ("GRIB", "zarr"):
         return {"GRIB": "GRIB", "zarr": "WeatherBench 2 or ARCO-ERA5"}[kind]
     if {"valid_time", "expver"} & names:

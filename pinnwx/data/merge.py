@@ -1,4 +1,4 @@
-"""From source fields to arrays: one grid, sorted unique times, checked values."""
+"""Merges source fields into arrays on one grid, with sorted unique times and checked values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def only_grid(sources: SourceFields, findings: Findings) -> Grid:
     """The one grid of all source fields.
 
     Raises:
-        GridError: there are two, if `findings` are strict.
+        GridError: there are two grids, if `findings` are strict.
     """
     first = sources[0]
     for source in sources:
@@ -34,7 +34,7 @@ def only_grid(sources: SourceFields, findings: Findings) -> Grid:
             with findings.guard():
                 raise GridError(
                     f"two grids at once: {first.file} is {first.grid}, {source.file} is {source.grid}; "
-                    "open them apart, or bring them to one grid first"
+                    "open them separately, or regrid them to one grid first"
                 )
     return first.grid
 
@@ -42,7 +42,7 @@ def only_grid(sources: SourceFields, findings: Findings) -> Grid:
 def by_name(
     sources: SourceFields, names: Sequence[str]
 ) -> tuple[dict[str, list[SourceField]], dict[str, list[SourceField]]]:
-    """Source fields by name, in the order of `names`: those with time, and the static ones."""
+    """(source fields with time, static source fields) by name, in the order of `names`."""
     grouped: dict[str, list[SourceField]] = {name: [] for name in names}
     for source in sources:
         if source.name in grouped:
@@ -53,12 +53,12 @@ def by_name(
 
 
 def all_times(sources: SourceFields) -> Shaped[np.ndarray, " time"]:
-    """Sorted and unique."""
+    """The sorted, unique times of all source fields."""
     return np.unique(np.concatenate([source.times for source in sources if source.times is not None]))
 
 
 def common_times(moving: Mapping[str, SourceFields], findings: Findings) -> Shaped[np.ndarray, " time"]:
-    """The sorted times at which the files have every field; what is left out is counted."""
+    """The sorted times at which the files have every field; a finding counts the other times."""
     if not moving:
         return np.empty(0, "datetime64[ns]")
     own = {name: all_times(sources) for name, sources in moving.items()}
@@ -66,13 +66,13 @@ def common_times(moving: Mapping[str, SourceFields], findings: Findings) -> Shap
     for name, times in own.items():
         if times.size > common.size:
             findings.add(
-                "warning", f"{times.size - common.size} step(s) left out: another field lacks them", variable=name
+                "warning", f"{times.size - common.size} step(s) left out: another field is missing", variable=name
             )
     return common
 
 
 class Field(NamedTuple):
-    """A field at the times asked for: which of them exist, and which of those may still be replaced."""
+    """A field at the requested times; `filled` marks the times with values, `preliminary` those with ERA5T data."""
 
     values: Float32[np.ndarray, "time lat lon"]
     filled: Bool[np.ndarray, " time"]
@@ -80,19 +80,19 @@ class Field(NamedTuple):
 
 
 def read_field(sources: SourceFields, times: Shaped[np.ndarray, " time"], target: Grid, findings: Findings) -> Field:
-    """A field at `times` on `target`; a step without any value does not exist.
+    """A field at `times` on `target`; a step without any value counts as absent.
 
     Raises:
-        DataError: a file is damaged, values are faulty, or two differ for one time; if `findings` are strict.
+        DataError: a file is damaged, values are faulty, or two files differ at one time; if `findings` are strict.
     """
-    copies, wanted = np.zeros(times.size, dtype=np.int64), []
+    copies, positions = np.zeros(times.size, dtype=np.int64), []
     for source in sources:
         assert source.times is not None
-        wanted.append(np.flatnonzero(np.isin(source.times, times)))
-        np.add.at(copies, np.searchsorted(times, source.times[wanted[-1]]), 1)
+        positions.append(np.flatnonzero(np.isin(source.times, times)))
+        np.add.at(copies, np.searchsorted(times, source.times[positions[-1]]), 1)
     name, units = sources[0].name, sources[0].variable.units
     merged = Merged(times, np.zeros((times.size, *target.shape), np.float32), copies, units)
-    for source, steps in zip(sources, wanted, strict=True):
+    for source, steps in zip(sources, positions, strict=True):
         if steps.size:
             with findings.guard(source.file, source.name):
                 _read_source_field(source, source.blocks(int(steps[0]), int(steps[-1]) + 1), target, merged, findings)
@@ -111,10 +111,10 @@ def read_field(sources: SourceFields, times: Shaped[np.ndarray, " time"], target
 def _read_source_field(
     source: SourceField, blocks: Iterable[slice], target: Grid, merged: Merged, findings: Findings
 ) -> None:
-    """Adds the steps of one file, checked, to those that are there.
+    """Checks the steps of one file and adds them to `merged`.
 
     Raises:
-        DataError: the file is damaged, or holds another value for a time than another file.
+        DataError: the file is damaged, or differs from another file at one time.
     """
     assert source.times is not None
     times = merged.times
@@ -131,14 +131,14 @@ def _read_source_field(
             findings.add("error", message, source.file, source.name)
         if detector is not None:
             detector.add(raw, instants)
-        fresh = regrid(raw, source.grid, target)
-        merged.add(fresh, np.searchsorted(times, instants), source, preliminary[block][use])
+        values = regrid(raw, source.grid, target)
+        merged.add(values, np.searchsorted(times, instants), source, preliminary[block][use])
     for severity, message in detector.findings() if detector is not None else ():
         findings.add(severity, message, source.file, source.name)
 
 
 def read_static(sources: SourceFields, target: Grid, findings: Findings) -> Float32[np.ndarray, "lat lon"]:
-    """A static field on `target`; several files may hold it if they agree.
+    """A static field on `target`; if several files hold it, they must agree.
 
     Raises:
         DataError: a file is damaged, values are faulty or missing, or files differ; if `findings` are strict.
@@ -160,14 +160,13 @@ def read_static(sources: SourceFields, target: Grid, findings: Findings) -> Floa
             copies.append(Copy(regrid(field, source.grid, target), source.precision, source.file, preliminary))
     with findings.guard(variable=sources[0].name):
         if not copies:
-            raise DataError(f"holds no value in {', '.join(dict.fromkeys(source.file for source in sources))}")
-        return settle(copies, "stands twice", sources[0].variable.units).values
+            raise DataError(f"has no value in {', '.join(dict.fromkeys(source.file for source in sources))}")
+        return settle(copies, "is stored twice", sources[0].variable.units).values
     return np.zeros(target.shape, np.float32)
 
 
 def _first_step(source: SourceField, findings: Findings) -> Float32[np.ndarray, "lat lon"] | None:
-    """The first step of a static field that has values, or None; steps that differ from it, by more than they are
-    precise, are counted."""
+    """The first step of a static field with values, or None; a warning counts the steps that differ from it."""
     first, differing = None, 0
     for block in source.blocks(0, source.steps):
         steps = source.read(block)
@@ -177,6 +176,6 @@ def _first_step(source: SourceField, findings: Findings) -> Float32[np.ndarray, 
             apart = np.abs(steps - first, dtype=np.float64)
             differing += int((~(apart <= 2 * source.precision.of(first))).any(axis=(1, 2)).sum())
     if differing:
-        said = f"{differing} of its {source.steps} steps differ from the first with values, which is taken"
-        findings.add("warning", said, source.file, source.name)
+        message = f"{differing} of its {source.steps} steps differ from the first step with values, which is used"
+        findings.add("warning", message, source.file, source.name)
     return first

@@ -1,7 +1,8 @@
-"""netCDF-3 read by offsets, as its specification lays it out.
+"""Reads netCDF-3 by the offsets in its header.
 
-Neither library will do. scipy maps the file, so a file that is cut while it is read ends the process by a signal, or
-reads it whole; the netCDF-4 library returns wrong values from a truncated file without an error.
+Two libraries can read netCDF-3, but neither is safe. scipy either maps the file, so that a truncation during reading
+ends the process by a signal, or loads it whole. The netCDF-4 library returns wrong values from a truncated file without
+an error.
 Format: https://docs.unidata.ucar.edu/netcdf-c/current/file_format_specifications.html
 """
 
@@ -24,12 +25,12 @@ from pinnwx.data.sizes import Declared, require_readable
 
 _TYPES = {1: "i1", 2: "S1", 3: ">i2", 4: ">i4", 5: ">f4", 6: ">f8", 7: "u1", 8: ">u2", 9: ">u4", 10: ">i8", 11: ">u8"}
 _DIMENSIONS, _VARIABLES, _ATTRIBUTES = 10, 11, 12
-_STREAMING = {4: 2**32 - 1, 8: 2**64 - 1}  # the number of records is not told
+_STREAMING = {4: 2**32 - 1, 8: 2**64 - 1}  # the number of records is not stated
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a variable is: `record` is the distance between its records, None where it has none."""
+    """The position of a variable in the file; `record` is the distance between its records [bytes], or None."""
 
     name: str
     dims: tuple[str, ...]
@@ -41,7 +42,7 @@ class Layout:
 
     @property
     def end(self) -> int:
-        """The byte after the last; what lies between records of other variables is not counted."""
+        """The byte after the last value; the gaps between the records belong to other variables."""
         if math.prod(self.shape) == 0:
             return 0
         if self.record is None:
@@ -53,7 +54,7 @@ def open_netcdf3(path: Path) -> xr.Dataset:
     """A lazy dataset with raw values and attributes.
 
     Raises:
-        EOFError, ValueError: bytes are missing, or its header makes no sense.
+        EOFError, ValueError: bytes are missing, or the header is invalid.
         DataError: an array is declared larger than memory.
     """
     with open_regular(path) as file:
@@ -88,7 +89,7 @@ class _Header:
     def _bytes(self, count: int) -> bytes:
         content = self._file.read(count) if count <= self._size else b""
         if len(content) < count:
-            raise EOFError("its header is cut off")
+            raise EOFError("its header is truncated")
         return content
 
     def _number(self, width: int) -> int:
@@ -100,11 +101,11 @@ class _Header:
     def _text(self) -> str:
         return self._padded(self._number(self._width)).decode("utf-8", "replace")
 
-    def _list_of(self, wanted: int) -> int:
-        """The length of a list, which is of this kind or absent."""
+    def _list_of(self, expected: int) -> int:
+        """The length of a list, which must be of the expected kind or absent."""
         kind, count = self._number(4), self._number(self._width)
-        if kind not in (wanted, 0) or (kind == 0 and count):
-            raise ValueError(f"its header holds {kind} where {wanted} belongs")
+        if kind not in (expected, 0) or (kind == 0 and count):
+            raise ValueError(f"its header has the tag {kind} instead of {expected}")
         return count
 
     def _attributes(self) -> dict[str, Any]:
@@ -129,7 +130,8 @@ class _Header:
         return name, dims, attributes, dtype, self._number(self._offset)
 
     def _with_records(self, raw: Sequence[tuple], records: int | None) -> list[Layout]:
-        """A dimension of length 0 counts the records, in which the variables that have it first take turns."""
+        """The layouts of all variables. A dimension of length 0 is the record dimension: the records of all variables
+        with this first dimension are interleaved."""
         lengths = [length for _, length in self._dimensions]
 
         def is_record(dims: list[int]) -> bool:
@@ -154,7 +156,7 @@ class _Header:
 
 
 class _Array(BackendArray):
-    """A variable that is read, as far as it is asked for, from a file that is opened anew each time."""
+    """A lazy variable; each read opens the file again."""
 
     def __init__(self, path: Path, layout: Layout):
         self._path, self._layout = path, layout
@@ -170,7 +172,7 @@ class _Array(BackendArray):
     def _part(
         self, file: BinaryIO, begin: int, shape: tuple[int, ...], key: tuple[int | slice, ...], record: int | None
     ) -> np.ndarray:
-        """Of the array of this shape that begins there, what `key` selects."""
+        """The selection `key` of the array with this shape that starts at byte `begin`."""
         if not shape:
             return self._values(file, begin, ())
         rows, inner = range(shape[0])[key[0]], math.prod(shape[1:]) * self.dtype.itemsize
@@ -188,5 +190,5 @@ class _Array(BackendArray):
         file.seek(begin)
         values = np.fromfile(file, self._layout.dtype, math.prod(shape)).astype(self.dtype, copy=False)
         if values.size < math.prod(shape):
-            raise EOFError("it was cut off while it was read")
+            raise EOFError("it was truncated while it was read")
         return values.reshape(shape)

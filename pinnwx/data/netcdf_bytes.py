@@ -1,7 +1,7 @@
-"""The content of a netCDF-4 file, made in memory.
+"""Encodes a netCDF-4 file in memory.
 
-Where a disk is full or fails, the HDF5 library may end the process by a signal when it closes its file. So it is given
-no file: what is written to the disk is written by us, and fails as an error.
+If a disk is full or fails, the HDF5 library may end the process by a signal when it closes its file. Therefore the
+library writes to memory, and pinnwx writes the bytes to the disk, so that a failure is an error.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from xarray.backends import H5NetCDFStore
 
 
 def netcdf_bytes(dataset: xr.Dataset, encoding: Mapping[Hashable, Mapping[str, Any]]) -> memoryview:
-    """What xarray's `to_netcdf` would write. It costs as much memory as the file has bytes, beside the dataset.
+    """The bytes that `to_netcdf` of xarray would write; they are in memory in addition to the dataset.
 
-    h5netcdf makes it, for what the netCDF library makes in memory it cannot open again to append.
+    h5netcdf encodes them, because the netCDF library cannot reopen a file that it created in memory.
     """
     import h5netcdf  # a quarter of a second
 
@@ -29,9 +29,10 @@ def netcdf_bytes(dataset: xr.Dataset, encoding: Mapping[Hashable, Mapping[str, A
 
 
 class _Store(H5NetCDFStore):
-    """Texts are attributes of fixed length, as the netCDF library writes them (`char` to ncdump, not `string`).
+    """Writes text attributes with fixed length, like the netCDF library (`char` in ncdump, not `string`).
 
-    Texts of any length stand in a heap: old readers do not know it, and the netCDF library may crash on a damaged one.
+    Text of variable length is stored in a heap. Old readers do not support it, and a damaged heap may crash the netCDF
+    library.
     """
 
     def encode(self, variables: Any, attributes: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The way in: any gridded files to one canonical dataset, or to a report of what they hold."""
+"""Opens gridded files as one canonical dataset, or reports what they contain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pinnwx.data.expver import MARK
 from pinnwx.data.find import Paths
 from pinnwx.data.inventory import Inventory, scan_files
 from pinnwx.data.merge import Field, read_field, read_static
-from pinnwx.data.plan import Plan, planned, present_times, report_of, wanted
+from pinnwx.data.plan import Plan, make_plan, names_to_read, present_times, report_of
 from pinnwx.data.sizes import require_memory
 from pinnwx.data.source_field import SourceField
 from pinnwx.errors import DataError, MissingInputError, UnavailableError
@@ -32,7 +32,7 @@ __all__ = ["check_data", "merge_fields", "open_data", "open_with_report", "sampl
 
 _log = logging.getLogger(__name__)
 Selection = Callable[[np.ndarray], np.ndarray]
-_MOST_DISPUTED = 20  # times for which files differ, above which one of the files is wrong as a whole
+_MOST_DISPUTED = 20  # times at which files differ; above that, one of the files is wrong as a whole
 _DEGREES = {"latitude": "degrees_north", "longitude": "degrees_east"}
 
 
@@ -50,33 +50,33 @@ def open_data(
     forecasts: bool = False,
     leave_damaged: bool = False,
 ) -> xr.Dataset:
-    """Files, globs, folders and zarr stores as one dataset in memory.
+    """Opens files, globs, folders and zarr stores as one dataset in memory.
 
     Args:
-        paths: one or many; folders are searched recursively, and files that are not gridded data are left alone.
+        paths: one or many; folders are searched recursively, and files that are not gridded data are ignored.
         fields: canonical names to read, such as `z500`; None reads every variable of the table, static ones too.
-        grid: "native", or the grid to average onto conservatively: a `Grid` or a name for `Grid.parse`.
+        grid: "native", or the target grid of a conservative average: a `Grid` or a name for `Grid.parse`.
         variables: the table of known variables, with the user's own.
-        levels: pressure level in hPa of a variable whose file does not tell, `{"z": 500}`.
+        levels: pressure level in hPa of a variable whose file does not state it, as in `{"z": 500}`.
         static: names of static fields to read beside `fields`.
         start: first time to read, ISO 8601.
         end: last time to read, included; a bare date includes its whole day.
-        select: of the sorted times that there are, those that are needed; no other is read, nor judged. A time that
-            turns out to hold no values is not there, and `select` is asked again.
-        forecasts: read forecasts too, at the times they are valid for; otherwise they are left out with a note.
-        leave_damaged: leave a damaged file out as a whole, and a time for which two files differ, and warn of it; the
-            attribute `damaged` of the dataset tells which (`pinnwx.data.check_report.Damaged`).
+        select: a function from the sorted available times to the times to read; other times are not read or checked.
+            If a time has no values, `select` is called again without it.
+        forecasts: also read forecasts, at their valid times; otherwise they are left out with a note.
+        leave_damaged: leave out damaged files and times at which two files differ, with a warning; the attribute
+            `damaged` of the dataset lists them (`pinnwx.data.check_report.Damaged`).
 
     Returns:
         float32 fields (time, latitude, longitude) and static fields (latitude, longitude), all ascending, in SI units,
-        finite, at the sorted and unique UTC times where all fields are present. The same contents in another order,
-        orientation or layout give an identical dataset. Warnings go to the log `pinnwx.data.open`.
+        finite, at the sorted and unique UTC times at which all fields are present. The same contents in another order,
+        orientation or layout give an identical dataset. Warnings are written to the log `pinnwx.data.open`.
 
     Raises:
         MissingInputError: no such file.
-        DataError: a file is damaged, a name is missing (the names found are listed) or values cannot be true.
-        GridError: two grids at once, or the data do not cover the grid asked for.
-        UnavailableError: no time at which all fields are present.
+        DataError: a file is damaged, a name is missing (the message lists the names present), or values are impossible.
+        GridError: the files have two grids, or do not cover the requested grid.
+        UnavailableError: all fields are present at no time.
     """
     dataset, report = open_with_report(
         paths, fields, grid=grid, variables=variables, levels=levels, static=static, start=start, end=end,
@@ -103,10 +103,10 @@ def open_with_report(
     forecasts: bool = False,
     leave_damaged: bool = False,
 ) -> tuple[xr.Dataset, CheckReport]:
-    """As `open_data`, with the report of what was found, normalised and left out."""
+    """Like `open_data`, and also returns the report of contents, normalisations and omissions."""
     findings = Findings(strict=True, leave_damaged=leave_damaged)
     with scan_files(paths, variables, levels, findings, forecasts=forecasts) as inventory:
-        names = wanted(inventory, fields, static, variables, findings)
+        names = names_to_read(inventory, fields, static, variables, findings)
         dataset = _undamaged(inventory, names, grid, findings, variables=variables, start=start, end=end, select=select)
     if findings.damaged or findings.disputed:
         dataset.attrs["damaged"] = _left_out(inventory, findings)
@@ -120,14 +120,14 @@ def open_with_report(
 def _undamaged(
     inventory: Inventory, names: Sequence[str], grid: str | Grid, findings: Findings, **options
 ) -> xr.Dataset:
-    """`merge_fields` of what is not damaged: what is found damaged on the way is left out from the start."""
+    """`merge_fields` of the undamaged files; repeats it without each file that proves damaged during reading."""
     so_far = list(findings)
     while True:
         known = len(findings.damaged) + len(findings.disputed)
         sources = [source for source in inventory.source_fields if source.file not in findings.damaged]
         lacking = [name for name in names if name not in {source.name for source in sources}]
         if lacking:
-            raise DataError(f"{', '.join(lacking)} only in what is damaged: {_in_words(findings)}")
+            raise DataError(f"{', '.join(lacking)} only in damaged files: {_in_words(findings)}")
         try:
             dataset, error = merge_fields(sources, names, grid, findings, without=findings.disputed, **options), None
         except UnavailableError as nothing:
@@ -156,7 +156,7 @@ def _in_words(findings: Findings) -> str:
 
 
 def _left_out(inventory: Inventory, findings: Findings) -> tuple[Damaged, ...]:
-    """What was left out, with the times that it says it holds."""
+    """The omitted files and times, with the times that the files declare."""
     damaged = []
     for file, reason in findings.damaged.items():
         own = [source.times for source in inventory.source_fields if source.file == file and source.times is not None]
@@ -179,12 +179,12 @@ def merge_fields(
     select: Selection | None = None,
     without: Collection[np.datetime64] = (),
 ) -> xr.Dataset:
-    """The named fields of these source fields, read, checked and brought onto one grid, as `open_data` describes.
+    """Reads, checks and regrids the named source fields, as `open_data` describes.
 
     Raises:
         DataError, GridError, UnavailableError: as `open_data`.
     """
-    plan, fields = _read(planned(sources, names, grid, findings, start, end, without), select, findings)
+    plan, fields = _read(make_plan(sources, names, grid, findings, start, end, without), select, findings)
     constants = {name: read_static(sources, plan.grid, findings) for name, sources in plan.fixed.items()}
     present = present_times(plan, (field.filled for field in fields.values()), findings)
     whole = bool(present.all())
@@ -196,15 +196,16 @@ def merge_fields(
 
 
 def _read(whole: Plan, select: Selection | None, findings: Findings) -> tuple[Plan, dict[str, Field]]:
-    """What moves, at the times that are selected, and a plan of just those and of times that proved empty."""
+    """The fields with time at the selected times, and a plan of these times and of those without values."""
     so_far, empty = list(findings), whole.times[:0]
     while True:
-        there = np.setdiff1d(whole.times, empty)
-        plan = whole if select is None or not there.size else replace(whole, times=np.union1d(select(there), empty))
+        available, plan = np.setdiff1d(whole.times, empty), whole
+        if select is not None and available.size:
+            plan = replace(whole, times=np.union1d(select(available), empty))
         require_memory(
             4 * len(plan.moving) * plan.times.size * math.prod(plan.grid.shape),
             f"{', '.join(plan.moving)} at {plan.times.size:,} times on {plan.grid}",
-            "read a shorter time or fewer fields, or average onto a coarser grid",
+            "read a shorter period or fewer fields, or average onto a coarser grid",
         )
         fields = {name: read_field(sources, plan.times, plan.grid, findings) for name, sources in plan.moving.items()}
         lacking = [plan.times[~field.filled] for field in fields.values()]
@@ -216,16 +217,16 @@ def _read(whole: Plan, select: Selection | None, findings: Findings) -> tuple[Pl
 
 
 def sample_path() -> Path:
-    """The embedded sample: inside the installed package, or in the checkout.
+    """The path of the sample, in the installed package or in the checkout.
 
     Raises:
-        MissingInputError: it is in neither.
+        MissingInputError: the sample is in neither.
     """
     package = Path(str(files("pinnwx")))
     for path in (package / "data" / "sample.nc", package.parent / "data" / "sample.nc"):
         if path.is_file():
             return path
-    raise MissingInputError("the embedded sample data/sample.nc is missing; reinstall pinnwx")
+    raise MissingInputError("the sample data/sample.nc is missing; reinstall pinnwx")
 
 
 def _dataset(
@@ -237,8 +238,8 @@ def _dataset(
 ) -> xr.Dataset:
     def attributes(name: str) -> dict[str, str]:
         entry = describe(name, variables)
-        given = {"standard_name": entry.standard_name, "long_name": entry.long_name, "units": entry.units}
-        return {key: text for key, text in given.items() if text}
+        texts = {"standard_name": entry.standard_name, "long_name": entry.long_name, "units": entry.units}
+        return {key: text for key, text in texts.items() if text}
 
     coordinates: dict = {
         role: (role, np.asarray(getattr(grid, role)), {"standard_name": role, "long_name": role, "units": units})

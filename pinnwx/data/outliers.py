@@ -1,18 +1,17 @@
-"""Shapes within one analysis that weather does not have, each with a score that follows grid, time step and variable.
+"""Scores implausible shapes within one analysis, relative to grid, time step and variable.
 
 - a `spike`: one cell beyond all its eight neighbours;
-- a `stripe`: four cells of a row (or column) beyond both rows (columns) beside them;
-- a `seam`: a straight edge of four cells across which the field steps more than it does beside the edge;
+- a `stripe`: four cells of a row (or column) beyond both neighbouring rows (columns);
+- a `seam`: a straight edge of four cells where the field changes more than it does beside the edge.
 
-of the four the three that stand out least.
-
-Each is an excess e over what the nearest cells say, and its score is
+The score of a stripe or seam uses the three of the four cells that stand out least. Each shape has an excess e over the
+nearest cells, and its score is
 
     e / (s + G / 2 + M),
 
-s the differences among the cells around, without the suspected ones; G the mean difference of neighbours; M the largest
-excess that a step usually has, the median over the steps at hand. A cyclone or a front stands among differences as
-large as its own, and M knows of point sampling, terrain and aliasing; a damaged cell stands among undisturbed ones.
+where s is the mean difference among the surrounding cells, without the suspected ones; G is the mean difference of
+neighbours; and M is the median over the steps of the largest excess of a step. Around a cyclone or a front, s is as
+large as e, and M includes the effects of point sampling, terrain and aliasing. Around a damaged cell, s is small.
 """
 
 from __future__ import annotations
@@ -28,17 +27,18 @@ from pinnwx.grid import Grid
 Fields = Float32[np.ndarray, "time lat lon"]
 
 RUN = 4  # cells of a stripe or a seam
-_FEW = 4  # steps from which M is known
-_TAIL = 6.0  # times the 99th percentile of the excesses stands for M where steps are fewer: so it is for vorticity
-_SKEW = 0.05  # a field whose median lies so near to its minimum, in its range, is mostly near zero, as rain is
+_FEW = 4  # the minimum number of steps for the median M
+_TAIL = 6.0  # with fewer steps, M is this multiple of the 99th percentile of the excesses; calibrated on vorticity
+_SKEW = 0.05  # a field is skewed, as rain is, if its median exceeds its minimum by less than this fraction of its range
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """How far each place stands out: `excess`, above zero or below, and what of it is `usual`.
+    """The signed `excess` of each place and its `usual` size.
 
-    A place of a spike is its cell. Of a stripe or a seam it is the first of its cells; these lie along a row (`axis` 1,
-    the one that is crossed) or a column (2), and that side of the arrays is shorter by `RUN` - 1.
+    The place of a spike is its cell. The place of a stripe or a seam is its first cell. Its cells lie along a row
+    (`axis` 1, the axis that the shape crosses) or along a column (`axis` 2). The arrays are shorter by `RUN` - 1 along
+    the shape.
     """
 
     shape: str
@@ -51,8 +51,8 @@ class Scores:
         return self.excess / self.usual
 
 
-def evened(values: Fields) -> Fields:
-    """The field to score: the cube root of what is mostly near zero, for rain is as lumpy as its cube root is even."""
+def less_skewed(values: Fields) -> Fields:
+    """The field to score: its cube root if it is skewed like rain, because the cube root is less skewed."""
     sample = values.ravel()[:: max(values.size // 20_000, 1)]
     least, middle, most = np.quantile(sample, (0.0, 0.5, 0.99))
     if middle - least > _SKEW * (most - least):
@@ -61,7 +61,7 @@ def evened(values: Fields) -> Fields:
 
 
 def scores(values: Fields, grid: Grid) -> Iterator[Scores]:
-    """The scores of each shape in turn."""
+    """Yields the scores of each shape."""
     neighbours = float(np.abs(np.diff(values, axis=1)).mean())
     for shape, axis, excess, around in _excesses(values, grid):
         size = np.abs(excess).reshape(len(excess), -1)
@@ -77,11 +77,11 @@ def _excesses(values: Fields, grid: Grid) -> Iterator[tuple[str, int, np.ndarray
     excess, around = _spike(padded, grid.is_periodic)
     yield "spike", 1, excess, around
     for axis, lines in ((1, padded[..., 2:-2].swapaxes(1, 2)), (2, padded[:, 2:-2])):
-        # along the last axis of `lines` they lie side by side; a run of cells goes along the second
+        # the last axis of `lines` crosses the shapes; the cells of a shape lie along the second axis
         count = lines.shape[2] - 4
         before, here, after = (lines[..., shift : shift + count] for shift in (1, 2, 3))
         steps = np.abs(np.diff(lines, axis=2))
-        if axis == 1 or not grid.is_periodic:  # beyond the edge there is nothing to differ from
+        if axis == 1 or not grid.is_periodic:  # there are no cells beyond the edge
             steps[..., :2] = steps[..., count + 1 :] = 0
         outer_before, inner, outer_after = steps[..., :count], steps[..., 2 : 2 + count], steps[..., 3 : 3 + count]
         stripe = _beyond(here, np.maximum(before, after), np.minimum(before, after))
@@ -96,7 +96,7 @@ def _excesses(values: Fields, grid: Grid) -> Iterator[tuple[str, int, np.ndarray
 
 
 def _spike(padded: np.ndarray, is_periodic: bool) -> tuple[np.ndarray, np.ndarray]:
-    """How far a cell lies beyond its eight neighbours, and the mean difference between those and the next ones out."""
+    """(excess of a cell over its eight neighbours, mean difference between these and the next cells outside)."""
     rows, columns = padded.shape[1] - 4, padded.shape[2] - 4
 
     def at(down: int, right: int, of: np.ndarray = padded) -> np.ndarray:
@@ -111,7 +111,7 @@ def _spike(padded: np.ndarray, is_periodic: bool) -> tuple[np.ndarray, np.ndarra
             np.minimum(lowest, at(down, right), out=lowest)
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
         step = np.abs(padded - np.roll(padded, (-down, -right), axis=(1, 2)))
-        step[:, :2] = step[:, 2 + rows - down :] = 0  # beyond the edge there is nothing to differ from
+        step[:, :2] = step[:, 2 + rows - down :] = 0  # there are no cells beyond the edge
         if not is_periodic:
             step[..., : 2 + (right < 0)] = step[..., 2 + columns - (right > 0) :] = 0
         around += at(down, right, step)
@@ -120,13 +120,15 @@ def _spike(padded: np.ndarray, is_periodic: bool) -> tuple[np.ndarray, np.ndarra
 
 
 def _beyond(here: np.ndarray, highest: np.ndarray, lowest: np.ndarray) -> np.ndarray:
-    """How far a value lies above the highest, or (negative) below the lowest."""
+    """The excess of a value above the highest or (negative) below the lowest neighbour."""
     return np.maximum(here - highest, 0) - np.maximum(lowest - here, 0)
 
 
 def _means(values: np.ndarray, *, trimmed: bool = False) -> np.ndarray:
-    """Means over `RUN` neighbours along the second axis, or over all of fewer; `trimmed` of the one farthest from zero,
-    so that a single cell is no stripe."""
+    """Means over `RUN` neighbours along the second axis, or over all if there are fewer.
+
+    `trimmed` leaves out the value farthest from zero, so that a single cell is not a stripe.
+    """
     run = min(RUN, values.shape[1])
     count = values.shape[1] - run + 1
     total, high, low = (values[:, :count].copy() for _ in range(3))

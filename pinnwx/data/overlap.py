@@ -1,10 +1,10 @@
-"""One time in several files, or twice in one: which values are taken, and whether they agree.
+"""Resolves one time in several files, or twice in one file: which values are used, and whether they agree.
 
-What is taken depends on the values alone, not on the order of files:
+The choice depends on the values, not on the order of files:
 
-1. Final data come before preliminary ones, which need not agree with them.
-2. What is left must agree within the sum of the precisions of either copy, or is refused.
-3. The most precise copy is kept; of equally precise ones, the one whose bytes come first.
+1. Final data take precedence over preliminary data, which need not agree with them.
+2. The remaining copies must agree within the sum of their precisions, or they are refused.
+3. The most precise copy is used; among equally precise copies, the first in the order of their bytes.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ class Copy:
 
     @property
     def rank(self) -> tuple[float, bytes]:
-        """The smaller, the more precise."""
+        """A sort key; a smaller rank is more precise."""
         return float(np.nanmean(self.precision.of(self.values))), self.values.tobytes()
 
 
 def settle(copies: Sequence[Copy], when: str, units: str) -> Copy:
-    """The copy that is taken; `when` begins the message if they differ.
+    """Selects the copy to use; `when` begins the error message if the copies differ.
 
     Raises:
-        ConflictError: two final ones, or two preliminary ones without a final one, differ by more than their precision.
+        ConflictError: two final copies, or two preliminary copies without a final one, differ by more than their
+            precision.
     """
     final = [copy for copy in copies if not copy.preliminary] or list(copies)
     first = final[0]
@@ -48,7 +49,7 @@ def settle(copies: Sequence[Copy], when: str, units: str) -> Copy:
         return min(final, key=lambda copy: float(np.nanmean(copy.precision.of(copy.values))))
     values = np.stack([copy.values for copy in final]).astype(np.float64)
     precision = np.stack([copy.precision.of(copy.values) for copy in final])
-    agree = (values - precision).max(axis=0) <= (values + precision).min(axis=0)  # a truth that all stand for
+    agree = (values - precision).max(axis=0) <= (values + precision).min(axis=0)  # a common true value exists
     if not agree.all():
         difference = float((values.max(axis=0) - values.min(axis=0))[~agree].max())
         files = [copy.file for copy in final]
@@ -61,9 +62,9 @@ def settle(copies: Sequence[Copy], when: str, units: str) -> Copy:
 
 @dataclass
 class Merged:
-    """The steps of a field as they come in: `values` at `times`, which are there, and which are preliminary.
+    """The steps of a field while files are read: `values` at `times`, with marks for filled and preliminary steps.
 
-    `copies` counts how often each time is still to come; those that come more than once wait until all are there.
+    `copies` counts the expected copies of each time. A time with several copies waits until all of them are read.
     """
 
     times: Shaped[np.ndarray, " time"]
@@ -81,35 +82,35 @@ class Merged:
 
     def add(
         self,
-        fresh: Float32[np.ndarray, "step lat lon"],
+        steps: Float32[np.ndarray, "step lat lon"],
         positions: Int[np.ndarray, " step"],
         source: SourceField,
         preliminary: Bool[np.ndarray, " step"],
     ) -> None:
-        """Steps of one source field, at their positions among the times.
+        """Adds steps of one source field at their positions among the times.
 
         Raises:
             ConflictError: two different values for one time.
         """
         alone = self.copies[positions] == 1
-        self.values[positions[alone]] = fresh[alone]
+        self.values[positions[alone]] = steps[alone]
         self.filled[positions[alone]] = True
         self.preliminary[positions[alone]] = preliminary[alone]
         for index in np.flatnonzero(~alone):
             position = int(positions[index])
             waiting = self._waiting.setdefault(position, [])
-            held = fresh[index]
-            if not waiting:  # kept where it will stand if it is taken
-                self.values[position] = held
-                held = self.values[position]
+            values = steps[index]
+            if not waiting:  # the first copy is stored in place, to save memory
+                self.values[position] = values
+                values = self.values[position]
             elif len(waiting) + 1 < self.copies[position]:
-                held = held.copy()
+                values = values.copy()
             self.filled[position] = True
-            waiting.append(Copy(held, source.precision, source.file, bool(preliminary[index])))
+            waiting.append(Copy(values, source.precision, source.file, bool(preliminary[index])))
             self._settle(position)
 
     def skip(self, positions: Int[np.ndarray, " step"]) -> None:
-        """Steps that hold no values.
+        """Records steps without values.
 
         Raises:
             ConflictError: two different values for one time.
@@ -119,7 +120,7 @@ class Merged:
             self._settle(int(position))
 
     def finish(self) -> None:
-        """Settles what still waits for a source field that could not be read.
+        """Settles the times that still wait for a source field that could not be read.
 
         Raises:
             ConflictError: two different values for one time.
@@ -134,12 +135,12 @@ class Merged:
             return
         del self._waiting[position]
         try:
-            taken = settle(copies, f"{format_time(self.times[position])} stands twice", self.units)
+            selected = settle(copies, f"{format_time(self.times[position])} is stored twice", self.units)
         except ConflictError as error:
             error.time = self.times[position]
             raise
-        self.preliminary[position] = taken.preliminary
-        self.replaced += 0 if taken.preliminary else sum(copy.preliminary for copy in copies)
-        self.repeated += sum(copy.preliminary == taken.preliminary for copy in copies) - 1
-        if taken is not copies[0]:
-            self.values[position] = taken.values
+        self.preliminary[position] = selected.preliminary
+        self.replaced += 0 if selected.preliminary else sum(copy.preliminary for copy in copies)
+        self.repeated += sum(copy.preliminary == selected.preliminary for copy in copies) - 1
+        if selected is not copies[0]:
+            self.values[position] = selected.values

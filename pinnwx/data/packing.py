@@ -1,6 +1,6 @@
-"""From the numbers that a file stores to values: packing, missing values, valid ranges, and how precise the values are.
+"""Decodes stored numbers: packing, missing values, valid ranges and precision.
 
-Done here rather than by xarray, which drops a fill value that does not fit the packed type.
+xarray does not decode them, because it drops a fill value that does not fit the packed type.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from pinnwx.errors import DataError
 Attributes = Mapping[Any, Any]
 
 _MISSING_VALUES = ("_FillValue", "missing_value")
-_UNWRITTEN = {"i2": -32767, "u2": 65535, "i4": -2147483647, "u4": 4294967295}  # what netCDF writes before anyone does
-KEPT_DIGITS = "least_significant_digit"  # decimals that are kept
+# Default fill values of netCDF, for data that were never written.
+_UNWRITTEN = {"i2": -32767, "u2": 65535, "i4": -2147483647, "u4": 4294967295}
+DECIMALS = "least_significant_digit"  # attribute: decimals that the writer preserved
 _SINGLE = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
 class Precision:
-    """A stored value x stands for what lies within `absolute` + `relative` * |x| of it."""
+    """The true value lies within `absolute` + `relative` * |x| of a stored value x."""
 
     absolute: float = 0.0
     relative: float = 0.0
@@ -36,17 +37,17 @@ class Precision:
 
 
 def decode(raw: np.ndarray, attributes: Attributes) -> np.ndarray:
-    """Values of a packed array: raw * scale_factor + add_offset, NaN where raw is `_FillValue` or `missing_value`.
+    """Values of a packed array: raw * scale_factor + add_offset; NaN where raw is `_FillValue` or `missing_value`.
 
-    Integers of which the file says nothing, and which were never written, are missing where they fill a whole field.
+    If the file declares no fill value, a whole field of the default fill integer of netCDF is missing.
 
     Raises:
-        DataError: the values are no numbers, an attribute is none, or values lie outside the range that the file
-            itself calls valid.
+        DataError: the values or an attribute are not numbers, or values lie outside the valid range that the file
+            states.
     """
     if raw.dtype.kind not in "fiub":
         raise DataError(f"values of type {raw.dtype} are not numbers")
-    raw = _signed_as_said(raw, attributes)
+    raw = _with_stated_sign(raw, attributes)
     scale, offset = _number(attributes, "scale_factor", 1.0), _number(attributes, "add_offset", 0.0)
     absent = _absent(raw, attributes)
     values = raw
@@ -64,19 +65,19 @@ def packed_span(dtype: np.dtype, attributes: Attributes) -> float | None:
 
 
 def precision_of(dtype: np.dtype, attributes: Attributes, packing_step: float | None = None) -> Precision:
-    """How precise stored values are, in the units of the file.
+    """The precision of stored values, in the units of the file.
 
-    Packed integers are half a step apart from the truth, and by what their scale and offset are rounded; floating-point
-    numbers by their last digit, or by the last that the file says it kept. `packing_step` is that of a format which
-    packs by itself. Whatever the type, the writer may have computed in single precision.
+    Packed integers have an error of half a step, and a rounding error of scale and offset. Floating-point numbers have
+    an error in their last digit, or in the last digit that the file declares significant. `packing_step` is the step of
+    a format with its own packing. For every type, the writer may have computed in single precision.
     """
     step, relative = packing_step or 0.0, _SINGLE
     if dtype.kind in "iu":
         step = max(step, abs(_number(attributes, "scale_factor", 1.0)))
     elif dtype.kind == "f":
         relative += float(np.finfo(dtype).eps) / 2 if dtype.itemsize < 8 else 0.0
-    if KEPT_DIGITS in attributes:
-        step = max(step, 10.0 ** -_number(attributes, KEPT_DIGITS, 0.0))
+    if DECIMALS in attributes:
+        step = max(step, 10.0 ** -_number(attributes, DECIMALS, 0.0))
     for key in map(str, attributes):
         if key.startswith("_Quantize"):  # netCDF's own quantisation: decimal digits, or bits
             digits = _number(attributes, key, 0.0)
@@ -87,45 +88,45 @@ def precision_of(dtype: np.dtype, attributes: Attributes, packing_step: float | 
 
 
 def notes_on(dtype: np.dtype, attributes: Attributes) -> list[str]:
-    """What is said of the attributes that are passed over."""
+    """Notes on attributes that are ignored."""
     stated = [key for key in ("valid_range", "valid_min", "valid_max") if key in attributes]
     if stated and _valid_range(dtype, attributes) is None:
-        return [f"{' and '.join(stated)} not used: no numbers of the kind that the values are"]
+        return [f"{' and '.join(stated)} not used: not numbers of the type of the values"]
     return []
 
 
-def _signed_as_said(raw: np.ndarray, attributes: Attributes) -> np.ndarray:
-    """Integers with the sign that `_Unsigned` says; truth values as 0 and 1. The order of bytes stays."""
+def _with_stated_sign(raw: np.ndarray, attributes: Attributes) -> np.ndarray:
+    """Integers as signed or unsigned according to `_Unsigned`; booleans as 0 and 1. The byte order is unchanged."""
     if raw.dtype.kind == "b":
         return raw.astype(np.uint8)
-    said = str(attributes.get("_Unsigned", "")).lower()
-    if raw.dtype.kind in "iu" and said in ("true", "false"):
-        return raw.view(raw.dtype.str.replace(raw.dtype.kind, "u" if said == "true" else "i"))
+    unsigned = str(attributes.get("_Unsigned", "")).lower()
+    if raw.dtype.kind in "iu" and unsigned in ("true", "false"):
+        return raw.view(raw.dtype.str.replace(raw.dtype.kind, "u" if unsigned == "true" else "i"))
     return raw
 
 
 def _number(attributes: Attributes, key: str, default: float) -> float:
-    """A finite attribute; a scale is not zero either.
+    """The value of an attribute, which must be one finite number; a scale factor must not be zero.
 
     Raises:
-        DataError: it is none.
+        DataError: it is not such a number.
     """
     if key not in attributes:
         return default
-    given = _numbers(attributes, key)
-    if given is None or len(given) != 1:
+    numbers = _numbers(attributes, key)
+    if numbers is None or len(numbers) != 1:
         raise DataError(f'{key} "{cut(str(attributes[key]))}" is not one number; correct this attribute')
-    if not np.isfinite(given[0]) or (key == "scale_factor" and given[0] == 0):
-        raise DataError(f"{key} is {given[0]:g}; correct this attribute")
-    return float(given[0])
+    if not np.isfinite(numbers[0]) or (key == "scale_factor" and numbers[0] == 0):
+        raise DataError(f"{key} is {numbers[0]:g}; correct this attribute")
+    return float(numbers[0])
 
 
 def _numbers(attributes: Attributes, key: str) -> list[int | float] | None:
-    """The numbers of an attribute, whatever their type: integers exactly, texts as the numbers they spell."""
-    given = np.ravel(np.asarray(attributes.get(key, [])))
-    if given.dtype.kind in "fiub":
-        return given.tolist()
-    texts = [each.decode("latin-1") if isinstance(each, bytes) else str(each) for each in given.tolist()]
+    """The numbers of an attribute of any type; integers stay exact, and texts are parsed."""
+    numbers = np.ravel(np.asarray(attributes.get(key, [])))
+    if numbers.dtype.kind in "fiub":
+        return numbers.tolist()
+    texts = [each.decode("latin-1") if isinstance(each, bytes) else str(each) for each in numbers.tolist()]
     try:
         return [float(part.rstrip("fFlLsSbBdD")) for text in texts for part in re.split(r"[,\s]+", text.strip(" \0[]"))]
     except ValueError:
@@ -133,18 +134,18 @@ def _numbers(attributes: Attributes, key: str) -> list[int | float] | None:
 
 
 def _absent(raw: np.ndarray, attributes: Attributes) -> np.ndarray:
-    """Where there is no value.
+    """True where there is no value.
 
     Raises:
-        DataError: `_FillValue` or `missing_value` is no number.
+        DataError: `_FillValue` or `missing_value` is not a number.
     """
     absent = np.zeros(raw.shape, dtype=bool)
     fills = 0
     for key in _MISSING_VALUES:
-        given = _numbers(attributes, key)
-        if given is None and str(attributes[key]).strip(" \0"):
-            raise DataError(f'{key} "{cut(str(attributes[key]))}" is no number; correct this attribute')
-        for fill in given or ():
+        numbers = _numbers(attributes, key)
+        if numbers is None and str(attributes[key]).strip(" \0"):
+            raise DataError(f'{key} "{cut(str(attributes[key]))}" is not a number; correct this attribute')
+        for fill in numbers or ():
             if not np.isnan(fill):
                 absent |= raw == _as_stored(fill, raw.dtype)
                 fills += 1
@@ -155,23 +156,23 @@ def _absent(raw: np.ndarray, attributes: Attributes) -> np.ndarray:
 
 
 def _as_stored(value: float, dtype: np.dtype) -> float | np.floating:
-    """A fill value or bound in the type of the array: rounded as floats are, with the sign of integers, else exact."""
+    """A fill value or bound in the type of the array: floats are rounded, integers get the sign of the type."""
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             return dtype.type(value)
     if not np.isfinite(value) or value != int(value):
         return value
     exact, size = int(value), 8 * dtype.itemsize
-    if dtype.kind == "u" and -(2 ** (size - 1)) <= exact < 0:  # written with the sign that the type lacks
+    if dtype.kind == "u" and -(2 ** (size - 1)) <= exact < 0:  # written as a signed number
         return exact + 2**size
     return exact - 2**size if dtype.kind == "i" and 2 ** (size - 1) <= exact < 2**size else exact
 
 
 def _valid_range(dtype: np.dtype, attributes: Attributes) -> tuple[float, float, bool] | None:
-    """(lowest, highest, whether they are meant as stored) of the values that the file calls valid, or None.
+    """(minimum, maximum, whether they bound stored values) of the valid range that the file states, or None.
 
-    Integers bound integers as they are stored; floating-point numbers bound unpacked values. Integer bounds of
-    floating-point values are what is left of a packing that was undone, and say nothing.
+    Integer bounds apply to stored integers; floating-point bounds apply to unpacked values. Integer bounds of
+    floating-point values remain from an earlier packing and are ignored.
     """
     pair = _numbers(attributes, "valid_range")
     if not pair:

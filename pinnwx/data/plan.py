@@ -1,4 +1,4 @@
-"""What is to be read of what the files hold: the same for reading and for checking, so that their verdicts agree."""
+"""Plans which fields and times are read; reading and checking share the plan, so that their verdicts agree."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from pinnwx.variables import Variable, split_name
 _SHOWN = 6  # names in a message
 
 
-def wanted(
+def names_to_read(
     inventory: Inventory,
     fields: Sequence[str] | None,
     static: Sequence[str],
     variables: Mapping[str, Variable],
     findings: Findings,
 ) -> list[str]:
-    """The names to read, all of which are there; what cannot be used and was not asked for condemns nothing.
+    """The names to read, all of which are available; an unusable field that was not requested is not an error.
 
     Raises:
-        DataError: a name is missing, or nothing is recognised; if `findings` are strict.
+        DataError: a name is missing, or no variable is recognised; if `findings` are strict.
     """
     available = {source.name for source in inventory.source_fields}
     damaged = (f"{file}: {reason}" for file, reason in findings.damaged.items())
@@ -40,7 +40,7 @@ def wanted(
     if fields is None and not static:
         for message in inventory.unresolved:
             if available and message not in inventory.contradictory:
-                findings.add("note", f"left alone: {message}")
+                findings.add("note", f"ignored: {message}")
             else:
                 findings.add("error", message)
         if not available and not inventory.unresolved:
@@ -51,28 +51,28 @@ def wanted(
         split_name(name, variables)
     missing = [name for name in names if name not in available]
     if missing:
-        listed = ", ".join(_table_order(available, variables)) or f"nothing{_strangers(inventory)}"
+        listed = ", ".join(_table_order(available, variables)) or f"nothing{_unknown_variables(inventory)}"
         findings.add("error", f"{', '.join(missing)} not in the data; found: {listed}{reasons}")
     for message in inventory.unresolved:
-        findings.add("note", f"left alone: {message}")
+        findings.add("note", f"ignored: {message}")
     return [name for name in names if name in available]
 
 
 def _nothing_to_read(inventory: Inventory) -> str:
-    """Why there is no field at all: what was left out, or else that nothing was recognised."""
+    """The reason why there is no field: all were left out, or none was recognised."""
     if not inventory.left_out:
-        files = f"{len(inventory.reports)} file(s){_strangers(inventory)}"
+        files = f"{len(inventory.reports)} file(s){_unknown_variables(inventory)}"
         return f"no variable of the table in {files}; `pinnwx check` lists them"
     first, further = inventory.left_out[0], len(inventory.left_out) - 1
     return f"nothing to read: {first}" + (f" (and {further} more)" if further else "")
 
 
-def _strangers(inventory: Inventory) -> str:
-    """The variables that files hold and the table does not; the first of many."""
+def _unknown_variables(inventory: Inventory) -> str:
+    """The first few variables of the files that are not in the table."""
     names = [cut(name) for name in dict.fromkeys(name for report in inventory.reports for name in report.ignored)]
     further = len(names) - _SHOWN
     listed = ", ".join(names[:_SHOWN]) + (f" and {further} more" if further > 0 else "")
-    return f"; unknown: {listed}; declare what is meant under [variables] of a config" if names else ""
+    return f"; unknown: {listed}; declare them under [variables] of a config" if names else ""
 
 
 def _table_order(names: set[str], variables: Mapping[str, Variable]) -> list[str]:
@@ -87,7 +87,7 @@ def _table_order(names: set[str], variables: Mapping[str, Variable]) -> list[str
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be read: the source fields of moving and of static fields, for which grid and times."""
+    """The source fields to read (`moving` with time, `fixed` without), the grid and the times."""
 
     moving: Mapping[str, list[SourceField]]
     fixed: Mapping[str, list[SourceField]]
@@ -96,7 +96,7 @@ class Plan:
     period: str
 
 
-def planned(
+def make_plan(
     sources: Sequence[SourceField],
     names: Sequence[str],
     grid: str | Grid,
@@ -106,7 +106,7 @@ def planned(
     without: Collection[np.datetime64] = (),
 ) -> Plan:
     """Raises:
-    GridError: the data do not cover the grid, or there are two grids; if `findings` are strict.
+    GridError: the data do not cover the grid, or have two grids; if `findings` are strict.
     """
     moving, fixed = by_name(sources, names)
     usable = [source for group in (*moving.values(), *fixed.values()) for source in group]
@@ -114,11 +114,11 @@ def planned(
     moving, fixed = by_name([source for source in usable if source.grid == native], names)
     target = native
     with findings.guard():
-        wanted_grid = native if grid == "native" else Grid.parse(grid) if isinstance(grid, str) else grid
-        if wanted_grid != native:
-            conservative_weights(native, wanted_grid)
-            findings.add("note", f"averaged conservatively from {native} onto {wanted_grid}")
-        target = wanted_grid
+        requested_grid = native if grid == "native" else Grid.parse(grid) if isinstance(grid, str) else grid
+        if requested_grid != native:
+            conservative_weights(native, requested_grid)
+            findings.add("note", f"averaged conservatively from {native} onto {requested_grid}")
+        target = requested_grid
     times = common_times(moving, findings)
     period = f" from {start or 'the start'} to {end or 'the end'}" if start or end else ""
     selected = period_mask(times, start, end) & ~np.isin(times, np.array([*without], "datetime64[ns]"))
@@ -126,16 +126,16 @@ def planned(
 
 
 def present_times(plan: Plan, filled: Iterable[np.ndarray], findings: Findings) -> np.ndarray:
-    """Which times have every field.
+    """True for the times with every field.
 
     Raises:
-        UnavailableError: none has, if `findings` are strict.
+        UnavailableError: there is none, if `findings` are strict.
     """
     present = np.logical_and.reduce([np.ones(plan.times.size, dtype=bool), *filled])
     if plan.moving and not present.any():
         with findings.guard():
             names = ", ".join(plan.moving)
-            raise UnavailableError(f"no time{plan.period} has all of {names}; `pinnwx check` lists what there is")
+            raise UnavailableError(f"no time{plan.period} has all of {names}; `pinnwx check` lists the times per file")
     return present
 
 

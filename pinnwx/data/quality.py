@@ -1,6 +1,6 @@
-"""Whether values can be what they are said to be: missing values, infinities, sentinels, values out of range.
+"""Finds impossible values: missing values, infinities, fill values, values out of range.
 
-What may be true but seldom is, `pinnwx.data.suspicion` finds.
+`pinnwx.data.suspicion` finds values that are possible but unlikely.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pinnwx.data.calendar import format_time
 from pinnwx.grid import Grid
 from pinnwx.variables import Variable
 
-# Numbers that archives write for "no value"; everything from 1e19 up is one as well. Positive ones may be true values.
+# Numbers that archives write for "no value"; so is everything from 1e19 up. Positive numbers may be true values.
 SENTINELS = (-9999.0, -999.0, -999.9, -99999.0, -32767.0, -32768.0)
 
 
 def missing_steps(values: Float32[np.ndarray, "time lat lon"]) -> Bool[np.ndarray, " time"]:
-    """Steps that hold no value at all: they count as absent, not as damaged."""
+    """True for steps without any value, which count as absent, not as damaged."""
     missing = np.isnan(values[:, 0, 0])
     missing[missing] = np.isnan(values[missing]).all(axis=(1, 2))
     return missing
@@ -32,7 +32,7 @@ def faults(
     grid: Grid,
     variable: Variable,
 ) -> Iterator[str]:
-    """One message for each kind of fault: how many values, the first of them, and the remedy."""
+    """Yields a message for each kind of fault: the number of values, the first of them, and the remedy."""
 
     def message(bad: np.ndarray, what: str, remedy: str) -> str:
         step, row, column = np.unravel_index(int(bad.argmax()), bad.shape)
@@ -54,7 +54,7 @@ def faults(
     if infinite.any():
         yield message(infinite, "infinite value(s)", "fetch the file again")
     if sentinel.any():
-        yield message(sentinel, "fill value(s) taken for data", "set _FillValue in the file")
+        yield message(sentinel, "fill value(s) among the data", "set _FillValue in the file")
     if outside.any():
         yield message(
             outside,
@@ -64,7 +64,7 @@ def faults(
 
 
 def _units_hint(value: float, variable: Variable) -> str:
-    """Names the unit that would explain the value, without using it."""
+    """Suggests the unit that would explain the value; the value is not converted."""
     guesses = {
         "K": (("degC", value + 273.15), ("degF", (value + 459.67) / 1.8)),
         "Pa": (("hPa", value * 100),),
@@ -80,10 +80,11 @@ def _units_hint(value: float, variable: Variable) -> str:
 
 
 def plausible_range(variable: Variable) -> tuple[float, float]:
-    """The range of the table; for geopotential narrowed about the standard atmosphere at its level.
+    """The range of the variable table; for geopotential, narrowed around the standard atmosphere at its level.
 
-    Geopotential height in metres would pass any range wide enough for all levels, so the level decides: within 25 %
-    and 8,000 m2 s-2 of the standard atmosphere (to 11 km, isothermal above). Below 850 hPa metres pass even so.
+    A range wide enough for all levels would accept geopotential height in metres. Therefore the range is the standard
+    atmosphere at the level (to 11 km, isothermal above) plus or minus 25 % and 8,000 m2 s-2. At levels below 850 hPa
+    (nearer to the ground), this range still accepts metres.
     """
     if variable.standard_name != "geopotential" or not variable.level:
         return variable.minimum, variable.maximum
@@ -95,13 +96,13 @@ def plausible_range(variable: Variable) -> tuple[float, float]:
 
 
 def stuck_steps(values: Float32[np.ndarray, "time lat lon"]) -> Bool[np.ndarray, " time"]:
-    """Steps that repeat the one before and should not.
+    """True for steps that repeat the previous step and should not.
 
-    A field that is told every n steps, a daily one say, repeats itself by nature: n - 1 times after each change, where
-    at least three changes stand n apart and no others.
+    A field that is updated every n steps (a daily field, for example) legitimately repeats n - 1 times after each
+    change. It is recognised by at least three changes, all of them n steps apart.
     """
     repeats = np.append(False, (values[1:] == values[:-1]).all(axis=(1, 2)))
-    changes = np.flatnonzero(~repeats)[1:]  # what came before the first step is not known
+    changes = np.flatnonzero(~repeats)[1:]  # the step before the first is unknown
     apart = np.diff(changes)
     if apart.size < 2 or (apart != apart[0]).any() or apart[0] == 1:
         return repeats

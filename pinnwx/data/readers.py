@@ -1,4 +1,4 @@
-"""Opening files raw: nothing is decoded here except what GRIB decodes by itself."""
+"""Opens files with raw values; decoding happens later."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF_THE_DISK = {errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM, errno.ENXIO,
 
 @dataclass(frozen=True)
 class Opened:
-    """Lazy datasets with raw values and attributes, and what else the file says of itself."""
+    """Lazy datasets with raw values and attributes, and the structure of the file."""
 
     path: Path
     format: str
@@ -29,10 +29,10 @@ class Opened:
     contents: hdf5.Contents | None = None
 
     def require_stored(self, arrays: Mapping[str, tuple[int, int]]) -> None:
-        """Refuses variables whose values cannot be unpacked, or are absent; `arrays` maps names to spatial axes.
+        """Refuses variables whose values are absent or cannot be unpacked; `arrays` maps names to spatial axes.
 
         Raises:
-            DataError: with the variable.
+            DataError: the message names the variable.
         """
         if self.format == "zarr":
             with reading("this zarr store"):
@@ -44,7 +44,7 @@ class Opened:
 
     @property
     def explanation(self) -> str:
-        """Why nothing in it is read, where its structure tells; else empty."""
+        """The reason why no variable of the file is read, if its structure shows it; else empty."""
         contents = self.contents
         groups = zarr_store.groups_in(self.path) if self.format == "zarr" else contents.groups if contents else []
         has_fields = contents is not None and contents.has_fields
@@ -60,14 +60,16 @@ class Opened:
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Any failure of a decoding library inside the block means that the file is damaged."""
+    """Converts any error of a decoding library inside the block to `UnreadableError`: the file is damaged."""
     try:
         yield
     except PinnwxError:
         raise
     except OSError as error:
         if error.errno in _OF_THE_DISK:
-            raise UnreadableError(f"cannot read {what} ({error.strerror}); look at the disk or the rights") from error
+            raise UnreadableError(
+                f"cannot read {what} ({error.strerror}); check the disk and the permissions"
+            ) from error
         raise UnreadableError(_damaged(what, error)) from error
     except Exception as error:  # the libraries raise anything from OSError to struct.error on a damaged file
         raise UnreadableError(_damaged(what, error)) from error
@@ -78,14 +80,14 @@ def _damaged(what: str, error: Exception) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of a library says, in one line, without the path, which the message of ours names."""
+    """The first line of a library error, without the path, which the message of pinnwx already names."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.strip()
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 def open_raw(path: Path, format: str) -> Opened:
-    """Opens a file of one of the formats that are read, other than GRIB.
+    """Opens a file of a supported format other than GRIB.
 
     Raises:
         DataError: the file is damaged, points to other files, or does not fit into memory.
@@ -95,7 +97,7 @@ def open_raw(path: Path, format: str) -> Opened:
         if format == "netCDF-3":
             return Opened(path, format, [open_netcdf3(path)])
         if format == "zarr":
-            store: Any = zarr_store.open_contained(path)  # xarray takes stores, but its annotation does not say so
+            store: Any = zarr_store.open_contained(path)  # xarray accepts stores, although its annotation does not
             options: dict[str, Any] = {"engine": "zarr", "chunks": None, "consolidated": False}
             return Opened(path, format, [xr.open_dataset(store, decode_cf=False, cache=False, **options)])
         contents = hdf5.contents_of(path)

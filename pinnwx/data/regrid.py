@@ -1,14 +1,15 @@
 """First-order conservative remapping between latitude-longitude grids.
 
-A value stands for the mean over its cell (`Grid` gives the exact cell edges), so the mean over a target cell is
+A value is the mean over its cell (`Grid` gives the exact cell edges), so the mean over a target cell is
 
-    y[I, J] = sum_ij R[I, i] C[J, j] x[i, j],   R = overlap in sin(latitude) / extent of I,   C the same in longitude,
+    y[I, J] = sum_ij R[I, i] C[J, j] x[i, j],
 
-two small dense matrices, because cells of such grids are products of intervals. The area integral is kept to
-round-off, pole caps and the date line included, and a constant stays constant (Jones 1999, MWR 127, 2204-2210).
+with R = overlap in sin(latitude) / extent of I, and C the same in longitude. R and C are small dense matrices, because
+the cells are products of intervals. The area integral is conserved to round-off, including pole caps and the date line,
+and a constant field stays constant (Jones 1999, MWR 127, 2204-2210).
 
-xarray-regrid 0.4 is not used: it splits the area of a row in proportion to degrees and gives a row on the pole no
-weight, so it misses the area integral (by 1e-3 for sin(latitude)^8 from 2.5 to 5.625 degrees; here round-off).
+xarray-regrid 0.4 is not used. It divides the area of a row in proportion to degrees and gives a row on the pole no
+weight, so the area integral has an error (1e-3 for sin(latitude)^8 from 2.5 to 5.625 degrees; here round-off).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from jaxtyping import Float
 from pinnwx.errors import GridError
 from pinnwx.grid import Grid
 
-_SHORTFALL = 1e-6  # share of a target cell that may lie outside the source: rounding of coordinates only
+_SHORTFALL = 1e-6  # fraction of a target cell that may lie outside the source, for rounding of coordinates
 
 
 def _overlaps(target: np.ndarray, source: np.ndarray) -> np.ndarray:
@@ -53,7 +54,7 @@ def conservative_weights(source: Grid, target: Grid) -> tuple[np.ndarray, np.nda
         covered = weights.sum(axis=1, keepdims=True)
         if covered.min() < 1 - _SHORTFALL:
             raise GridError(
-                f'the data ({source}) do not cover the grid asked for ({target}); use "native" or a smaller one'
+                f'the data ({source}) do not cover the requested grid ({target}); use "native" or a smaller grid'
             )
         weights /= covered
         weights.flags.writeable = False  # shared by every caller
@@ -61,7 +62,7 @@ def conservative_weights(source: Grid, target: Grid) -> tuple[np.ndarray, np.nda
 
 
 def regrid(values: Float[np.ndarray, "*batch lat lon"], source: Grid, target: Grid) -> Float[np.ndarray, "*batch y x"]:
-    """Cell means on `target` of cell means on `source`, summed in float64 and returned in the type of `values`."""
+    """Cell means on `target` from cell means on `source`; sums are in float64, the result has the type of `values`."""
     if source == target:
         return values
     rows, columns = conservative_weights(source, target)

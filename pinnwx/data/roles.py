@@ -1,4 +1,4 @@
-"""What a coordinate is, by its CF attributes and its name: where, when, how far ahead, which member."""
+"""Recognises the role of a coordinate (position, time, lead, ensemble member) by its CF attributes and its name."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ _LEAD = re.compile(
     r"|(forecast|fcst)(period|hours?|hrs?|days?|horizon|offset|time|timedelta|hourdelta)|fhours?|fhrs?|ftime"
     r"|prediction(timedelta|step|lead|horizon)|timedelta|leadtimedelta|valtimeoffset"
 )
-_SAID_LEAD = re.compile(
+_LEAD_TEXT = re.compile(
     r"\b(lead( ?time)?|forecast (period|hour|step|lead|horizon)|prediction timedelta"
     r"|(time|hours|days) (since|from|after) (the )?(analysis|forecast|initial|reference|init|start of))"
 )
-_SAID_REFERENCE = re.compile(
+_REFERENCE_TEXT = re.compile(
     r"\b(reference (date|time)|initial time|initiali[sz]ation time|(start|base|run) time|time of the analysis"
     r"|start of (the )?forecast|forecast start)"
 )
 
 
 def coordinate_role(coordinate: xr.DataArray) -> Role | None:
-    """What a coordinate is; None for anything else, levels among it.
+    """The role of a coordinate; None for any other coordinate, including levels.
 
-    Rotated latitudes and longitudes are neither. A lead is a length of time, or is named like nothing else; a
-    reference time is the instant that forecasts start from.
+    Rotated latitudes and longitudes have no role. A lead is a duration, or has an unambiguous name. A reference time is
+    the instant at which forecasts start.
     """
     name, attributes = str(coordinate.name), coordinate.attrs
     standard = _text(attributes, "standard_name")
@@ -67,21 +67,21 @@ def coordinate_role(coordinate: xr.DataArray) -> Role | None:
     return _time_role(coordinate, name, role) if role in (None, "time") else role
 
 
-def _time_role(coordinate: xr.DataArray, name: str, said: Role | None) -> Role | None:
-    """Of a coordinate that may be some time; a name tells a lead only where its values are no instants."""
+def _time_role(coordinate: xr.DataArray, name: str, declared: Role | None) -> Role | None:
+    """The role of a coordinate that may be a time; the name of a lead counts only if the values are not instants."""
     plain = re.sub(r"\d+$", "", re.sub(r"_|\d+(?=_)", "", name.lower()))
     text = _text(coordinate.attrs, "long_name").replace("_", " ")
     if is_instant(coordinate):
-        if said is None and (_REFERENCE.fullmatch(plain) or _SAID_REFERENCE.search(text)):
+        if declared is None and (_REFERENCE.fullmatch(plain) or _REFERENCE_TEXT.search(text)):
             return "reference time"
-        if plain == "time" and _SAID_REFERENCE.search(text):
+        if plain == "time" and _REFERENCE_TEXT.search(text):
             return "reference time"
-        return "time" if said == "time" or plain in _VALID else None
-    if said == "time" or plain in _VALID:
+        return "time" if declared == "time" or plain in _VALID else None
+    if declared == "time" or plain in _VALID:
         return "time"
     if _LEAD.fullmatch(plain):
         return "lead"
-    return "lead" if is_duration(coordinate) and _SAID_LEAD.search(text) else None
+    return "lead" if is_duration(coordinate) and _LEAD_TEXT.search(text) else None
 
 
 def names_a_lead(dimension: str) -> bool:

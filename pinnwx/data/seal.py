@@ -1,7 +1,7 @@
-"""A SHA-256 behind the content of a file, in its last line, told before any library parses the file.
+"""A SHA-256 in the last line of a file, verified before any library parses the file.
 
-The libraries that read HDF5 may crash on a damaged file, or never come to an end. Behind the end that the file itself
-tells of, they pass over the seal; and who opens it to change it takes the seal away.
+The libraries that read HDF5 may crash on a damaged file, or never finish. They ignore the seal, because it follows the
+end of the file that the HDF5 header declares. A program that modifies the file removes the seal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LENGTH = len(_MARK) + 64 + 1
 
 
 def write_sealed(path: Path, content: bytes | memoryview) -> None:
-    """Writes a content, and its seal.
+    """Writes a content and its seal.
 
     Raises:
         OSError: the disk is full, or fails.
@@ -27,11 +27,11 @@ def write_sealed(path: Path, content: bytes | memoryview) -> None:
 
 
 def require_seal(path: Path) -> None:
-    """Of a file without a seal nothing is known; it passes.
+    """Verifies the seal of a file; a file without a seal passes.
 
     Raises:
-        DataError: the content is not what was sealed.
-        OSError: it cannot be read.
+        DataError: the content is not the sealed content.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2) - _LENGTH
@@ -46,4 +46,4 @@ def require_seal(path: Path) -> None:
         while part := file.read(min(2**20, size - file.tell())):
             state.update(part)
     if state.hexdigest().encode() != digest:
-        raise DataError("its bytes are not those that were written: damaged; write it anew")
+        raise DataError("is damaged: its bytes differ from those that were written; write it again")

@@ -1,4 +1,4 @@
-"""Whether what a file declares fits into memory, judged before any memory is asked for."""
+"""Checks that the declared content of a file fits into memory, before any memory is allocated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pinnwx.runtime import memory_limit
 
 @dataclass(frozen=True)
 class Declared:
-    """An array as its file describes it; `chunk` is the shape that is unpacked at once, if it is stored in chunks."""
+    """An array as declared in its file; `chunk` is the shape that is unpacked at once, if it is stored in chunks."""
 
     name: str
     shape: tuple[int, ...]
@@ -21,10 +21,10 @@ class Declared:
 
 
 def require_readable(arrays: Iterable[Declared]) -> None:
-    """Refuses coordinates, which are read whole, and chunks that do not fit into memory.
+    """Refuses coordinates (which are read whole) and chunks that do not fit into memory.
 
     Raises:
-        DataError: with the size declared and the memory there is.
+        DataError: the message names the declared size and the available memory.
     """
     for one in arrays:
         if len(one.shape) < 2:
@@ -40,7 +40,7 @@ def require_readable(arrays: Iterable[Declared]) -> None:
 
 def require_memory(needed: int, what: str, remedy: str = "is the file damaged?") -> None:
     """Raises:
-    DataError: `what` needs so many bytes, and this machine has fewer.
+    DataError: `what` needs `needed` bytes, and this machine has fewer.
     """
     limit = memory_limit()
     if needed > limit:

@@ -1,4 +1,4 @@
-"""Small artefacts as netCDF that is either whole and checksummed, or not there."""
+"""Writes and reads small netCDF artefacts, which are complete and checksummed, or absent."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pinnwx.enclosed import read_own
 from pinnwx.errors import CheckpointError, DataError, LockedError, MissingInputError
 from pinnwx.files import replacing
 
-_MOST_OF_ITS_SIZE = 1032  # deflate, at its best
+_LARGEST_RATIO = 1032  # of deflate
 _CHECKED = {"zlib": True, "complevel": 4, "fletcher32": True, "_FillValue": None}
 
 
 def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
-    """Writes a dataset whose numbers carry fletcher32 checksums, so that a flipped bit raises when it is read.
+    """Writes a dataset with fletcher32 checksums on its numbers, so that reading a flipped bit raises an error.
 
-    The content is made in memory first (a month that `fetch` writes: its packed size, beside the fields themselves).
+    The content is encoded in memory first, which takes its packed size in addition to the fields.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -39,12 +39,12 @@ def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
 
 
 def read_netcdf(path: str | os.PathLike, content: bytes | None = None) -> xr.Dataset:
-    """The whole of an artefact, in memory; of `content`, where its bytes were read already.
+    """Reads a whole artefact into memory; `content` are its bytes, if they were already read.
 
     Raises:
         MissingInputError: there is no such file.
-        CheckpointError: it is damaged, or not as `write_netcdf` writes: numbers that stand elsewhere (HDF5's external
-            storage), or more of them than a file of its size can hold.
+        CheckpointError: the file is damaged, or `write_netcdf` did not write it: its numbers are in another file (HDF5
+            external storage), or are more than a file of its size can hold.
     """
     path = Path(path)
     if content is None:
@@ -52,7 +52,7 @@ def read_netcdf(path: str | os.PathLike, content: bytes | None = None) -> xr.Dat
         if content is None:
             raise MissingInputError(f"no file {path}")
     try:
-        require_self_contained(path, content)  # no array in it may stand in another file
+        require_self_contained(path, content)  # no array may be stored in another file
         with contextlib.closing(NetCDF4DataStore(netCDF4.Dataset(path.name, memory=content))) as store:
             if problem := _not_ours(store.ds, len(content)):
                 raise CheckpointError(f"{path.name} {problem}; restore it from a copy")
@@ -66,15 +66,15 @@ def read_netcdf(path: str | os.PathLike, content: bytes | None = None) -> xr.Dat
 
 
 def _not_ours(file: netCDF4.Dataset, size: int) -> str:
-    """Why this library did not write a file of this many bytes; empty if it did. No value is read."""
+    """Why pinnwx cannot have written this file of `size` bytes; empty if it may have. No value is read."""
     total = 0
     if file.groups:
-        return "holds groups"
+        return "contains groups"
     for name, variable in file.variables.items():
         if isinstance(variable.dtype, np.dtype):
             if variable.chunking() == "contiguous":
-                return f"holds {name} without a checksum"
+                return f"contains {name} without a checksum"
             total += variable.dtype.itemsize * int(np.prod(variable.shape, dtype=object))
-    if total > _MOST_OF_ITS_SIZE * size + 2**20:
-        return f"tells of {total:,} bytes of numbers, more than its {size:,} can hold"
+    if total > _LARGEST_RATIO * size + 2**20:
+        return f"declares {total:,} bytes of numbers, more than a file of {size:,} bytes can hold"
     return ""

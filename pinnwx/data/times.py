@@ -1,4 +1,4 @@
-"""Coordinates of time as they stand in files: instants ("hours since ...") and durations ("hours")."""
+"""Decodes time coordinates of files: instants ("hours since ...") and durations ("hours")."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ _SECONDS: Mapping[str, float] = {
     **dict.fromkeys(("week", "weeks"), 604800.0),
 }
 _UNEVEN = ("month", "months", "year", "years", "common_year", "common_years", "yr", "yrs", "mon")
-_LONGEST_UNITS = 200  # characters; no real units are longer, and the library's own pattern is slow on long texts
-_FARTHEST = 1e12  # seconds, some 30,000 years: beyond that the library overflows
+_LONGEST_UNITS = 200  # characters; no units are longer, and the pattern of the library is slow on long texts
+_FARTHEST = 1e12  # seconds (about 30,000 years); the library overflows beyond that
 
 
 def is_instant(coordinate: xr.DataArray) -> bool:
-    """Whether these are dates: decoded ones, or numbers since a date."""
+    """Whether the values are dates, or numbers since a date."""
     return coordinate.dtype.kind == "M" or " since " in _units(coordinate)
 
 
 def is_duration(coordinate: xr.DataArray) -> bool:
-    """Whether these are lengths of time."""
-    marked = str(coordinate.attrs.get("dtype", "")).startswith("timedelta64")  # as xarray writes its own
+    """Whether the values are lengths of time."""
+    marked = str(coordinate.attrs.get("dtype", "")).startswith("timedelta64")  # written by xarray
     return coordinate.dtype.kind == "m" or marked or _units(coordinate).lower() in _SECONDS
 
 
 def hours(coordinate: xr.DataArray) -> Float[np.ndarray, ...]:
-    """A duration in hours, NaN where it is missing; without units the numbers themselves.
+    """A duration in hours, NaN where it is missing; without units, the raw numbers.
 
     Raises:
-        DataError: they are no numbers.
+        DataError: the values are not numbers.
     """
     values = coordinate.to_numpy()
     if values.dtype.kind == "m":
@@ -59,8 +59,8 @@ def decode_times(axis: xr.DataArray) -> Shaped[np.ndarray, ...]:
     """UTC instants of a coordinate, to the nearest second, in its own shape.
 
     Raises:
-        DataError: another calendar than the Gregorian one, no usable units, a time that is missing or not finite, or
-            years that nanoseconds do not hold.
+        DataError: the calendar is not Gregorian, the units are unusable, a time is missing or not finite, or a year is
+            outside 1678 to 2261 (the range of nanoseconds).
     """
     values = axis.to_numpy()
     if values.dtype.kind != "M":
@@ -75,7 +75,7 @@ def decode_times(axis: xr.DataArray) -> Shaped[np.ndarray, ...]:
 
 
 def _decoded(values: np.ndarray, axis: xr.DataArray) -> np.ndarray:
-    """Numbers since a date as dates; the library that decodes them gets none that it would misread."""
+    """Decodes numbers since a date; values that the library would misread are refused first."""
     name, units = str(axis.name), _units(axis)
     calendar = str(axis.attrs.get("calendar", "")).lower()
     if calendar not in _CALENDARS:
@@ -109,7 +109,7 @@ def _decoded(values: np.ndarray, axis: xr.DataArray) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", xr.SerializationWarning)  # times out of range are refused
             decoded = xr.decode_cf(raw)["t"].to_numpy()
-    except Exception as error:  # the library raises anything on a date that is none
+    except Exception as error:  # the library raises any exception for an invalid date
         raise DataError(f'{name} has units "{cut(units)}", which are not understood ({first_line(error)})') from error
     if decoded.dtype.kind != "M":
         raise DataError("times reach outside the years 1678 to 2261")
@@ -117,12 +117,12 @@ def _decoded(values: np.ndarray, axis: xr.DataArray) -> np.ndarray:
 
 
 def _numbers(coordinate: xr.DataArray) -> np.ndarray:
-    """Unpacked, in the coordinate's own shape; NaN where missing."""
+    """The unpacked numbers in the shape of the coordinate; NaN where missing."""
     values = coordinate.to_numpy()
     return decode(np.atleast_1d(values), coordinate.attrs).astype(np.float64).reshape(values.shape)
 
 
 def _units(coordinate: xr.DataArray) -> str:
-    """With single spaces between its words."""
+    """The units with single spaces between words."""
     units: Any = coordinate.attrs.get("units", "")
     return " ".join(str(units).split())

@@ -1,14 +1,14 @@
-"""The units that a file states, and what turns its values into those of a variable.
+"""Parses the units in a file and converts values to the units of a variable.
 
-The common units stand in a table, so their conversion is exact. Every other text is read by UDUNITS, the library that
-the CF conventions name for it, once the spellings of archives that it refuses or misreads are put right. Where its
-reading is not what a weather archive means, the choice stands here:
+A table holds the common units, so their conversion is exact. UDUNITS, the library of the CF conventions, parses every
+other text, after spellings of archives that it refuses or misreads are corrected. In these cases the meaning in weather
+archives differs from UDUNITS:
 
-- `C` is degrees Celsius and `F` degrees Fahrenheit (UDUNITS: coulomb and farad); `mb` is a millibar (a
-  millibarn); `degrees C` and `deg K` are temperatures (an angle times a charge or a temperature).
-- `m` is a length, but for geopotential the geopotential height; `gpm` and `gpdm` are geopotential metres and
-  decametres. `kg m-2` is not taken for millimetres of water.
-- A fraction by mass, by volume or by amount of substance stays what it is: `mol mol-1` does not convert to `kg kg-1`.
+- `C` is degrees Celsius and `F` degrees Fahrenheit (UDUNITS: coulomb and farad); `mb` is a millibar (UDUNITS:
+  millibarn); `degrees C` and `deg K` are temperatures (UDUNITS: an angle times a charge or a temperature).
+- `m` is a length, except for geopotential, where it is geopotential height. `gpm` and `gpdm` are geopotential metres
+  and decametres. `kg m-2` is not converted to millimetres of water.
+- Fractions by mass, by volume and by amount of substance differ: `mol mol-1` does not convert to `kg kg-1`.
 - `10e-5` is refused: it may mean 1e-4, or 1e-5.
 """
 
@@ -23,12 +23,12 @@ from pinnwx.constants import STANDARD_GRAVITY
 from pinnwx.errors import DataError
 from pinnwx.variables import Variable
 
-Conversion = tuple[float, float]  # (factor, offset): wanted = given * factor + offset
+Conversion = tuple[float, float]  # (factor, offset): target = source * factor + offset
 
 _LONGEST = 100  # characters; no unit is longer
 _SHOWN = 40
 
-# What UDUNITS does not know, or reads as something else, in lower case without the signs of powers.
+# Spellings that UDUNITS does not know or misreads, in lower case without the signs of powers.
 _SPELLINGS = {
     "kelvin": "K", "k": "K", "celsius": "degC", "celcius": "degC", "centigrade": "degC", "c": "degC",
     "fahrenheit": "degF", "f": "degF", "pascal": "Pa", "pascals": "Pa", "pa": "Pa", "kpa": "kPa", "j kg-1": "m2 s-2",
@@ -66,7 +66,7 @@ _CONVERSIONS: dict[tuple[str, str], Conversion] = {
     ("gpm", "m2 s-2"): (STANDARD_GRAVITY, 0.0),
     ("gpdam", "m2 s-2"): (10 * STANDARD_GRAVITY, 0.0),
 }
-# A height and the geopotential there are one thing said in two ways, but only for fields that are either.
+# Height and geopotential are equivalent, but only for fields of height or geopotential.
 _OF_GEOPOTENTIAL: dict[tuple[str, str], Conversion] = {
     ("m", "m2 s-2"): (STANDARD_GRAVITY, 0.0),
     ("dam", "m2 s-2"): (10 * STANDARD_GRAVITY, 0.0),
@@ -75,7 +75,7 @@ _OF_GEOPOTENTIAL: dict[tuple[str, str], Conversion] = {
 _GEOPOTENTIAL = re.compile(r"geopotential(_height)?|surface_geopotential|surface_altitude|altitude")
 
 _SIGNS = str.maketrans(
-    # ordinal indicator and ring above; hyphen, dash and minus; dots between factors; the sign of multiplication
+    # ordinal indicator and ring above; hyphen, dash and minus; dots between factors; multiplication sign
     dict.fromkeys("\u00ba\u02da", "\u00b0")
     | dict.fromkeys("\u2010\u2013\u2212", "-")
     | dict.fromkeys("\u00b7\u2219\u22c5", ".")
@@ -91,16 +91,16 @@ def conversion(units: str, variable: Variable) -> Conversion:
     """(factor, offset) with canonical = raw * factor + offset.
 
     Raises:
-        DataError: the units are not known to convert to those of the variable.
+        DataError: the units cannot be converted to the units of the variable.
     """
-    given, wanted = normalise_units(units), normalise_units(variable.units)
-    if given == wanted:
+    own, target_units = normalise_units(units), normalise_units(variable.units)
+    if own == target_units:
         return 1.0, 0.0
     alike = _OF_GEOPOTENTIAL if _GEOPOTENTIAL.fullmatch(variable.standard_name) else {}
-    known = {source: factors for (source, target), factors in (_CONVERSIONS | alike).items() if target == wanted}
-    factors = known.get(given) or _read_by_udunits(given, wanted)
+    known = {source: factors for (source, target), factors in (_CONVERSIONS | alike).items() if target == target_units}
+    factors = known.get(own) or _parse_by_udunits(own, target_units)
     for (source, target), (factor, offset) in alike.items():
-        if factors is None and target == wanted and (first := _read_by_udunits(given, source)):
+        if factors is None and target == target_units and (first := _parse_by_udunits(own, source)):
             factors = first[0] * factor, first[1] * factor + offset
     if factors is None:
         listed = ", ".join([variable.units, *known])
@@ -109,18 +109,18 @@ def conversion(units: str, variable: Variable) -> Conversion:
 
 
 def cut(text: str, most: int = _SHOWN) -> str:
-    """The beginning of a text from a file, in one line, for a message."""
+    """The beginning of a text, in one line, for a message."""
     text = " ".join(str(text).split())
     return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
 
 def normalise_units(text: str) -> str:
-    """One spelling: `m**2 s**-2`, `m^2/s^2` and `m2 s-2` become `m2 s-2`; `degrees C` becomes `degC`.
+    """Normalises the spelling: `m**2 s**-2`, `m^2/s^2` and `m2 s-2` become `m2 s-2`; `degrees C` becomes `degC`.
 
-    What is no unit of the table comes back as it was, but for signs and spaces.
+    A text that is not a unit of the table is returned with only its signs and spaces changed.
 
     Raises:
-        DataError: the text is too long for a unit, or holds control characters.
+        DataError: the text is too long for a unit, or contains control characters.
     """
     plain = _plain(text)
     text = " ".join(plain.replace("**", "").replace("^", "").split())
@@ -141,12 +141,12 @@ def normalise_units(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text without padding, brackets and TeX, in ASCII signs, with temperatures spelt as UDUNITS wants them."""
+    """The text without padding, brackets and TeX, in ASCII signs, with temperatures in the spelling of UDUNITS."""
     text = str(text).strip().strip("\0").strip()
     if len(text) > _LONGEST:
         raise DataError(f'units "{cut(text)}" are too long to be units; correct the units attribute')
     if not text.isprintable() and any(unicodedata.category(each) == "Cc" and each not in "\t\n\r" for each in text):
-        raise DataError(f"units {text!r} hold control characters; correct the units attribute")
+        raise DataError(f"units {text!r} contain control characters; correct the units attribute")
     text = unicodedata.normalize("NFKC", text.replace("Â°", "°").translate(_SIGNS)).translate(_SIGNS)
     text = re.sub(r"\\[,;: ]", " ", re.sub(r"[${}]", "", text))
     text = " ".join(text.split())
@@ -160,40 +160,40 @@ def _plain(text: str) -> str:
     return text.rstrip(".") if len(text) > 1 else text
 
 
-def _read_by_udunits(given: str, wanted: str) -> Conversion | None:
-    """A conversion by UDUNITS, or None where it has none that is linear.
+def _parse_by_udunits(source: str, target: str) -> Conversion | None:
+    """The linear conversion by UDUNITS, or None if there is none.
 
     Raises:
-        DataError: the text has two meanings, or the library is not there.
+        DataError: the text is ambiguous, or the library is not installed.
     """
-    if re.search(r"(?<![\d.])10e[+-]?\d", given, re.I):
-        raise DataError(f'units "{given}" may mean a power of ten or ten times as much; write 1e-5, or 1e-4')
+    if re.search(r"(?<![\d.])10e[+-]?\d", source, re.I):
+        raise DataError(f'units "{source}" are ambiguous: a power of ten, or ten times as much; write 1e-5 or 1e-4')
     try:
-        import cf_units  # here, because a start seldom needs it
-    except ImportError as error:  # there is no wheel for every machine
-        raise DataError(f'units "{given}" need a library: pip install cf-units, or write them as {wanted}') from error
+        import cf_units  # imported here, because it is rarely needed
+    except ImportError as error:  # not every platform has a wheel
+        raise DataError(f'units "{source}" need a library: pip install cf-units, or write them as {target}') from error
     with cf_units.suppress_errors():
-        factors = _linear(cf_units.Unit, given, wanted)
-        return _linear(cf_units.Unit, given.lower(), wanted) if factors is None and given.isupper() else factors
+        factors = _linear(cf_units.Unit, source, target)
+        return _linear(cf_units.Unit, source.lower(), target) if factors is None and source.isupper() else factors
 
 
-def _linear(unit, text: str, wanted: str) -> Conversion | None:
-    """(factor, offset) as UDUNITS has them; None for other dimensions, and for logarithms and reciprocals.
+def _linear(unit, text: str, target_units: str) -> Conversion | None:
+    """(factor, offset) by UDUNITS; None for other dimensions, logarithms and reciprocals.
 
-    UDUNITS drops the zero of a temperature that has a number before it: there, "0.1 degC" are tenths of a kelvin.
+    UDUNITS ignores the offset of a temperature after a number: it reads "0.1 degC" as a tenth of a kelvin.
     """
     number = re.match(r"(\d*\.?\d+(?:e[+-]?\d+)?)[ .*]*(?=deg[CF]$)", text, re.I)
     if number:
-        plain = _linear(unit, text[number.end() :], wanted)
+        plain = _linear(unit, text[number.end() :], target_units)
         return plain and (plain[0] * float(number[1]), plain[1])
-    if text.lower().endswith(" utc"):  # which the library passes over
+    if text.lower().endswith(" utc"):  # the library ignores it
         return None
     try:
-        source, target = unit(text), unit(wanted)
+        source, target = unit(text), unit(target_units)
         if source.is_time_reference() or not source.is_convertible(target):
             return None
         angle_times_temperature = all(part in str(source.definition) for part in ("rad", "K"))
-        if angle_times_temperature or (source.is_dimensionless() and _differs(text, wanted)):
+        if angle_times_temperature or (source.is_dimensionless() and _differs(text, target_units)):
             return None
         at = np.asarray(source.convert(np.array([0.0, 1e6, 2e6]), target))
     except ValueError:
@@ -204,7 +204,7 @@ def _linear(unit, text: str, wanted: str) -> Conversion | None:
     return float(f"{factor:.14g}"), float(f"{at[0]:.14g}")
 
 
-def _differs(text: str, wanted: str) -> bool:
-    """Whether one is a fraction by mass and the other by volume, say."""
-    kinds = [[bool(kind.search(each)) for kind in (_MASS, _AMOUNT, _VOLUME)] for each in (text, wanted)]
+def _differs(first: str, second: str) -> bool:
+    """Whether two fractions are of different kinds: by mass, by amount or by volume."""
+    kinds = [[bool(kind.search(each)) for kind in (_MASS, _AMOUNT, _VOLUME)] for each in (first, second)]
     return all(map(any, kinds)) and kinds[0] != kinds[1]

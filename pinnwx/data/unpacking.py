@@ -1,6 +1,6 @@
-"""Chunks of zarr stores, unpacked to no more than a bound: one of 1 MiB may be made to fill the memory.
+"""Unpacks chunks of zarr stores up to a size limit, because a malicious chunk of 1 MiB may fill the memory.
 
-Blosc and LZ4 say how much they hold, and are asked first; the others are unpacked as far as the bound.
+Blosc and LZ4 declare their unpacked size, which is checked first. The other codecs stop at the limit.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import zstandard
 
 from pinnwx.errors import UnreadableError
 
-_TEXT = 8  # bytes of memory that a text takes beside its letters
+_TEXT = 8  # bytes of memory for a text, in addition to its characters
 Packed = Any  # bytes, or an array of them
 
 
 def unpack(packed: Packed, most: int, codec: Mapping[str, Any], array: str) -> Packed:
-    """The content of a chunk; `codec` is in the form of zarr v2. Codecs that do not pack leave it as it is.
+    """The unpacked content of a chunk; `codec` is in the form of zarr v2. Codecs that do not compress have no effect.
 
     Raises:
-        UnreadableError: it takes more than `most` bytes.
-        Exception: of the library, on damaged content.
+        UnreadableError: the content takes more than `most` bytes.
+        Exception: any error of the library, if the content is damaged.
     """
     name = codec["id"]
     size = _DECLARED[name](packed) if name in _DECLARED else 0
@@ -39,11 +39,11 @@ def unpack(packed: Packed, most: int, codec: Mapping[str, Any], array: str) -> P
 
 
 def exceeding(array: str, most: int, size: int = 0) -> str:
-    """What is said of a chunk that holds more than `most` bytes, of which `size` are declared."""
+    """The error message for a chunk that unpacks to more than `most` bytes; it declares `size`, if known."""
     amount = f"{size:,} bytes, more" if size > most else "more"
     return (
         f'"{array}" has a chunk that unpacks to {amount} than the {most:,} that its values can take; the file is '
-        "damaged, or made to fill the memory: fetch it again"
+        "damaged or malicious: fetch it again"
     )
 
 
@@ -71,7 +71,7 @@ def _zstd_file(packed: io.BytesIO) -> Any:
     return zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
 
 
-# Sizes as the content declares them: of Blosc and LZ4 in bytes, of text the number of texts.
+# Declared sizes: Blosc and LZ4 declare bytes, vlen-utf8 the number of texts.
 _DECLARED: dict[str, Callable[[Packed], int]] = {
     "blosc": lambda packed: struct.unpack_from("<I", packed, 4)[0],
     "lz4": lambda packed: struct.unpack_from("<I", packed)[0],

@@ -1,8 +1,8 @@
-"""Vertical axes: pressure levels, and all the others that must not be taken for them.
+"""Recognises vertical axes, so that only pressure levels are read as pressure levels.
 
-CF makes an axis vertical by units of pressure, or by its standard name. Model levels are known before their units are
-looked at, because some give the pressure that a level would have at sea (`1000*(A+B)`). Without units, `level` is in
-hPa by the convention of ECMWF, NCEP and WeatherBench, but only where its numbers can be nothing else.
+In CF, units of pressure or a standard name make an axis vertical. Model levels are recognised before their units are
+read, because some files state the pressure that a level would have at sea level (`1000*(A+B)`). Without units, `level`
+is in hPa by the convention of ECMWF, NCEP and WeatherBench, but only if its numbers allow no other meaning.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NAMES: tuple[tuple[str, Kind], ...] = (
     (r"mean_?sea", "mean sea level"),
     (r"levels?|levs?|lvl|layers?|nlevs?|vertical|zlev|z_level", UNSTATED),
 )
-_SAID: tuple[tuple[str, Kind], ...] = (
+_TEXTS: tuple[tuple[str, Kind], ...] = (
     (
         r".*\bhybrid\b.*|.*\b(sigma|eta) (levels?|layers?|coordinates?)\b.*|sigma|eta"
         r"|.*\b(model|half|full) (levels?|layers?)\b.*"
@@ -74,7 +74,7 @@ _LEVEL_TYPES: tuple[tuple[str, Kind], ...] = (
 
 @dataclass(frozen=True)
 class VerticalAxis:
-    """The vertical axis of an array: `dim` is None for a scalar, and `values` for one that has no coordinate."""
+    """The vertical axis of an array; `dim` is None for a scalar, `values` is None without a coordinate."""
 
     kind: Kind
     name: str
@@ -87,39 +87,39 @@ class VerticalAxis:
         return self.kind in (PRESSURE, UNSTATED)
 
     def __str__(self) -> str:
-        held = ""
+        extent = ""
         if self.values is not None and self.values.size:
             low, high = float(self.values.min()), float(self.values.max())
-            held = f" {low:g}" if low == high else f" {low:g} to {high:g}"
-            held += f" {self.units}" if self.units and self.may_be_pressure else ""
-        return f"{self.kind}{held} ({self.name})"
+            extent = f" {low:g}" if low == high else f" {low:g} to {high:g}"
+            extent += f" {self.units}" if self.units and self.may_be_pressure else ""
+        return f"{self.kind}{extent} ({self.name})"
 
 
 def vertical_axis(dataset: xr.Dataset, array: xr.DataArray) -> VerticalAxis | None:
-    """The vertical axis of an array, of whatever kind; None where nothing says that it has one.
+    """The vertical axis of an array, of any kind; None if there is no evidence of one.
 
-    A dimension comes before a scalar coordinate, and pressure before other kinds. `GRIB_typeOfLevel`, where an
-    attribute of the array has it, decides what kind it is.
+    A dimension takes precedence over a scalar coordinate, and pressure over other kinds. The attribute
+    `GRIB_typeOfLevel` of the array decides the kind, if it is present.
     """
     axes = [axis for dim in array.dims if (axis := _along(dataset, str(dim))) is not None]
     if not any(axis.values is None or axis.values.size > 1 for axis in axes):
         axes += _scalars(dataset, array)
     axes.sort(key=lambda axis: (axis.kind != PRESSURE, axis.kind != UNSTATED, axis.dim is None))
-    said = str(array.attrs.get("GRIB_typeOfLevel", "")).lower()
-    kind = _kind_of(said, _LEVEL_TYPES)
-    if said and said != "unknown" and kind is None:
+    level_type = str(array.attrs.get("GRIB_typeOfLevel", "")).lower()
+    kind = _kind_of(level_type, _LEVEL_TYPES)
+    if level_type and level_type != "unknown" and kind is None:
         kind = "levels of an unknown kind"
     if kind is None or (kind == PRESSURE and not axes):
         return axes[0] if axes else None
     alike = [axis for axis in axes if axis.kind == kind or (kind == PRESSURE and axis.may_be_pressure)]
-    return alike[0] if alike else VerticalAxis(kind, f"GRIB_typeOfLevel {cut(said)}")
+    return alike[0] if alike else VerticalAxis(kind, f"GRIB_typeOfLevel {cut(level_type)}")
 
 
 def vertical_kind(name: str, attributes: Mapping[Any, Any], *, is_axis: bool = True) -> Kind | None:
-    """What kind of levels a coordinate holds, or None where it is no vertical coordinate.
+    """The kind of levels of a coordinate, or None if it is not vertical.
 
-    `is_axis`: it is the coordinate variable of a dimension. Then units of pressure suffice, as CF has it; another
-    variable must be named like an axis, for it may be a surface pressure or a reference pressure.
+    `is_axis` is true for the coordinate variable of a dimension. For it, units of pressure suffice, as in CF. Any other
+    variable must have the name of an axis, because it may be a surface pressure or a reference pressure.
     """
     plain = re.sub(r"\d+$", "", name.lower()).rstrip("_")
     standard = str(attributes.get("standard_name", "")).lower()
@@ -128,15 +128,15 @@ def vertical_kind(name: str, attributes: Mapping[Any, Any], *, is_axis: bool = T
     named = _kind_of(plain, _NAMES)
     if "formula_terms" in attributes or re.fullmatch(r"(atmosphere|ocean)_.*_coordinate", standard):
         return "model levels"
-    said = _STANDARD.get(standard) or _kind_of(text, _SAID)
-    if said not in (None, PRESSURE) and (is_axis or named):
-        return said
+    declared = _STANDARD.get(standard) or _kind_of(text, _TEXTS)
+    if declared not in (None, PRESSURE) and (is_axis or named):
+        return declared
     if _spelt(units) in _IN_HECTOPASCALS:
         if is_axis or named == "model levels":
             return named if named == "model levels" else PRESSURE
         alien = _REFERENCES.search(f"{standard.replace('_', ' ')} {text}")
         return PRESSURE if not alien and (standard == "air_pressure" or named in (PRESSURE, UNSTATED)) else None
-    if said == PRESSURE and not units:
+    if declared == PRESSURE and not units:
         return PRESSURE
     if named in (PRESSURE, UNSTATED) and units:
         return _kind_of_units(units)
@@ -154,10 +154,10 @@ def _kind_of(text: str, patterns: Sequence[tuple[str, Kind]]) -> Kind | None:
 
 
 def levels_in_hectopascals(axis: VerticalAxis) -> tuple[list[tuple[int, int]], list[float]]:
-    """(places on the axis with their level in whole hPa, levels [hPa] that are no whole number).
+    """(pairs of position and level in whole hPa, levels [hPa] that are not whole numbers).
 
     Raises:
-        DataError: the levels are no pressures, are ambiguous, or cannot be pressures.
+        DataError: the levels are ambiguous, or cannot be pressures.
     """
     if axis.values is None:
         return [], []
@@ -179,7 +179,7 @@ def _units_by_convention(axis: VerticalAxis, values: np.ndarray) -> str:
     """hPa or Pa for a pressure axis without units.
 
     Raises:
-        DataError: they may as well be the numbers of model levels, sigma or heights.
+        DataError: the values may also be the numbers of model levels, sigma or heights.
     """
     if axis.kind == PRESSURE:
         return "hPa" if values.max(initial=0) <= LARGEST_LEVEL else "Pa"
@@ -197,7 +197,7 @@ def _units_by_convention(axis: VerticalAxis, values: np.ndarray) -> str:
 
 
 def _along(dataset: xr.Dataset, dim: str) -> VerticalAxis | None:
-    """The vertical coordinate of a dimension: its own variable, else one that is named like an axis."""
+    """The vertical coordinate of a dimension: its coordinate variable, else a variable with the name of an axis."""
     if dim in dataset.variables:
         kind = vertical_kind(dim, dataset[dim].attrs)
         return None if kind is None else _axis(dataset[dim], kind, dim)
@@ -211,7 +211,7 @@ def _along(dataset: xr.Dataset, dim: str) -> VerticalAxis | None:
 
 
 def _scalars(dataset: xr.Dataset, array: xr.DataArray) -> Sequence[VerticalAxis]:
-    """Scalar coordinates: those that the array lists in `coordinates`, and those that no array lists."""
+    """The scalar coordinates that the array lists in `coordinates`, and those that no array lists."""
     own = str(array.attrs.get("coordinates", "")).split()
     others = {name for each in dataset.variables.values() for name in str(each.attrs.get("coordinates", "")).split()}
     axes = []
@@ -232,7 +232,7 @@ def _axis(coordinate: xr.DataArray, kind: Kind, dim: str | None) -> VerticalAxis
 
 
 def _spelt(units: str) -> str:
-    """In one spelling; what is no unit at all as it is."""
+    """The normalised units; a text that is not a unit is unchanged."""
     try:
         return normalise_units(units)
     except DataError:
@@ -240,7 +240,7 @@ def _spelt(units: str) -> str:
 
 
 def _kind_of_units(units: str) -> Kind:
-    """Of a level whose units are no pressure."""
+    """The kind of a level axis whose units are not a pressure."""
     plain = _spelt(units)
     if plain in ("m", "km", "dam", "cm"):
         return "heights"

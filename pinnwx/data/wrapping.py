@@ -1,8 +1,8 @@
-"""Integers that wrapped when they were written: a value beyond the largest becomes one of the smallest.
+"""Detects integer overflow in packed fields: a value beyond the largest integer wraps to one of the smallest.
 
-Then values at both ends of the integer range stand beside each other, a jump of nearly the whole range, and there are
-hardly any jumps of half of it. A packed field of sharp contrasts, such as rain or a coast, has more of those than of
-the former; a mask has jumps of the whole range, but all alike.
+After an overflow, neighbouring values lie at opposite ends of the integer range (a jump of nearly the whole range), and
+jumps of half the range are rare. A correct field with sharp contrasts, such as rain or a coast, has more jumps of half
+the range than of the whole range. A mask has jumps of the whole range, but all of them are equal.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from pinnwx.data.calendar import format_time
 from pinnwx.data.check_report import Severity
 from pinnwx.grid import Grid
 
-_FAR, _SOME = 0.625, 0.375  # of the range
-_FEWEST = 8  # pairs of neighbours that make it certain ...
-_VARIED = 3  # ... if at either end there are so many different values,
-_RARE = 0.1  # and jumps of a middling size are at most so many times as frequent
+_FAR, _MIDDLING = 0.625, 0.375  # minimum jumps, as fractions of the range
+# An overflow is certain if all three hold:
+_FEWEST = 8  # at least so many pairs of neighbours are far apart,
+_VARIED = 3  # each end has at least so many different values,
+_RARE = 0.1  # and the ratio of middling jumps to far jumps is at most this
 
 
 class WrapDetector:
-    """Counts the jumps of a packed field while it is read; `span` is the range of the integers in its units."""
+    """Counts the jumps of a packed field while it is read; `span` is the integer range in the units of the field."""
 
     def __init__(self, span: float, grid: Grid) -> None:
         self.span, self.grid = span, grid
@@ -33,7 +34,7 @@ class WrapDetector:
     def add(
         self, values: Float32[np.ndarray, "step lat lon"], instants: Shaped[np.ndarray, " step"] | None = None
     ) -> None:
-        """Counts the jumps between neighbours in space, and from one of these steps to the next."""
+        """Counts the jumps between neighbours in space, and between successive steps."""
         reach = np.fmax.reduce(values, axis=(1, 2)) - np.fmin.reduce(values, axis=(1, 2))
         for step in np.flatnonzero(reach > _FAR * self.span):
             field = values[step]
@@ -48,15 +49,16 @@ class WrapDetector:
             self._time.count(values[1:], values[:-1], self.span)
 
     def findings(self) -> Iterator[tuple[Severity, str]]:
-        """(severity, message), at most one."""
-        what = "values at both ends of the integer range stand beside each other"
+        """Yields at most one pair (severity, message)."""
+        what = "neighbouring values lie at opposite ends of the integer range"
         remedy = "write the file again with a larger scale_factor, or fetch it again"
+        near = f"the first near {self._first}"
         if self._space.certain:
-            yield "error", f"{what} ({self._space.far} times, the first near {self._first}): they wrapped; {remedy}"
+            yield "error", f"{what} ({self._space.far} times, {near}): an integer overflow; {remedy}"
         elif self._space.suspicious:
-            yield "warning", f"{what} ({self._space.far} times, the first near {self._first}): did they wrap? {remedy}"
+            yield "warning", f"{what} ({self._space.far} times, {near}): an integer overflow? {remedy}"
         elif self._time.certain:
-            yield "warning", f"{what} in time ({self._time.far} times): did they wrap? {remedy}"
+            yield "warning", f"{what} in time ({self._time.far} times): an integer overflow? {remedy}"
 
     def _place(self, field: Float32[np.ndarray, "lat lon"]) -> str:
         east = np.abs(np.diff(field, axis=1, append=field[:, -1:])) > _FAR * self.span
@@ -66,7 +68,7 @@ class WrapDetector:
 
 
 class _Jumps:
-    """Pairs of neighbours: far apart, or middling; and the different values at either end."""
+    """Counts pairs of neighbours that are far apart or middling, and collects different values at each end."""
 
     def __init__(self) -> None:
         self.far = self.middling = 0
@@ -77,12 +79,12 @@ class _Jumps:
         apart = np.abs(one - other)
         far = apart > _FAR * span
         if not far.any():
-            self.middling += int((apart > _SOME * span).sum())
+            self.middling += int((apart > _MIDDLING * span).sum())
             return
         low, high = np.minimum(one[far], other[far]), np.maximum(one[far], other[far])
         alike = (low == low.min()) & (high == high.max())  # as between the two values of a mask
         self.far += int((~alike).sum())
-        self.middling += int((apart > _SOME * span).sum() - far.sum())
+        self.middling += int((apart > _MIDDLING * span).sum() - far.sum())
         self.low |= set(np.unique(low)[:_VARIED].tolist()) if len(self.low) < _VARIED else set()
         self.high |= set(np.unique(high)[:_VARIED].tolist()) if len(self.high) < _VARIED else set()
 

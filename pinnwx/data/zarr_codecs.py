@@ -1,6 +1,6 @@
-"""Codecs of zarr stores that unpack no chunk to more than its array declares.
+"""Codecs of zarr stores that never unpack a chunk to more than its array declares.
 
-A store hands them to zarr: what it reads in the metadata of an array names them in place of those that the array names.
+The store replaces the codec names in the metadata of an array by these codecs before zarr reads the metadata.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME = "pinnwx.bounded"
 
 
 class BoundedCodec(Codec):
-    """Stands for a codec that packs; of another it follows, it checks what that is given to decode. For zarr v2."""
+    """Replaces a compressing codec of zarr v2; after any other codec, it checks the input of that codec."""
 
     codec_id = _NAME
 
@@ -73,18 +73,18 @@ register_codec(_NAME, BoundedBytes)
 
 
 class Declarations:
-    """What the metadata of a store say, judged and noted as zarr asks for them."""
+    """The metadata of a store, checked and recorded when zarr reads them."""
 
     def __init__(self) -> None:
         self.layouts: dict[str, ArrayLayout] = {}
         self.coordinates: set[str] = set()
 
     def admitted(self, key: str, content: bytes, *, consolidated: bool) -> bytes:
-        """A file of metadata as zarr shall see it; `consolidated`: zarr uses what is consolidated in it.
+        """The metadata file that zarr reads; `consolidated` is true if zarr uses its consolidated metadata.
 
         Raises:
-            DataError: it names a codec that is not known, or what does not fit into memory.
-            Exception: it makes no sense.
+            DataError: the metadata name an unknown codec, or an array that does not fit into memory.
+            Exception: the metadata are invalid.
         """
         document, has_arrays = parsed(key, content), False
         for inner, one in described(key, document) if consolidated else [(key, document)]:
@@ -97,7 +97,7 @@ class Declarations:
         return json.dumps(document).encode() if has_arrays else content
 
     def layout_of(self, key: str) -> ArrayLayout | None:
-        """Of the array that a chunk belongs to."""
+        """The layout of the array to which a chunk belongs."""
         return next((self.layouts[name] for name in map(str, PurePosixPath(key).parents) if name in self.layouts), None)
 
 

@@ -1,7 +1,6 @@
-"""What the metadata of a zarr array say, judged before zarr acts on them: codecs, sizes, where its values stand.
+"""Checks the metadata of zarr arrays (codecs, sizes, positions of values) before zarr uses them.
 
-They come from a stranger. They name the codecs that unpack the values, of which `pickle` runs code, and shapes that may
-not fit into memory.
+The metadata are untrusted. They may name a codec that runs code (`pickle`), or shapes that do not fit into memory.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from jaxtyping import Bool
 from pinnwx.data.sizes import Declared, require_readable
 from pinnwx.errors import DataError
 
-# All that unpack bytes to numbers or text and do nothing else; names of zarr v2 and v3 alike.
+# All codecs that only unpack bytes to numbers or text, with their names in zarr v2 and v3.
 CODECS = frozenset((
     "blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd",
     "adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3",
@@ -30,13 +29,13 @@ LARGEST_METADATA = 64 * 2**20  # bytes
 _NAMES = {*OF_ARRAYS, *OF_GROUPS, ".zattrs", ".zmetadata"}
 _NOWHERE = 2**64 - 1  # offset and length of an inner chunk that a shard does not hold
 _WIDEST, _TEXT = 16, 1024  # bytes of a number, and of a text whose length is not declared
-_BYTES_PER_CHUNK, _BYTES_PER_OBJECT = 64, 2**16  # more than any codec adds, beside one in a hundred
-_TYPES = ("dtype", "astype", "encode_dtype", "decode_dtype")  # in what configures a codec
+_BYTES_PER_CHUNK, _BYTES_PER_OBJECT = 64, 2**16  # more than any codec adds, in addition to 1 %
+_TYPES = ("dtype", "astype", "encode_dtype", "decode_dtype")  # in the configuration of a codec
 
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """How a shard tells where its inner chunks stand: offset and length of each, in C order."""
+    """The index of a shard: offset and length of each inner chunk, in C order."""
 
     grid: tuple[int, ...]
     byte_order: str
@@ -45,17 +44,17 @@ class ShardIndex:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """The size of the index in bytes."""
         return 16 * math.prod(self.grid) + 4 * self.has_checksum
 
     def of_shard(self, shard: bytes) -> bytes:
         return shard[: self.size] if self.at_start else shard[-self.size :]
 
     def present(self, index: bytes, shard_size: int | None = None) -> Bool[np.ndarray, "*grid"]:
-        """Which inner chunks the shard holds, whole; what reaches beyond its end it does not hold.
+        """True for the inner chunks that the shard holds completely; a chunk beyond the end of the shard is absent.
 
         Raises:
-            DataError: the index is cut off.
+            DataError: the index is truncated.
         """
         if len(index) != self.size:
             raise DataError(f"the index of a shard has {len(index):,} bytes, not {self.size:,}; fetch the store again")
@@ -70,10 +69,10 @@ class ShardIndex:
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """How an array is stored: in objects of the shape `chunk`, which are shards of inner chunks where there is `index`.
+    """How an array is stored: in objects of shape `chunk`. If there is an `index`, these are shards of inner chunks.
 
-    `widest`: the bytes of a value before, between and behind its codecs. `absent_is_missing`: what no chunk holds reads
-    as NaN, and not as a number.
+    `widest` is the largest size [bytes] of a value before, between and after the codecs. `absent_is_missing` is true if
+    an absent chunk reads as NaN.
     """
 
     name: str
@@ -87,16 +86,16 @@ class ArrayLayout:
 
     @property
     def objects(self) -> tuple[int, ...]:
-        """How many there are along each axis."""
+        """The number of objects along each axis."""
         return tuple(-(-length // each) for length, each in zip(self.shape, self.chunk, strict=True))
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """How many chunks there are along each axis; of shards, inner ones."""
+        """The number of chunks (of shards: inner chunks) along each axis."""
         return tuple(-(-length // each) for length, each in zip(self.shape, self.inner, strict=True))
 
     def largest(self, chunk: tuple[int, ...]) -> int:
-        """Bytes that no chunk of this shape can exceed, packed or unpacked: `chunk`, or `inner`."""
+        """The largest size [bytes] of a chunk of this shape (`chunk` or `inner`), packed or unpacked."""
         inner = 1 if self.index is None or chunk == self.inner else math.prod(self.index.grid)
         values = self.widest * math.prod(chunk)
         return _BYTES_PER_OBJECT + _BYTES_PER_CHUNK * inner + values + values // 100
@@ -108,16 +107,16 @@ def is_metadata(key: str) -> bool:
 
 def parsed(key: str, text: bytes) -> dict[str, Any]:
     """Raises:
-    ValueError: it is no JSON object.
+    ValueError: the text is not a JSON object.
     """
     document = json.loads(text)
     if not isinstance(document, dict):
-        raise ValueError(f"{key} is no JSON object")
+        raise ValueError(f"{key} is not a JSON object")
     return document
 
 
 def described(key: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(key, content) of the files of metadata that one stands for: itself, and what is consolidated in it."""
+    """(key, content) of a metadata file, and of all metadata that are consolidated in it."""
     group, _, file = key.rpartition("/")
     if file == ".zmetadata":
         yield from document["metadata"].items()
@@ -129,24 +128,24 @@ def described(key: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Mapp
 
 
 def array_in(key: str, document: Mapping[str, Any]) -> str | None:
-    """The name of the array that a file of metadata describes; None where it describes none."""
+    """The name of the array that a metadata file describes; None if it describes none."""
     group, _, file = key.rpartition("/")
     return group if file in OF_ARRAYS and "shape" in document else None
 
 
 def coordinate_in(key: str, document: Mapping[str, Any]) -> str | None:
-    """The name of the array that a file of metadata says to stand along the dimension of its own name."""
+    """The name of the array if a metadata file declares it the coordinate of its dimension; else None."""
     group, _, file = key.rpartition("/")
     dims = document.get("_ARRAY_DIMENSIONS" if file == ".zattrs" else "dimension_names")
     return group if dims == [group.rpartition("/")[2]] else None
 
 
 def require_usable(name: str, document: Mapping[str, Any]) -> ArrayLayout:
-    """How an array is stored, of metadata in the form of zarr v2 or v3.
+    """The storage layout of an array, from metadata in the form of zarr v2 or v3.
 
     Raises:
-        DataError: it names a codec that is not among `CODECS`, or does not fit into memory.
-        Exception: the metadata make no sense.
+        DataError: the metadata name a codec that is not in `CODECS`, or the array does not fit into memory.
+        Exception: the metadata are invalid.
     """
     codecs = list(_codecs(document))
     _require_known(name, codecs)
@@ -161,20 +160,20 @@ def _require_known(name: str, codecs: Iterable[tuple[str, Mapping[str, Any]]]) -
     for codec, options in codecs:
         if codec.removeprefix("numcodecs.") not in CODECS:
             raise DataError(
-                f'the array "{name}" is packed by the codec "{codec[:40]}", which is not read from a file; rewrite the '
+                f'the array "{name}" is packed by the codec "{codec[:40]}", which is not supported; rewrite the '
                 "store with zstd or blosc"
             )
         if _widest([(codec, options)]) > _WIDEST:
-            raise DataError(f'the codec "{codec}" of the array "{name}" makes values of more than {_WIDEST} bytes')
+            raise DataError(f'the codec "{codec}" of the array "{name}" produces values of more than {_WIDEST} bytes')
 
 
 def _widest(codecs: Iterable[tuple[str, Mapping[str, Any]]]) -> int:
-    """The bytes of the widest type that codecs convert from, or to; 1 if none does."""
+    """The size [bytes] of the widest type that a codec converts from or to; 1 if none converts types."""
     return max((_itemsize(options[key]) for _, options in codecs for key in _TYPES if options.get(key)), default=1)
 
 
 def _codecs(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(name, configuration) of all codecs, those inside of shards too."""
+    """(name, configuration) of all codecs, including those inside shards."""
     for codec in (document.get("compressor"), *(document.get("filters") or ())):
         if codec is not None:
             yield str(codec["id"]), codec
@@ -200,10 +199,12 @@ def _layout(name: str, document: Mapping[str, Any], widest: int) -> ArrayLayout:
 
 def _shard_index(name: str, chunk: tuple[int, ...], shard: Mapping[str, Any]) -> ShardIndex:
     if any(_name_of(one) == "sharding_indexed" for one in shard["codecs"]):
-        raise DataError(f'the array "{name}" has shards inside of shards, which are not read; rewrite the store')
+        raise DataError(f'the array "{name}" has shards inside shards, which are not supported; rewrite the store')
     first, *further = shard.get("index_codecs") or ("bytes", "crc32c")
     if _name_of(first) != "bytes" or [_name_of(one) for one in further] not in ([], ["crc32c"]):
-        raise DataError(f'the array "{name}" has shards whose index is packed, which are not read; rewrite the store')
+        raise DataError(
+            f'the array "{name}" has shards with a packed index, which are not supported; rewrite the store'
+        )
     grid = tuple(-(-outer // one) for outer, one in zip(chunk, _sizes(shard["chunk_shape"]), strict=True))
     big = isinstance(first, dict) and (first.get("configuration") or {}).get("endian") == "big"
     return ShardIndex(grid, ">" if big else "<", bool(further), shard.get("index_location", "end") == "start")
@@ -227,12 +228,12 @@ def _reads_as_nan(dtype: Any, document: Mapping[str, Any]) -> bool:
 
 
 def _itemsize(dtype: Any) -> int:
-    """The bytes of a type as zarr v2 or v3 writes it; 8 of one that has no size, text say."""
+    """The size [bytes] of a type in the notation of zarr v2 or v3; 8 for a type without a size, such as text."""
     options: dict[str, Any] = dtype.get("configuration") or {} if isinstance(dtype, dict) else {}
     fields = options.get("fields") or (dtype if isinstance(dtype, list) else ())
     if fields:
         return sum(_itemsize(kind) * math.prod(_sizes(*shape)) for _, kind, *shape in fields)
-    if isinstance(dtype, str) and dtype[:1] == "r" and dtype[1:].isdigit():  # so many bits
+    if isinstance(dtype, str) and dtype[:1] == "r" and dtype[1:].isdigit():  # the number of bits
         return int(dtype[1:]) // 8
     try:
         return (

@@ -1,6 +1,6 @@
-"""zarr stores on disk: what they declare, judged before zarr reads it, and a store that never leaves its folder.
+"""Zarr stores on disk: their metadata are checked before zarr reads them, and no key leads out of the folder.
 
-A store is a folder from a stranger: its chunks may be links to other files, or FIFOs.
+A store is untrusted: its chunks may be links to other files, or FIFOs.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _REFERENCES = "record_size"  # in the metadata of a kerchunk store
 
 
 class ContainedStore(LocalStore):
-    """A store whose every key is a regular file inside its folder; links that stay inside are followed.
+    """A store in which every key is a regular file inside its folder; links inside the folder are followed.
 
-    No chunk is read, or unpacked, that is larger than the metadata of its array allow.
+    A chunk that is larger than the metadata of its array allow is neither read nor unpacked.
     """
 
     def __init__(self, root: Path | str, *, read_only: bool = True):
@@ -44,19 +44,21 @@ class ContainedStore(LocalStore):
 
     def require_inside(self, key: str) -> None:
         """Raises:
-        DataError: the key leads out of the store, or to something that is no file, or is too large.
+        DataError: the key leads out of the store, is not a regular file, or is too large.
         """
         path = os.path.realpath(self.root / key)
         if path != self._real and not path.startswith(self._real + os.sep):
-            raise DataError(f'"{key}" leads out of the store, to {path}; copy the store with cp -rL if that is wanted')
+            raise DataError(
+                f'"{key}" leads out of the store, to {path}; copy the store with cp -rL if that is intended'
+            )
         try:
             status = os.stat(path)  # noqa: PTH116
         except OSError:
-            return  # absent, as far as zarr is concerned
+            return  # zarr treats it as absent
         if stat.S_ISDIR(status.st_mode):
             return
         if not stat.S_ISREG(status.st_mode):
-            raise DataError(f'"{key}" of the store is no regular file; remove it')
+            raise DataError(f'"{key}" of the store is not a regular file; remove it')
         layout = None if is_metadata(key) else self._declared.layout_of(key)
         most = LARGEST_METADATA if layout is None else layout.largest(layout.chunk)
         if status.st_size > most:
@@ -67,30 +69,30 @@ class ContainedStore(LocalStore):
 
     async def get(self, key: str, *args: Any, **options: Any) -> Any:
         self.require_inside(key)
-        return self._judged(key, await super().get(key, *args, **options))
+        return self._checked(key, await super().get(key, *args, **options))
 
-    def _judged(self, key: str, content: Any) -> Any:
+    def _checked(self, key: str, content: Any) -> Any:
         if content is None or not is_metadata(key):
             return content
         return type(content).from_bytes(self._declared.admitted(key, content.to_bytes(), consolidated=False))
 
     async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> Any:
-        wanted = list(key_ranges)
-        for key, _ in wanted:
+        ranges = list(key_ranges)
+        for key, _ in ranges:
             self.require_inside(key)
-        return await super().get_partial_values(prototype, wanted)
+        return await super().get_partial_values(prototype, ranges)
 
     def get_sync(self, key: str, **options: Any) -> Any:
         self.require_inside(key)
-        return self._judged(key, super().get_sync(key, **options))
+        return self._checked(key, super().get_sync(key, **options))
 
 
 def open_contained(path: Path) -> ContainedStore:
-    """The store, after its metadata was judged.
+    """Opens a store after its metadata are checked.
 
     Raises:
-        DataError: a codec is not among `CODECS`, something leads out of the store, or does not fit into memory.
-        Exception: its metadata make no sense.
+        DataError: a codec is not in `CODECS`, a key leads out of the store, or an array does not fit into memory.
+        Exception: the metadata are invalid.
     """
     store = ContainedStore(path)
     if _REFERENCES in _document(store, ".zmetadata"):
@@ -101,13 +103,13 @@ def open_contained(path: Path) -> ContainedStore:
 
 
 def groups_in(path: Path) -> list[str]:
-    """The groups right below the root, whose arrays are not read."""
+    """The groups directly below the root; their arrays are not read."""
     store = ContainedStore(path)
     return [name for name in _children(path) if any(_is_group(_document(store, f"{name}/{key}")) for key in OF_GROUPS)]
 
 
 def metadata_files(path: Path) -> Iterator[Path]:
-    """The folder of each array, and the files that describe the store and its arrays."""
+    """The folders of the arrays, and the metadata files of the store and its arrays."""
     for name in ("", *_children(path)):
         folder = path / name
         yield folder
@@ -117,12 +119,12 @@ def metadata_files(path: Path) -> Iterator[Path]:
 
 
 def check_chunks(path: Path, arrays: Mapping[str, tuple[int, int]]) -> None:
-    """Refuses a zarr store in which chunks are absent that would read as values, of the arrays and of coordinates.
+    """Refuses a zarr store with absent chunks of arrays or coordinates that would read as values.
 
     `arrays` maps names to spatial axes.
 
     Raises:
-        DataError: with the array and the number of absent chunks.
+        DataError: the message names the array and the number of absent chunks.
     """
     store = ContainedStore(path)
     for name, document in _arrays(store):
@@ -139,7 +141,7 @@ def _children(path: Path) -> list[str]:
 
 
 def _document(store: ContainedStore, key: str) -> dict[str, Any]:
-    """A file of metadata; empty where there is none."""
+    """The content of a metadata file; empty if there is none."""
     store.require_inside(key)
     path = store.root / key
     if not path.is_file():
@@ -149,7 +151,7 @@ def _document(store: ContainedStore, key: str) -> dict[str, Any]:
 
 
 def _arrays(store: ContainedStore) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(name, metadata) of each array that stands right below the root, where fields are read."""
+    """(name, metadata) of each array directly below the root, where fields are read."""
     for name in _children(store.root):
         for key in OF_ARRAYS:
             document = _document(store, f"{name}/{key}")

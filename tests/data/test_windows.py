@@ -42,7 +42,7 @@ def test_a_gap_is_never_spanned():
 def test_nonsense_is_refused():
     with pytest.raises(UsageError, match="must be positive"):
         window_indices(hours([0]), 0, 1)
-    with pytest.raises(UsageError, match="stands twice"):
+    with pytest.raises(UsageError, match="a time is repeated"):
         window_indices(hours([0, 6, 6]), 6, 1)
 
 

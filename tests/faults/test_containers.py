@@ -225,7 +225,7 @@ def test_a_whole_file_of_another_kind_is_never_to_be_fetched_again(tmp_path, bod
 
 def test_zero_bytes_are_a_copy_that_broke_off(tmp_path):
     (tmp_path / "x.nc").write_bytes(bytes(10_000))
-    with pytest.raises(DataError, match=r"nothing but zero bytes.*fetch it again"):
+    with pytest.raises(DataError, match=r"only zero bytes.*fetch it again"):
         open_data(tmp_path / "x.nc")
 
 

@@ -39,7 +39,7 @@ def learned_from(tmp_path: Path, monkeypatch, damage) -> list[str]:
     ("damage", "told"),
     [
         (off_by_80_hpa, "msl: a spike at 2026-01-06T00:00Z, "),
-        (stuck, "t850: a step repeats the one before, at 2026-01-08T12:00Z: a stuck feed?; "),
+        (stuck, "t850: the step at 2026-01-08T12:00Z repeats the previous one: a stuck feed?; "),
         (both, "msl: a spike at 2026-01-06T00:00Z, "),
     ],
 )

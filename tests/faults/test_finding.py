@@ -80,15 +80,15 @@ def test_what_is_no_regular_file_is_passed_over_among_many_and_refused_when_name
 def test_report_20_a_link_to_nothing_is_named(folder):
     (folder / "b.nc").symlink_to("/nonexistent/b.nc")
     assert [line for line in said(folder, "warning") if "b.nc" in line] == [
-        "data/b.nc: passed over: is a link to /nonexistent/b.nc, which does not exist"
+        "data/b.nc: skipped: is a link to /nonexistent/b.nc, which does not exist"
     ]
 
 
 @pytest.mark.parametrize("name", ["b.nc.part", "b.tmp", "b.nc.crdownload", "b.NC.PARTIAL", "b.filepart"])
 def test_a_download_that_has_not_finished(folder, name):
     (folder / name).write_bytes((folder / "a.nc").read_bytes()[:5000])
-    assert_passed_over(folder, name, "a download that has not finished")
-    with pytest.raises(MissingInputError, match="rename it when it has"):
+    assert_passed_over(folder, name, "of an unfinished download")
+    with pytest.raises(MissingInputError, match="rename it when complete"):
         open_data(folder / name)
 
 
@@ -206,8 +206,8 @@ def see_as_nobody(folder):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines()[0] == "4", done.stderr
-    assert "warning: lost+found: passed over: cannot be read (Permission denied)" in done.stdout
-    assert "warning: b.nc: passed over: cannot be opened (Permission denied)" in done.stdout
+    assert "warning: lost+found: skipped: cannot be read (Permission denied)" in done.stdout
+    assert "warning: b.nc: skipped: cannot be opened (Permission denied)" in done.stdout
 
 
 def test_an_error_of_the_disk_while_values_are_read_names_the_disk(folder, monkeypatch):

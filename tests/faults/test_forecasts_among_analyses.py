@@ -175,7 +175,7 @@ def test_of_mixed_leads_the_analyses_are_read(tmp_path, layout, store):
     np.testing.assert_array_equal(found["time"].values, fields()["time"].values)
     (note,) = (note for note in notes(path) if "left out" in note)
     assert "left out: a forecast" in note
-    assert "the analyses beside it, at lead 0, are read" in note
+    assert "its analyses at lead 0 are read" in note
 
 
 @pytest.mark.parametrize("said", [{"GRIB_stepType": "accum"}, {"cell_methods": "time: sum"}, {"GRIB_stepType": "max"}])
@@ -294,7 +294,7 @@ def test_all_members_of_an_ensemble_are_refused(tmp_path):
 def test_a_forecast_whose_times_may_be_either_is_refused_as_a_boundary_too(tmp_path):
     dataset = fields().assign_coords(step=((), 24, {"units": "hours"}))
     said = opened(write(dataset, tmp_path / "x.nc"), forecasts=True)
-    assert "time may be the start of the forecast or the time that its values are valid at" in str(said)
+    assert "time may be the start of the forecast or its valid time" in str(said)
 
 
 @pytest.mark.parametrize("said", [{"GRIB_dataType": "an"}, {"forecast_time": np.int32(0)}])

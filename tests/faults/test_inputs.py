@@ -198,7 +198,7 @@ def test_22_a_step_twice_and_different(forecast, damaged):
         again["msl"].values[0, 2, 2] += 100
         return xr.concat([dataset, again], "time")
 
-    forecast(damaged(change)).refused(65, "bad.nc", "msl", TIME, "stands twice")
+    forecast(damaged(change)).refused(65, "bad.nc", "msl", TIME, "is stored twice")
 
 
 def test_23_unsorted_times(forecast, damaged, expected, tmp_path):
@@ -251,9 +251,9 @@ def test_27_a_stuck_field(forecast, damaged):
         dataset["t850"].values[USED] = dataset["t850"].values[USED - 1]
 
     path = damaged(change)
-    assert "t850: 1 step(s) repeat the step before" in pinnwx("check", "--data", path).out
+    assert "t850: 1 step(s) repeat the previous step" in pinnwx("check", "--data", path).out
     option = ("--accept-suspicious", f"t850:stuck@{TIME}")
-    forecast(path).refused(65, "t850", "repeat the step before", TIME, " ".join(option))
+    forecast(path).refused(65, "t850", "repeat the previous step", TIME, " ".join(option))
     assert "accepted: t850" in forecast(path, *option).did()
     forecast(path, out="later.nc", init="2026-01-17").did()
 

@@ -103,7 +103,7 @@ def test_report_15_another_grid_is_named(tmp_path, kind):
     path = write(dataset, tmp_path / "x.nc")
     refused = refusal(path)
     assert refused.startswith(f"{tmp_path.name}/x.nc: t2m: is on {said}")
-    assert "bring it to rows of latitude and columns of longitude first" in refused
+    assert "regrid it to rows of latitude and columns of longitude first" in refused
     assert [note for note in notes(path) if "no variable of the table" in note] == []
     assert said in str(opened(path, ["t2m"]))
 

@@ -82,7 +82,7 @@ def test_what_differs_by_more_than_both_precisions_is_refused_in_every_order(tmp
     for order in ("ab", "ba"):
         one, two = stored(whole, "0.01"), stored(whole, "0.003")
         two["t850"].values[3, 2, 2] += 0.02  # more than 0.005 + 0.0015
-        with pytest.raises(DataError, match=r"2026-01-01T18:00Z stands twice, .* \(in .*[ab]\.nc and .*[ab]\.nc\)"):
+        with pytest.raises(DataError, match=r"2026-01-01T18:00Z is stored twice, .* \(in .*[ab]\.nc and .*[ab]\.nc\)"):
             open_data(files(tmp_path / order, one, two, order=order))
         assert not check_data(tmp_path / order).ok
 
@@ -95,7 +95,7 @@ def test_three_copies_of_which_two_differ_are_refused_in_every_order(tmp_path):
         copies[-1]["t850"].values[:] = np.round(copies[-1]["t850"].values, 2) + np.float32(shift)
         copies[-1]["t850"].encoding["add_offset"] = 280.0 + shift
     for order in permutations("abc"):
-        with pytest.raises(DataError, match="stands twice"):
+        with pytest.raises(DataError, match="is stored twice"):
             open_data(files(tmp_path / "".join(order), *copies, order=order))
 
 
@@ -108,11 +108,11 @@ def test_conflicts_and_duplicates_in_every_format(tmp_path, options):
     assert any("1 repeated step(s) with equal values dropped" in str(problem) for problem in report.problems)
     twice = twice.copy(deep=True)
     twice["msl"].values[2, 3, 3] += 30
-    with pytest.raises(DataError, match=r"msl: 2026-01-01T06:00Z stands twice, with values that differ by up to 30"):
+    with pytest.raises(DataError, match=r"msl: 2026-01-01T06:00Z is stored twice, with values that differ by up to 30"):
         open_data(files(tmp_path / "within", twice, **options))
     other = dataset.copy(deep=True)
     other["msl"].values[1, 3, 3] += 30
-    with pytest.raises(DataError, match="msl: 2026-01-01T06:00Z stands twice"):
+    with pytest.raises(DataError, match="msl: 2026-01-01T06:00Z is stored twice"):
         open_data(files(tmp_path / "among", dataset, other, **options))
 
 
@@ -129,5 +129,5 @@ def test_a_static_field_in_two_files(tmp_path, order, scale, accepted):
     if accepted:
         np.testing.assert_array_equal(open_data(folder)["lsm"].values, mask.values)
     else:
-        with pytest.raises(DataError, match="lsm: stands twice"):
+        with pytest.raises(DataError, match="lsm: is stored twice"):
             open_data(folder)

@@ -83,7 +83,7 @@ POINTERS = {
     external_storage: '"msl" keeps its values in another file',
     external_link: '"msl" is a link into another file',
     link_through_a_link: '"z" is a link into another file',
-    virtual: '"msl" is put together out of other files',
+    virtual: '"msl" is a virtual dataset of other files',
     external_in_a_group: '"a/b/x" keeps its values in another file',
 }
 
@@ -242,7 +242,7 @@ def test_a_fifo_among_the_chunks_does_not_hang(tmp_path):
     path = store(tmp_path / "x.zarr", 2)
     (path / "msl" / "0.0.0").unlink()
     os.mkfifo(path / "msl" / "0.0.0")
-    with pytest.raises(DataError, match=r"is no regular file|chunks of"):
+    with pytest.raises(DataError, match=r"is not a regular file|chunks of"):
         open_data(path)
 
 

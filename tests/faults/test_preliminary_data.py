@@ -126,7 +126,7 @@ def test_two_of_one_kind_that_differ_are_refused(tmp_path, label):
     other["msl"].values[2] += 50
     write(one, tmp_path / "a.nc")
     write(other, tmp_path / "b.nc")
-    with pytest.raises(DataError, match=r"msl: 2026-01-01T12:00Z stands twice.*a\.nc and .*b\.nc"):
+    with pytest.raises(DataError, match=r"msl: 2026-01-01T12:00Z is stored twice.*a\.nc and .*b\.nc"):
         open_data(tmp_path)
 
 
@@ -135,7 +135,7 @@ def test_a_dimension_without_labels_may_not_contradict_itself(tmp_path):
     other = truth.copy(deep=True)
     other["msl"].values[:] += 50
     path = write(xr.concat([truth, other], "expver"), tmp_path / "x.nc")
-    with pytest.raises(DataError, match="stands twice"):
+    with pytest.raises(DataError, match="is stored twice"):
         open_data(path)
     path = write(xr.concat([truth, truth], "expver"), tmp_path / "y.nc")
     assert open_data(path).attrs["preliminary"] == "yes"

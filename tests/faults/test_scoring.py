@@ -54,5 +54,6 @@ def test_verify_warns_of_them(run, tmp_path, caplog):
             scores = pinnwx.verify(tmp_path / "f.nc", tmp_path / name)
         assert np.array([entry["n"] for entry in scores.scores]).all()
         assert (
-            any("repeats the one before, at 2026-01-16T18:00Z" in one.getMessage() for one in caplog.records) == warned
+            any("the step at 2026-01-16T18:00Z repeats the previous one" in one.getMessage() for one in caplog.records)
+            == warned
         )

@@ -145,7 +145,7 @@ def test_two_files_that_differ_for_one_time_cost_that_time_alone(run, feed, tmp_
     series = pinnwx.forecast_series(run, feed, tmp_path / "out", init=f"{FIRST}/latest", hours=12)
     assert len(made(series)) == 7
     assert list(refused(series)) == ["2026-01-10T06"]
-    assert "stands twice" in str(refused(series)["2026-01-10T06"])
+    assert "is stored twice" in str(refused(series)["2026-01-10T06"])
 
 
 def test_what_is_missing_and_not_damaged_is_late(run, feed, tmp_path):

@@ -99,7 +99,7 @@ def test_all_that_is_asked_for_together(tmp_path, monkeypatch):
     """Each field fits, both do not; the way out that is named works."""
     wave_dataset(40).to_netcdf(tmp_path / "x.nc")
     monkeypatch.setattr("pinnwx.data.sizes.memory_limit", lambda: 30_000)
-    assert_refused(tmp_path / "x.nc", "t850, msl at 40 times", "a shorter time or fewer fields")
+    assert_refused(tmp_path / "x.nc", "t850, msl at 40 times", "a shorter period or fewer fields")
     assert open_data(tmp_path / "x.nc", ["msl"]).sizes["time"] == 40
     assert open_data(tmp_path / "x.nc", end="2026-01-05").sizes["time"] == 20
 

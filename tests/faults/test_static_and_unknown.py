@@ -38,7 +38,7 @@ def test_steps_that_differ_are_counted(tmp_path, edition):
     path = write_grib(tmp_path / "a.grib", message(edition=edition), lsm(edition=edition), other)
     np.testing.assert_allclose(open_data(path, ["t2m"], static=["lsm"])["lsm"].values, MASK, atol=1e-6)
     (line,) = said(path)
-    assert line == "1 of its 2 steps differ from the first with values, which is taken"
+    assert line == "1 of its 2 steps differ from the first step with values, which is used"
 
 
 def test_the_same_field_packed_otherwise_does_not_differ(tmp_path):
@@ -81,7 +81,7 @@ def test_files_of_unknown_variables_are_refused_by_what_they_hold(tmp_path, form
         assert "\n" not in message
         for name in names:
             assert name in message
-        assert "declare what is meant under [variables] of a config" in message
+        assert "declare them under [variables] of a config" in message
     assert any(names[0] in problem.message for problem in check_data(path).problems)
 
 

@@ -168,7 +168,7 @@ def test_a_period_of_dates_in_another_order(text, meant):
 
 
 def test_a_length_stands_before_latest_alone():
-    with pytest.raises(UsageError, match="P3D/latest; give FROM/TO"):
+    with pytest.raises(UsageError, match="P3D/latest; otherwise give FROM/TO"):
         initial_period("P9D/2026-01-16")
 
 
@@ -229,7 +229,7 @@ def test_what_is_a_period(text):
     ("init", "out", "words"),
     [
         ("16/01/2026", "f.nc", ["did you mean 2026-01-16?"]), ("16/01/2026", "many/", ["did you mean 2026-01-16?"]),
-        ("/latest", "many/", ["is no period; write FROM/TO"]), ("9999-12-31", "f.nc", ["choose a year"]),
+        ("/latest", "many/", ["is not a period; write FROM/TO"]), ("9999-12-31", "f.nc", ["choose a year"]),
     ],
 )  # fmt: skip
 def test_an_initial_time_that_is_none_is_a_usage_error(run, good, tmp_path, init, out, words):

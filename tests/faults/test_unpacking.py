@@ -119,7 +119,7 @@ def test_a_filter_that_packs_and_one_that_widens(tmp_path):
     document = json.loads(path.read_text())
     document["filters"] = [{"id": "astype", "encode_dtype": "|u1", "decode_dtype": "<U10000000"}]
     path.write_text(json.dumps(document))
-    with pytest.raises(DataError, match='codec "astype" of the array "msl" makes values of more than 16 bytes'):
+    with pytest.raises(DataError, match='codec "astype" of the array "msl" produces values of more than 16 bytes'):
         open_data(tmp_path / "x.zarr")
 
 

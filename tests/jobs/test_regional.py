@@ -122,7 +122,7 @@ def test_a_coarser_boundary_is_interpolated(run, box, tmp_path):
     coarse["latitude"].attrs["units"], coarse["longitude"].attrs["units"] = "degrees_north", "degrees_east"
     coarse.to_netcdf(tmp_path / "coarse.nc")
     given = {"init": "2026-01-16", "hours": 6, "lateral_boundary": tmp_path / "coarse.nc"}
-    with pytest.raises(DataError, match="repeat the step before"):
+    with pytest.raises(DataError, match="repeat the previous step"):
         pinnwx.forecast(run, box, **given)
     made = pinnwx.forecast(run, box, **given, accept_suspicious=["stuck"])
     at = made["msl"].isel(time=0, latitude=0)

@@ -249,7 +249,7 @@ def test_a_length_before_the_latest(run, tmp_path, init, count):
         ({"init": "2026-01-09/2026-01-08"}, "after its end"),
         ({"init": "soon/latest"}, "soon"),
         ({"init": "P/latest"}, '"P" is not'),
-        ({"init": "P1D/2026-01-09"}, 'a length stands before "latest" alone'),
+        ({"init": "P1D/2026-01-09"}, 'a length can only precede "latest"'),
         ({"keep_days": 0.0}, "--keep-days 0"),
         ({"keep_days": float("nan")}, "--keep-days nan"),
         ({"keep_days": 1e6}, "at most 36,500"),

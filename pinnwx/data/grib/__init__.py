@@ -1,5 +1,5 @@
-"""GRIB, editions 1 and 2, as fields of the variable table.
+"""Reads GRIB (editions 1 and 2) as fields of the variable table.
 
-`messages` walks a file by the lengths in it; `headers` asks ecCodes what a message is; `geometry` says where its values
-stand; `names` says which variable that is; `values` decodes; `reader` puts all of it together.
+`messages` finds the messages of a file by their lengths; `headers` reads a header with ecCodes; `geometry` gives the
+positions of the values; `names` recognises the variable; `values` decodes; `reader` combines all of them.
 """

@@ -1,4 +1,4 @@
-"""The one door to the ecCodes library: it prints nothing, and its failures are our errors."""
+"""Access to the ecCodes library; all of pinnwx uses ecCodes through this module."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pinnwx.errors import DataError
 
 
 def library() -> ModuleType:
-    """ecCodes, made silent for this process: what it would print on stderr, its errors say too.
+    """Imports ecCodes and turns off its log on stderr, because its errors contain the same text.
 
     Raises:
-        DataError: it is not installed.
+        DataError: ecCodes is not installed.
     """
     try:
         import eccodes
@@ -28,16 +28,16 @@ def library() -> ModuleType:
 
 @cache
 def _silence() -> IO[str]:
-    """Lets ecCodes write its log to nowhere; the file stays open as long as the process runs."""
+    """Sends the log of ecCodes to the null device; the file stays open while the process runs."""
     import eccodes
 
-    nowhere = open(os.devnull, "w")  # noqa: SIM115, PTH123
-    eccodes.codes_context_set_logging(nowhere)
-    return nowhere
+    null_device = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    eccodes.codes_context_set_logging(null_device)
+    return null_device
 
 
 class Handle:
-    """A decoded message: `handle["shortName"]`, or None for a key that it has not."""
+    """A decoded message; `handle["shortName"]` is the value of a key, or None if the key is absent."""
 
     def __init__(self, identifier: int) -> None:
         self.identifier = identifier
@@ -52,7 +52,7 @@ class Handle:
             return None
 
     def number(self, key: str) -> float | None:
-        """The value of a numeric key as it is, where `[]` may round it."""
+        """The exact value of a numeric key; `[]` may round it."""
         eccodes = library()
         try:
             if eccodes.codes_is_missing(self.identifier, key):
@@ -68,7 +68,7 @@ def opened(message: bytes) -> Iterator[Handle]:
 
     Raises:
         DataError: ecCodes is not installed.
-        eccodes.CodesInternalError: it is not a message.
+        eccodes.CodesInternalError: the bytes are not a message.
     """
     eccodes = library()
     identifier = eccodes.codes_new_from_message(message)

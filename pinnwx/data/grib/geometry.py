@@ -1,7 +1,8 @@
-"""Where the values of a message stand: regular latitude-longitude grids of every scanning mode.
+"""Positions of the values of a message: regular latitude-longitude grids of every scanning mode.
 
-Places are those of ecCodes' iterator (`geo/iterator/Regular.cc` and `Latlon.cc`): longitudes run from the first to the
-last, in the direction of the scan, around the globe if need be, and never by the coded increment, which is rounded.
+The positions agree with the iterator of ecCodes (`geo/iterator/Regular.cc` and `Latlon.cc`). Longitudes are spaced
+evenly from the first to the last in the direction of the scan, across 360 degrees if necessary. The coded increment is
+not used, because it is rounded.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _NAMES = {
     "lambert_azimuthal_equal_area": "on a Lambert azimuthal equal-area grid",
     "polar_stereographic": "on a polar stereographic grid",
     "mercator": "on a Mercator grid",
-    "space_view": "in the view of a satellite",
+    "space_view": "on the grid of a satellite view",
     "unstructured_grid": "on an unstructured grid",
     "triangular_grid": "on a triangular grid",
     "irregular_latlon": "on a latitude-longitude grid of uneven spacing",
@@ -41,19 +42,19 @@ _ALTERNATING = (
     "rows scanned in alternating directions, which ecCodes does not place; rewrite it first: "
     "grib_set -s swapScanningAlternativeRows=1 IN OUT"
 )
-_SAME_PLACE = 1e-3  # degrees: what the grid of pinnwx takes for one place
-_MILLIDEGREE = 1.05e-3  # increments are coded in millidegrees, or were once, rounded or cut
+_SAME_PLACE = 1e-3  # degrees: the tolerance of the grid of pinnwx
+_MILLIDEGREE = 1.05e-3  # degrees: GRIB 1 codes increments in millidegrees, rounded or truncated
 
 
 @dataclass(frozen=True)
 class LatLonLayout:
-    """A regular latitude-longitude grid, with the order in which a message holds its values."""
+    """A regular latitude-longitude grid, with the order of the values in the message."""
 
     rows: int
     columns: int
     latitudes: tuple[float, float]  # of the first and the last row [degrees]
-    longitudes: tuple[float, float]  # of the first column, and of the last, in the direction of the scan
-    columns_first: bool  # neighbours in the message are neighbours of one column
+    longitudes: tuple[float, float]  # of the first and the last column, in the direction of the scan [degrees]
+    columns_first: bool  # adjacent values in the message are adjacent in a column
 
     @property
     def latitude(self) -> Float[np.ndarray, " row"]:
@@ -64,17 +65,17 @@ class LatLonLayout:
         return np.linspace(*self.longitudes, self.columns)
 
     def arranged(self, values: np.ndarray) -> np.ndarray:
-        """The values of a message as (row, column), in the order of `latitude` and `longitude`."""
+        """Reshapes the values of a message to (row, column), in the order of `latitude` and `longitude`."""
         if self.columns_first:
             return values.reshape(self.columns, self.rows).T
         return values.reshape(self.rows, self.columns)
 
 
 def layout_of(message: Handle, points: int | None) -> LatLonLayout | str:
-    """The layout of a message, or why it has none that is read.
+    """The layout of a message, or a text that says why its layout is not supported.
 
     Args:
-        points: how many the grid section declares, where it does.
+        points: the number of points that the grid section declares, or None.
     """
     kind = message["gridType"]
     if kind != "regular_ll":

@@ -1,7 +1,7 @@
-"""What the header of a message says: which parameter, where, when, and whether it is an analysis.
+"""Reads the header of a message: parameter, level, grid, time, and whether it is an analysis.
 
-ecCodes reads the header of a message that has no data: sections before the data, and a constant field behind them.
-Messages that differ in nothing but their date are asked once.
+ecCodes reads the header from a copy of the message in which a constant field replaces the data. Messages that differ
+only in their date share one header.
 """
 
 from __future__ import annotations
@@ -29,27 +29,28 @@ _TEMPLATES = {
     **dict.fromkeys((5, 9), "a probability"), **dict.fromkeys((6, 10), "a percentile"),
     7: "an error estimate", 15: "a statistic over an area",
 }  # fmt: skip
-_END_OF_INTERVAL = {8: 34, 11: 37}  # octets of product definition templates that hold a date
-_YEARS = (1678, 2261)  # what datetime64[ns] reaches
+_END_OF_INTERVAL = {8: 34, 11: 37}  # product definition template -> octet of the date at the end of the interval
+_YEARS = (1678, 2261)  # the range of datetime64[ns]
 
 
 @dataclass(frozen=True)
 class Header:
-    """What messages have in common that differ in nothing but their date.
+    """The common content of messages that differ only in their date.
 
-    `aside` says why they are no analyses; `step` is the range of lead times [hours, or with its unit] as ecCodes has
-    it; `layout` is the grid, or why it is not read; `level` is the first one, in the units of `level_type`.
+    `not_analysis` says why they are not analyses, or is empty. `step` is the range of lead times in the notation of
+    ecCodes [hours, or with its unit]. `layout` is the grid, or the reason why it is not supported. `level` is the first
+    level, in the units of `level_type`.
     """
 
     short_name: str
-    names: tuple[str, ...]  # others: CF's, the long one
+    names: tuple[str, ...]  # other names: CF names, the long name
     units: str
     level_type: str
     level: float | None
     version: str
     statistic: str
     step: str
-    aside: str
+    not_analysis: str
     layout: LatLonLayout | str
 
     @property
@@ -58,12 +59,12 @@ class Header:
 
     @property
     def lead(self) -> np.timedelta64 | None:
-        """How far ahead an instant lies, where it is told in hours; of a statistic over a range None."""
+        """The lead time of an instant, if it is in hours; None for a statistic over an interval."""
         return np.timedelta64(int(self.step), "h") if self.step.isdigit() and not self.statistic else None
 
     @property
     def description(self) -> str:
-        """`t at 500 hPa`, `2t at heightAboveGround 2`."""
+        """A short description, such as `t at 500 hPa` or `2t at heightAboveGround 2`."""
         factor = {"isobaricInhPa": 1.0, "isobaricInPa": 0.01}.get(self.level_type)
         if factor is not None and self.level is not None:
             return f"{self.short_name} at {self.level * factor:g} hPa"
@@ -72,13 +73,14 @@ class Header:
 
 
 class Headers:
-    """Headers of fields, each kind asked once."""
+    """Headers of fields; each kind of header is read once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, ...], Header] = {}
 
     def of(self, field: RawField) -> Header:
-        """
+        """The header of a field.
+
         Raises:
             UnreadableError: ecCodes cannot read the header.
             DataError: ecCodes is not installed.
@@ -96,7 +98,7 @@ class Headers:
 
 
 def reference_time(field: RawField) -> np.datetime64 | None:
-    """The date and time in the header, UTC; None where it is no date, or outside the years 1678 to 2261."""
+    """The date and time in the header, UTC; None if it is invalid or outside the years 1678 to 2261."""
     section = field.head[1]
     if field.edition == 1:
         year = (section[24] - 1) * 100 + section[12]
@@ -112,7 +114,7 @@ def reference_time(field: RawField) -> np.datetime64 | None:
 
 
 def _without_date(field: RawField) -> tuple[bytes, ...]:
-    """The sections before the data representation, with zeros for what tells the date."""
+    """The sections before the data representation, with zeros in place of the date."""
     section = field.head[1]
     if field.edition == 1:
         blank = section[:12] + bytes(5) + section[17:24] + b"\0" + section[25:]
@@ -126,7 +128,7 @@ def _without_date(field: RawField) -> tuple[bytes, ...]:
 
 
 def _message_without_data(field: RawField) -> bytes:
-    """The field as a constant, of a few hundred bytes: its header is the same."""
+    """A message of a few hundred bytes with the same header and a constant field."""
     head = field.head
     if field.edition == 1:
         product = head[1][:7] + bytes([head[1][7] & ~64]) + head[1][8:]  # no bitmap
@@ -153,13 +155,13 @@ def _header(message: Handle, field: RawField) -> Header:
         version=str(message["expver"] or ""),
         statistic="" if statistic == "instant" else statistic,
         step=str(message["stepRange"] if message["stepRange"] is not None else ""),
-        aside=_why_no_analysis(message, field),
+        not_analysis=_why_no_analysis(message, field),
         layout=layout_of(message, points),
     )
 
 
 def _level(message: Handle, level_type: str) -> float | None:
-    """The level as it is coded: the key `level` of ecCodes is rounded."""
+    """The exact level from the coded numbers; the key `level` of ecCodes is rounded."""
     if message["edition"] == 2:
         factor, value = message["scaleFactorOfFirstFixedSurface"], message["scaledValueOfFirstFixedSurface"]
         if factor is not None and value is not None and abs(factor) < 20:
@@ -168,11 +170,11 @@ def _level(message: Handle, level_type: str) -> float | None:
 
 
 def _why_no_analysis(message: Handle, field: RawField) -> str:
-    """What else it is, or nothing; forecasts are told apart by their step."""
+    """The kind of a field that is not an analysis, or empty; the step distinguishes forecasts."""
     if field.edition == 2:
         template = int.from_bytes(field.head[4][7:9], "big")
-        if what := _TEMPLATES.get(template, f"a product of template 4.{template}"):
-            return what
+        if product := _TEMPLATES.get(template, f"a product of template 4.{template}"):
+            return product
     elif message["centre"] == "kwbc" and _is_ensemble_of_ncep(field.head[1]):
         return "an ensemble product"
     kind = message["dataType"]
@@ -183,5 +185,5 @@ def _why_no_analysis(message: Handle, field: RawField) -> str:
 
 
 def _is_ensemble_of_ncep(section: bytes) -> bool:
-    """Whether NCEP's extension of edition 1 (octets 41 to 45) says anything but the full field of a control run."""
+    """Whether the NCEP extension of edition 1 (octets 41 to 45) marks anything but the full field of a control run."""
     return len(section) > 44 and section[40] == 1 and (section[41] != 1 or section[43] != 1)

@@ -1,7 +1,7 @@
-"""Walking through the messages of a GRIB file by their lengths; nothing is decoded, and no data section is read.
+"""Finds the messages of a GRIB file by their lengths, without decoding and without reading data sections.
 
-Padding, line ends and bulletin headers between messages are passed over, as ecCodes does. A message that is not whole
-is refused. A message of edition 2 may hold several fields; each is found.
+Padding, line ends and bulletin headers between messages are skipped, as in ecCodes. A truncated message is refused. A
+message of edition 2 may contain several fields; each is returned.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pinnwx.errors import UnreadableError
 
 _MAGIC, _END = b"GRIB", b"7777"
 _CHUNK = 1 << 16
-_WINDOW = 1 << 13  # holds all sections before the data of nearly every message
-_LARGEST_SECTION = 1 << 20  # of those before the data; grid definitions with 100,000 rows stay below
-_LONG = 1 << 23  # edition 1: this bit says that the length counts units of 120 bytes
+_WINDOW = 1 << 13  # contains all sections before the data for nearly every message
+_LARGEST_SECTION = 1 << 20  # before the data; grid definitions with 100,000 rows are smaller
+_LONG = 1 << 23  # edition 1: if this bit is set, the length is in units of 120 bytes
 _EDITION_1_PARTS = ("the product definition", "the grid definition", "the bitmap", "the data")
 
 
 @dataclass(frozen=True)
 class Span:
-    """Bytes of a file: where they start, and how many."""
+    """A range of bytes of a file."""
 
     start: int
     length: int
@@ -30,11 +30,11 @@ class Span:
 
 @dataclass(frozen=True)
 class RawField:
-    """One field, undecoded.
+    """One field before decoding.
 
-    `number` counts the messages of the file from 1, and `place` says where its message starts. `head` holds its
-    sections by number, those after the data representation cut to their first bytes; `spans` are the whole sections.
-    `message` is the message; `alone` says that it holds this field and no other.
+    `number` counts the messages of the file from 1, and `place` describes where the message starts. `head` maps section
+    numbers to their bytes; sections after the data representation are truncated to their first bytes. `spans` are the
+    ranges of the whole sections, `message` the range of the message. `alone` is true if the message has no other field.
     """
 
     number: int
@@ -57,7 +57,7 @@ class Source:
         self._start, self._bytes = 0, b""
 
     def read(self, start: int, length: int) -> bytes:
-        """So many bytes from there; fewer only where the file ends."""
+        """Reads `length` bytes from `start`, or fewer at the end of the file."""
         end = self._start + len(self._bytes)
         if not (self._start <= start and start + length <= end):
             self._start, self._bytes = start, self.fresh(start, max(length, _WINDOW))
@@ -65,7 +65,7 @@ class Source:
         return self._bytes[offset : offset + length]
 
     def fresh(self, start: int, length: int) -> bytes:
-        """The same past the window, for what is read once."""
+        """Like `read`, but bypasses the window, for bytes that are read once."""
         parts = []
         while length > 0 and (part := os.pread(self.descriptor, length, start)):
             parts.append(part)
@@ -74,10 +74,10 @@ class Source:
 
 
 def walk(source: Source) -> Iterator[RawField]:
-    """Every field of every message, in the order of the file.
+    """Yields every field of every message, in the order of the file.
 
     Raises:
-        UnreadableError: a message is cut off or damaged; it is named with its place.
+        UnreadableError: a message is truncated or damaged; the error names its place.
     """
     number, position = 0, 0
     while (start := _next_message(source, position)) is not None:
@@ -85,8 +85,10 @@ def walk(source: Source) -> Iterator[RawField]:
         place = f"message {number} at byte {start}"
         edition, length = _indicator(source, start, place)
         if start + length > source.size:
-            there = source.size - start
-            raise UnreadableError(f"{place} is cut off: {there} of its {length} bytes are there; fetch the file again")
+            present = source.size - start
+            raise UnreadableError(
+                f"{place} is truncated: the file has {present} of its {length} bytes; fetch the file again"
+            )
         if not _ends(source, start + length):
             raise UnreadableError(
                 f'{place} does not end with "7777"; it is damaged or incomplete, fetch the file again'
@@ -97,10 +99,10 @@ def walk(source: Source) -> Iterator[RawField]:
 
 
 def _next_message(source: Source, position: int) -> int | None:
-    """Where the next message starts.
+    """The start of the next message, or None.
 
     Raises:
-        UnreadableError: the file ends within the first letters of one.
+        UnreadableError: the file ends within the first four letters of a message.
     """
     if source.read(position, 4) == _MAGIC:
         return position
@@ -114,12 +116,12 @@ def _next_message(source: Source, position: int) -> int | None:
             offset = text.find(_MAGIC, offset + 4)
         tail, position = text[-3:], position + len(chunk)
     if tail == _MAGIC[:1] or tail.endswith((_MAGIC[:2], _MAGIC[:3])):
-        raise UnreadableError(f"the last message is cut off at byte {position}; fetch the file again")
+        raise UnreadableError(f"the last message is truncated at byte {position}; fetch the file again")
     return None
 
 
 def _is_foreign(source: Source, start: int) -> bool:
-    """Whether these four letters stand in some text between messages, and begin none."""
+    """Whether the letters "GRIB" at `start` belong to a text between messages, and do not begin a message."""
     head = source.read(start, 16)
     if len(head) < 8 or head[7] in (1, 2):
         return False
@@ -134,10 +136,10 @@ def _indicator(source: Source, start: int, place: str) -> tuple[int, int]:
     """(edition, length) of the message."""
     head = source.read(start, 16)
     if len(head) < 16:
-        raise UnreadableError(f"{place} is cut off after {len(head)} bytes; fetch the file again")
+        raise UnreadableError(f"{place} is truncated after {len(head)} bytes; fetch the file again")
     edition = head[7]
     if edition not in (1, 2):
-        raise UnreadableError(f"{place} is of edition {edition}, not 1 or 2; the file is damaged, fetch it again")
+        raise UnreadableError(f"{place} has edition {edition}, not 1 or 2; the file is damaged, fetch it again")
     length = _integer(head[8:16]) if edition == 2 else _length_of_edition_1(source, start, place)
     if length < 20:
         raise UnreadableError(f"{place} declares {length} bytes; it is damaged, fetch the file again")
@@ -145,9 +147,9 @@ def _indicator(source: Source, start: int, place: str) -> tuple[int, int]:
 
 
 def _length_of_edition_1(source: Source, start: int, place: str) -> int:
-    """The length of the message; above 8 MiB it is coded as ECMWF does, in units of 120 bytes.
+    """The length of the message; above 8 MiB it is in units of 120 bytes, by the convention of ECMWF.
 
-    Then the length of the data section says by how much the units exceed the message.
+    The length of the data section then holds the difference between these units and the length of the message.
     """
     length = _integer(source.read(start + 4, 3))
     if not length & _LONG:
@@ -159,29 +161,29 @@ def _length_of_edition_1(source: Source, start: int, place: str) -> int:
 def _sections_of_edition_1(
     source: Source, start: int, place: str
 ) -> tuple[Span | None, Span | None, Span | None, Span]:
-    """Product definition, grid definition, bitmap and data, as long as they say themselves."""
+    """The sections product definition, grid definition, bitmap and data, with their declared lengths."""
     flags = source.read(start + 15, 1)[:1] or b"\0"
     present = (True, bool(flags[0] & 128), bool(flags[0] & 64), True)
     spans: list[Span | None] = []
     position = start + 8
-    for part, there in zip(_EDITION_1_PARTS, present, strict=True):
-        if not there:
+    for part, is_present in zip(_EDITION_1_PARTS, present, strict=True):
+        if not is_present:
             spans.append(None)
             continue
         length = _integer(source.read(position, 3))
         if position + 3 > source.size:
-            raise UnreadableError(f"{place} is cut off within {part}; fetch the file again")
+            raise UnreadableError(f"{place} is truncated within {part}; fetch the file again")
         spans.append(Span(position, length))
         position += length
     return tuple(spans)  # type: ignore[return-value]
 
 
 def _field_of_edition_1(source: Source, message: Span, number: int) -> Iterator[RawField]:
-    """The one field of the message; its sections are numbered 1 (product), 2 (grid), 3 (bitmap) and 4 (data)."""
+    """Yields the only field of the message; its sections are 1 (product), 2 (grid), 3 (bitmap) and 4 (data)."""
     place = f"message {number} at byte {message.start}"
     product, grid, bitmap, data = _sections_of_edition_1(source, message.start, place)
     rest = message.start + message.length - 4 - data.start
-    if data.length < 120 and rest > 120:  # the convention for long messages: it holds what is left
+    if data.length < 120 and rest > 120:  # in long messages, the data section is the rest
         data = Span(data.start, rest)
     spans = {index: span for index, span in enumerate((product, grid, bitmap, data), 1) if span is not None}
     smallest = {1: 28, 2: 6, 3: 6, 4: 11}
@@ -192,7 +194,7 @@ def _field_of_edition_1(source: Source, message: Span, number: int) -> Iterator[
 
 
 def _fields_of_edition_2(source: Source, message: Span, number: int) -> Iterator[RawField]:
-    """A field for each data section; it has the sections that came last before it."""
+    """Yields a field for each data section, with the most recent of the other sections."""
     place = f"message {number} at byte {message.start}"
     damaged = UnreadableError(f"{place} has sections that do not fit into it; it is damaged, fetch the file again")
     position, end = message.start + 16, message.start + message.length - 4
@@ -205,7 +207,7 @@ def _fields_of_edition_2(source: Source, message: Span, number: int) -> Iterator
         if not 5 <= length <= end - position or not 1 <= section <= 7:
             raise damaged
         spans = {index: span for index, span in spans.items() if index < section}
-        if section == 6 and prefix[5] == 254 and bitmap is not None:  # the bitmap of the field before
+        if section == 6 and prefix[5] == 254 and bitmap is not None:  # the bitmap of the previous field
             spans[6] = bitmap
         else:
             spans[section] = Span(position, length)

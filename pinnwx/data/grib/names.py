@@ -1,7 +1,7 @@
-"""Which variable of the table a message holds: by its parameter and its type of level, never by one of them alone.
+"""Recognises the variable of a message by its parameter and its type of level together.
 
-Names are ecCodes' short names. The aliases of the built-in table do not hold here: `ta` is a temperature
-anomaly of ECMWF.
+Names are the short names of ecCodes. The aliases of the built-in table are not used: `ta`, for example, is a
+temperature anomaly at ECMWF.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _LEVEL_TYPES = {
 
 
 def recognise_parameter(header: Header, variables: Mapping[str, Variable]) -> tuple[str, int | None] | str | None:
-    """(variable of the table, level in hPa where it has one); None for a stranger.
+    """(variable of the table, level in hPa or None); None for an unknown parameter.
 
-    A variable of the table on another kind of level, or between whole hPa, is none of its fields: then the answer says
-    in words why.
+    A variable on another kind of level, or not at a whole number of hPa, is not a field of the table. Then the result
+    is a text that gives the reason.
     """
     name, level_type = header.short_name, header.level_type
     if own := _user_variable(header, variables):
@@ -58,7 +58,7 @@ def recognise_parameter(header: Header, variables: Mapping[str, Variable]) -> tu
         return base, None
     if _ON_PRESSURE_LEVELS.get(name) in variables:
         return _other_levels(header)
-    return f"of a type of level ({level_type}) at which it is not known" if base in variables else None
+    return f"on an unsupported type of level ({level_type})" if base in variables else None
 
 
 def _on_pressure_level(base: str, header: Header) -> tuple[str, int] | str:
@@ -67,7 +67,7 @@ def _on_pressure_level(base: str, header: Header) -> tuple[str, int] | str:
     level = (header.level or 0.0) * _IN_HECTOPASCALS[header.level_type]
     whole = round(level)
     if abs(level - whole) > 1e-6 or not 1 <= whole <= _LARGEST_LEVEL:
-        return f"no whole number of hPa from 1 to {_LARGEST_LEVEL}"
+        return f"not at a whole number of hPa from 1 to {_LARGEST_LEVEL}"
     return base, whole
 
 
@@ -77,10 +77,10 @@ def _other_levels(header: Header) -> str:
 
 
 def _user_variable(header: Header, variables: Mapping[str, Variable]) -> Variable | None:
-    """A variable that the user describes, by its own name or one of its aliases."""
-    given = {name.lower() for name in (header.short_name, *header.names)}
-    given |= {name.replace(" ", "_") for name in given}
+    """The user-defined variable with this name or alias, or None."""
+    header_names = {name.lower() for name in (header.short_name, *header.names)}
+    header_names |= {name.replace(" ", "_") for name in header_names}
     for base, entry in variables.items():
-        if entry is not VARIABLES.get(base) and given & {name.lower() for name in (base, *entry.aliases)}:
+        if entry is not VARIABLES.get(base) and header_names & {name.lower() for name in (base, *entry.aliases)}:
             return entry
     return None

@@ -1,9 +1,9 @@
-"""From a GRIB file to source fields: the analyses of the variable table on regular latitude-longitude grids.
+"""Converts a GRIB file to source fields: analyses of the variable table on regular latitude-longitude grids.
 
-Rules. A message is an analysis if it has no lead time (its step is 0), whatever made it: analyses, and the first step
-of a forecast, but no statistic over steps. A static field may have any step. Perturbed members, means and spreads of
-ensembles, probabilities, increments and first guesses are none. Of one time, final data come before preliminary ones
-(ERA5T, `expver` 5). Everything left out is named.
+A message with lead time zero (step 0) is an analysis; this includes the first step of a forecast, but not a statistic
+over steps. A static field may have any step. Perturbed members, means and spreads of ensembles, probabilities,
+increments and first guesses are not analyses. Final data take precedence over preliminary data (ERA5T, `expver` 5) of
+the same time. The report names everything that is left out.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Analysis:
 
 
 class GribReader:
-    """Finds the fields of one file and notes what was normalised and left out."""
+    """Finds the fields of one file and records normalisations and omissions."""
 
     def __init__(self, path: Path, file: str, variables: Mapping[str, Variable], *, forecasts: bool = False) -> None:
         self.path, self.file, self.variables, self.forecasts = path, file, variables, forecasts
@@ -53,18 +53,18 @@ class GribReader:
         self.contradictory: list[str] = []
         self.left_out: dict[str, None] = {}
         self.normalised: dict[str, None] = {}
-        self.axes: dict[str, None] = {}  # what was taken for which axis
+        self.axes: dict[str, None] = {}  # which keys are read as which axis
         self.warnings: dict[str, None] = {}
         self.preliminary = False
         self._analyses: dict[tuple[str, LatLonLayout], list[_Analysis]] = {}
-        self._aside: dict[str, list[str]] = {}  # reason -> descriptions of the messages
+        self._not_analyses: dict[str, list[str]] = {}  # reason -> descriptions of the messages
         self._forecasts: list[tuple[str, str]] = []  # (description, start and lead)
 
     def scan(self) -> None:
         """Reads the headers of all messages and fills the lists.
 
         Raises:
-            UnreadableError: a message is cut off or damaged; it is named with its place.
+            UnreadableError: a message is truncated or damaged; the error names its place.
             DataError: ecCodes is not installed.
         """
         headers = Headers()
@@ -78,17 +78,17 @@ class GribReader:
                 self.unresolved.append(f"{self.file}: {analyses[0].header.description}: {error}")
         if self._forecasts:
             count = len(self._forecasts)
-            what = f"{count} forecasts, the first" if count > 1 else "a forecast"
-            reason = f"{what} {self._forecasts[0][1]}; only analyses (step 0) are read"
+            number = f"{count} forecasts, the first" if count > 1 else "a forecast"
+            reason = f"{number} {self._forecasts[0][1]}; only analyses (step 0) are read"
             self.left_out[f"{_listed([text for text, _ in self._forecasts])}: {reason}"] = None
-        for reason, fields in self._aside.items():
+        for reason, fields in self._not_analyses.items():
             self.left_out[f"{_listed(fields)}: {reason}"] = None
 
     def _sort(self, field: RawField, header: Header) -> None:
-        """Puts a message among the analyses, the strangers, or what is left out.
+        """Sorts a message into analyses, unknown variables, or omissions.
 
         Raises:
-            UnreadableError: it declares more values than it holds.
+            UnreadableError: the message declares more values than it holds.
         """
         known = recognise_parameter(header, self.variables)
         if known is None:
@@ -98,10 +98,10 @@ class GribReader:
         ahead = header.lead if self.forecasts else None
         is_static = isinstance(known, tuple) and self.variables[known[0]].static and not header.statistic
         is_forecast = header.is_forecast and ahead is None and not is_static
-        if isinstance(header.layout, LatLonLayout) and not header.aside and is_forecast:
+        if isinstance(header.layout, LatLonLayout) and not header.not_analysis and is_forecast:
             self._forecasts.append((header.description, _start_and_lead(header, time)))
         elif reason := _why_left_out(header, known, time):
-            self._aside.setdefault(reason, []).append(header.description)
+            self._not_analyses.setdefault(reason, []).append(header.description)
         else:
             assert isinstance(header.layout, LatLonLayout)
             assert isinstance(known, tuple)
@@ -143,12 +143,12 @@ class GribReader:
         )  # fmt: skip
 
     def _final(self, analyses: Sequence[_Analysis]) -> Sequence[_Analysis]:
-        """Without preliminary data for which there are final ones."""
+        """The analyses without preliminary data that final data replace."""
         final = {analysis.time for analysis in analyses if not analysis.is_preliminary}
         remaining = [analysis for analysis in analyses if not (analysis.is_preliminary and analysis.time in final)]
         self.preliminary = self.preliminary or any(analysis.is_preliminary for analysis in remaining)
         if len(remaining) < len(analyses):
-            replaced = f"{len(analyses) - len(remaining)} preliminary field(s) (expver 5) replaced by final ones"
+            replaced = f"{len(analyses) - len(remaining)} preliminary field(s) (expver 5) replaced by final data"
             self.normalised[f"{analyses[0].header.description}: {replaced}"] = None
         return remaining
 
@@ -160,16 +160,16 @@ class GribReader:
 
 
 def _why_left_out(header: Header, known: tuple[str, int | None] | str, time: np.datetime64 | None) -> str:
-    """Why a message of the table, not a forecast, is none that is read; else nothing."""
+    """The reason why a message that is not a forecast is left out; empty if it is read."""
     if isinstance(header.layout, str):
         return header.layout
-    if header.aside:
-        return f"{header.aside}, no analysis"
+    if header.not_analysis:
+        return f"{header.not_analysis}, not an analysis"
     if header.statistic in OVER_STEPS:
-        return f"of no time at all ({header.statistic} at step 0), no analysis"
+        return f"a statistic over no time ({header.statistic} at step 0), not an analysis"
     if isinstance(known, str):
         return known
-    return "" if time is not None else "a date that is none, or is outside the years 1678 to 2261"
+    return "" if time is not None else "a date that is invalid or outside the years 1678 to 2261"
 
 
 def _start_and_lead(header: Header, time: np.datetime64 | None) -> str:
@@ -180,7 +180,7 @@ def _start_and_lead(header: Header, time: np.datetime64 | None) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Each name once, the first few of them."""
+    """The first few of the unique names."""
     unique = list(dict.fromkeys(names))
     further = len(unique) - _SHOWN
     return ", ".join(unique[:_SHOWN]) + (f" and {further} more" if further > 0 else "")

@@ -1,4 +1,4 @@
-"""The values of messages, decoded when they are asked for, one message at a time."""
+"""Decodes the values of messages lazily, one message at a time."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pinnwx.data.grib.geometry import LatLonLayout
 from pinnwx.data.grib.messages import RawField, Span
 from pinnwx.errors import UnreadableError
 
-_MISSING = 3.0e38  # given to ecCodes as the value of a point under the bitmap
-_LARGEST_FIELD = 100_000_000  # points: 0.02 degrees around the globe, 0.8 GB while it is decoded
+_MISSING = 3.0e38  # the value that ecCodes assigns to masked points of the bitmap
+_LARGEST_FIELD = 100_000_000  # points: a global grid of 0.02 degrees, 0.8 GB during decoding
 _SIMPLE = (0, 4)  # data representation templates whose size follows from the number of points: simple and IEEE
 
 
 @dataclass(frozen=True)
 class StoredField:
-    """Where one field stands in its file: `spans` are its sections, or the whole message if that holds no other.
+    """The position of one field in its file: `spans` are its sections, or the whole message if it has no other field.
 
-    `step` is that of its packing, in its own units; 0 where it is not packed.
+    `step` is the packing step in the units of the message; 0 if the values are not packed.
     """
 
     place: str
@@ -38,7 +38,7 @@ class StoredField:
 
 
 def stored(field: RawField) -> StoredField:
-    """What is needed to decode the field later."""
+    """The position and packing step that are needed to decode the field later."""
     if field.alone:
         return StoredField(field.place, (field.message,), b"", _packing_step(field))
     spans = tuple(field.spans[index] for index in sorted(field.spans))
@@ -46,9 +46,9 @@ def stored(field: RawField) -> StoredField:
 
 
 def why_not_decoded(field: RawField, points: int) -> str:
-    """Why its values are not asked for: it declares more than it can hold, or more than is read; else nothing.
+    """The reason why a field is not decoded: it declares more values than it holds or than the limit; else empty.
 
-    ecCodes would reserve memory for what is declared, and end the process where there is none.
+    ecCodes would allocate memory for the declared number of values, and end the process if there is too little.
     """
     if points > _LARGEST_FIELD:
         return f"declares {points:,} points; at most {_LARGEST_FIELD:,} are read"
@@ -78,7 +78,7 @@ def _size_of_edition_1(field: RawField, points: int, damaged: str) -> str:
         if (field.spans[3].length - 6) * 8 < points:
             return f"has a bitmap shorter than its {points:,} points; the file is damaged"
         return ""
-    is_simple = not data[3] >> 4  # a grid, packed simply: without a bitmap every point has its value
+    is_simple = not data[3] >> 4  # simple packing of a grid; without a bitmap, every point has a value
     if is_simple and points * data[10] > (field.spans[4].length - 11) * 8:
         return damaged.format(f"{points:,}", data[10])
     return ""
@@ -96,13 +96,13 @@ def _packing_step(field: RawField) -> float:
 
 
 def _signed(octets: bytes) -> int:
-    """Sign and magnitude, as GRIB codes negative numbers."""
+    """Decodes an integer from sign and magnitude, the representation in GRIB."""
     number = int.from_bytes(octets, "big")
     return -(number & 0x7FFF) if number & 0x8000 else number
 
 
 class MessageArray(BackendArray):
-    """Fields of one grid as one lazy array (time, row, column) of float32."""
+    """Fields on one grid as a lazy array (time, row, column) of float32."""
 
     def __init__(self, path: Path, layout: LatLonLayout, fields: Sequence[StoredField]) -> None:
         self.path, self.layout, self.fields = path, layout, tuple(fields)
@@ -125,21 +125,21 @@ class MessageArray(BackendArray):
 
 
 def lazy_array(path: Path, layout: LatLonLayout, fields: Sequence[StoredField], name: str) -> xr.DataArray:
-    """(time, latitude, longitude), in the order of the fields and of the layout; nothing is read yet."""
+    """A lazy array (time, latitude, longitude), in the order of the fields and of the layout."""
     array = MessageArray(path, layout, fields)
     lazy = xr.Variable(("time", "latitude", "longitude"), indexing.LazilyIndexedArray(array))
     return xr.DataArray(lazy, name=name)
 
 
 def _message(descriptor: int, field: StoredField) -> bytes:
-    """The message that holds this field alone.
+    """A message that contains only this field.
 
     Raises:
-        UnreadableError: the file has become shorter.
+        UnreadableError: the file was truncated after it was scanned.
     """
     parts = [os.pread(descriptor, span.length, span.start) for span in field.spans]
     if any(len(part) != span.length for part, span in zip(parts, field.spans, strict=True)):
-        raise UnreadableError(f"{field.place} is no longer there; has the file changed?")
+        raise UnreadableError(f"{field.place} is missing; did the file change?")
     if not field.head:
         return parts[0]
     body = b"".join(parts) + b"7777"
@@ -147,10 +147,10 @@ def _message(descriptor: int, field: StoredField) -> bytes:
 
 
 def _decoded(message: bytes, place: str, points: int) -> Float32[np.ndarray, " point"]:
-    """The values in the order of the message; NaN where the bitmap says that there is none.
+    """The values in the order of the message; NaN where the bitmap masks a point.
 
     Raises:
-        UnreadableError: they cannot be decoded.
+        UnreadableError: the values cannot be decoded.
     """
     eccodes = library()
     try:
@@ -162,5 +162,5 @@ def _decoded(message: bytes, place: str, points: int) -> Float32[np.ndarray, " p
             values = eccodes.codes_get_values(identifier)
     except (eccodes.CodesInternalError, MemoryError) as error:
         raise UnreadableError(f"{place} cannot be decoded ({error}); the file is damaged, fetch it again") from error
-    with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite, which the quality check refuses
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, which the quality check refuses
         return np.where(values == _MISSING, np.nan, values).astype(np.float32)
