@@ -1,1 +1,1 @@
-"""Why a forecast is what it is."""
+"""Explains forecasts: tendency budgets and attribution to the analysis."""

@@ -41,13 +41,13 @@ from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.variables import Variable, describe
 
-POINTS = 16  # of the quadrature over the way from climatology to the analysis (Gauss-Legendre)
+POINTS = 16  # of the Gauss-Legendre quadrature along the path from climatology to the analysis
 _TARGET = re.compile(r"(?P<field>[^@]+)@(?P<numbers>[-+.\d]+(?:,[-+.\d]+)*)")
 
 
 @dataclass(frozen=True)
 class Target:
-    """The area mean of a field over a box in degrees; a point is the cell that holds it."""
+    """The area mean of a field over a box in degrees; a point stands for its cell."""
 
     field: str
     north: float
@@ -57,10 +57,10 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """`msl@52,10` (latitude, longitude) or `msl@60,-10,40,20` (north, west, south, east).
+        """Parses `msl@52,10` (latitude, longitude) or `msl@60,-10,40,20` (north, west, south, east).
 
         Raises:
-            UsageError: it is neither.
+            UsageError: the text has neither form.
         """
         match = _TARGET.fullmatch(text)
         try:
@@ -78,7 +78,7 @@ class Target:
         return f"{self.field} at {self.south:g} to {self.north:g} N, {self.west:g} to {self.east:g} E"
 
     def weights(self, grid: Grid) -> np.ndarray:
-        """What each cell counts, (lat, lon); they add up to 1.
+        """The weight of each cell in the area mean, (lat, lon); the weights sum to 1.
 
         Raises:
             UsageError: no cell of the grid is in the box.
@@ -89,7 +89,9 @@ class Target:
             off = np.abs(latitude - self.north)
             inside = (off == off.min()) & (apart == apart.min())
             inside &= (off <= grid.latitude_spacing / 2 + 1e-6) & (apart <= grid.longitude_spacing / 2 + 1e-6)
-            inside = np.cumsum(inside.ravel()).reshape(inside.shape) * inside == 1  # of two as near, the first
+            inside = (
+                np.cumsum(inside.ravel()).reshape(inside.shape) * inside == 1
+            )  # the first of two equally near cells
         else:
             eastward, width = (longitude - self.west) % 360, self.east - self.west
             width = 360.0 if width >= 360 else width % 360
@@ -110,59 +112,60 @@ def attribution(
     points: int = POINTS,
     provenance: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """Sensitivity and attribution of a target to the analyses that the forecast starts from.
+    """Sensitivity and attribution of a target to the input analyses of a forecast.
 
-    Variables along (time, latitude, longitude), `time` being those of the analyses: `<field>_sensitivity` [units of the
-    target per unit of the field, of one cell] and `<field>_attribution` [units of the target]. Attributes: `target`,
-    `target_forecast` J(X), `target_ordinary` J(C) and `completeness_gap`, J(X) - J(C) less the sum of attributions.
+    The variables have the dimensions (time, latitude, longitude), where `time` are the times of the analyses:
+    `<field>_sensitivity` [units of the target per unit of the field in one cell] and `<field>_attribution` [units of
+    the target]. The attributes are `target`, `target_forecast` J(X), `target_ordinary` J(C) and `completeness_gap`,
+    which is J(X) - J(C) minus the sum of the attributions.
 
     Raises:
-        UsageError: the model does not forecast the field, no cell is at the place, or the hours are no multiple of the
-            model's step, or the model has a lateral boundary.
+        UsageError: the model does not forecast the field, no cell is at the place, the hours are not a multiple of the
+            step of the model, or the model has a lateral boundary.
         UnavailableError: the archive lacks an analysis.
-        StabilityError: the forecast blew up, or its adjoint did.
+        StabilityError: the forecast or its adjoint is unstable.
     """
     if target.field not in trained.names:
         raise UsageError(f"the model does not forecast {target.field}; it forecasts {', '.join(trained.names)}")
     if trained.model.has_lateral_boundary:
         raise UsageError(
-            "the model is told its edge, which a target may come from too; take one without a lateral boundary"
+            "the target of a model with a lateral boundary also depends on the boundary; choose a model without one"
         )
     predictor, starts = Predictor(trained, [hours]), np.array([when])
     analyses, weights = predictor.analyses(archive, starts), target.weights(trained.grid)
     require_bounded(predictor(analyses, starts)[0], [hours], trained, when, archive)
     ordinary, place = trained.climatology.at(when + predictor.input_offsets)[None], trained.names.index(target.field)
-    # Taken away from the target, which is a small departure from it.
+    # The target is computed as a departure from this offset, for precision in float32.
     offset = float(np.float32((weights * ordinary[0, -1, place].astype(np.float64)).sum()))
     graph, state = nnx.split(_differentiable(trained.model))
-    times, counted = jnp.asarray(predictor.times(starts)), jnp.asarray(weights, jnp.float32)
+    times, cell_weights = jnp.asarray(predictor.times(starts)), jnp.asarray(weights, jnp.float32)
 
-    def ask(given: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = _value_and_gradient(graph, place, state, times, counted, jnp.asarray(given), offset)
+    def evaluate(inputs: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = _value_and_gradient(graph, place, state, times, cell_weights, jnp.asarray(inputs), offset)
         return float(value), np.asarray(gradient)
 
-    (value, sensitivity), (base, _) = ask(analyses), ask(ordinary)
+    (value, sensitivity), (base, _) = evaluate(analyses), evaluate(ordinary)
     mean = np.zeros(analyses.shape)
-    for node, share in zip(*np.polynomial.legendre.leggauss(points), strict=True):
-        mean += share / 2 * ask(ordinary + (1 + node) / 2 * (analyses - ordinary))[1]
+    for node, weight in zip(*np.polynomial.legendre.leggauss(points), strict=True):
+        mean += weight / 2 * evaluate(ordinary + (1 + node) / 2 * (analyses - ordinary))[1]
     contribution = mean * (analyses.astype(np.float64) - ordinary)
     if not (np.isfinite(contribution).all() and np.isfinite(sensitivity).all()):
-        raise StabilityError(f"the adjoint of {hours:g} h is not finite; ask for a shorter forecast")
+        raise StabilityError(f"the adjoint of {hours:g} h is not finite; choose a shorter forecast")
     known = trained.config.variable_table()
-    of = describe(target.field, known)
+    target_field = describe(target.field, known)
     variables: dict[str, Variable] = {}
     values = []
     for kind, array in ((SENSITIVITY, sensitivity), (ATTRIBUTION, contribution)):
         for index, name in enumerate(trained.names):
             field = describe(name, known)
-            units = of.units if kind == ATTRIBUTION else f"{of.units} ({field.units})-1"
+            units = target_field.units if kind == ATTRIBUTION else f"{target_field.units} ({field.units})-1"
             label = f"{field.long_name}: {kind.strip('_')} of the target"
             variables[f"{name}{kind}"] = Variable(f"{name}{kind}", "", label, units, -np.inf, np.inf, diverging=True)
             values.append(array[0, :, index])
     attributes = {
-        "title": "What a forecast comes from",
+        "title": "Attribution of a forecast to its analyses",
         TARGET: f"{target} after {hours:g} h",
-        "target_units": of.units,
+        "target_units": target_field.units,
         "target_forecast": value + offset,
         "target_ordinary": base + offset,
         "completeness_gap": value - base - contribution.sum(),
@@ -175,7 +178,7 @@ def attribution(
 
 
 def _differentiable(model: Forecaster) -> Forecaster:
-    """The same forecaster, whose equations are not taken as given."""
+    """A copy of the forecaster in which the equations are differentiated."""
     model = nnx.clone(model)
     for member in networks_of(model):
         if isinstance(member, TransportForecaster):
@@ -185,7 +188,7 @@ def _differentiable(model: Forecaster) -> Forecaster:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _value_and_gradient(graph, place, state, times, weights, analyses, offset):
-    """J less the offset, and its derivative by the analyses."""
+    """J minus the offset, and its gradient with respect to the analyses."""
 
     def value(analyses):
         forecast = rollout(nnx.merge(graph, state), analyses, times, remember=False)[-1, 0, place]

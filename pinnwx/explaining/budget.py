@@ -1,18 +1,18 @@
-"""The budget of a forecast: the tendency of each field by each named part of the model in each step.
+"""The budget of a forecast: the contribution of each named part of the model to the tendency of each field.
 
     (X(t + dt) - X(t)) / dt = advection_by_physical_wind + advection_by_learned_wind + planetary_vorticity + diffusion
                               + network + climate + boundary + polar_mean + residual
 
-A model has the parts that its settings give it. The first four are terms of the equations (`physics.terms`),
-integrated along with the fields and scaled by the gate. Where vorticity is transported, they are its effects on the
-wind and the geopotential (`model.transported_fields`). `network` is the source. `climate` and `boundary` are the
-corrections towards climatology and at the lateral boundary. `polar_mean` is the mean over groups of narrow cells, from
-which a conserved field is taken. The residual is the difference between the change of the forecast and the sum of the
-parts. It is reported and not distributed.
+The settings decide which parts a model has. The first four are terms of the equations (`physics.terms`), integrated
+along with the fields and scaled by the gate. Where vorticity is transported, they are its effects on the wind and the
+geopotential (`model.transported_fields`). `network` is the source. `climate` and `boundary` are the corrections towards
+climatology and at the lateral boundary. `polar_mean` is the change of a conserved field by averaging over groups of
+narrow cells near the poles, before its transport. The residual is the difference between the change of the forecast and
+the sum of the parts. It is reported separately.
 
-Two notes on reading. The effect of the network on the gate of an equation belongs to that equation. The part of one
-wind is that of its flux, and the value at a face comes from upwind of the whole wind; so it is not the effect that
-this wind would have alone. With `wind_time = "midpoint"`, the physical wind includes half a step of the learned one.
+Two notes on interpretation. The effect of the network on the gate of an equation belongs to that equation. The part of
+one wind is computed from its flux, with face values upwind of the total wind; it differs from the effect of this wind
+alone. With `wind_time = "midpoint"`, the physical wind includes half a step of the learned wind.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ def budget(
     lateral_boundary: Archive | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """The forecast from `when` up to `hours`, the tendencies of its fields by part, and the learned fields.
+    """The forecast from `when` to `hours`, the tendencies of its fields by part, and the learned fields.
 
-    Variables along (time, latitude, longitude), `time` being the end of a step and `time_bnds` both its ends:
+    The variables have the dimensions (time, latitude, longitude); `time` is the end of a step, `time_bnds` both ends:
 
         <field>                     the forecast at the end of the step
         <field>_tendency_<part>     mean over the step [units of the field per second]
-        <field>_tendency_total      of the forecast; the sum of the parts and of `<field>_tendency_residual`
+        <field>_tendency_total      total tendency; the sum of the parts and of `<field>_tendency_residual`
         <field>_gate, <field>_learned_eastward_wind, ..._northward_wind, <field>_diffusivity
-                                    of the equation of that field, where there is such, at the start of the step
-        expert_<number>_use         fraction of the blocks of a mixture that use this expert there
+                                    of the equation of that field, if it has one, at the start of the step
+        expert_<number>_use         fraction of the blocks of a mixture of experts that use this expert
 
     Raises:
-        UsageError: the hours are no multiple of the model's step.
-        UnavailableError: the archive lacks an analysis that the forecast starts from.
-        StabilityError: the forecast blew up.
+        UsageError: the hours are not a multiple of the step of the model.
+        UnavailableError: the archive lacks an input analysis of the forecast.
+        StabilityError: the forecast is unstable.
     """
     step = trained.config.model.step_hours
     leads = [step * number for number in range(1, whole_steps("lead", hours, step) + 1)]
@@ -78,7 +78,7 @@ def budget(
     require_bounded(forecast[:, 0], leads, trained, when, archive, lateral_boundary)
     seconds = step * SECONDS_PER_HOUR
     known = trained.config.variable_table()
-    variables: dict[str, Variable] = {}  # besides the fields themselves
+    variables: dict[str, Variable] = {}  # in addition to the fields
     values = list(np.moveaxis(forecast[:, 0], 1, 0))
 
     def add(variable: Variable, array: np.ndarray) -> None:
@@ -115,7 +115,7 @@ def _described(name: str, long_name: str, units: str, diverging: bool) -> Variab
 
 
 def _with_bounds(dataset: xr.Dataset, step_hours: float) -> xr.Dataset:
-    """With the two ends of each step, and tendencies marked as means between them."""
+    """Adds the two ends of each step, and marks tendencies as means over the step."""
     end = dataset["time"].values
     bounds = np.stack([end - duration(np.array([step_hours])), end], axis=1)
     dataset = dataset.assign_coords(time_bnds=(("time", "bnds"), bounds))
@@ -128,16 +128,16 @@ def _with_bounds(dataset: xr.Dataset, step_hours: float) -> xr.Dataset:
 
 @partial(jax.jit, static_argnums=0)
 def _explained(graph, state, analyses, times, boundary_steps):
-    """Of every step: the fields after it, their change, what each part made, and what the networks learned."""
+    """For every step: the fields at its end, their change, the contribution of each part, and the learned fields."""
     model = nnx.merge(graph, state)
 
-    def step(state, given):
-        (carry, before), (time, boundary) = state, given
+    def step(state, inputs):
+        (carry, before), (time, boundary) = state, inputs
         parts, learned = (
             dict(model.tendency_terms(carry, time, None, boundary)),
             model.learned_fields(carry, time, None, boundary),
         )
-        if "network" in parts:  # of a model whose network reads the fields too, by the hour: `second_order`
+        if "network" in parts:  # a `second_order` model also reads out the fields by a network, at the time of the step
             parts["network"] += model.to_fields(carry, time) - before
         carry = model.advance(carry, time, None, boundary)
         after = model.to_fields(carry, time)

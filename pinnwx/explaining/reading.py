@@ -1,4 +1,4 @@
-"""Reading the output of `explain`: the parts of a budget, their shares, global and zonal means."""
+"""Reads the output of `explain`: the parts of a budget, their shares, global and zonal means."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from pinnwx.variables import VARIABLES, Variable, difference_units
 TOTAL, RESIDUAL, TENDENCY = "total", "residual", "_tendency_"
 SENSITIVITY, ATTRIBUTION = "_sensitivity", "_attribution"
 COLUMNS = ("field", "part", "rms in 6 h", "share of the change")
-TARGET = "target"  # the attribute that tells what number was asked for
+TARGET = "target"  # the attribute that describes the target of an attribution
 
 
 def budget_fields(dataset: xr.Dataset) -> list[str]:
-    """The fields whose budget a dataset holds."""
+    """The fields with a budget in a dataset."""
     end = f"{TENDENCY}{TOTAL}"
     return [str(name).removesuffix(end) for name in dataset.data_vars if str(name).endswith(end)]
 
 
 def parts_of(dataset: xr.Dataset, field: str) -> dict[str, xr.DataArray]:
-    """The tendencies of a field by part, total and residual last; empty where the dataset holds no budget of it."""
+    """The tendencies of a field by part, total and residual last; empty if the dataset has no budget of it."""
     start = f"{field}{TENDENCY}"
     return {str(name).removeprefix(start): dataset[name] for name in dataset.data_vars if str(name).startswith(start)}
 
 
 def require_finite(dataset: xr.Dataset) -> None:
     """Raises:
-    DataError: a value is none; a picture would hide it.
+    DataError: a value is not finite; a plot would hide it.
     """
     for name, array in dataset.data_vars.items():
         if bad := int((~np.isfinite(array.values)).sum()):
-            raise DataError(f"{name} holds {bad} values that are not finite; explain the forecast anew")
+            raise DataError(f"{name} holds {bad} values that are not finite; run explain again")
 
 
 def area_mean(dataset: xr.Dataset) -> xr.Dataset:
-    """Means over the grid, weighted by the areas of its cells."""
+    """Means over the grid, weighted by cell area."""
     return dataset.weighted(_area_weights(dataset)).mean(("latitude", "longitude"), keep_attrs=True)
 
 
 def zonal_mean(dataset: xr.Dataset) -> xr.Dataset:
-    """Means round each circle of latitude."""
+    """Means over each circle of latitude."""
     return dataset.mean("longitude", keep_attrs=True)
 
 
@@ -55,9 +55,9 @@ def zonal_mean(dataset: xr.Dataset) -> xr.Dataset:
 class Share:
     """The effect of a part on a field over a whole forecast.
 
-    `rms` is the area-weighted root mean square of its tendency [units of the field per second], `share` its part in the
-    mean square of the total: mean(part * total) / mean(total^2). Shares sum to 1. A share is negative where a part
-    opposes the rest.
+    `rms` is the area-weighted root mean square of its tendency [units of the field per second]. `share` is its fraction
+    of the mean square of the total, mean(part * total) / mean(total^2). The shares sum to 1. A share is negative if the
+    part opposes the total.
     """
 
     field: str
@@ -68,7 +68,7 @@ class Share:
 
 
 def shares(dataset: xr.Dataset) -> list[Share]:
-    """Each part of the budget of each field, total and residual last."""
+    """The share of each part in the budget of each field, total and residual last."""
     weights, rows = _area_weights(dataset), []
 
     def mean(values: xr.DataArray) -> float:
@@ -84,12 +84,12 @@ def shares(dataset: xr.Dataset) -> list[Share]:
 
 
 def in_words(shares: Sequence[Share], variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
-    """Rows of text under `COLUMNS`, in display units; all parts of a field have the same decimals, but the residual."""
+    """Rows of text for `COLUMNS`, in display units; all parts of a field have the same number of decimals."""
     rows = []
     totals = {one.field: one.rms for one in shares if one.part == TOTAL}
     for one in shares:
         factor, units = difference_units(one.field, variables)
-        units = one.units if units == "SI" else units  # a variable of the user's own
+        units = one.units if units == "SI" else units  # a user-defined variable
         scale = factor * 6 * SECONDS_PER_HOUR
         size = f"{with_decimals(one.rms * scale, decimals_for([totals.get(one.field, one.rms) * scale]))} {units}"
         rows.append(

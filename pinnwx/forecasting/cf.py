@@ -1,12 +1,12 @@
-"""The forecast file: CF-1.11 NetCDF-4, one variable a field, dimensions (time, latitude, longitude), and before them
-`realization` in an ensemble.
+"""The forecast file: CF-1.11 in NetCDF-4, one variable for each field, with dimensions (time, latitude, longitude); an
+ensemble has `realization` as its first dimension.
 
-`time` is the valid time; `forecast_reference_time` and `forecast_period` (hours) say from when and how far. Lead
-times are always told from the times, because readers disagree on whether a number of "hours" is a number or a duration.
+`time` is the valid time, `forecast_reference_time` the initial time, and `forecast_period` the lead time [h]. Lead
+times are always computed from the two times, because some readers decode "hours" as a number and others as a duration.
 
-Checksums of the storage layer cover stored values but not the index that says where they are: single flipped bits
-there were read back as other values. So the file also carries two SHA-256, which the reader checks: of its bytes,
-before a library parses them (`pinnwx.data.seal`), and of what they mean, which stays where a file is opened to change.
+Checksums of the storage layer cover the stored values but not their index, in which a single flipped bit can return
+wrong values. Therefore the file also carries two SHA-256, which the reader verifies: one of its bytes, before a library
+parses them (`pinnwx.data.seal`), and one of its decoded content, which survives when a program edits the file.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ def forecast_dataset(
     provenance: Mapping[str, object],
     variables: Mapping[str, Variable] = VARIABLES,
 ) -> xr.Dataset:
-    """A forecast as a CF dataset.
+    """Builds a CF dataset from a forecast.
 
     Args:
-        fields: in the SI units of the variable table; with one more axis before them, those of an ensemble.
-        names: canonical, in the order of the field axis.
-        grid: of the fields.
-        init_time: time of the analysis, UTC.
-        lead_hours: of the lead axis, positive and ascending.
-        provenance: becomes global attributes: model hash, data hash, versions, config; mappings and lists are
+        fields: the fields in the SI units of the variable table; an ensemble has a member axis first.
+        names: the canonical names, in the order of the field axis.
+        grid: the grid of the fields.
+        init_time: the time of the analysis, UTC.
+        lead_hours: the leads of the lead axis, positive and ascending.
+        provenance: global attributes, such as model hash, data hash, versions and config; mappings and lists are
             written as JSON. `title`, `institution`, `source`, `references` and `history` replace the defaults.
         variables: the table that describes the names.
 
@@ -67,7 +67,7 @@ def forecast_dataset(
     """
     hours = np.asarray(lead_hours, np.float64)
     if (np.diff(hours) <= 0).any():
-        raise UsageError(f"lead times {hours.tolist()} h are not ascending; sort them and drop repeats")
+        raise UsageError(f"lead times {hours.tolist()} h are not ascending; sort them and drop duplicates")
     init_time = init_time.astype("datetime64[ns]")
     whole = np.array_equal(hours, np.round(hours))
     at = {name: np.asarray(getattr(grid, name)) for name in ("latitude", "longitude")}
@@ -130,13 +130,13 @@ def _global_attributes(init_time: np.datetime64, provenance: Mapping[str, object
 
 
 def write_forecast(dataset: xr.Dataset, path: str | Path, *, force: bool = False) -> None:
-    """Writes a forecast, compressed and with checksums; `path` holds the old file or the complete new one.
+    """Writes a forecast atomically, compressed and with checksums.
 
-    Call `pinnwx.files.check_writable` before computing what is written here.
+    Call `pinnwx.files.check_writable` before the forecast is computed.
 
     Raises:
         StabilityError: a value is not finite; nothing is written.
-        OutputError: `path` exists and `force` is false, or it cannot be written.
+        OutputError: `path` exists and `force` is false, or the file cannot be written.
     """
     path = Path(path)
     check_writable(path, force=force)
@@ -166,11 +166,11 @@ def write_forecast(dataset: xr.Dataset, path: str | Path, *, force: bool = False
 
 
 def read_forecast(path: str | Path) -> xr.Dataset:
-    """A forecast file in memory, times decoded and `forecast_period` a number of hours.
+    """Reads a forecast file into memory, with decoded times and `forecast_period` as a number of hours.
 
     Raises:
         MissingInputError: there is no such file.
-        DataError: it is damaged, edited, points to other files, or is no forecast.
+        DataError: the file is damaged, was edited, points to other files, or is not a forecast.
     """
     path = Path(path)
     if not path.is_file():
@@ -182,35 +182,36 @@ def read_forecast(path: str | Path) -> xr.Dataset:
             dataset = opened.load()
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged file may raise anything
-        raise DataError(f"{path} cannot be read as NetCDF ({error}); write the forecast anew") from error
+    except Exception as error:  # a damaged file may raise any exception
+        raise DataError(f"{path} cannot be read as NetCDF ({error}); write the forecast again") from error
     digest = dataset.attrs.pop(_DIGEST, None)
     if digest is not None and digest != _digest(dataset):
         raise DataError(
-            f"{path} is not as it was written: damaged, or edited; write it anew, or delete its attribute {_DIGEST}"
+            f"{path} was changed after it was written (damaged or edited); write it again, or delete its attribute "
+            f"{_DIGEST}"
         )
     try:
         require_form(dataset)
     except DataError as error:
-        raise DataError(f"{path} is no forecast: {error}; write it anew") from None
+        raise DataError(f"{path} is not a forecast: {error}; write it again") from None
     return in_order(dataset)
 
 
 def reading_options(dataset: xr.Dataset) -> dict[str, Any]:
-    """How the forecast's own config reads data, as options of `open_data`; none where it carries no config.
+    """The options of `open_data` in the config of the forecast; empty if the forecast has no config.
 
     Raises:
-        DataError: what it carries is none.
+        DataError: its attribute `config` is not a config.
     """
     text = dataset.attrs.get("config")
     try:
         return parse_config(text, "the config inside the forecast").reading_options() if text else {}
     except (ConfigError, UsageError) as error:
-        raise DataError(f"{error}; write the forecast anew") from None
+        raise DataError(f"{error}; write the forecast again") from None
 
 
 def _digest(dataset: xr.Dataset) -> str:
-    """SHA-256 of all that a reader sees: names, dimensions, values and attributes."""
+    """SHA-256 of the decoded content: names, dimensions, values and attributes."""
     state = hashlib.sha256()
 
     def add_attributes(attributes: Mapping) -> None:
@@ -228,31 +229,30 @@ def _digest(dataset: xr.Dataset) -> str:
 
 
 def ensemble_mean(dataset: xr.Dataset) -> xr.Dataset:
-    """The mean over the members of an ensemble; a single forecast as it is."""
+    """The mean over the members of an ensemble; a single forecast is unchanged."""
     return dataset.mean(REALIZATION, skipna=False, keep_attrs=True) if REALIZATION in dataset.dims else dataset
 
 
 def inside_edge(dataset: xr.Dataset) -> xr.Dataset:
-    """What was forecast: without the outer cells that a model with a lateral boundary was told (attribute
-    `boundary_width`)."""
+    """Removes the lateral boundary cells, whose values are prescribed (attribute `boundary_width`)."""
     width = int(dataset.attrs.get("boundary_width", 0))
     part = slice(width, -width) if width else slice(None)
     return dataset.isel(latitude=part, longitude=part)
 
 
 def reference_time(dataset: xr.Dataset) -> np.datetime64:
-    """Time of the analysis a forecast starts from."""
+    """The time of the analysis from which a forecast starts."""
     return np.datetime64(dataset["forecast_reference_time"].values.astype("datetime64[ns]").item(), "ns")
 
 
 def lead_hours(dataset: xr.Dataset) -> Float[np.ndarray, " lead"]:
-    """Lead times [h] of a forecast: valid time less reference time."""
+    """Lead times [h] of a forecast: valid time minus reference time."""
     valid = dataset["time"].values.astype("datetime64[ns]")
     return (valid - reference_time(dataset)) / np.timedelta64(1, "h")
 
 
 def weatherbench2_view(dataset: xr.Dataset) -> xr.Dataset:
-    """The same forecast laid out as in WeatherBench 2: `time` is the initial time, `prediction_timedelta` the lead."""
+    """The forecast in the layout of WeatherBench 2: `time` is the initial time, `prediction_timedelta` the lead."""
     delta = duration(lead_hours(dataset))
     view = dataset.drop_vars(("forecast_period", "forecast_reference_time"))
     view = view.rename({"time": "prediction_timedelta"}).assign_coords(prediction_timedelta=delta)
@@ -263,24 +263,24 @@ def weatherbench2_view(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def point(dataset: xr.Dataset, latitude: float | int, longitude: float | int, method: str = "nearest") -> xr.Dataset:
-    """A forecast at one place.
+    """Interpolates a forecast to one place.
 
-    `"nearest"` takes the cell that holds the place. `"linear"` is bilinear between cell centres, across the date line
-    too, and exact for fields linear in latitude and longitude. Between the last row of a global grid and the pole,
-    the row's values hold.
+    `"nearest"` uses the cell that contains the place. `"linear"` is bilinear between cell centres, also across the date
+    line, and exact for fields that are linear in latitude and longitude. Between the last row of a global grid and the
+    pole, the values of the row are used.
 
     Args:
         dataset: a forecast, or any dataset with evenly spaced ascending `latitude` and `longitude`.
         latitude: degrees north.
-        longitude: degrees east, in any turn: -10 is 350.
+        longitude: degrees east; -10 and 350 are equal.
         method: `"nearest"` or `"linear"`.
 
     Returns:
-        The dataset without its horizontal dimensions; its scalar coordinates are those of the cell centre
-        (`"nearest"`) or of the place.
+        The dataset without its horizontal dimensions. Its scalar coordinates are those of the cell centre
+        (`"nearest"`) or of the place (`"linear"`).
 
     Raises:
-        UsageError: the place is outside the grid (for `"linear"`: outside its cell centres), or the method unknown.
+        UsageError: the place is outside the grid (for `"linear"`: outside the cell centres), or the method is unknown.
     """
     if method not in ("nearest", "linear"):
         raise UsageError(f'method "{method}" is not "nearest" or "linear"')
@@ -288,7 +288,7 @@ def point(dataset: xr.Dataset, latitude: float | int, longitude: float | int, me
     margin = (0.5 if method == "nearest" else 0.0) + 1e-6
     south, west, spacing = grid.latitude[0], grid.longitude[0], grid.longitude_spacing
     row = (latitude - south) / grid.latitude_spacing
-    # The turn starts half a cell west of the first column, whose cell begins there.
+    # Column coordinates start at the western edge of the first cell.
     column = ((longitude - west + spacing / 2) % 360) / spacing - 0.5
     outside_rows = not -90 <= latitude <= 90 or (not grid.is_global and _leaves(row, grid.shape[0], margin))
     if outside_rows or (not grid.is_periodic and _leaves(column, grid.shape[1], margin)):

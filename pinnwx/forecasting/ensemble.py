@@ -1,15 +1,16 @@
-"""Ensembles: forecasts from analyses that differ as analyses may err, made by networks that differ as models may.
+"""Ensembles: perturbed analyses represent initial errors, and different networks represent model error.
 
-Every member starts from the analyses X plus a perturbation of its own,
+Each member starts from the analyses X plus its own perturbation,
 
     X + a (X(t1) - X(t2)),
 
-the scaled difference of two earlier analyses of the same time of day and the same season, drawn at random (random field
-perturbations: Magnusson, Nycander and Kallen 2009, Tellus 61A). It is balanced, for the atmosphere made it, and large
-where weather is changeable. Where the edge of a box is told, a perturbation fades towards it harmonically. And where a
-plain forecast takes at every step the mean over a deep ensemble and over the views of its networks (`model.views`), a
-member has one network and one view for itself, in turn: so a member costs a fraction of a plain forecast, and members
-differ by what networks disagree on.
+the scaled difference of two earlier analyses of the same time of day and season, drawn at random (random field
+perturbations: Magnusson, Nycander and Kallen 2009, Tellus 61A). The perturbation is balanced, because it is a
+difference of analyses, and large in regions of high variability. At a lateral boundary, it decays harmonically to zero.
+
+A single forecast averages at every step over the networks of a deep ensemble and over their views (`model.views`). Each
+member uses one network and one view instead. Therefore a member costs a fraction of a single forecast, and the
+differences between networks add to the spread.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.variables import describe
 
-PERTURBATION_SCALE = 0.2  # a: on the validation days of ERA5, pressure then spreads at a day nearly as much as it errs
+PERTURBATION_SCALE = 0.2  # a: on the validation days of ERA5, the spread of pressure at one day is nearly its error
 _SEASON = np.timedelta64(45, "D")  # on either side
 _YEAR = np.timedelta64(31_556_952, "s")
 _DAY = np.timedelta64(1, "D")
-_FEWEST = 8  # analyses to draw from: 28 differences
+_FEWEST = 8  # the minimum number of analyses, which have 28 differences
 
 
 def alike(times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Bool[np.ndarray, " time"]:
-    """Which times are of the same time of day and the same season."""
+    """True for times of the same time of day and season as `when`."""
     apart = (when - times).astype("timedelta64[s]")
     season = apart % _YEAR
     return (apart % _DAY == np.timedelta64(0)) & (np.minimum(season, _YEAR - season) <= _SEASON)
@@ -50,9 +51,9 @@ def perturbed(
     analyses: Float32[np.ndarray, "#sequence input field lat lon"],
     difference: Float32[np.ndarray, "sequence input field lat lon"],
 ) -> Float32[np.ndarray, "sequence input field lat lon"]:
-    """The analyses plus a difference, which fades towards an edge that is told.
+    """Adds a difference to the analyses; at a lateral boundary, the difference decays to zero.
 
-    No value passes a bound of its variable, or passes it by more than it did.
+    Values stay within the bounds of their variable; a value outside never moves farther out.
     """
     width = trained.config.model.boundary_width
     if width:
@@ -66,7 +67,7 @@ def perturbed(
 
 
 class Ensemble:
-    """Runs a trained forecaster from one analysis many times."""
+    """Runs a trained forecaster several times from one analysis."""
 
     uses_earlier_analyses = True  # perturbations are drawn from them
 
@@ -77,10 +78,10 @@ class Ensemble:
         size: int,
         perturbation_scale: float = PERTURBATION_SCALE,
     ):
-        """Leads are multiples of the model's step; `size` counts the members.
+        """Leads are multiples of the step of the model; `size` is the number of members.
 
         Raises:
-            UsageError: fewer than two members, or a lead is not positive or no multiple of the step.
+            UsageError: there are fewer than two members, or a lead is not a positive multiple of the step.
         """
         if size < 2:
             raise UsageError(f"an ensemble of {size} member(s) has no spread; ask for at least 2")
@@ -89,7 +90,7 @@ class Ensemble:
         self.settings = {"members": size, "perturbation_scale": perturbation_scale}
         networks = [nnx.split(network) for network in networks_of(trained.model)]
         views = networks_of(trained.model)[0].views
-        self._graph = networks[0][0]  # all have the same: so what is compiled for one serves the others
+        self._graph = networks[0][0]  # all networks share it, and its compiled code
         self._views = [(state, views[number]) for number in range(len(views)) for _, state in networks]
 
     def __call__(
@@ -98,17 +99,17 @@ class Ensemble:
         initial_time: np.datetime64,
         lateral_boundary: Float32[np.ndarray, "1 step field lat lon"] | None = None,
     ) -> Float32[np.ndarray, "member lead field lat lon"]:
-        """The forecasts at each lead, from analyses at `initial_time + predictor.input_offsets`.
+        """Computes the forecasts at each lead, from analyses at `initial_time + predictor.input_offsets`.
 
-        Not checked: see `pinnwx.forecasting.stability`.
+        The result is not checked; see `pinnwx.forecasting.stability`.
         """
-        turn = np.arange(len(analyses)) % len(self._views)
-        size = np.bincount(turn).max()
+        assigned = np.arange(len(analyses)) % len(self._views)
+        size = np.bincount(assigned).max()
         boundary = None if lateral_boundary is None else np.repeat(lateral_boundary, size, axis=0)
         members: dict[int, np.ndarray] = {}
-        for number in np.unique(turn):
-            rows = np.flatnonzero(turn == number)
-            filled = np.resize(rows, size)  # the last are filled up, so that nothing compiles anew
+        for number in np.unique(assigned):
+            rows = np.flatnonzero(assigned == number)
+            filled = np.resize(rows, size)  # smaller batches are padded, so that nothing is recompiled
             state, view = self._views[number]
             forecasts = self.predictor.run(
                 self._graph, state, analyses[filled], np.full(size, initial_time), view, boundary
@@ -118,23 +119,22 @@ class Ensemble:
 
     @property
     def input_offsets(self) -> Shaped[np.ndarray, " input"]:
-        """As `ForecastPredictor.input_offsets`."""
+        """See `ForecastPredictor.input_offsets`."""
         return self.predictor.input_offsets
 
     def require_analyses(self, archive: Archive, initial_time: np.datetime64) -> None:
-        """As `ForecastPredictor.require_analyses`."""
+        """See `ForecastPredictor.require_analyses`."""
         self.predictor.require_analyses(archive, initial_time)
 
     def forecast(
         self, archive: Archive, initial_time: np.datetime64, lateral_boundary: Archive | None = None
     ) -> Float32[np.ndarray, "member lead field lat lon"]:
-        """The members from the archive's analyses (member, lead, ...); the same for the same data and time.
+        """The members from the analyses of the archive; deterministic for given data and initial time.
 
-        `lateral_boundary` tells all members of a model with a lateral boundary the same edge; without it, the archive
-        does.
+        A model with a lateral boundary uses `lateral_boundary` for all members; by default, it uses the archive.
 
         Raises:
-            UnavailableError: the archive lacks an analysis that a forecast starts from, or has too few before it.
+            UnavailableError: the archive lacks an input analysis, or has too few earlier analyses.
         """
         boundary = self.predictor.lateral_boundary(
             archive if lateral_boundary is None else lateral_boundary, np.array([initial_time])
@@ -144,7 +144,7 @@ class Ensemble:
     def analyses(
         self, archive: Archive, initial_time: np.datetime64
     ) -> Float32[np.ndarray, "member input field lat lon"]:
-        """What the members start from; nothing after the initial time is looked at.
+        """The perturbed analyses of the members; no analysis after the initial time is used.
 
         Raises:
             UnavailableError: as `forecast`.
@@ -155,14 +155,14 @@ class Ensemble:
         return perturbed(self.predictor.trained, analyses, difference)
 
     def _drawn(self, archive: Archive, initial_time: np.datetime64) -> Int[np.ndarray, "draw two input"]:
-        """Rows of the archive: for each perturbation two different sequences of analyses."""
+        """Rows of the archive: two different sequences of analyses for each perturbation."""
         rows = match_times(archive.times, archive.times[:, None] + self.predictor.input_offsets)
         usable = rows[(rows >= 0).all(axis=1) & (archive.times <= initial_time) & alike(archive.times, initial_time)]
         count = len(usable)
         if count < _FEWEST:
             raise UnavailableError(
-                f"the data hold {count} analyses up to {format_time(initial_time)} of its time of day and season; an "
-                f"ensemble is perturbed by differences of at least {_FEWEST}: give more data, or forecast without it"
+                f"the data hold {count} analyses of this time of day and season up to {format_time(initial_time)}; the "
+                f"perturbations of an ensemble need at least {_FEWEST}: give more data, or forecast without members"
             )
         seed = int(initial_time.astype("datetime64[s]").astype(np.int64)) % 2**63
         generator = np.random.default_rng(seed)

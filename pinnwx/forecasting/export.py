@@ -1,20 +1,20 @@
-"""A model as one file that jax can run without pinnwx: a program and the parameters that it runs with.
+"""Exports a model as one file that jax runs without pinnwx: a program and its parameters.
 
-The file is a NumPy archive (.npz) of plain arrays, nothing pickled:
+The file is a NumPy archive (.npz) of plain arrays, without pickles:
 
-    program     one step as StableHLO, serialized by `jax.export` (which needs the package flatbuffers to read or write
-                it); it takes `parameters`, `analyses` and `time`
-    about       a JSON text as bytes: fields, units, grid, step, what it was made from, which format this is
-    0000, ...   the parameters, in the order that the program takes them: weights first, then scales and maps
+    program     one step as StableHLO, serialized by `jax.export` (which needs the package flatbuffers for reading and
+                writing); its arguments are `parameters`, `analyses` and `time`
+    about       a JSON text as bytes: fields, units, grid, step, provenance, format version
+    0000, ...   the parameters in the order of the program: weights first, then scales and maps
 
-`analyses` is (input, field, lat, lon), the fields one step apart, in SI units, latitude ascending; `time` the five
-numbers of `data.calendar.time_features` of the middle of the step; the result the fields after it, (field, lat, lon).
-Weights may be stored coarser than they are used: as bfloat16 (kept as uint16), or as int8 with a scale for each output
-of a layer, w = scale q, |q| <= 127; the program makes float32 numbers of them, and computes in those. Scales, biases
-and maps stay float32.
+`analyses` is (input, field, lat, lon): fields one step apart, in SI units, with ascending latitude. `time` has the five
+features of `data.calendar.time_features` at the middle of the step. The result is (field, lat, lon), the fields after
+the step. Weights may be stored with lower precision: as bfloat16 (stored as uint16), or as int8 with a scale for each
+output of a layer, w = scale q, |q| <= 127. The program converts them to float32 and computes in float32. Scales, biases
+and maps are always float32.
 
-The program is for CPUs. One for several platforms decides among them as it runs, is compiled otherwise for that, and
-rounds otherwise than the model's own step.
+The program is for CPUs. A program for several platforms selects the platform at run time; for that it is compiled
+differently, and its rounding differs from that of the model.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ _LAYERS = (2, 4)  # axes of the weights of dense layers and convolutions
 
 
 def export_model(trained: TrainedModel, path: str | Path, precision: str, notes: Mapping[str, Any]) -> None:
-    """Writes the artefact; `notes` go into what it says about itself.
+    """Writes the exported model; `notes` are added to `about`.
 
     Raises:
-        UsageError: the precision is unknown, or the model needs more than its analyses at each step.
+        UsageError: the precision is unknown, or the model needs other inputs than analyses and time.
         OutputError: the file cannot be written.
     """
     if precision not in PRECISIONS:
-        raise UsageError(f'weights "{precision}" are none of {", ".join(PRECISIONS)}')
+        raise UsageError(f'unknown precision "{precision}" of weights; choose one of {", ".join(PRECISIONS)}')
     if trained.config.model.kind != "transport" or trained.model.has_lateral_boundary:
         raise UsageError('only a model of kind = "transport" without a lateral boundary can be exported')
     graph, weights, fixed = nnx.split(trained.model, nnx.Param, ...)
@@ -102,7 +102,7 @@ def export_model(trained: TrainedModel, path: str | Path, precision: str, notes:
 
 
 def encoded(weights: Float32[np.ndarray, "*shape"], precision: str) -> list[np.ndarray]:
-    """An array of weights as it is stored; what is no layer stays as it is."""
+    """An array of weights in its stored form; arrays other than layer weights are unchanged."""
     if precision == "float32" or weights.ndim not in _LAYERS:
         return [weights]
     if precision == "bfloat16":
@@ -113,7 +113,7 @@ def encoded(weights: Float32[np.ndarray, "*shape"], precision: str) -> list[np.n
 
 
 def as_stored(weights: Float32[np.ndarray, "*shape"], precision: str) -> Float32[np.ndarray, "*shape"]:
-    """The weights that an artefact of this precision computes with."""
+    """The weights with which an exported model of this precision computes."""
     return np.asarray(_decoded([jnp.asarray(part) for part in encoded(weights, precision)], precision))
 
 

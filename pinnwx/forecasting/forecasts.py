@@ -1,4 +1,4 @@
-"""A forecast of a model in memory: an analysis in, a CF dataset out, nothing written."""
+"""Computes a forecast in memory, from an analysis to a CF dataset; no file is written."""
 
 from __future__ import annotations
 
@@ -39,22 +39,24 @@ def forecast(
     members: int | None = None,
     lateral_boundary: Paths | xr.Dataset | None = None,
 ) -> xr.Dataset:
-    """The forecast at every step up to `hours` after `init`, an ISO 8601 time, a `datetime64` or "latest".
+    """Forecasts every step up to `hours` after `init` (an ISO 8601 time, a `datetime64` or "latest").
 
-    With `members` it is an ensemble of so many, along `realization`. A model with a lateral boundary
-    (`model.boundary_width`) needs `lateral_boundary`, its fields at every step, from files or a dataset; a
-    forecast of a larger area, say. Whether the analyses are old or suspicious is not asked; the verb `forecast` does.
+    With `members`, the result is an ensemble of this size along `realization`. A model with a lateral boundary
+    (`model.boundary_width`) needs `lateral_boundary`: files or a dataset with its fields at every step, such as a
+    forecast for a larger area. This function does not check whether the analyses are old or suspicious; the command
+    `forecast` does.
 
     Raises:
         UnavailableError: the data hold no analysis for `init`.
-        StabilityError: the forecast has blown up. One that no weather would make is only warned of; the verb refuses.
-        UsageError, DataError, MissingInputError: as their names say.
+        StabilityError: the forecast is unstable. An implausible forecast only gives a warning here; the command refuses
+            it.
+        UsageError, DataError, MissingInputError: an argument is invalid, or the data cannot be read.
     """
     prepare()
     width = trained.config.model.boundary_width
     if bool(width) != (lateral_boundary is not None):
-        wanted = "needs" if width else "has no"
-        raise UsageError(f"this model {wanted} lateral_boundary; model.boundary_width is {width}")
+        use = "needs" if width else "has no"
+        raise UsageError(f"this model {use} lateral_boundary; model.boundary_width is {width}")
     predictor = predictor_of(trained, "hours", hours, members)
     archive = matching_archive(trained, data)
     boundary = None if lateral_boundary is None else lateral_boundary_archive(trained, lateral_boundary)
@@ -76,10 +78,10 @@ def forecast(
 
 
 def predictor_of(trained: TrainedModel, option: str, hours: float, members: int | None) -> ForecastPredictor:
-    """What forecasts every step up to `hours`: once, or with `members` as an ensemble; `option` names the hours.
+    """The predictor of every step up to `hours`, for an ensemble if `members` is given; `option` names the hours.
 
     Raises:
-        UsageError: the hours are no steps of the model, or the forecast is larger than can be held.
+        UsageError: the hours are not a whole number of steps, or the forecast does not fit into memory.
     """
     step = trained.config.model.step_hours
     steps = whole_steps(option, hours, step)
@@ -89,7 +91,7 @@ def predictor_of(trained: TrainedModel, option: str, hours: float, members: int 
 
 
 def data_digest(predictor: ForecastPredictor, archive: Archive, when: np.datetime64) -> str:
-    """Of the analyses that a forecast from `when` may have used."""
+    """The SHA-256 of the analyses that a forecast from `when` may have used."""
     used_from = None if predictor.uses_earlier_analyses else format_time(when + predictor.input_offsets[0])
     return archive.select(used_from, format_time(when)).digest()
 
@@ -101,14 +103,14 @@ def _require_weather(
     archive: Archive,
     boundary: Archive | None,
 ) -> None:
-    """Refuses what has blown up, and warns of what no weather would make: in memory it may be looked at."""
+    """Refuses an unstable forecast, and warns of an implausible one, which may be inspected in memory."""
     trained, analysis = predictor.trained, archive.fields[int(np.searchsorted(archive.times, when))]
     for member in fields.reshape(-1, *fields.shape[-4:]):
         require_bounded(
             member, predictor.lead_hours, trained, when, archive if predictor.size is None else None, boundary
         )
         if odd := list(implausibilities(member, predictor.lead_hours, trained, when, analysis)):
-            _log.warning("warning: the forecast is no weather: %s; train for longer, or check the analysis", odd[0])
+            _log.warning("warning: the forecast is implausible: %s; train for longer, or check the analysis", odd[0])
 
 
 def _time(init: str | np.datetime64, newest: np.datetime64) -> np.datetime64:

@@ -1,7 +1,7 @@
-"""What a forecast file has to look like before anything in it is read: its axes, its fields, and its attributes.
+"""Validates the structure of a forecast file before use: its axes, its fields and its attributes.
 
-A file may come from somebody else, or from a tool that keeps attributes and changes fields. Each rule is one that
-`pinnwx.forecasting.cf` follows when it writes.
+A file may be untrusted, or from a tool that changes fields and preserves attributes. `pinnwx.forecasting.cf` follows
+each of these rules when it writes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pinnwx.records import ForecastAttributes, NotARecord, VariableAttributes, c
 
 REALIZATION = "realization"
 FIELD_DIMENSIONS = ("time", "latitude", "longitude")
-_TIMES, _NUMBERS = "M", "iuf"  # kinds of numpy
+_TIMES, _NUMBERS = "M", "iuf"  # kinds of numpy types
 _AXES = {
     "time": (("time",), _TIMES),
     "latitude": (("latitude",), _NUMBERS),
@@ -27,13 +27,13 @@ _AXES = {
     "forecast_reference_time": ((), _TIMES),
     "forecast_period": (("time",), _NUMBERS),
 }
-_LARGEST = 1e15  # in SI units, of any field: its square is a number of float32
+_LARGEST = 1e15  # of any field, in SI units; its square is finite in float32
 _ROUNDING = 1e-3  # hours: a period may be stored as float32
 
 
 def require_form(dataset: xr.Dataset) -> None:
     """Raises:
-    DataError: the dataset is no forecast, budget or attribution as pinnwx writes them; the message says why.
+    DataError: the dataset is not a forecast, budget or attribution of pinnwx; the message gives the reason.
     """
     absent = [name for name in _AXES if name not in dataset.coords]
     if absent:
@@ -45,37 +45,37 @@ def require_form(dataset: xr.Dataset) -> None:
     _require_times(dataset)
     Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     if not dataset.data_vars:
-        raise DataError("it holds no field")
+        raise DataError("it contains no field")
     for name, array in dataset.data_vars.items():
         own = {*array.dims} - {REALIZATION}
         if own != {*FIELD_DIMENSIONS} or array.dtype.kind not in _NUMBERS:
-            raise DataError(f"{name} is no field of numbers along {', '.join(FIELD_DIMENSIONS)}")
+            raise DataError(f"{name} is not a field of numbers along {', '.join(FIELD_DIMENSIONS)}")
         _require_attributes(array.attrs, VariableAttributes, f"{name}: ")
         _require_possible(array)
     edge = _require_attributes(dataset.attrs, ForecastAttributes).boundary_width
     if 2 * edge >= min(dataset.sizes["latitude"], dataset.sizes["longitude"]):
-        raise DataError(f"boundary_width = {edge} leaves nothing of its grid")
+        raise DataError(f"boundary_width = {edge} covers its whole grid")
 
 
 def in_order(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset with the dimensions of its fields in the order in which pinnwx writes them."""
+    """Transposes the fields to the dimension order of pinnwx."""
     return dataset.transpose(REALIZATION, *FIELD_DIMENSIONS, ..., missing_dims="ignore")
 
 
 def _require(array: xr.DataArray, dims: tuple[str, ...], kinds: str) -> None:
-    what = "times" if kinds == _TIMES else "numbers"
+    content = "times" if kinds == _TIMES else "numbers"
     if array.dims != dims or array.dtype.kind not in kinds or not array.size:
         along = f" along {dims[0]}" if dims else ""
-        raise DataError(f"its coordinate {array.name} is not made of {what}{along}")
+        raise DataError(f"its coordinate {array.name} does not consist of {content}{along}")
     if not (np.isfinite(array.values).all()):
         raise DataError(f"its coordinate {array.name} lacks a value")
 
 
 def _require_possible(array: xr.DataArray) -> None:
     values = array.values[np.abs(array.values) > _LARGEST]
-    wrong = values[np.isfinite(values)]  # what is not, some readers allow
+    wrong = values[np.isfinite(values)]  # some callers allow values that are not finite
     if wrong.size:
-        raise DataError(f"{array.name} reaches {float(wrong[0]):.6g}, which no field of weather does")
+        raise DataError(f"{array.name} reaches {float(wrong[0]):.6g}, which is impossible for any field")
 
 
 def _require_times(dataset: xr.Dataset) -> None:

@@ -1,7 +1,7 @@
-"""What tells a model with a lateral boundary its edge: a forecast of a larger area, brought to the grid of the box.
+"""Prepares lateral boundary conditions: a forecast for a larger area, regridded to the grid of a regional model.
 
-A finer one is averaged onto the box's cells. A coarser one is interpolated linearly between its cell centres, for an
-average would be constant over each coarse cell, with jumps between them that the box would take for weather.
+A finer forecast is averaged onto the cells of the regional grid. A coarser forecast is interpolated linearly between
+its cell centres, because an average would be constant in each coarse cell, with spurious jumps between cells.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _FULL_TURN = 360.0
 
 
 def lateral_boundary_archive(trained: TrainedModel, lateral_boundary: Paths | xr.Dataset) -> Archive:
-    """The fields of a boundary on the grid of a model.
+    """Reads lateral boundary fields onto the grid of a model.
 
     Raises:
-        GridError: the boundary does not cover the box.
+        GridError: the fields do not cover the grid.
         MissingInputError, DataError, UnavailableError: as `open_data`.
     """
     config, box = trained.config, trained.grid
@@ -39,11 +39,13 @@ def lateral_boundary_archive(trained: TrainedModel, lateral_boundary: Paths | xr
         archive = Archive.from_dataset(dataset, fields)
         return replace(archive, fields=regrid(archive.fields, source, box), grid=box)
     except GridError:
-        raise GridError(f"the boundary ({source}) does not cover the box ({box}); give one of a larger area") from None
+        raise GridError(
+            f"the lateral boundary ({source}) does not cover the regional grid ({box}); give one for a larger area"
+        ) from None
 
 
 def _interpolated(dataset: xr.Dataset, box: Grid) -> xr.Dataset:
-    """Linear in latitude and longitude, across the date line too."""
+    """Bilinear interpolation in latitude and longitude, also across the date line."""
     opposite = 0.5 * (box.longitude[0] + box.longitude[-1]) - _FULL_TURN / 2  # where the longitudes may be cut
     turned = (dataset["longitude"] - opposite) % _FULL_TURN + opposite
     dataset = dataset.assign_coords(longitude=turned).sortby("longitude")

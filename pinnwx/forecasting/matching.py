@@ -1,4 +1,4 @@
-"""The fields that a model needs, out of whatever holds analyses."""
+"""Reads the fields that a model needs from files, datasets or archives."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ def matching_archive(
     select: Selection | None = None,
     leave_damaged: bool = False,
 ) -> Archive:
-    """The model's fields out of the data, on the model's grid, from `start` to `end`, at the times that `select` needs;
-    without damaged files, if they are to be left out."""
+    """The fields of the model on its grid, from `start` to `end`, at the times that `select` returns.
+
+    With `leave_damaged`, damaged files are left out.
+    """
     config = trained.config
     return as_archive(
         data, config.data.fields, grid=trained.grid, start=start, end=end, select=select, leave_damaged=leave_damaged,

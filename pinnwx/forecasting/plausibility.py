@@ -1,15 +1,16 @@
-"""Whether a forecast can be weather: judged by numbers of its fields that the training time bounds.
+"""Checks whether a forecast is plausible, by statistics of its fields that the training time bounds.
 
-A model that was spoilt, or trained badly, need not blow up: it may go on with stripes of two cells, with fronts that no
-grid holds, or with an atmosphere that gains mass. Each number of `data.field_statistics` may be up to `LARGEST_RATIO`
-times the largest of the training time, or of the analysis that the forecast starts from, if that is larger: so a
-season or a storm that the training time did not hold is let pass. The area mean may move by up to `LARGEST_MOVE` times
-the range that it has in the training time, and in any case by half the field's standard deviation, as that of a model
-which is promoted may in thirty days. Pressure at the ground is the mass of the atmosphere, which hardly changes: a
-quarter.
+The forecast of a damaged or badly trained model may be stable and still wrong: it may have stripes of two cells, fronts
+that the grid does not resolve, or a growing mass of the atmosphere. Each statistic of `data.field_statistics` may be up
+to `LARGEST_RATIO` times its maximum over the training time, or its value in the initial analysis if that is larger.
+Therefore a season or a storm that the training time lacks is accepted. The area mean may change by up to `LARGEST_MOVE`
+times its range in the training time, and in any case by half the standard deviation of the field, the limit of the
+promotion check for thirty days. Surface pressure is the mass of the atmosphere, which is nearly constant; its minimum
+limit is a quarter of the standard deviation.
 
-The ratios leave room for weather. Analyses that a climatology of two months or more has not seen reach 1.1 (departure,
-noise) and 1.4 (largest noise), those of ten days after an analysis 1.4 and 2.2 where the training time is one month.
+The limits leave room for rare weather. Analyses outside a training time of at least two months reach ratios of 1.1
+(departure, noise) and 1.4 (largest noise). Analyses up to ten days after a training time of one month reach 1.4 and
+2.2.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ _LEAST_MOVE, _LEAST_MOVE_OF_MASS = 0.5, 0.25  # standard deviations
 _MASS = ("air_pressure_at_mean_sea_level", "surface_air_pressure")
 
 _WORDS: Mapping[str, str] = {
-    "departure": "departs from climatology by {value} (root of the area mean of squares)",
+    "departure": "departs from climatology by {value} (root mean square)",
     "zonal_noise": "has noise of {value} from cell to cell along its rows",
     "meridional_noise": "has noise of {value} from cell to cell along its columns",
     "largest_zonal_noise": "has a place with noise of {value} from cell to cell along its rows",
     "largest_meridional_noise": "has a place with noise of {value} from cell to cell along its columns",
     "gradient": "has a place where it changes by {value} from cell to cell",
-    "area_mean": "has an area mean that moved by {value}",
+    "area_mean": "has an area mean that changed by {value}",
 }
 
 
@@ -51,9 +52,9 @@ def implausibilities(
     when: np.datetime64,
     analysis: Float32[np.ndarray, "field lat lon"],
 ) -> Iterator[str]:
-    """What no weather would do, one sentence for each field that does it first; nothing for a good forecast.
+    """Yields a sentence for each field that is implausible at the first implausible lead; none for a good forecast.
 
-    `analysis` is the one that the forecast starts from, at `when`. The forecast is finite.
+    `analysis` is the initial analysis, at `when`. The forecast must be finite.
     """
     leads = np.asarray(lead_hours, np.float64)
     numbers, limits = _numbers(forecast, leads, trained, when, analysis), _limits(trained, when, analysis)
@@ -79,7 +80,7 @@ def excess(
     when: np.datetime64,
     analysis: Float32[np.ndarray, "field lat lon"],
 ) -> Mapping[str, np.ndarray]:
-    """Each number of the forecast, (lead, field), over its limit."""
+    """The ratio of each statistic of the forecast, (lead, field), to its limit."""
     numbers, limits = _numbers(forecast, leads, trained, when, analysis), _limits(trained, when, analysis)
     return {kind: numbers[kind] / limits[kind] for kind in numbers}
 
@@ -91,12 +92,12 @@ def plausible_steps(
     when: np.datetime64,
     analysis: Float32[np.ndarray, "field lat lon"],
 ) -> int:
-    """How many of its leads come before the first that no weather would make."""
+    """The number of leads before the first implausible one."""
     return _steps_within(excess(forecast, leads, trained, when, analysis))
 
 
 def _steps_within(ratios: Mapping[str, np.ndarray]) -> int:
-    """How many leads come before the first with a number, (lead, field), over its limit."""
+    """The number of leads before the first with a ratio, (lead, field), above 1."""
     beyond = np.any([ratio.max(axis=1) > 1 for ratio in ratios.values()], axis=0)
     return int(beyond.argmax()) if beyond.any() else len(beyond)
 
@@ -104,22 +105,22 @@ def _steps_within(ratios: Mapping[str, np.ndarray]) -> int:
 def _numbers(
     forecast: np.ndarray, leads: np.ndarray, trained: TrainedModel, when: np.datetime64, analysis: np.ndarray
 ) -> Mapping[str, np.ndarray]:
-    """(lead, field) of each number; of the area mean, how far it has moved from that of the analysis."""
-    departure, grid = _judged(trained, forecast - trained.climatology.at(_instant(when) + duration(leads)))
+    """Each statistic, (lead, field); for the area mean, its change since the analysis."""
+    departure, grid = _without_boundary(trained, forecast - trained.climatology.at(_instant(when) + duration(leads)))
     statistics = dict(field_statistics(departure, grid))
     statistics["area_mean"] = np.abs(area_mean(departure, grid) - area_mean(_departure(trained, when, analysis), grid))
     return statistics
 
 
 def _limits(trained: TrainedModel, when: np.datetime64, analysis: np.ndarray) -> Mapping[str, np.ndarray]:
-    """(field,) of each number."""
+    """The limit of each statistic, (field,)."""
     climatology = trained.climatology
-    own = field_statistics(_departure(trained, when, analysis), _judged(trained, analysis)[1])
+    own = field_statistics(_departure(trained, when, analysis), _without_boundary(trained, analysis)[1])
     limits = {
         kind: LARGEST_RATIO[kind] * np.maximum(largest, own[kind])
         for kind, largest in zip(STATISTICS, climatology.largest, strict=True)
     }
-    tiny = 1e-3 * trained.normalisation.std  # a number that never moved must not refuse rounding
+    tiny = 1e-3 * trained.normalisation.std  # rounding errors of a constant statistic must pass
     limits = {kind: np.maximum(most, tiny) for kind, most in limits.items()}
     table = trained.config.variable_table()
     is_mass = np.array([describe(name, table).standard_name in _MASS for name in trained.names])
@@ -129,11 +130,11 @@ def _limits(trained: TrainedModel, when: np.datetime64, analysis: np.ndarray) ->
 
 
 def _departure(trained: TrainedModel, when: np.datetime64, analysis: np.ndarray) -> np.ndarray:
-    return _judged(trained, analysis - trained.climatology.at(np.array([_instant(when)]))[0])[0]
+    return _without_boundary(trained, analysis - trained.climatology.at(np.array([_instant(when)]))[0])[0]
 
 
-def _judged(trained: TrainedModel, fields: np.ndarray) -> tuple[np.ndarray, Grid]:
-    """Fields and grid without the outer cells that the model is given from outside, for those are not its own."""
+def _without_boundary(trained: TrainedModel, fields: np.ndarray) -> tuple[np.ndarray, Grid]:
+    """Fields and grid without the lateral boundary cells, whose values are prescribed."""
     width, grid = trained.config.model.boundary_width or 0, trained.grid
     if not width:
         return fields, grid

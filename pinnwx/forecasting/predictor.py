@@ -1,4 +1,4 @@
-"""Forecasts of a trained model as arrays: compiled once, then called for any analysis."""
+"""Forecasts of a trained model as arrays; the code is compiled once and then called for any analysis."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ MOST_HOURS = 876_600
 
 
 def require_room(trained: TrainedModel, leads: int, members: int = 1) -> None:
-    """Refuses a forecast whose fields alone are more than the memory of this machine.
+    """Refuses a forecast whose fields alone exceed the memory of this machine.
 
     Raises:
-        UsageError: with both sizes, and what would fit.
+        UsageError: the message names both sizes and what would fit.
     """
     available = memory_limit()
     one = 4 * leads * len(trained.names) * math.prod(trained.grid.shape)
@@ -44,17 +44,17 @@ def require_room(trained: TrainedModel, leads: int, members: int = 1) -> None:
 
 
 def whole_steps(label: str, hours: float, step_hours: float) -> int:
-    """How many steps of the model these hours are.
+    """Converts hours to a number of steps of the model.
 
     Raises:
-        UsageError: not a whole number of at least one, or more than a hundred years; `label` says what the hours are.
+        UsageError: this is not a positive whole number, or longer than a hundred years; `label` names the hours.
     """
     if math.isfinite(hours) and hours > MOST_HOURS:
         raise UsageError(f"{label} {hours:g} h is longer than {MOST_HOURS:,} h, a hundred years; ask for less")
     steps = hours / step_hours
     if not math.isfinite(steps) or round(steps) < 1 or abs(steps - round(steps)) > 1e-6:
         raise UsageError(
-            f"{label} {hours:g} h is no positive multiple of the model's step of {step_hours:g} h; "
+            f"{label} {hours:g} h is not a positive multiple of the model's step of {step_hours:g} h; "
             f"give {step_hours:g}, {2 * step_hours:g} and so on"
         )
     return round(steps)
@@ -62,11 +62,11 @@ def whole_steps(label: str, hours: float, step_hours: float) -> int:
 
 @runtime_checkable
 class ForecastPredictor(Protocol):
-    """What makes the forecasts from one analysis time: `Predictor` makes one, `Ensemble` several."""
+    """The interface of `Predictor` (one forecast from an initial time) and `Ensemble` (several)."""
 
     trained: TrainedModel
     lead_hours: tuple[float, ...]
-    uses_earlier_analyses: bool  # whether more is read than the analyses that a forecast starts from
+    uses_earlier_analyses: bool  # whether it reads more than the input analyses of a forecast
 
     @property
     def size(self) -> int | None:
@@ -75,7 +75,7 @@ class ForecastPredictor(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What its forecasts depend on besides the model and the data, for their provenance."""
+        """The settings that its forecasts depend on in addition to model and data, for their provenance."""
         ...
 
     @property
@@ -92,10 +92,10 @@ class ForecastPredictor(Protocol):
     def forecast(
         self, archive: Archive, initial_time: np.datetime64, lateral_boundary: Archive | None = None
     ) -> Float32[np.ndarray, "*member lead field lat lon"]:
-        """The forecast, or the members of an ensemble, from the archive's analyses.
+        """The forecast, or the members of an ensemble, from the analyses of the archive.
 
         Raises:
-            UnavailableError: a field that a forecast needs is not there.
+            UnavailableError: a field that a forecast needs is missing.
         """
         ...
 
@@ -108,15 +108,15 @@ class Predictor:
     settings: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, trained: TrainedModel, lead_hours: Sequence[float]):
-        """Leads are multiples of the model's step.
+        """Leads are multiples of the step of the model.
 
         Raises:
-            UsageError: a lead is not positive or no multiple of the step.
+            UsageError: a lead is not a positive multiple of the step.
         """
         step = trained.config.model.step_hours
         self.trained, self.lead_hours = trained, tuple(lead_hours)
         self._step = np.timedelta64(round(step * 3600), "s")
-        self._wanted = np.array([whole_steps("lead", lead, step) - 1 for lead in lead_hours])
+        self._lead_indices = np.array([whole_steps("lead", lead, step) - 1 for lead in lead_hours])
         self._graph, self._state = nnx.split(trained.model)
 
     def __call__(
@@ -125,10 +125,10 @@ class Predictor:
         initial_times: Shaped[np.ndarray, " batch"],
         lateral_boundary: Float32[np.ndarray, "batch step field lat lon"] | None = None,
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
-        """The forecasts at each lead, from analyses at `initial_times + input_offsets`.
+        """Computes the forecasts at each lead, from analyses at `initial_times + input_offsets`.
 
-        A model with a lateral boundary needs the `lateral_boundary` fields at `initial_times +
-        lateral_boundary_offsets` too. Not checked: see `pinnwx.forecasting.stability`.
+        A model with a lateral boundary also needs the `lateral_boundary` fields at `initial_times +
+        lateral_boundary_offsets`. The result is not checked; see `pinnwx.forecasting.stability`.
         """
         return self.run(self._graph, self._state, analyses, initial_times, lateral_boundary=lateral_boundary)
 
@@ -141,15 +141,17 @@ class Predictor:
         view: View | None = None,
         lateral_boundary: Float32[np.ndarray, "batch step field lat lon"] | None = None,
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
-        """As a call, but of these weights and through one view; the weights of one graph share their compiled code."""
+        """Like a call, but with the given weights and view; all weights of one graph share the compiled code."""
         times = jnp.asarray(self.times(initial_times))
         boundary = None if lateral_boundary is None else jnp.asarray(np.moveaxis(lateral_boundary, 0, 1))
-        forecasts = _rollout(graph, state, jnp.asarray(self._wanted), jnp.asarray(analyses), times, view, boundary)
+        forecasts = _rollout(
+            graph, state, jnp.asarray(self._lead_indices), jnp.asarray(analyses), times, view, boundary
+        )
         return np.moveaxis(np.asarray(forecasts), 0, 1)
 
     def times(self, initial_times: Shaped[np.ndarray, " batch"]) -> Float32[np.ndarray, "step batch 5"]:
-        """Features of the middle of every step up to the last lead."""
-        middles = initial_times + self._step * np.arange(self._wanted.max() + 1)[:, None] + self._step // 2
+        """Time features at the middle of every step up to the last lead."""
+        middles = initial_times + self._step * np.arange(self._lead_indices.max() + 1)[:, None] + self._step // 2
         return time_features(middles.reshape(-1)).reshape(*middles.shape, -1)
 
     @property
@@ -159,30 +161,30 @@ class Predictor:
 
     @property
     def lead_offsets(self) -> Shaped[np.ndarray, " lead"]:
-        """When each forecast is valid, as time from its initial time."""
-        return self._step * (self._wanted + 1)
+        """The valid time of each lead, relative to the initial time."""
+        return self._step * (self._lead_indices + 1)
 
     @property
     def lateral_boundary_offsets(self) -> Shaped[np.ndarray, " step"]:
-        """When a model with a lateral boundary is told its edge, as time from the initial time; empty for others."""
-        steps = self._wanted.max() + 1 if self.trained.model.has_lateral_boundary else 0
+        """The times of the lateral boundary fields, relative to the initial time; empty without a lateral boundary."""
+        steps = self._lead_indices.max() + 1 if self.trained.model.has_lateral_boundary else 0
         return self._step * np.arange(1, steps + 1)
 
     @property
     def needed_offsets(self) -> Shaped[np.ndarray, " time"]:
-        """The analyses that a hindcast needs, as time from its initial time: the last is 0."""
+        """The times of the analyses that a hindcast needs, relative to its initial time; the last is 0."""
         return np.concatenate([self.lateral_boundary_offsets, self.input_offsets])
 
     def from_archive(
         self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"], lateral_boundary: Archive | None = None
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
-        """The forecasts from the archive's analyses; a model with a lateral boundary is told its edge by
-        `lateral_boundary`.
+        """The forecasts from the analyses of the archive.
 
-        Without `lateral_boundary`, the archive's later analyses tell it: that is a hindcast.
+        `lateral_boundary` provides the boundary fields of a model with a lateral boundary. By default, the later
+        analyses of the archive provide them, which makes it a hindcast.
 
         Raises:
-            UnavailableError: a field that a forecast needs is not there.
+            UnavailableError: a field that a forecast needs is missing.
         """
         analyses = self.analyses(archive, initial_times)
         return self(
@@ -192,32 +194,32 @@ class Predictor:
         )
 
     def require_analyses(self, archive: Archive, initial_time: np.datetime64) -> None:
-        """As `ForecastPredictor.require_analyses`."""
+        """See `ForecastPredictor.require_analyses`."""
         self.analyses(archive, np.array([initial_time]))
 
     def forecast(
         self, archive: Archive, initial_time: np.datetime64, lateral_boundary: Archive | None = None
     ) -> Float32[np.ndarray, "lead field lat lon"]:
-        """As `ForecastPredictor.forecast`."""
+        """See `ForecastPredictor.forecast`."""
         return self.from_archive(archive, np.array([initial_time]), lateral_boundary)[0]
 
     def analyses(
         self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"]
     ) -> Float32[np.ndarray, "batch input field lat lon"]:
-        """The analyses that forecasts start from.
+        """The input analyses of forecasts.
 
         Raises:
-            UnavailableError: the archive lacks one.
+            UnavailableError: the archive lacks an analysis.
         """
         return _fields_at(archive, initial_times[:, None] + self.input_offsets, "analysis")
 
     def lateral_boundary(
         self, archive: Archive, initial_times: Shaped[np.ndarray, " batch"]
     ) -> Float32[np.ndarray, "batch step field lat lon"] | None:
-        """The fields that tell a model with a lateral boundary its edge; None for any other.
+        """The boundary fields of a model with a lateral boundary; None for any other model.
 
         Raises:
-            UnavailableError: the archive lacks some.
+            UnavailableError: the archive lacks a field.
         """
         if not self.trained.model.has_lateral_boundary:
             return None
@@ -230,9 +232,9 @@ def spread_starts(
     most: int,
     among: Shaped[np.ndarray, " start"] | None = None,
 ) -> Shaped[np.ndarray, " init"]:
-    """At most `most` initial times, spread evenly over those whose analyses, `offsets` away, are all among `times`.
+    """At most `most` initial times, evenly spread over those whose analyses (at `offsets`) are all in `times`.
 
-    `among`: the initial times to choose from; `times`, if None.
+    `among` are the candidate initial times; by default `times`.
     """
     within = times if among is None else among
     usable = within[(match_times(times, within[:, None] + offsets) >= 0).all(axis=1)]
@@ -240,18 +242,18 @@ def spread_starts(
 
 
 def _fields_at(archive: Archive, needed: Shaped[np.ndarray, "batch time"], what: str) -> np.ndarray:
-    """The archive's fields at these times."""
+    """The fields of the archive at these times."""
     return archive.fields[require_times(archive.times, needed, what)]
 
 
 def require_times(
     times: Shaped[np.ndarray, " time"], needed: Shaped[np.ndarray, "*shape"], what: str = "analysis"
 ) -> Int[np.ndarray, "*shape"]:
-    """Where the needed times stand among those there are, which are sorted.
+    """The indices of the needed times in the sorted `times`.
 
     Raises:
-        UnavailableError: one is not there; the message names the newest that an initial time lacks, which is that
-            time itself where no analysis is of its hour, and says what is there.
+        UnavailableError: a time is missing. The message names the newest missing time of the first affected initial
+            time, and the times present.
     """
     rows = match_times(times, needed)
     if (rows < 0).any():
@@ -267,5 +269,5 @@ def require_times(
 
 
 @partial(jax.jit, static_argnums=0)
-def _rollout(graph, state, wanted, analyses, times, view, lateral_boundary):
-    return rollout(nnx.merge(graph, state), analyses, times, view, lateral_boundary)[wanted]
+def _rollout(graph, state, lead_indices, analyses, times, view, lateral_boundary):
+    return rollout(nnx.merge(graph, state), analyses, times, view, lateral_boundary)[lead_indices]

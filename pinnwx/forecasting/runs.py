@@ -1,9 +1,10 @@
-"""The run folder: where a training lives, which version of the model is live.
+"""The run folder: the files of a training, the versions of its model, and the live version.
 
     config.toml  metrics.jsonl  training/  versions/0001/ ...  live  events.jsonl  reports/
 
-`live` names the version that forecasts use, and the SHA-256 of its manifest; it is replaced atomically. `events.jsonl`
-is the log of what jobs did here (`pinnwx.jobs.events`), `reports/` what they found. The folder may be copied and moved.
+`live` names the version that forecasts use, with the SHA-256 of its manifest; it is replaced atomically. `events.jsonl`
+is the log of the jobs of this run (`pinnwx.jobs.events`), `reports/` holds their results. The folder may be copied and
+moved.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 LAST_VERSION = 99_999
 _VERSION = re.compile(r"\d{4}|[1-9]\d{4}", re.ASCII)
 _LONGEST_POINTER = 1000  # bytes
-_MARKS = (LIVE, VERSIONS, TRAINING, UNFINISHED, LOCK)  # of a run, begun or finished
+_MARKS = (LIVE, VERSIONS, TRAINING, UNFINISHED, LOCK)  # a run folder, unfinished or finished, has one of them
 
 
 def is_version(name: str) -> bool:
-    """Whether this may be the name of a version, such as 0002, or 12345."""
+    """Whether this is a possible name of a version, such as 0002 or 12345."""
     return _VERSION.fullmatch(name) is not None
 
 
@@ -48,7 +49,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
-        """An existing run.
+        """Opens an existing run.
 
         Raises:
             MissingInputError: there is no such folder.
@@ -60,7 +61,7 @@ class Run:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """Names of the version folders, oldest first, finished or not."""
+        """The names of the version folders, oldest first, including unfinished ones."""
         folder = require_own_folder(self.folder, VERSIONS)
         if not folder.is_dir():
             return ()
@@ -70,38 +71,38 @@ class Run:
         """The folder of a version.
 
         Raises:
-            CheckpointError: it is a link.
+            CheckpointError: the folder is a link.
         """
         return require_own_folder(self.folder, VERSIONS, name)
 
     @property
     def next_version(self) -> str:
-        """The name that the next version will have.
+        """The name of the next version.
 
         Raises:
-            CheckpointError: there are no more names.
+            CheckpointError: no name is left.
         """
         number = int(self.versions[-1]) + 1 if self.versions else 1
         if number > LAST_VERSION:
             raise CheckpointError(
-                f"{self.folder} has a version {self.versions[-1]}, and none may follow {LAST_VERSION}; remove it, or "
-                "train into another folder"
+                f"{self.folder} has a version {self.versions[-1]}, and the last possible version is {LAST_VERSION}; "
+                "remove it, or train into another folder"
             )
         return f"{number:04d}"
 
     def text(self, name: str) -> str | None:
-        """What a file of the run holds, None where there is none.
+        """The text of a file of the run; None if the file does not exist.
 
         Raises:
-            CheckpointError: it is a link, or no regular file.
+            CheckpointError: it is a link, or not a regular file.
         """
         return read_own_text(self.folder, name)
 
     def reports(self) -> Path:
-        """The folder of the reports of promotion checks and compressions; made where there is none.
+        """The folder of the reports of promotion checks and compressions; it is created if necessary.
 
         Raises:
-            CheckpointError: it is a link.
+            CheckpointError: the folder is a link.
         """
         folder = require_own_folder(self.folder, REPORTS)
         folder.mkdir(exist_ok=True)
@@ -116,7 +117,7 @@ class Run:
         """
         name, digest = self.pointer
         manifest = self.version(name) / MANIFEST
-        # A pointer written by hand may leave the digest out.
+        # A pointer written by hand may lack the digest.
         if digest and digest_own(manifest.parent, MANIFEST) not in (digest, None):
             raise CheckpointError(
                 f"{self.folder / 'live'} and {manifest} do not agree: one is damaged; pinnwx models rollback finds a "
@@ -126,15 +127,15 @@ class Run:
 
     @property
     def pointer(self) -> tuple[str, str]:
-        """The name that the pointer holds, and the digest beside it, not compared with anything.
+        """The name and the digest in the pointer, not verified.
 
         Raises:
-            MissingInputError: the folder is no run.
-            CheckpointError: no training has finished here, or the name is none of a version.
+            MissingInputError: the folder is not a run.
+            CheckpointError: no training has finished here, or the name is not that of a version.
         """
         if not any((self.folder / name).exists() for name in _MARKS):
             raise MissingInputError(
-                f"{self.folder} is no run folder, which holds config.toml, versions/ and the pointer live"
+                f"{self.folder} is not a run folder, which holds config.toml, versions/ and the pointer live"
                 f"{_did_you_mean(self.folder)}"
             )
         text = read_own_text(self.folder, LIVE, _LONGEST_POINTER)
@@ -152,24 +153,24 @@ class Run:
 
     @property
     def has_live(self) -> bool:
-        """Whether any version was made live here."""
+        """Whether the run has a live version."""
         return is_there(self.folder / LIVE)
 
     def is_finished(self) -> bool:
-        """Whether the newest training here has published its model, made live or not."""
+        """Whether the newest training has published its model, live or not."""
         return bool(self.versions) and not is_there(self.folder / UNFINISHED)
 
     def may_begin(self) -> bool:
-        """Whether a training was stopped here before it saved anything: it may begin again."""
+        """Whether a training may begin here: the folder is empty, or a training stopped before it saved anything."""
         fresh = all(entry.name == LOCK for entry in self.folder.iterdir())
         saved = any(require_own_folder(self.folder, TRAINING).glob(f"*/{MANIFEST}"))
         return (fresh or is_there(self.folder / UNFINISHED)) and not saved
 
     def begin(self) -> None:
-        """Clears what an earlier training left behind, except its versions, and marks this one as unfinished.
+        """Removes the files of an earlier training, except its versions, and marks the new training as unfinished.
 
         Raises:
-            CheckpointError: a folder of the run is a link, which is not followed; or no version may follow.
+            CheckpointError: a folder of the run is a link, which is not followed; or no version name is left.
         """
         training = require_own_folder(self.folder, TRAINING)
         _ = self.next_version
@@ -178,11 +179,11 @@ class Run:
         (self.folder / METRICS).unlink(missing_ok=True)
 
     def load(self) -> TrainedModel:
-        """The live model, verified.
+        """Loads and verifies the live model.
 
         Raises:
-            CheckpointError: as `live` and `TrainedModel.load`; it names the way back to an older version,
-                if there is one.
+            CheckpointError: as `live` and `TrainedModel.load`; the message names the command for a rollback, if there
+                is an older version.
         """
         from pinnwx.forecasting.trained_model import TrainedModel  # JAX, which a look at the folder does not need
 
@@ -204,9 +205,9 @@ class Run:
         ends_training: bool = True,
         live: bool = True,
     ) -> str:
-        """Stores a new version and makes it `live`; returns its name.
+        """Stores a new version, makes it live if `live`, and returns its name.
 
-        `ends_training`: it is what the training that began here was for.
+        `ends_training` is true if this version completes the training that began here.
         """
         number = self.next_version
         with appearing(self.version(number)) as folder:
@@ -218,15 +219,15 @@ class Run:
         return number
 
     def point_to(self, name: str) -> None:
-        """Makes a version live, in one atomic step."""
+        """Makes a version live atomically."""
         write_text(self.folder / LIVE, f"{name} {digest_own(self.version(name), MANIFEST)}\n")
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the run for one job, and removes what a job that was killed left half-written.
+        """Locks the run for one job, and removes unfinished files of killed jobs.
 
         Raises:
-            LockedError: another job holds it.
+            LockedError: another job holds the lock.
             OutputError: the folder cannot be written.
         """
         with locked(self.folder / LOCK, str(self.folder)):
@@ -236,7 +237,7 @@ class Run:
 
 
 def _did_you_mean(folder: Path) -> str:
-    """The run inside of a folder, around it, or beside it with a name like it; nothing where there is none."""
+    """A hint at a run inside or around a folder, or beside it with a similar name; else empty."""
     with contextlib.suppress(OSError):
         beside = {path.name: path for path in folder.parent.iterdir() if path != folder}
         alike = difflib.get_close_matches(folder.name, beside)
@@ -248,12 +249,12 @@ def _did_you_mean(folder: Path) -> str:
 
 
 def new_run(
-    folder: str | Path, *, force: bool = False, remedy: str = "--resume to go on with it, --force to start afresh"
+    folder: str | Path, *, force: bool = False, remedy: str = "--resume to continue it, --force to start again"
 ) -> Run:
-    """A run in a new or empty folder; `force` starts afresh in one that holds a run, whose versions are kept.
+    """Creates a run in a new or empty folder; `force` starts again in an existing run and keeps its versions.
 
     Raises:
-        OutputError: the folder holds something already, or cannot be made.
+        OutputError: the folder is not empty, or cannot be created.
     """
     path = Path(folder)
     if path.exists() and not path.is_dir():
@@ -263,5 +264,5 @@ def new_run(
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make folder {path}: {error.strerror}") from None
+        raise OutputError(f"cannot create folder {path}: {error.strerror}") from None
     return Run(path)

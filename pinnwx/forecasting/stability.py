@@ -1,9 +1,9 @@
-"""Whether a forecast may be given out: it has not blown up, and it can be weather.
+"""Checks whether a forecast may be issued: it is stable and plausible.
 
-A field has blown up where it is not finite, or departs from climatology by more than four times the largest departure
-that the training time holds anywhere. Weather does not do that, nor does a forecast that has merely lost its skill;
-the message says when and where it happened, and which part of the model did it. What has not blown up may still be
-noise: `forecasting.plausibility`.
+A field is unstable if a value is not finite, or departs from climatology by more than four times the largest departure
+of the training time on the whole grid. Neither weather nor a forecast without skill does so. The message names the
+time, the place and the responsible part of the model. A stable forecast may still be noise; `forecasting.plausibility`
+checks that.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ def require_stable(
     *,
     blame: bool = True,
 ) -> None:
-    """Refuses a forecast from `when` that has blown up, or that no weather would make.
+    """Refuses a forecast from `when` that is unstable or implausible.
 
-    `archive` holds the analysis that it started from. With `blame` the message also says what each part of the model
-    did at the place in the step that blew up; that needs the analyses and the edge values of the very forecast.
+    `archive` holds the initial analysis. With `blame`, the message also gives the contribution of each part of the
+    model at the place, in the unstable step; this needs the input analyses and boundary fields of the forecast.
 
     Raises:
-        StabilityError: with the step, the field, the place, the value and the limit.
+        StabilityError: the message names the step, the field, the place, the value and the limit.
     """
     require_bounded(forecast, lead_hours, trained, when, archive if blame else None, lateral_boundary)
     analysis = archive.fields[int(np.searchsorted(archive.times, when))]
     if odd := list(implausibilities(forecast, lead_hours, trained, when, analysis)):
         raise StabilityError(
-            f"the forecast is no weather: {'; '.join(odd)}. Nothing was written; go back to an earlier version (pinnwx "
-            "models rollback), train again, or check the analysis"
+            f"the forecast is implausible: {'; '.join(odd)}. Nothing was written; go back to an earlier version "
+            "(pinnwx models rollback), train again, or check the analysis"
         )
 
 
@@ -87,7 +87,7 @@ def require_bounded(
     archive: Archive | None = None,
     lateral_boundary: Archive | None = None,
 ) -> None:
-    """Refuses a forecast that has blown up, as `require_stable`; with an `archive` the message says what did it.
+    """Refuses an unstable forecast; with an `archive`, the message gives the contribution of each part of the model.
 
     Raises:
         StabilityError: as `require_stable`.
@@ -96,23 +96,23 @@ def require_bounded(
     usual, limit, beyond = _beyond(forecast, hours, trained, when)
     if not beyond.any():
         return
-    # Of the first step, the worst place: a value that is not finite, or the largest excess.
+    # The worst place of the first unstable step: a value that is not finite, or the largest excess.
     lead = int(beyond.any(axis=(1, 2, 3)).argmax())
-    after, usually = forecast[lead], usual[lead]
-    excess = np.where(np.isfinite(after), np.abs(after - usually) / limit, np.inf)
+    after, ordinary = forecast[lead], usual[lead]
+    excess = np.where(np.isfinite(after), np.abs(after - ordinary) / limit, np.inf)
     field, row, column = place = tuple(map(int, np.unravel_index(int(excess.argmax()), excess.shape)))
     units = describe(trained.names[field], trained.config.variable_table()).units
     step = round(hours[lead] / trained.config.model.step_hours)
-    what = f"reaches {after[place]:.4g} {units}" if np.isfinite(after[place]) else "is not finite"
+    fault = f"reaches {after[place]:.4g} {units}" if np.isfinite(after[place]) else "is not finite"
     blame = ""
     if archive is not None:
         parts = parts_of_step(trained, archive, when, step - 1, lateral_boundary)
         blame = f"; {_largest_first(parts, place)}"
     raise StabilityError(
-        f"the forecast blew up: {trained.names[field]} {what} after {hours[lead]:g} h (step {step}) at "
-        f"{trained.grid.latitude[row]:g} N {trained.grid.longitude[column]:g} E, where it is usually "
-        f"{usually[place]:.4g} and up to {float(limit[field, 0, 0]):.3g} off is let pass{blame}. Nothing was written; "
-        "shorten the forecast, check the analysis, or train with model.climate.bound_margin set"
+        f"the forecast is unstable: {trained.names[field]} {fault} after {hours[lead]:g} h (step {step}) at "
+        f"{trained.grid.latitude[row]:g} N {trained.grid.longitude[column]:g} E, where climatology is "
+        f"{ordinary[place]:.4g} and the largest accepted departure {float(limit[field, 0, 0]):.3g}{blame}. Nothing was "
+        "written; shorten the forecast, check the analysis, or train with model.climate.bound_margin set"
     )
 
 
@@ -122,7 +122,7 @@ def is_stable(
     trained: TrainedModel,
     when: np.datetime64,
 ) -> bool:
-    """Whether it has not blown up."""
+    """Whether all leads of a forecast are stable."""
     return stable_steps(forecast, lead_hours, trained, when) == len(forecast)
 
 
@@ -132,7 +132,7 @@ def stable_steps(
     trained: TrainedModel,
     when: np.datetime64,
 ) -> int:
-    """How many of its leads come before the first that has blown up."""
+    """The number of leads before the first unstable one."""
     beyond = _beyond(forecast, np.asarray(lead_hours, np.float64), trained, when)[-1].any(axis=(1, 2, 3))
     return int(beyond.argmax()) if beyond.any() else len(forecast)
 
@@ -140,7 +140,7 @@ def stable_steps(
 def _beyond(
     forecast: np.ndarray, hours: np.ndarray, trained: TrainedModel, when: np.datetime64
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is usual, how far from it is let pass, and where the forecast is farther."""
+    """(climatology, the largest accepted departure from it, where the forecast exceeds it)."""
     usual = trained.climatology.at(when.astype("datetime64[ns]") + duration(hours))
     limit = (
         _BEYOND
@@ -151,7 +151,7 @@ def _beyond(
 
 
 def _largest_first(parts: Mapping[str, np.ndarray], place: tuple[int, ...]) -> str:
-    """What each part did at a place, the one that grew most first; NaN is what came of another's infinity."""
+    """The contributions of the parts at a place, the largest first; NaN is last, as it follows from an infinity."""
     changes = {name: float(part[place]) for name, part in parts.items() if part[place] != 0}
     order = sorted(changes, key=lambda name: (np.isnan(changes[name]), -abs(changes[name])))
     return "in this step " + ", ".join(f"{name.replace('_', ' ')} changed it by {changes[name]:.3g}" for name in order)
@@ -160,7 +160,7 @@ def _largest_first(parts: Mapping[str, np.ndarray], place: tuple[int, ...]) -> s
 def parts_of_step(
     trained: TrainedModel, archive: Archive, when: np.datetime64, step: int, lateral_boundary: Archive | None = None
 ) -> Mapping[str, Float32[np.ndarray, "field lat lon"]]:
-    """What each part of the model adds to the fields in a step (counted from 0) of the forecast from `when`."""
+    """The contribution of each part of the model to the fields in a step (from 0) of the forecast from `when`."""
     step_hours = trained.config.model.step_hours
     predictor, starts = Predictor(trained, [step_hours * (step + 1)]), np.array([when])
     boundary = predictor.lateral_boundary(archive if lateral_boundary is None else lateral_boundary, starts)

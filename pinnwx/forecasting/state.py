@@ -1,10 +1,10 @@
-"""Forecasts as differentiable functions: a state goes in, the fields of all its steps come out.
+"""Forecasts as differentiable functions from an initial state to the fields of all steps.
 
     X(t0 + dt), X(t0 + 2 dt), ... = M(X(t0))
 
-M is the whole model: the equation, its closure and the winds, over as many steps as asked. `jax.grad` of a function of
-it runs its adjoint, `jax.jvp` its tangent-linear model. Both are exact derivatives of the compiled code, and the tests
-hold them against each other.
+M is the whole model (the equation, its closure and the winds) over any number of steps. `jax.grad` of a function of M
+runs its adjoint, `jax.jvp` its tangent-linear model. Both are exact derivatives of the compiled code, and the tests
+compare them.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from pinnwx.model.rollout import rollout
 @partial(jax.tree_util.register_dataclass, data_fields=["fields"], meta_fields=["time", "names"])
 @dataclass(frozen=True, eq=False)
 class State:
-    """What a forecast starts from, as a pytree whose one leaf is `fields`.
+    """The initial state of a forecast, as a pytree with the single leaf `fields`.
 
     Attributes:
-        fields: analyses, (input, field, lat, lon), in SI units: as many as the model looks at, one step apart, the
-            latest last.
-        time: of the latest, UTC.
-        names: of the fields, in their order.
+        fields: the input analyses of the model, (input, field, lat, lon), in SI units, one step apart; the last is the
+            latest.
+        time: the time of the latest analysis, UTC.
+        names: the names of the fields, in their order.
     """
 
     fields: Float[Array, "input field lat lon"]
@@ -47,13 +47,13 @@ class State:
 @partial(jax.tree_util.register_dataclass, data_fields=["fields"], meta_fields=["time", "step_hours", "names"])
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """The steps of a forecast, as a pytree whose one leaf is `fields`.
+    """The steps of a forecast, as a pytree with the single leaf `fields`.
 
     Attributes:
-        fields: (step, field, lat, lon), in SI units; the first is one step after `time`.
-        time: initial time, UTC.
-        step_hours: between steps.
-        names: of the fields, in their order.
+        fields: the forecast, (step, field, lat, lon), in SI units; the first is one step after `time`.
+        time: the initial time, UTC.
+        step_hours: the time step [h].
+        names: the names of the fields, in their order.
     """
 
     fields: Float[Array, "step field lat lon"]
@@ -68,7 +68,7 @@ class Trajectory:
 
 
 def state_of(trained: TrainedModel, data: Data, time: str | np.datetime64) -> State:
-    """The state at a time, out of files, a dataset or an archive.
+    """The state at a time, from files, a dataset or an archive.
 
     Raises:
         UnavailableError: the data lack an analysis that the model needs; the message names it.
@@ -88,18 +88,18 @@ def roll_out(
     *,
     remember: bool = True,
 ) -> Trajectory:
-    """The forecast from a state; compiled once for each number of steps, and differentiable in all its arrays.
+    """The forecast from a state; it is compiled once for each number of steps, and differentiable in all its arrays.
 
-    With `remember=False` the backward pass computes each step again instead of storing it: it takes longer, and memory
-    no longer grows with the network.
+    With `remember=False`, the backward pass recomputes each step instead of storing its intermediate values. This takes
+    longer, and the memory no longer grows with the network.
 
     Raises:
-        UsageError: no step is asked for, the state is not of this model, or a model with a lateral boundary
-            (`model.boundary_width`) has no `lateral_boundary`, the fields at the end of every step.
+        UsageError: `steps` is less than 1, the state is not of this model, or `lateral_boundary` (the fields at the end
+            of every step) is missing for a model with a lateral boundary (`model.boundary_width`).
     """
     settings, form = trained.config.model, (len(trained.names), *trained.grid.shape)
     if steps < 1:
-        raise UsageError(f"steps is {steps}; ask for at least 1, which is {settings.step_hours:g} h")
+        raise UsageError(f"steps is {steps}; give at least 1, which is {settings.step_hours:g} h")
     expected = (settings.input_times, *form)
     if state.fields.shape != expected:
         raise UsageError(
@@ -107,8 +107,8 @@ def roll_out(
             "make one with this model's state(data, time)"
         )
     if trained.model.has_lateral_boundary != (lateral_boundary is not None):
-        wanted = "needs" if lateral_boundary is None else "has no"
-        raise UsageError(f"this model {wanted} lateral boundary fields; see model.boundary_width")
+        use = "needs" if lateral_boundary is None else "has no"
+        raise UsageError(f"this model {use} lateral boundary fields; see model.boundary_width")
     if lateral_boundary is not None:
         if lateral_boundary.shape != (steps, *form):
             raise UsageError(f"the lateral boundary is {lateral_boundary.shape}, not {(steps, *form)}")

@@ -1,8 +1,8 @@
-"""How far a model can forecast before what it makes is refused.
+"""The longest lead time at which all forecasts of a model are accepted.
 
-Skill at its first leads does not tell: what a network was never shown may grow for days before it is seen. So a few
-forecasts are run on until one of them has blown up (`forecasting.stability`) or is no weather
-(`forecasting.plausibility`), as the verbs that forecast would find.
+Skill at short leads does not show this, because errors of a network may grow for days before they become visible.
+Therefore a few forecasts are computed, and checked for stability (`forecasting.stability`) and plausibility
+(`forecasting.plausibility`), like the forecasts of the commands.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HOURS, STARTS = 240.0, 4
 
 @dataclass(frozen=True)
 class UsableRange:
-    """The longest lead up to which all forecasts tried pass, zero if there is none, and what is wrong beyond it [h]."""
+    """`hours` is the longest lead [h] at which all tried forecasts pass (zero if none), `refusal` the next problem."""
 
     hours: float
     tried_hours: float
@@ -31,15 +31,15 @@ class UsableRange:
 
     @property
     def is_whole(self) -> bool:
-        """Whether none was refused."""
+        """Whether no forecast was refused."""
         return not self.refusal
 
 
 def usable_range(trained: TrainedModel, archive: Archive) -> UsableRange | None:
-    """That of forecasts of ten days, or of one step if that is longer, from `STARTS` analyses spread over the archive.
+    """The usable range of forecasts of ten days, or of one step if that is longer.
 
-    A model with a lateral boundary is told its edge by the later analyses. None where the archive holds no analyses to
-    start from.
+    The forecasts start from `STARTS` analyses spread over the archive; later analyses provide lateral boundary fields.
+    The result is None if the archive has no initial analyses.
     """
     step = trained.config.model.step_hours
     leads = [step * count for count in range(1, max(1, int(HOURS // step)) + 1)]
@@ -63,10 +63,10 @@ def _accepted_steps(
     when: np.datetime64,
     analysis: Float32[np.ndarray, "field lat lon"],
 ) -> tuple[int, str]:
-    """How many steps pass, and why the next one does not; "" if all do."""
+    """(the number of accepted steps, the reason why the next step is refused, or "")."""
     stable = stable_steps(forecast, leads, trained, when)
     steps = plausible_steps(forecast[:stable], np.array(leads[:stable]), trained, when, analysis)
     if steps < stable:
         part = slice(steps, steps + 1)
         return steps, next(implausibilities(forecast[part], leads[part], trained, when, analysis))
-    return stable, "" if stable == len(leads) else f"a forecast blows up after {leads[stable]:g} h"
+    return stable, "" if stable == len(leads) else f"a forecast is unstable after {leads[stable]:g} h"

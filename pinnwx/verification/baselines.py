@@ -21,28 +21,28 @@ class Climatology(Protocol):
         ...
 
     def at(self, times: Shaped[np.ndarray, " time"], /) -> Float[np.ndarray, "time field lat lon"]:
-        """Its fields at these times, in the units of the archive."""
+        """The climatological fields at these times, in the units of the archive."""
         ...
 
 
 def persistence(archive: Archive, init_indices: Int[np.ndarray, " pair"]) -> Float32[np.ndarray, "pair field lat lon"]:
-    """The forecast that nothing changes, at any lead: the analyses of these archive indices."""
+    """The persistence forecast at any lead: the analyses of these archive indices."""
     return archive.fields[init_indices]
 
 
 def climatology_at(
     climatology: Climatology | None, archive: Archive, times: Shaped[np.ndarray, " pair"]
 ) -> Float[np.ndarray, "pair field lat lon"] | None:
-    """The archive's fields of the climatology at the valid times, or `None` where there is no climatology.
+    """The climatology of the fields of the archive at the valid times, or `None` without a climatology.
 
     Raises:
-        DataError: it lacks a field of the archive, or is on another grid.
+        DataError: the climatology lacks a field of the archive, or is on another grid.
     """
     if climatology is None:
         return None
     missing = [name for name in archive.names if name not in climatology.names]
     if missing:
-        raise DataError(f"no climatology of {', '.join(missing)}; it holds {', '.join(climatology.names)}")
+        raise DataError(f"no climatology of {', '.join(missing)}; it contains {', '.join(climatology.names)}")
     fields = climatology.at(times)
     if climatology.names != archive.names:
         fields = fields[:, [climatology.names.index(name) for name in archive.names]]

@@ -25,8 +25,8 @@ _ALIKE = ("grid", "weighting", "units", "lateral_boundary")
 class Comparison:
     """The RMSE of `first` over that of `second`.
 
-    `ratios` has one entry per variable and lead that both were scored at: `variable, lead_hours, n, n_days, first_rmse,
-    second_rmse, ratio, ratio_low, ratio_high`, and `bounds_missing`, the reason where there are no bounds.
+    `ratios` has one entry for each variable and lead with scores of both: `variable, lead_hours, n, n_days, first_rmse,
+    second_rmse, ratio, ratio_low, ratio_high`, and `bounds_missing`, the reason why there are no bounds, or None.
     """
 
     first: str
@@ -44,10 +44,10 @@ class Comparison:
         }
 
     def save(self, path: str | Path) -> None:
-        """Writes JSON: the file is the old one or the complete new one at any moment.
+        """Writes JSON atomically: the file is the old one or the complete new one.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         write_text(path, in_lines(self.to_dict(), "ratios"))
 
@@ -56,13 +56,13 @@ def compare_scores(first: Scores, second: Scores, bootstrap: BlockBootstrap = Bl
     """Compares two runs that were scored on the same pairs.
 
     Raises:
-        DataError: they were not, or have no variable and lead in common.
+        DataError: they were scored on different pairs, or have no variable and lead in common.
     """
     for key in _ALIKE:
         if first.settings.get(key) != second.settings.get(key):
             raise DataError(
-                f"the two were not scored alike: {key} {first.settings.get(key)} and {second.settings.get(key)}; "
-                "evaluate both on one grid, and both with or both without a told edge"
+                f"the scores differ in {key}: {first.settings.get(key)} and {second.settings.get(key)}; evaluate both "
+                "on one grid, and both with or both without a lateral boundary"
             )
     others = {_key(entry): entry for entry in second.scores}
     ratios = [_ratio(entry, others[_key(entry)], bootstrap) for entry in first.scores if _key(entry) in others]
@@ -79,12 +79,12 @@ def _key(entry: Mapping[str, Any]) -> tuple[str, float]:
 def _ratio(first: Mapping[str, Any], second: Mapping[str, Any], bootstrap: BlockBootstrap) -> dict[str, Any]:
     where = f"{first['variable']} at {first['lead_hours']:g} h"
     if "daily" not in first or "daily" not in second:
-        raise DataError(f"scores of {where} without their daily errors; write them anew with evaluate")
+        raise DataError(f"the scores of {where} have no daily errors; write them again with evaluate")
     pairs = [[(day, n) for day, n, _ in entry["daily"]] for entry in (first, second)]
     if pairs[0] != pairs[1]:
         raise DataError(
-            f"{where} was scored on {first['n']} and on {second['n']} forecasts, not on the same ones; evaluate both "
-            "on the same data and period, or compare the run folders"
+            f"{where} was scored on {first['n']} and on {second['n']} forecasts, which differ; evaluate both on the "
+            "same data and period, or compare the run folders"
         )
     counts = np.array([n for _, n in pairs[0]], np.float64)
     sums = [counts * [rmse for *_, rmse in entry["daily"]] for entry in (first, second)]

@@ -30,7 +30,7 @@ PairFields = Float[np.ndarray, "pair field lat lon"]
 def detail_statistics(
     forecast: PairFields, truth: PairFields, grid: Grid
 ) -> dict[str, Float[np.ndarray, "pair field part"]]:
-    """The numbers of each pair that the details are made from; `regions` and `percentiles` are errors."""
+    """The statistics of each pair from which `details` are computed; `regions` and `percentiles` are errors."""
     error = np.abs(forecast - truth)
     statistics = {"regions": _regional_rmse(error, grid), "percentiles": _percentiles(error, grid)}
     if grid.is_periodic:
@@ -39,9 +39,9 @@ def detail_statistics(
 
 
 def details(pairs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The details of one variable and lead as JSON values: means over pairs, and ratios of sums over pairs.
+    """The details of one variable and lead as JSON values: means over pairs and ratios of sums over pairs.
 
-    `pairs` holds what `detail_statistics` makes, of one field: each (pair, part).
+    `pairs` contains the `detail_statistics` of one field, each with the shape (pair, part).
     """
     regions, percentiles = pairs["regions"].mean(axis=0), pairs["percentiles"].mean(axis=0)
     values: dict[str, Any] = {
@@ -58,7 +58,8 @@ def details(pairs: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def zonal_power(fields: Float[np.ndarray, "*batch lat lon"], grid: Grid) -> Float[np.ndarray, "*batch wavenumber"]:
     """Power of each zonal wavenumber, 0 to half the columns, of the departure from the area mean.
 
-    |c_m|^2 of both signs of m, averaged over the rows by area: the sum over m is the area-weighted variance (Parseval).
+    It is |c_m|^2 summed over both signs of m and averaged over the rows by area. Its sum over m is the area-weighted
+    variance (Parseval).
     """
     weights = grid.area_weights
     departure = fields - (weights * fields).mean((-2, -1), keepdims=True)
@@ -87,7 +88,7 @@ def _regional_rmse(error: PairFields, grid: Grid) -> Float[np.ndarray, "pair fie
 
 
 def _percentiles(error: PairFields, grid: Grid) -> Float[np.ndarray, "pair field percentile"]:
-    """The smallest errors that these shares of the area do not exceed."""
+    """The area percentiles of the error: the error is at most this value in p % of the area."""
     flat = error.reshape(*error.shape[:2], -1)
     order = np.argsort(flat, axis=-1)
     area = np.broadcast_to(grid.area_weights, grid.shape).reshape(-1)

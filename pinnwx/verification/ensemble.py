@@ -24,7 +24,7 @@ Weights = Float[np.ndarray, "lat 1"]
 def crps(members: Members, truth: Truth, weights: Weights) -> Float[np.ndarray, "*batch"]:
     """The fair continuous ranked probability score (Ferro 2014), in the units of the field.
 
-    `weights` are cell areas over their mean, `Grid.area_weights`; likewise below.
+    `weights` are the cell areas divided by their mean (`Grid.area_weights`), also in the other functions.
     """
     count = len(members)
     error = np.abs(members - truth).mean(axis=0, dtype=np.float64)
@@ -35,11 +35,11 @@ def crps(members: Members, truth: Truth, weights: Weights) -> Float[np.ndarray, 
 
 
 def mean_square_spread(members: Members, weights: Weights) -> Float[np.ndarray, "*batch"]:
-    """The square of `spread`, to be pooled over forecasts before the root is taken."""
+    """The square of `spread`, which is pooled over forecasts before the square root."""
     inflation = (len(members) + 1) / len(members)
     return inflation * (weights * members.var(axis=0, ddof=1, dtype=np.float64)).mean((-2, -1))
 
 
 def mean_square_error(members: Members, truth: Truth, weights: Weights) -> Float[np.ndarray, "*batch"]:
-    """The square of `error`, of the mean over members."""
+    """The square of `error`, the error of the ensemble mean."""
     return (weights * (members.mean(axis=0, dtype=np.float64) - truth) ** 2).mean((-2, -1))

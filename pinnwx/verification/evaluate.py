@@ -1,4 +1,4 @@
-"""Hindcasts scored against the analyses they were started from, beside their baselines."""
+"""Scores hindcasts and their baselines against analyses."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pinnwx.verification.significance import BlockBootstrap
 
 @runtime_checkable
 class Hindcaster(Protocol):
-    """A model as verification sees it."""
+    """The interface of a model for verification."""
 
     def __call__(self, init_indices: Int[np.ndarray, " init"], /) -> np.ndarray:
-        """Forecasts (init, lead, field, lat, lon) from the archive's analyses of these indices, at the leads scored."""
+        """Forecasts (init, lead, field, lat, lon) from the analyses at these archive indices, at the scored leads."""
         ...
 
 
@@ -42,24 +42,24 @@ def score_hindcasts(
 ) -> Scores:
     """Scores of a model, persistence and climatology on the same pairs.
 
-    Initial times without the analyses they need and pairs without truth are skipped and counted. Fields are held for
-    one batch at a time; every batch has the same size, so that a compiled rollout is compiled once.
+    Initial times without their analyses and pairs without truth are skipped and counted. Only the fields of one batch
+    are in memory. All batches have the same size, so that a rollout is compiled once.
 
     Args:
-        archive: analyses, which are initial states and truth alike.
+        archive: the analyses, which provide initial states and truth.
         rollout: a `Hindcaster`.
-        climatology: a `Climatology` fitted on training time, or `None`, which leaves its scores undefined.
-        initial_times: `datetime64`, each counted once.
-        lead_hours: of the forecasts that `rollout` returns, in that order.
-        batch_size: initial times in one call of `rollout`, at most.
-        inputs: the analyses that a forecast starts from, as `timedelta64` from its initial time.
-        bootstrap: how confidence bounds are drawn.
-        progress: called after each batch with the initial times done and their number.
-        run: the name of the run, for the result.
+        climatology: a `Climatology` fitted on the training time; with `None`, its scores are undefined.
+        initial_times: as `datetime64`; duplicates count once.
+        lead_hours: the leads of the forecasts of `rollout`, in their order.
+        batch_size: the largest number of initial times in one call of `rollout`.
+        inputs: the times of the input analyses of a forecast, as `timedelta64` from its initial time.
+        bootstrap: the method of the confidence bounds.
+        progress: called after each batch with the number of finished initial times and their total.
+        run: the name of the run in the result.
 
     Raises:
-        UnavailableError: there is nothing to score.
-        StabilityError: a forecast is not finite; names its initial time, lead and field.
+        UnavailableError: there is no pair to score.
+        StabilityError: a forecast is not finite; the message names its initial time, lead and field.
     """
     pairs = pair_by_time(archive, initial_times, lead_hours, inputs=inputs)
     return score_pairs(
@@ -78,7 +78,7 @@ def score_pairs(
     progress: Callable[[int, int], None] | None = None,
     run: str | None = None,
 ) -> Scores:
-    """As `score_hindcasts`, for pairs already matched; forecasts of a pair without truth are never looked at."""
+    """Like `score_hindcasts`, for matched pairs; forecasts without truth are ignored."""
     test_means = {
         lead: time_mean(archive, column[column >= 0])
         for lead, column in zip(pairs.lead_hours, pairs.truth_indices.T, strict=True)
@@ -113,7 +113,7 @@ def _add(
     rows: np.ndarray,
     forecasts: np.ndarray,
 ) -> None:
-    """Adds the pairs of one batch that have a truth, lead by lead."""
+    """Adds the pairs of one batch that have a truth, for each lead."""
     for column, lead in enumerate(pairs.lead_hours):
         has_truth = pairs.truth_indices[rows, column] >= 0
         if not has_truth.any():
@@ -135,7 +135,7 @@ def _settings(
     lead_hours: Sequence[float | int],
     bootstrap: BlockBootstrap,
 ) -> dict:
-    """How scores were made, for their record."""
+    """The settings of the scores, for their record."""
     return {
         "first_initial_time": format_time(initial_times.min()),
         "last_initial_time": format_time(initial_times.max()),

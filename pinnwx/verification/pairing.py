@@ -1,4 +1,4 @@
-"""Pairs of initial and valid times, matched by time stamp: a gap in the data costs pairs and never shifts them."""
+"""Pairs of initial and valid times, matched by time stamps; a gap in the data removes pairs and never shifts them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pinnwx.data.calendar import format_time, period_bounds
 from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
 
-NO_HISTORY = np.zeros(1, "timedelta64[ns]")  # a forecast that starts from the analysis of its initial time alone
+NO_HISTORY = np.zeros(1, "timedelta64[ns]")  # the only input is the analysis of the initial time
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Which analyses verify which forecasts.
+    """The analyses that verify each forecast.
 
-    `init_indices` are archive indices of the initial times that can be scored; `truth_indices` those of the valid
-    times, -1 where there is no truth. `skipped` counts what was asked for and left out.
+    `init_indices` are the archive indices of the initial times with at least one truth. `truth_indices` are the archive
+    indices of the valid times, -1 without truth. `skipped` counts the requested times and pairs that are left out.
     """
 
     lead_hours: tuple[float, ...]
@@ -31,21 +31,21 @@ class Pairs:
 
 
 def lead_deltas(lead_hours: Sequence[float | int]) -> Shaped[np.ndarray, " lead"]:
-    """Lead times as `timedelta64[ns]`, to the second."""
+    """Lead times as `timedelta64[ns]`, rounded to seconds."""
     return np.round(np.asarray(lead_hours, np.float64) * 3600).astype("timedelta64[s]").astype("timedelta64[ns]")
 
 
 def initial_times_between(archive: Archive, start: str | None, end: str | None) -> Shaped[np.ndarray, " init"]:
-    """Every initial time of a period at the archive's cadence, held or not, so that gaps are counted as skipped.
+    """Every initial time of a period at the time step of the archive, so that gaps are counted as skipped.
 
-    Both ends are included, a bare end date with its whole day; an end that is `None` is that of the archive.
+    Both ends are included; a bare end date includes its whole day. `None` stands for the end of the archive.
     """
     first, last = period_bounds(start, end)
     first, last = archive.times[0] if first is None else first, archive.times[-1] if last is None else last
     step = np.timedelta64(round(archive.step_hours * 3600), "s").astype("timedelta64[ns]")
     regular = np.arange(-((archive.times[0] - first) // step), (last - archive.times[0]) // step + 1)
-    held = archive.times[(archive.times >= first) & (archive.times <= last)]
-    return np.union1d(archive.times[0] + regular * step, held)
+    own = archive.times[(archive.times >= first) & (archive.times <= last)]
+    return np.union1d(archive.times[0] + regular * step, own)
 
 
 def pair_by_time(
@@ -55,18 +55,18 @@ def pair_by_time(
     available: Bool[np.ndarray, "init lead"] | None = None,
     inputs: Shaped[np.ndarray, " input"] = NO_HISTORY,
 ) -> Pairs:
-    """Pairs of distinct initial times with their truths.
+    """Matches distinct initial times with their truths.
 
     Args:
-        archive: analyses, which are initial states and truth alike.
-        initial_times: `datetime64`; each counts once.
-        lead_hours: of the forecasts.
-        available: which leads each forecast reaches, where they differ.
-        inputs: the analyses that a forecast starts from, as `timedelta64` from its initial time; the last is 0.
+        archive: the analyses, which provide initial states and truth.
+        initial_times: as `datetime64`; duplicates count once.
+        lead_hours: the leads of the forecasts.
+        available: true for the leads that each forecast contains; by default all.
+        inputs: the times of the input analyses of a forecast, as `timedelta64` from its initial time; the last is 0.
 
     Raises:
-        UsageError: no leads, or a lead that is negative or stands twice.
-        UnavailableError: there is not one pair.
+        UsageError: there is no lead, or a lead is negative or repeated.
+        UnavailableError: there is no pair.
     """
     leads = tuple(float(lead) for lead in lead_hours)
     if not leads or min(leads) < 0 or len(set(leads)) < len(leads):
@@ -74,24 +74,24 @@ def pair_by_time(
     initial_times, order = np.unique(initial_times.astype("datetime64[ns]"), return_index=True)
     reached = np.ones((len(order), len(leads)), bool) if available is None else available[order]
     needed = match_times(archive.times, initial_times[:, None] + inputs)
-    held = (needed >= 0).all(axis=1)
-    reached = reached[held]
-    truth = np.where(reached, match_times(archive.times, initial_times[held, None] + lead_deltas(leads)), -1)
+    has_inputs = (needed >= 0).all(axis=1)
+    reached = reached[has_inputs]
+    truth = np.where(reached, match_times(archive.times, initial_times[has_inputs, None] + lead_deltas(leads)), -1)
     verified = (truth >= 0).any(axis=1)
     if not verified.any():
         raise UnavailableError(
-            f"nothing to score: initial times {_span(initial_times)} asked with leads of {min(leads):g} to "
+            f"nothing to score: the initial times are {_span(initial_times)} with leads of {min(leads):g} to "
             f"{max(leads):g} h, the data hold {_span(archive.times)}; choose initial times inside"
         )
     skipped = {
-        "initial_times_without_analysis": int((~held).sum()),
+        "initial_times_without_analysis": int((~has_inputs).sum()),
         "pairs_without_truth": int((reached & (truth < 0)).sum()),
     }
-    return Pairs(leads, needed[held, -1][verified], truth[verified], skipped)
+    return Pairs(leads, needed[has_inputs, -1][verified], truth[verified], skipped)
 
 
 def time_mean(archive: Archive, indices: Int[np.ndarray, " time"]) -> Float[np.ndarray, "field lat lon"]:
-    """Mean of the fields at these indices, summed in float64 one time after the other; zero where there is none."""
+    """Mean of the fields at these indices, summed in float64 in the order of the indices; zero without indices."""
     total = np.zeros(archive.fields.shape[1:], dtype=np.float64)
     for index in indices:
         total += archive.fields[index]
@@ -99,4 +99,4 @@ def time_mean(archive: Archive, indices: Int[np.ndarray, " time"]) -> Float[np.n
 
 
 def _span(times: np.ndarray) -> str:
-    return f"{format_time(times[0])} to {format_time(times[-1])}" if len(times) else "no time at all"
+    return f"{format_time(times[0])} to {format_time(times[-1])}" if len(times) else "no times"

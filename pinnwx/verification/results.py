@@ -1,4 +1,4 @@
-"""The scores of a run as a value: JSON for scripts, rows for people."""
+"""The scores of a run, with conversion to JSON, tables, pandas and xarray."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ COLUMNS = ("variable", "lead", "n", "RMSE", "95 % bounds", "persistence", "clima
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a verification found.
+    """The result of a verification.
 
-    `scores` has one entry per variable and lead (see `pinnwx.verification.scores`), in SI units; `skipped` counts
-    the initial times without an analysis and the pairs without truth; `settings` says how the numbers were made.
+    `scores` has one entry for each variable and lead (see `pinnwx.verification.scores`), in SI units. `skipped` counts
+    the initial times without an analysis and the pairs without truth. `settings` describes how the scores were
+    computed.
     """
 
     scores: tuple[dict[str, Any], ...]
@@ -40,18 +41,18 @@ class Scores:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """The table, and what it is of."""
+        """The table, with the name of the run and the period."""
         rows = [COLUMNS, *self.table()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         period = [
             str(self.settings[key]) for key in ("first_initial_time", "last_initial_time") if key in self.settings
         ]
-        of = f" of {self.run}" if self.run else ""
-        return "\n".join([f"Scores{of}" + (f", forecasts from {' to '.join(period)}" if period else ""), *lines])
+        run = f" of {self.run}" if self.run else ""
+        return "\n".join([f"Scores{run}" + (f", forecasts from {' to '.join(period)}" if period else ""), *lines])
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a variable and lead, indexed by both, in SI units; without the details of regions."""
+        """One row for each variable and lead, indexed by both, in SI units; without the regional details."""
         import pandas as pd
 
         numbers = [{key: value for key, value in entry.items() if not isinstance(value, dict)} for entry in self.scores]
@@ -81,7 +82,7 @@ class Scores:
         """The entry of a variable and lead.
 
         Raises:
-            DataError: there is none; lists what there is.
+            DataError: there is no such entry; the message lists the entries.
         """
         for entry in self.scores:
             if entry["variable"] == variable and entry["lead_hours"] == lead_hours:
@@ -90,9 +91,9 @@ class Scores:
         raise DataError(f"no score of {variable} at {lead_hours:g} h; there are {known or 'none'}")
 
     def table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
-        """Rows of text under `COLUMNS`, in display units; a dash stands for what is undefined.
+        """Rows of text for `COLUMNS`, in display units; a dash marks an undefined value.
 
-        All errors of a variable have the same decimals. The ratio is that of the RMSE to that of persistence.
+        All errors of a variable have the same number of decimals. The ratio is the RMSE divided by that of persistence.
         """
         errors: dict[str, list[float | None]] = {}
         for entry in self.scores:
@@ -102,7 +103,7 @@ class Scores:
         return [_row(entry, variables, decimals[entry["variable"]]) for entry in self.scores]
 
     def details_table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
-        """Rows of text under `DETAIL_COLUMNS`, of the entries that have details."""
+        """Rows of text for `DETAIL_COLUMNS`, for the entries with details."""
         return [_detail_row(entry, variables) for entry in self.scores if entry.get("details")]
 
     def ensemble_table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
@@ -111,7 +112,7 @@ class Scores:
         return [_ensemble_row(entry, variables) for entry in scored]
 
     def to_dict(self) -> dict[str, Any]:
-        """The contract's JSON object."""
+        """The JSON object of a scores file."""
         return {
             "run": self.run,
             "scores": [dict(entry) for entry in self.scores],
@@ -120,20 +121,20 @@ class Scores:
         }
 
     def save(self, path: str | Path) -> None:
-        """Writes JSON: the file is the old one or the complete new one at any moment.
+        """Writes JSON atomically: the file is the old one or the complete new one.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         write_text(path, in_lines(self.to_dict(), "scores"))
 
     @classmethod
     def load(cls, path: str | Path) -> Scores:
-        """Reads what `save` wrote.
+        """Reads a file that `save` wrote.
 
         Raises:
             MissingInputError: there is no such file.
-            DataError: it does not hold scores.
+            DataError: the file does not contain scores.
         """
         path = Path(path)
         if not path.is_file():
@@ -145,11 +146,11 @@ class Scores:
             checked(raw, ScoresFile)
             return cls(tuple(raw["scores"]), raw["run"], raw["skipped"], raw["settings"])
         except (NotARecord, OSError) as error:
-            raise DataError(f"{path} holds no scores ({error}); write it anew with evaluate or verify") from None
+            raise DataError(f"{path} is not a scores file ({error}); write it again with evaluate or verify") from None
 
 
 def in_lines(record: Mapping[str, Any], entries: str) -> str:
-    """JSON with one line for each key, and one for each item of the list `entries`: small, and readable in a diff."""
+    """JSON with one line for each key and one for each item of the list `entries`, so that a diff is readable."""
 
     def text(value: Any) -> str:
         return json.dumps(value, allow_nan=False)
@@ -170,14 +171,14 @@ def _row(entry: Mapping[str, Any], variables: Mapping[str, Variable], decimals: 
         value = entry.get(name)
         return "-" if value is None else with_decimals(factor * value, decimals)
 
-    def share(name: str) -> str:
+    def fraction(name: str) -> str:
         value = entry.get(name)
         return "-" if value is None else f"{value:.3f}"
 
     bounds = "-" if entry.get("rmse_low") is None else f"{error('rmse_low')} to {error('rmse_high')}"
     return (
         f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", str(entry["n"]), error("rmse"), bounds,
-        error("persistence_rmse"), error("climatology_rmse"), share("persistence_ratio"), share("acc"),
+        error("persistence_rmse"), error("climatology_rmse"), fraction("persistence_ratio"), fraction("acc"),
     )  # fmt: skip
 
 

@@ -1,19 +1,20 @@
-"""Scores of forecast and truth pairs on a latitude-longitude grid, accumulated in float64.
+"""Scores of pairs of forecast and truth on a latitude-longitude grid, accumulated in float64.
 
-Every score is a function of sums over pairs of a few area means per pair, so pairs can arrive in batches and
-bounds can be drawn without the fields. With A the area mean, f the forecast, t the truth, c the training
-climatology at the valid time, o the test mean (the mean of t over the scored valid times of a lead), N pairs:
+Every score is a function of sums over pairs of a few area means per pair. Therefore pairs can be added in batches, and
+the bootstrap needs no fields. A is the area mean, f the forecast, t the truth, c the training climatology at the valid
+time, o the test mean (the mean of t over the scored valid times of a lead), and N the number of pairs:
 
-    rmse         1/N sum sqrt A (f - t)^2        square root per forecast, then the mean
-    rmse_pooled  sqrt(1/N sum A (f - t)^2)       root last: WeatherBench 2 (Rasp et al. 2024)
+    rmse         1/N sum sqrt A (f - t)^2        square root for each forecast, then the mean
+    rmse_pooled  sqrt(1/N sum A (f - t)^2)       square root last, as in WeatherBench 2 (Rasp et al. 2024)
     bias         1/N sum A (f - t)
     acc          1/N sum A(f'' t'') / sqrt(A(f''^2) A(t''^2)),  f'' = f - c,  t'' = t - c
-    acc_wb1      sum A(f' t') / sqrt(sum A(f'^2) sum A(t'^2)),  f' = f - o less its mean over cells and pairs, t' alike
-                 (as computed by WeatherBench, Rasp et al. 2020; that mean gives every cell the same weight)
-    *_ratio      rmse over that of the baseline
+    acc_wb1      sum A(f' t') / sqrt(sum A(f'^2) sum A(t'^2)),  f' = f - o minus its mean over cells and pairs; t' alike
+                 (as in WeatherBench, Rasp et al. 2020; that mean gives every cell the same weight)
+    *_ratio      rmse divided by the rmse of the baseline
 
-Persistence (the analysis of the initial time) and climatology are scored by `rmse` on the same pairs. The tests hold
-these numbers to the `scores` package to 12 digits; its calls on labelled arrays take three times as long.
+Persistence (the analysis of the initial time) and climatology are scored by `rmse` on the same pairs. The tests compare
+these scores with the `scores` package to 12 digits. That package is not used here, because its calls on labelled arrays
+take three times as long.
 """
 
 from __future__ import annotations
@@ -46,18 +47,18 @@ def pair_statistics(
     test_mean: Float[np.ndarray, "field lat lon"],
     weights: Float[np.ndarray, "lat 1"],
 ) -> dict[str, PairValues]:
-    """The area means of each pair that all scores are made from.
+    """The area means of each pair from which all scores are computed.
 
     Args:
         forecast: finite fields at the valid times.
-        truth: the analyses, in the same unit, and so are the next two.
-        climatology: at the valid times, or None.
+        truth: the analyses at the valid times, in the same units.
+        climatology: the climatology at the valid times, or None.
         persistence: the analyses of the initial times.
         test_mean: mean of the truth over all scored valid times of this lead.
-        weights: cell areas over their mean, `Grid.area_weights`.
+        weights: cell areas divided by their mean (`Grid.area_weights`).
 
     Returns:
-        By name, each (pair, field). Without a climatology `correlation` and `climatology_mse` are missing.
+        Arrays (pair, field) by name; without a climatology, `correlation` and `climatology_mse` are absent.
     """
     forecast, truth = forecast.astype(np.float64), truth.astype(np.float64)
 
@@ -79,19 +80,19 @@ def pair_statistics(
     }
     if climatology is not None:
         f, t = forecast - climatology, truth - climatology
-        with np.errstate(invalid="ignore"):  # a forecast that equals climatology has no correlation: 0 / 0
+        with np.errstate(invalid="ignore"):  # 0 / 0 if the forecast equals climatology
             correlation = area_mean(f * t) / np.sqrt(area_mean(f * f) * area_mean(t * t))
         statistics |= {"correlation": correlation, "climatology_mse": area_mean((climatology - truth) ** 2)}
     return statistics
 
 
 class ScoreAccumulator:
-    """Collects batches of pairs and tabulates their scores; keeps numbers per pair, no fields.
+    """Collects batches of pairs and tabulates their scores; it stores statistics of each pair, not fields.
 
     Args:
-        names: of the fields.
-        grid: of the fields.
-        test_means: by lead [h], the mean of the truth over all valid times that will be added.
+        names: the names of the fields.
+        grid: the grid of the fields.
+        test_means: the mean of the truth over all scored valid times, by lead [h].
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class ScoreAccumulator:
         """Adds the pairs of one lead.
 
         Raises:
-            StabilityError: the forecast is not finite; names the first such initial time, the lead and the field.
+            StabilityError: the forecast is not finite; the message names the first such initial time, lead and field.
             DataError: truth, climatology or persistence is not finite.
         """
         for kind, fields in (("truth", truth), ("climatology", climatology), ("persistence", persistence)):
@@ -134,7 +135,7 @@ class ScoreAccumulator:
         )
 
     def _first_not_finite(self, fields: PairFields, init_times: np.ndarray) -> str | None:
-        """Variable and initial time of the first value that is NaN or infinite."""
+        """Variable and initial time of the first NaN or infinite value; None if all are finite."""
         bad = ~np.isfinite(fields)
         if not bad.any():
             return None
@@ -142,12 +143,12 @@ class ScoreAccumulator:
         return f"{self._names[position]} from {format_time(init_times[pair])}"
 
     def table(self, bootstrap: BlockBootstrap = BlockBootstrap()) -> list[dict]:  # noqa: B008
-        """One entry per variable and lead: `variable, lead_hours, n, n_days`, the scores of this module with
-        `_low` and `_high` bounds, `bounds_missing`, the reason where there are none, `details` (see
-        `verification.details`), and `daily`: for each day of initial times `[day, n, rmse]`, from which two runs can be
-        compared.
+        """One entry for each variable and lead.
 
-        What is undefined is `None`: every score where n is 0, a correlation or ratio 0 / 0.
+        The keys are `variable, lead_hours, n, n_days`; the scores of this module with their `_low` and `_high` bounds;
+        `bounds_missing`, the reason why there are no bounds, or None; `details` (see `verification.details`); and
+        `daily`, a list of `[day, n, rmse]` for each day of initial times, with which two runs can be compared. An
+        undefined score is `None`: every score if n is 0, and a correlation or ratio 0 / 0.
         """
         entries = []
         for position, name in enumerate(self._names):
@@ -216,9 +217,9 @@ _POOLED = (
 
 
 def _pooled_correlation(count, covariance, f_square, t_square, f_mean, t_mean, f_cells, t_cells):
-    """`acc_wb1` from sums over pairs: the pooled moments about the means over cells and pairs.
+    """`acc_wb1` from sums over pairs: pooled moments about the means over cells and pairs.
 
-    The test mean stays the one of all days when days are drawn anew.
+    The bootstrap does not change the test mean, which is the mean over all days.
     """
     f_centre, t_centre = f_cells / count, t_cells / count
     covariance = covariance - f_centre * t_mean - t_centre * f_mean + count * f_centre * t_centre

@@ -1,14 +1,14 @@
-"""Confidence bounds of scores: a block bootstrap over days.
+"""Confidence bounds of scores by a block bootstrap over days.
 
-Errors of neighbouring days are alike, so days are drawn in blocks of consecutive days (Kuensch 1989), on a
-circle so that every day is drawn equally often (Politis and Romano 1992). All series of one call are drawn
-together, which makes every comparison a paired one: the ratio of a series to itself is 1 with bounds 1.
+Errors of successive days are correlated, so blocks of consecutive days are resampled (Kuensch 1989). The days form a
+circle, so that every day is drawn equally often (Politis and Romano 1992). All series of one call are resampled
+together, so every comparison is paired: the ratio of a series to itself is 1 with bounds 1.
 
-The interval is value -+ t * s * sqrt(m / (m - 1)): `s` is the standard deviation of the drawn values, `m` the number
-of blocks, `t` Student's quantile for m - 1 degrees of freedom. Both corrections undo the known narrowness of
-bootstrap intervals in small samples (Hesterberg 2015, The American Statistician 69, 371-386).
+The interval is value -+ t * s * sqrt(m / (m - 1)): `s` is the standard deviation of the resampled values, `m` the
+number of blocks, and `t` the quantile of Student's distribution for m - 1 degrees of freedom. Both corrections widen
+bootstrap intervals, which are too narrow for small samples (Hesterberg 2015, The American Statistician 69, 371-386).
 
-Share of 3,000 autoregressive series whose true mean lies inside the 95 % bounds, by day-to-day correlation:
+The fraction of 3,000 autoregressive series whose true mean lies inside the 95 % bounds, by day-to-day correlation:
 
     days      0.0    0.3    0.5    0.7
        8     0.98   0.94   0.90   0.78
@@ -32,7 +32,7 @@ MINIMUM_BLOCKS = 3
 
 
 class Estimate(NamedTuple):
-    """A statistic with its confidence bounds; `None` stands for what is undefined or cannot be told."""
+    """A statistic with its confidence bounds; `None` marks an undefined or unknown value."""
 
     value: float | None
     low: float | None
@@ -41,7 +41,7 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class BlockBootstrap:
-    """How bounds are drawn. `block_days = None` lets the number of days n decide: 2 n^(1/3), and n / 3 at most."""
+    """The settings of the bootstrap. With `block_days = None`, a block has 2 n^(1/3) of n days, but at most n / 3."""
 
     level: float = 0.95
     resamples: int = 2000
@@ -49,13 +49,13 @@ class BlockBootstrap:
     block_days: int | None = None
 
     def block_length(self, n_days: int) -> int:
-        """Days in a block."""
+        """The number of days in a block."""
         if self.block_days is not None:
             return self.block_days
         return max(2, min(n_days // MINIMUM_BLOCKS, math.ceil(2 * n_days ** (1 / 3))))
 
     def obstacle(self, n_days: int) -> str | None:
-        """Why there can be no bounds, or `None` where they can be given."""
+        """The reason why there are no bounds, or `None` if there are."""
         needed = MINIMUM_BLOCKS * self.block_length(n_days)
         if n_days >= needed:
             return None
@@ -67,17 +67,17 @@ class BlockBootstrap:
         *day_sums: Float[np.ndarray, " day"],
         limits: tuple[float, float] = (-math.inf, math.inf),
     ) -> Estimate:
-        """A statistic of sums over days, with bounds.
+        """Estimates a statistic of sums over days, with its bounds.
 
         Args:
-            statistic: takes one array per series, the sums over all drawn days, and returns an array of the same
-                shape: a mean is `lambda total, count: total / count`.
+            statistic: takes one array for each series (the sums over all drawn days) and returns an array of the same
+                shape. A mean is `lambda total, count: total / count`.
             day_sums: the sum of each series over the forecasts of a day, in the order of the days.
-            limits: values the statistic cannot leave; bounds are cut there.
+            limits: the range of possible values; the bounds are clipped to it.
 
         Returns:
-            The value over all days and its bounds; a bound is `None` with too few days (see `obstacle`) or
-            where the statistic is undefined, such as 0 / 0.
+            The value over all days and its bounds. A bound is `None` with too few days (see `obstacle`) or if the
+            statistic is undefined (0 / 0).
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             value = float(statistic(*(np.asarray(series.sum()) for series in day_sums)))
@@ -88,7 +88,7 @@ class BlockBootstrap:
                 return Estimate(value, None, None)
             block = self.block_length(n_days)
             draws = _multiplicities(n_days, block, self.resamples, self.seed)
-            # One product per series: the same series then gives the same sums to the last bit.
+            # One product for each series, so that equal series give bit-identical sums.
             drawn = statistic(*(draws @ series for series in day_sums))
         if not np.isfinite(drawn).all():
             return Estimate(value, None, None)
@@ -100,7 +100,7 @@ class BlockBootstrap:
 
 @lru_cache(maxsize=8)
 def _multiplicities(n_days: int, block: int, resamples: int, seed: int) -> Float[np.ndarray, "resample day"]:
-    """How often each day is drawn; every row sums to `n_days`."""
+    """The number of times that each day is drawn; every row sums to `n_days`."""
     generator = np.random.default_rng(seed)
     starts = generator.integers(0, n_days, (resamples, -(-n_days // block)))
     days = (starts[..., None] + np.arange(block)) % n_days

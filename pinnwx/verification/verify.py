@@ -1,4 +1,4 @@
-"""Forecast files scored against later analyses."""
+"""Scores forecast files against later analyses."""
 
 from __future__ import annotations
 
@@ -37,25 +37,26 @@ def verify_forecasts(
     bootstrap: BlockBootstrap = BlockBootstrap(),  # noqa: B008
     run: str | None = None,
 ) -> Scores:
-    """Scores of forecasts and, on the same pairs, of persistence from their reference times and of climatology.
+    """Scores of forecasts, and of persistence and climatology on the same pairs.
 
     Forecasts without an analysis at their reference time and steps without truth are skipped and counted. For an
-    ensemble, the ensemble mean is scored. Where all forecasts are ensembles, entries have `crps`, `spread` and
-    `mean_rmse_pooled` too (`pinnwx.verification.ensemble_scores`). For a forecast with a lateral boundary, only cells
+    ensemble, the ensemble mean is scored. If all forecasts are ensembles, entries also have `crps`, `spread` and
+    `mean_rmse_pooled` (`pinnwx.verification.ensemble_scores`). For a forecast with a lateral boundary, only cells
     inside the boundary are scored. Only a few files are in memory at a time.
 
     Args:
-        forecasts: datasets or files as `pinnwx.forecasting.cf` makes them, of the same variables on one grid.
-        archive: the truth; its other fields are left alone.
-        climatology: of the run that made them; without it `acc` and the climatology's scores are `None`.
-        bootstrap: how confidence bounds are drawn.
-        run: the name of the run, for the result.
+        forecasts: datasets or files of `pinnwx.forecasting.cf`, with the same variables on one grid.
+        archive: the truth; it may have further fields.
+        climatology: the climatology of the run of the forecasts; with `None`, `acc` and the scores of climatology are
+            `None`.
+        bootstrap: the method of the confidence bounds.
+        run: the name of the run in the result.
 
     Raises:
         MissingInputError: there is no such file.
-        DataError: a file is damaged, on another grid, of other variables than the first, or holds a variable that
-            the archive lacks; two forecasts start at one time.
-        UnavailableError: there is nothing to score.
+        DataError: a file is damaged, has another grid or other variables than the first, or has a variable that the
+            archive lacks; or two forecasts start at one time.
+        UnavailableError: there is no pair to score.
         StabilityError: a forecast is not finite.
     """
     sources = _checked(forecasts, archive)
@@ -135,7 +136,7 @@ def _require_comparable(dataset: xr.Dataset, names: tuple[str, ...], archive: Ar
     own = tuple(map(str, dataset.data_vars))
     start = format_time(reference_time(dataset))
     if set(own) != set(names):
-        raise DataError(f"forecast from {start} holds {_list(own)}, the first {_list(names)}; verify them apart")
+        raise DataError(f"forecast from {start} has {_list(own)}, the first {_list(names)}; verify them separately")
     unknown = [name for name in own if name not in archive.names]
     if unknown:
         raise DataError(f"no truth for {_list(unknown)} of the forecast from {start}; found: {_list(archive.names)}")

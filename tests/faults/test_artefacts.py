@@ -188,7 +188,7 @@ def test_49_a_forecast_blows_up(good, use, tmp_path, bias):
     made = new_run(tmp_path / "broken")
     made.publish(trained, {})
     ended = use(made.folder)
-    ended.refused(70, "blew up", "step 1", "in this step network changed it by", "Nothing was written")
+    ended.refused(70, "is unstable", "step 1", "in this step network changed it by", "Nothing was written")
 
 
 def test_an_older_version_loads_and_a_newer_one_says_what_it_needs(copy, use):
@@ -226,7 +226,7 @@ def test_50_a_worse_candidate_is_not_promoted(tmp_path):
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["passed"] is False
     assert any("no better than persistence" in objection for objection in report["objections"])
-    assert any("blew up" in objection for objection in report["objections"])
+    assert any("is unstable" in objection for objection in report["objections"])
     assert Run(run).live == "0001"
     pinnwx("models", "promote", "0002", "--run", run).did()
     assert Run(run).live == "0002"

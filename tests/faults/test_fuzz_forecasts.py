@@ -67,7 +67,7 @@ def with_cell(name, value):
 STRANGE = {
     "an edge in words": (
         with_attribute(boundary_width="wide"), "attribute boundary_width: Input should be a valid integer"),
-    "an edge wider than the grid": (with_attribute(boundary_width=4), "boundary_width = 4 leaves nothing of its grid"),
+    "an edge wider than the grid": (with_attribute(boundary_width=4), "boundary_width = 4 covers its whole grid"),
     "a model that is a list": (with_attribute(model=[1, 2]), "attribute model: Input should be a valid string"),
     "a lead that is not that of its time": (
         along("forecast_period", [6, 12, 24]), "is 18 h after 2026-01-16T06:00Z, and its forecast_period is 24 h"
@@ -75,20 +75,20 @@ STRANGE = {
     "times that stand still": (
         along("time", np.array(3 * ["2026-01-16T12:00"], "datetime64[ns]")), "its times do not ascend"
     ),
-    "leads in words": (along("forecast_period", ["6", "12", "18"]), "forecast_period is not made of numbers along"),
+    "leads in words": (along("forecast_period", ["6", "12", "18"]), "forecast_period does not consist of numbers"),
     "a latitude without a value": (
         lambda dataset: dataset.assign_coords(latitude=[np.nan, *dataset["latitude"].values[1:]]), "lacks a value"
     ),
     "a field of words": (
         lambda dataset: dataset.assign(msl=(dataset["msl"].dims, np.full(dataset["msl"].shape, "x"))),
-        "msl is no field of numbers along time, latitude, longitude",
+        "msl is not a field of numbers along time, latitude, longitude",
     ),
-    "a pressure whose square is no number": (with_cell("msl", 1e30), "msl reaches 1e+30, which no field of weather"),
+    "a pressure whose square is no number": (with_cell("msl", 1e30), "msl reaches 1e+30, which is impossible"),
     "a field of a config's own": (
         lambda dataset: with_cell("heat", -3e37)(dataset.rename(t850="heat")), "heat reaches -3e+37, which no field"
     ),
     "a field of another dimension": (
-        lambda dataset: dataset.assign(msl=dataset["msl"].expand_dims(q=2)), "msl is no field of numbers along"
+        lambda dataset: dataset.assign(msl=dataset["msl"].expand_dims(q=2)), "msl is not a field of numbers along"
     ),
 }  # fmt: skip
 

@@ -49,7 +49,7 @@ def assert_identical(found: xr.Dataset, wanted: xr.Dataset) -> None:
 @pytest.mark.parametrize("members", [None, 3])
 def test_the_forecast_is_the_same_bit_for_bit(run, good, init, members):
     if members and init < NAMED:
-        with pytest.raises(UnavailableError, match="an ensemble is perturbed by differences"):
+        with pytest.raises(UnavailableError, match="perturbations of an ensemble need"):
             pinnwx.forecast(run, good, init=init, hours=12, members=members)
         return
     found = pinnwx.forecast(run, good, init=init, hours=12, members=members)

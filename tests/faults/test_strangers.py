@@ -313,7 +313,7 @@ def test_versions_go_on_past_four_digits(copy):
 
 def test_the_last_version_is_said_before_training(copy):
     (copy / "versions" / f"{LAST_VERSION}").mkdir()
-    with pytest.raises(CheckpointError, match="none may follow 99999"):
+    with pytest.raises(CheckpointError, match="the last possible version is 99999"):
         new_run(copy, force=True).begin()
     assert Run(copy).live == "0001"
 

@@ -143,7 +143,7 @@ def test_eight_bits_are_within_half_a_step_of_each_outputs_largest():
 @pytest.mark.parametrize(
     ("options", "precision", "told"),
     [
-        ({}, "int4", 'weights "int4" are none of float32, bfloat16, int8'),
+        ({}, "int4", 'unknown precision "int4" of weights; choose one of float32, bfloat16, int8'),
         ({"model": 'kind = "second_order"'}, "float32", 'only a model of kind = "transport"'),
     ],
 )

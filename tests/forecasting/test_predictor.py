@@ -55,5 +55,5 @@ def test_a_model_of_two_input_times_sees_both():
 
 @pytest.mark.parametrize("lead", [0, -6, 7, 3, 6.5, float("nan"), float("inf")])
 def test_a_lead_that_is_no_step_is_refused(trained, lead):
-    with pytest.raises(UsageError, match="no positive multiple of the model's step of 6 h"):
+    with pytest.raises(UsageError, match="not a positive multiple of the model's step of 6 h"):
         Predictor(trained, [6, lead])

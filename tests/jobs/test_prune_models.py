@@ -57,7 +57,9 @@ def test_what_is_asked_must_make_sense(run):
 def test_a_folder_that_is_no_run_is_called_so(run):
     parent = run.folder.parent
     (parent / "empty").mkdir()
-    with pytest.raises(MissingInputError, match=r"empty is no run folder, which holds config\.toml, versions/ and the"):
+    with pytest.raises(
+        MissingInputError, match=r"empty is not a run folder, which holds config\.toml, versions/ and the"
+    ):
         pinnwx.status(parent / "empty")
     with pytest.raises(MissingInputError, match=f"did you mean {run.folder}"):
         pinnwx.status(parent)

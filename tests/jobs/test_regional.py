@@ -129,7 +129,7 @@ def test_a_coarser_boundary_is_interpolated(run, box, tmp_path):
     expected = 1e5 + 10 * float(at["latitude"]) + np.abs(at["longitude"] - 180)
     np.testing.assert_allclose(at, expected, rtol=1e-6)
     coarse.isel(longitude=slice(0, 3)).to_netcdf(tmp_path / "part.nc")
-    with pytest.raises(GridError, match="does not cover the box"):
+    with pytest.raises(GridError, match="does not cover the regional grid"):
         pinnwx.forecast(run, box, init="2026-01-16", hours=6, lateral_boundary=tmp_path / "part.nc")
 
 
@@ -145,7 +145,7 @@ def test_driven_and_free_are_not_compared(run, box, tmp_path):
     free = new_run(tmp_path / "free")
     archive = Archive.from_dataset(pinnwx.open_data(box, ["msl", "t850"]), ("msl", "t850"))
     free.publish(tiny_trained(TEXT.replace("boundary_width = 1\n", ""), archive), {"seed": 0})
-    with pytest.raises(DataError, match="not scored alike"):
+    with pytest.raises(DataError, match="the scores differ in"):
         pinnwx.compare(run, free.folder, box, start="2026-01-16", end="2026-01-17", leads=[6])
 
 

@@ -71,7 +71,7 @@ def test_a_version_cut_off_does_not_stop_the_next(run, trained):
 def test_no_run(tmp_path):
     with pytest.raises(MissingInputError, match="no run folder"):
         Run.open(tmp_path / "nowhere")
-    with pytest.raises(MissingInputError, match="is no run folder, which holds"):
+    with pytest.raises(MissingInputError, match="is not a run folder, which holds"):
         new_run(tmp_path / "empty").load()
     (tmp_path / "empty" / "versions").mkdir()
     with pytest.raises(CheckpointError, match="has no live model"):
@@ -107,5 +107,5 @@ def test_what_exists_is_refused(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is a file"):
         new_run(tmp_path / "file", force=True)
-    with pytest.raises(OutputError, match="cannot make folder"):
+    with pytest.raises(OutputError, match="cannot create folder"):
         new_run(tmp_path / "file" / "below")

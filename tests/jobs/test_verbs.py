@@ -108,11 +108,11 @@ def test_a_time_that_is_none(run, data):
 
 @pytest.mark.parametrize("hours", [3, 0, -6, 20, float("nan"), float("inf")])
 def test_hours_that_are_no_whole_steps_are_refused(run, data, hours):
-    with pytest.raises(UsageError, match="no positive multiple of the model's step of 6 h"):
+    with pytest.raises(UsageError, match="not a positive multiple of the model's step of 6 h"):
         pinnwx.forecast(run, data, init="2026-01-16", hours=hours)
-    with pytest.raises(UsageError, match="no positive multiple of the model's step of 6 h"):
+    with pytest.raises(UsageError, match="not a positive multiple of the model's step of 6 h"):
         pinnwx.explain(run, data, init="2026-01-16", hours=hours)
-    with pytest.raises(UsageError, match="no positive multiple of the model's step of 6 h"):
+    with pytest.raises(UsageError, match="not a positive multiple of the model's step of 6 h"):
         pinnwx.evaluate(run, data, start="2026-01-16", end="2026-01-16", leads=[hours])
 
 
@@ -184,7 +184,7 @@ def test_evaluate_outside_the_data(run, data):
         pinnwx.evaluate(run, data, start="2027-01-16", end="2027-01-19", leads=[12])
     with pytest.raises(UsageError):
         pinnwx.evaluate(run, data, start="2026-01-19", end="2026-01-16", leads=[12])
-    with pytest.raises(UsageError, match="no positive multiple"):
+    with pytest.raises(UsageError, match="not a positive multiple"):
         pinnwx.evaluate(run, data, start="2026-01-16", end="2026-01-19", leads=[7])
 
 
@@ -245,7 +245,7 @@ def test_the_drift_of_one_forecast_is_drawn(run, data, forecast_file, tmp_path):
 def test_an_ensemble_needs_members_and_a_past(run, data, tmp_path):
     with pytest.raises(UsageError, match="at least 2"):
         pinnwx.forecast(run, data, members=1)
-    with pytest.raises(UnavailableError, match="forecast without it"):
+    with pytest.raises(UnavailableError, match="forecast without members"):
         pinnwx.forecast(run, data, init="2026-01-02", members=4, out=tmp_path / "e.nc")
     assert not (tmp_path / "e.nc").exists()
 
@@ -287,7 +287,7 @@ def test_a_run_on_other_data(run, data, tmp_path):
         pinnwx.forecast(run, tmp_path / "msl.nc")
     with pytest.raises(MissingInputError, match="no run folder"):
         pinnwx.forecast(tmp_path / "norun", data)
-    with pytest.raises(MissingInputError, match=r"is no run folder, which holds config\.toml"):
+    with pytest.raises(MissingInputError, match=r"is not a run folder, which holds config\.toml"):
         pinnwx.evaluate(tmp_path, data, start="2026-01-16", end="2026-01-17")
     (tmp_path / "versions").mkdir()
     with pytest.raises(CheckpointError, match="no live model"):

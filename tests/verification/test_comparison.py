@@ -76,14 +76,14 @@ def test_other_forecasts_are_refused(archive, errors):
 
 def test_as_many_forecasts_of_other_days_are_refused(archive, errors):
     first, second = (scored(archive, errors, times=times) for times in (archive.times[:40], archive.times[4:44]))
-    with pytest.raises(DataError, match="on 40 and on 40 forecasts, not on the same ones"):
+    with pytest.raises(DataError, match="on 40 and on 40 forecasts, which differ"):
         compare_scores(first, second)
 
 
 def test_another_grid_is_refused(archive, errors):
     scores = scored(archive, errors)
     other = replace(scores, settings={**scores.settings, "grid": "2.5deg"})
-    with pytest.raises(DataError, match=r"scored alike: grid global 8 x 16.* and 2\.5deg"):
+    with pytest.raises(DataError, match=r"the scores differ in grid: global 8 x 16.* and 2\.5deg"):
         compare_scores(scores, other)
 
 
@@ -95,7 +95,7 @@ def test_nothing_in_common_is_refused(archive, errors):
 def test_scores_of_an_older_version_are_refused(archive, errors):
     scores = scored(archive, errors)
     old = replace(scores, scores=tuple({k: v for k, v in e.items() if k != "daily"} for e in scores.scores))
-    with pytest.raises(DataError, match="without their daily errors; write them anew with evaluate"):
+    with pytest.raises(DataError, match="have no daily errors; write them again with evaluate"):
         compare_scores(scores, old)
 
 

@@ -76,7 +76,7 @@ def test_what_cannot_be_compared_is_refused(archive, climatology, tmp_path):
     later = forecast(archive, damped(archive, climatology), 21)
     with pytest.raises(DataError, match="two forecasts start at 2026-01-06T00:00Z"):
         verify_forecasts([good, good.copy()], archive)
-    with pytest.raises(DataError, match="verify them apart"):
+    with pytest.raises(DataError, match="verify them separately"):
         verify_forecasts([good, later.drop_vars("msl")], archive)
     with pytest.raises(DataError, match="no truth for q850"):
         verify_forecasts([good.rename(t850="q850")], archive)
