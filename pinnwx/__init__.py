@@ -1,7 +1,7 @@
 """pinnwx: a physics-informed neural weather forecaster.
 
-Each verb of the command line is a function here, with the same name and meaning; they return xarray datasets or plain
-dataclasses. Nothing heavy is imported until one is used.
+Each command of the command line is a function here, with the same name and meaning. The functions return xarray
+datasets or plain dataclasses. Large libraries are imported at the first use of a function.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Dates that people write in another order than ISO 8601 has."""
+"""Dates in another order than that of ISO 8601."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OTHER_ORDERS = re.compile(r"(?:(\d{1,2})[./-](\d{1,2})[./-](\d{4})|(\d{4})[./](\
 
 
 def dates_meant(text: str) -> str:
-    """The ISO 8601 dates that a date in another order may mean: one, or two where day and month may be either."""
+    """The possible ISO 8601 dates of a date in another order: one, or two if day and month are ambiguous; or empty."""
     match = OTHER_ORDERS.fullmatch(text)
     if match is None:
         return ""

@@ -1,9 +1,9 @@
-"""Files of a folder that somebody else may have made: opened as what they are, and never through a link.
+"""Opens files of an untrusted folder: only regular files, and never through a link.
 
-A run folder may come from anywhere. A file in it may be a link to the shell profile of whoever uses the run, a pipe
-that never answers, or a device; a folder in it may lead elsewhere. So every file of a run is opened here: nothing
-inside the folder is followed out of it, and only regular files are opened. How the folder itself is reached is the
-user's choice, so links on the way to it are followed.
+A run folder may come from anywhere. A file in it may be a link to the shell profile of the user, a pipe without a
+writer, or a device. A folder in it may be a link to another place. Therefore this module opens every file of a run. It
+follows no link inside the folder, and opens only regular files. Links in the path of the folder itself are followed,
+because the user chose that path.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pinnwx.errors import CheckpointError
 
 LARGEST_TEXT = 64 * 2**20  # bytes of a file that is read as text
 LARGEST_FILE = 8 * 2**30  # of any file of a run
-_REMEDY = "a run folder holds its own files alone; replace it by what it stands for, or take a copy of the run"
+_REMEDY = "a run folder holds only its own files; replace it by the file or folder itself, or use a copy of the run"
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NOFOLLOW, _DIRECTORY = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_DIRECTORY", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
-Taken = TypeVar("Taken")
+Result = TypeVar("Result")
 _RELATIVE = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd
 _KINDS = (
     (stat.S_ISLNK, "a link"), (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"),
@@ -34,10 +34,10 @@ _KINDS = (
 
 
 def require_own_folder(folder: Path, *names: str) -> Path:
-    """The path of a folder inside another one, whether it is there or not.
+    """The path of a folder inside another folder, whether it exists or not.
 
     Raises:
-        CheckpointError: a part of the way inside is a link, or is no folder.
+        CheckpointError: a part of the path inside is a link, or is not a folder.
     """
     for name in names:
         folder = folder / name
@@ -49,7 +49,7 @@ def require_own_folder(folder: Path, *names: str) -> Path:
 
 def require_own_tree(folder: Path) -> None:
     """Raises:
-    CheckpointError: something in a folder, at any depth, is neither a regular file nor a folder.
+    CheckpointError: an entry of the folder, at any depth, is neither a regular file nor a folder.
     """
     require_own_folder(folder.parent, folder.name)
     for where, folders, files in os.walk(folder):
@@ -60,56 +60,57 @@ def require_own_tree(folder: Path) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether anything has this name, were it a link that leads nowhere."""
+    """Whether the path exists, including a broken link."""
     return _mode(path) is not None
 
 
 def read_own(folder: Path, name: str, most: int = LARGEST_FILE) -> bytes | None:
-    """The bytes of a file of a folder, read once; None where there is none. `name` is relative, with `/`.
+    """The bytes of a file of a folder, read once; None if it does not exist. `name` is a relative path with `/`.
 
     Raises:
-        CheckpointError: it, or a folder on the way to it, is a link or otherwise no regular file; it has more than
-            `most` bytes; or it cannot be read.
+        CheckpointError: the file or a folder in its path is a link, the file is not a regular file, has more than
+        `most`
+            bytes, or cannot be read.
     """
-    return _taken(folder, name, most, lambda file: file.read(os.fstat(file.fileno()).st_size))
+    return _read_by(folder, name, most, lambda file: file.read(os.fstat(file.fileno()).st_size))
 
 
 def digest_own(folder: Path, name: str, most: int = LARGEST_FILE) -> str | None:
-    """The hexadecimal SHA-256 of a file of a folder, None where there is none.
+    """The hexadecimal SHA-256 of a file of a folder; None if it does not exist.
 
     Raises:
         CheckpointError: as `read_own`.
     """
-    return _taken(folder, name, most, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
+    return _read_by(folder, name, most, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def read_own_text(folder: Path, name: str, most: int = LARGEST_TEXT) -> str | None:
-    """As `read_own`, as UTF-8; what is none becomes replacement characters."""
+    """Like `read_own`, decoded as UTF-8; invalid bytes become replacement characters."""
     content = read_own(folder, name, most)
     return None if content is None else content.decode("utf-8-sig", errors="replace")
 
 
 @contextlib.contextmanager
 def appended_own(folder: Path, name: str) -> Iterator[int]:
-    """A descriptor that appends to a file of a folder, and reads it; the file is made where there is none.
+    """A descriptor for appending to a file of a folder, and for reading it; the file is created if necessary.
 
     Raises:
         CheckpointError: as `read_own`.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     with _opened(folder, name, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)) as handle:
         yield handle
 
 
-def _taken(folder: Path, name: str, most: int, take: Callable[[io.BufferedReader], Taken]) -> Taken | None:
-    """What `take` makes of a file of a folder; None where there is none."""
+def _read_by(folder: Path, name: str, most: int, read: Callable[[io.BufferedReader], Result]) -> Result | None:
+    """The result of `read` on a file of a folder; None if the file does not exist."""
     try:
         with _opened(folder, name, _READ) as handle:
             size = os.fstat(handle).st_size
             if size > most:
-                raise CheckpointError(f"{folder / name} has {size:,} bytes, more than the {most:,} that it may have")
+                raise CheckpointError(f"{folder / name} has {size:,} bytes, more than the limit of {most:,}")
             with os.fdopen(os.dup(handle), "rb") as file:
-                return take(file)
+                return read(file)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -119,7 +120,7 @@ def _taken(folder: Path, name: str, most: int, take: Callable[[io.BufferedReader
 @contextlib.contextmanager
 def _opened(folder: Path, name: str, flags: int) -> Iterator[int]:
     *folders, last = PurePosixPath(name).parts
-    if not _RELATIVE:  # a system without: looked at before, which a change in between escapes
+    if not _RELATIVE:  # without openat, the path is checked first; a change after the check is not detected
         at, path = None, str(require_own_folder(folder, *folders) / last)
     else:
         at, path = os.open(folder, _READ | _DIRECTORY), last

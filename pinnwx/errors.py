@@ -1,6 +1,6 @@
-"""The errors pinnwx raises on purpose, each with the exit code of its verb.
+"""The errors of pinnwx, each with the exit code of the command.
 
-A message names the value, the limit and the remedy, in one line, whatever the value is (`pinnwx.text`).
+A message names the value, the limit and the remedy. It is one line, whatever the value contains (`pinnwx.text`).
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from pinnwx.text import LONGEST_MESSAGE, printable
 
 
 class PinnwxError(Exception):
-    """Anything that pinnwx refuses; the command line prints it as one line and exits with `exit_code`."""
+    """The base of all errors; the command line prints the message as one line and exits with `exit_code`."""
 
     exit_code = 1
 
@@ -18,59 +18,59 @@ class PinnwxError(Exception):
 
 
 class UsageError(PinnwxError):
-    """The call itself is wrong: an impossible time range, an unsafe name."""
+    """The call is invalid: for example, an impossible time range or an unsafe name."""
 
     exit_code = 2
 
 
 class DataError(PinnwxError):
-    """An input file does not hold what it must."""
+    """An input file lacks required content or has invalid content."""
 
     exit_code = 65
 
 
 class UnreadableError(DataError):
-    """Something that a library cannot decode, or that breaks off while it is read."""
+    """A library cannot decode the content, or the content is truncated."""
 
 
 class ConflictError(DataError):
-    """Two different values for one `time`."""
+    """Two files differ at one `time`."""
 
     time: Any = None
 
 
 class ContradictionError(DataError):
-    """A variable that says two things at once."""
+    """The metadata of a variable contradict each other."""
 
 
 class GridError(DataError):
-    """A grid that the operators are not defined on, or that differs from the model's."""
+    """The operators do not support the grid, or it differs from the grid of the model."""
 
 
 class CheckpointError(DataError):
-    """A run folder, version or weights file that is damaged or of another shape."""
+    """A run folder, version or weights file is damaged or does not fit."""
 
 
 class MissingInputError(PinnwxError):
-    """No such file, folder or run."""
+    """A file, folder or run does not exist."""
 
     exit_code = 66
 
 
 class UnavailableError(PinnwxError):
-    """The data exist but not for the time asked, or are too old."""
+    """The data lack the requested time, or are too old."""
 
     exit_code = 69
 
 
 class StabilityError(PinnwxError):
-    """A forecast or a time step that is, or would be, unstable."""
+    """A forecast or a time step is, or would be, unstable."""
 
     exit_code = 70
 
 
 class OutputError(PinnwxError):
-    """The output cannot be written, or is there already."""
+    """The output cannot be written, or exists already."""
 
     exit_code = 73
 
@@ -86,16 +86,16 @@ class ChangedError(LockedError):
 
 
 class NotPromotedError(PinnwxError):
-    """A candidate did not pass the promotion check; the live model stays."""
+    """A candidate did not pass the promotion check; the live model is unchanged."""
 
     exit_code = 77
 
 
 class NothingLearnedError(NotPromotedError):
-    """Learning on changed nothing that can be told; there is no candidate, and the live model stays."""
+    """Further training did not change the model noticeably; there is no candidate, and the live model is unchanged."""
 
 
 class ConfigError(PinnwxError):
-    """A configuration that cannot be used; lists every problem by its path."""
+    """A configuration is invalid; the message lists every problem with its path."""
 
     exit_code = 78

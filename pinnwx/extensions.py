@@ -1,9 +1,9 @@
-"""Registries of parts that settings name by their kind, and the modules of the user's own that may add to them.
+"""Registries of model parts by kind, and user modules that register further parts.
 
-To import a module is to run its code, and settings may come from a stranger: in a run folder, say. So settings never
-import anything. The user lists modules in the environment variable `PINNWX_EXTENSIONS`, separated by commas: names of
-installed modules, or paths that end in `.py`. They are imported when settings name a part or a module that is not
-known yet. A module that the program has already imported needs no entry.
+Importing a module runs its code, and settings may be untrusted (for example, those of a run folder). Therefore settings
+never import a module. The user lists modules in the environment variable `PINNWX_EXTENSIONS`, separated by commas:
+names of installed modules, or paths that end in `.py`. They are imported when settings name an unknown part or module.
+A module that the program has already imported needs no entry.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _Part = TypeVar("_Part")
 
 
 class Registry(Generic[_Part]):
-    """The classes of one sort of part (winds, terms, ...) by kind, in the order in which they were registered."""
+    """The classes of one type of part (winds, terms, ...) by kind, in the order of registration."""
 
     def __init__(self, what: str):
         self.what = what
         self._parts: dict[str, type[_Part]] = {}
 
     def register(self, kind: str) -> Callable[[type[_Part]], type[_Part]]:
-        """A class decorator that makes a part known under this kind.
+        """A class decorator that registers a part under this kind.
 
         Raises:
             ConfigError: another class has this kind.
@@ -40,15 +40,15 @@ class Registry(Generic[_Part]):
             known = self._parts.setdefault(kind, part)
             if _origin(known) != _origin(part):
                 raise ConfigError(
-                    f'{self.what} "{kind}" of {_origin(part)} is already that of {_origin(known)}; rename it'
+                    f'{self.what} "{kind}" of {_origin(part)} is already registered by {_origin(known)}; rename it'
                 )
-            self._parts[kind] = part  # again from the same place where its module is loaded a second time
+            self._parts[kind] = part  # replaces the class of the same origin if a module is loaded again
             return part
 
         return add
 
     def find(self, kind: str) -> type[_Part] | None:
-        """The class of this kind, from the listed modules too; None where there is none.
+        """The class of this kind, also from the listed modules; None if there is none.
 
         Raises:
             ConfigError: a listed module cannot be imported.
@@ -58,7 +58,7 @@ class Registry(Generic[_Part]):
         return self._parts.get(kind)
 
     def kind_of(self, part: _Part) -> str:
-        """The kind of a part; of one that is not registered its class and module."""
+        """The kind of a part; for an unregistered part, its module and class."""
         return next((kind for kind, known in self._parts.items() if known is type(part)), _origin(type(part)))
 
     @property
@@ -68,16 +68,16 @@ class Registry(Generic[_Part]):
 
 
 def origin(part: object) -> str | None:
-    """Where a part comes from, `module.Class`; None for the package's own."""
+    """The origin of a part as `module.Class`; None for parts of pinnwx."""
     kind = type(part)
     return None if kind.__module__.split(".")[0] == "pinnwx" else _origin(kind)
 
 
 def import_listed() -> None:
-    """Imports the modules that the user lists, each once.
+    """Imports the modules that the user lists, unless they are imported already.
 
     Raises:
-        ConfigError: one cannot be imported.
+        ConfigError: a module cannot be imported.
     """
     for entry in listed_extensions():
         name = module_name(entry)
@@ -85,26 +85,26 @@ def import_listed() -> None:
             continue
         try:
             _import_file(name, Path(entry)) if entry.endswith(".py") else import_module(name)
-        except Exception as error:  # whatever a user's module may raise
+        except Exception as error:  # a user module may raise any exception
             raise ConfigError(
                 f"{PINNWX_EXTENSIONS}: {entry} cannot be imported: {type(error).__name__}: {error}"
             ) from error
 
 
 def missing_extensions(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Which of these modules are neither imported nor listed by the user; imports the listed ones."""
+    """Imports the listed modules, and returns the names that are still not imported."""
     if any(name not in sys.modules for name in names):
         import_listed()
     return tuple(name for name in names if name not in sys.modules)
 
 
 def listed_extensions() -> tuple[str, ...]:
-    """What the user lists, as written."""
+    """The entries of the list, as the user wrote them."""
     return tuple(entry for part in os.environ.get(PINNWX_EXTENSIONS, "").split(",") if (entry := part.strip()))
 
 
 def module_name(entry: str) -> str:
-    """The name of a listed module; that of a file is the file's without `.py`."""
+    """The name of a listed module; for a file, the file name without `.py`."""
     return Path(entry).stem if entry.endswith(".py") else entry
 
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: temporary file, flush to disk, rename; locks; and SHA-256."""
+"""Atomic writes (temporary file, flush to disk, rename), locks, and SHA-256."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pinnwx.runlayout import run_of
 from pinnwx.temporary import beside, remove_orphans, why_unlockable
 
 _FILE_MODE = 0o666  # before the umask
-_LITTLE = 2**20  # bytes free, below which a write that failed did so for lack of space
+_LITTLE = 2**20  # free bytes; below that, a failed write is attributed to a full disk
 
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yields a new file beside `path`; renames it over `path` when the block ends well, else removes it.
+    """Yields a new file beside `path`; renames it to `path` if the block succeeds, and otherwise removes it.
 
-    A reader sees the old file or the complete new one, never a part. The access rights of the file follow the umask,
-    whatever the library that writes it makes of them.
+    A reader sees the old file or the complete new one. The permissions of the file follow the umask, whatever library
+    writes it.
 
     Raises:
         OutputError: the folder does not exist or cannot be written, or the disk is full.
@@ -37,31 +37,31 @@ def replacing(path: str | Path) -> Iterator[Path]:
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
             if not temporary.is_symlink():
-                with contextlib.suppress(OSError):  # file systems without access rights
-                    temporary.chmod(_FILE_MODE & ~umask())  # libraries make files that only their owner may read
+                with contextlib.suppress(OSError):  # file systems without permissions
+                    temporary.chmod(_FILE_MODE & ~umask())  # some libraries create files for the owner only
             temporary.replace(path)
             _flush_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # the latter is a library's full disk
+    except (OSError, RuntimeError) as error:  # libraries raise RuntimeError for a full disk
         raise OutputError(f"cannot write {path}: {_reason_in(path.parent, error)}; choose another place") from error
 
 
 def umask() -> int:
-    """The access rights that this process takes away from new files."""
+    """The permissions that this process removes from new files."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("Umask:"):
                 return int(line.split()[1], 8)
-    mask = os.umask(0o077)  # elsewhere it can only be read by setting it
+    mask = os.umask(0o077)  # other systems return it only when it is set
     os.umask(mask)
     return mask
 
 
 @contextlib.contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside `folder`; gives it that name when the block ends well, else removes it.
+    """Yields a temporary folder beside `folder`; renames it if the block succeeds, and otherwise removes it.
 
     Raises:
-        OutputError: it cannot be made, or `folder` exists.
+        OutputError: the folder cannot be created, or exists.
     """
     with contextlib.ExitStack() as stack:
         with writing(folder):
@@ -75,15 +75,15 @@ def appearing(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(path: str | Path, what: str) -> Iterator[None]:
-    """Holds the lock file `path` for this process; freed by the system when the process ends, however it ends.
+    """Holds the lock file `path` for this process; the system releases it when the process ends, even if killed.
 
     Raises:
-        LockedError: another job holds it; `what` says what it works on.
-        OutputError: the lock file cannot be made, or is a link or another thing than a file.
+        LockedError: another job holds the lock; `what` names the locked object.
+        OutputError: the lock file cannot be created, or is not a regular file.
     """
     try:
         if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-            raise OutputError(f"{path} is no regular file, so {what} cannot be locked; remove it")
+            raise OutputError(f"{path} is not a regular file, so {what} cannot be locked; remove it")
         lock = FileLock(path, mode=_FILE_MODE & ~umask())
         lock.acquire(timeout=0)
     except Timeout:
@@ -91,7 +91,7 @@ def locked(path: str | Path, what: str) -> Iterator[None]:
         copies = f" (or on a hard-linked copy: {path} has other names; remove it in the copy)" if shared else ""
         if reason := why_unlockable(Path(path)):
             raise LockedError(
-                f"another job is at work on {what}, or was killed there: this file system knows no locks ({reason}); "
+                f"another job is at work on {what}, or was killed: this file system supports no locks ({reason}); "
                 f"remove {path} when no job is at work"
             ) from None
         raise LockedError(f"another job is at work on {what}{copies}; try again when it is done") from None
@@ -105,9 +105,9 @@ def locked(path: str | Path, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_if_used(folder: str | Path) -> Iterator[None]:
-    """Takes a folder away again, with the parents made for it, where the block makes it, fails and puts nothing in it.
+    """Removes a folder, and its parents, if the block created them, failed, and left the folder empty.
 
-    Lock files are nothing.
+    A folder with only lock files counts as empty.
     """
     folder = Path(folder)
     created = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -125,7 +125,7 @@ def kept_if_used(folder: str | Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def output_lock(path: str | Path) -> Iterator[None]:
-    """Holds an output file for this process, by a hidden lock file beside it that goes when the job is done.
+    """Locks an output file for this process, by a hidden lock file beside it that is removed at the end.
 
     Raises:
         LockedError, OutputError: as `locked`.
@@ -136,12 +136,12 @@ def output_lock(path: str | Path) -> Iterator[None]:
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)  # while it is held: who waits for it finds it gone and makes a new one
+            lock.unlink(missing_ok=True)  # removed while it is held; a waiting job creates a new one
 
 
 @contextlib.contextmanager
 def writing(folder: str | Path) -> Iterator[None]:
-    """Where a library writes into `folder` by itself, not through `replacing`: its failure as an error of ours.
+    """Converts the error of a library that writes into `folder` directly (not through `replacing`).
 
     Raises:
         OutputError: a write failed.
@@ -153,7 +153,7 @@ def writing(folder: str | Path) -> Iterator[None]:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Makes the new name of a file last, where the system lets folders be flushed."""
+    """Flushes a folder to disk, so that a new file name is durable; has no effect if the system does not support it."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -163,7 +163,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _reason_in(folder: Path, error: Exception) -> str:
-    """Why nothing could be written here; HDF5 calls a full disk an "HDF error"."""
+    """The reason for a failed write; HDF5 reports a full disk as "HDF error"."""
     reason = _reason(error)
     if "HDF error" in reason or "HDF5" in reason:
         with contextlib.suppress(OSError):
@@ -174,7 +174,7 @@ def _reason_in(folder: Path, error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Why, in one line."""
+    """The reason in one line."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
@@ -189,33 +189,33 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def sha256(path: str | Path) -> str:
-    """Hexadecimal digest of a file's bytes."""
+    """The hexadecimal SHA-256 of a file."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def check_writable(path: str | Path, *, force: bool = False) -> None:
-    """Refuses, before any work is done, an output that could not be written at the end.
+    """Checks before any work that an output can be written at the end.
 
-    What jobs that were killed left half-written in its folder is removed.
+    It also removes unfinished files of killed jobs in the folder.
 
     Raises:
-        OutputError: `path` exists and `force` is false, or its folder is missing or not writable; or, with `force` too,
-            it is a folder, a device or the like, or a file that a run is made of.
+        OutputError: `path` exists and `force` is false, or its folder is missing or not writable. Even with `force`: it
+            is not a regular file, or it is a file of a run folder.
     """
     path = Path(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; give a file name")
     if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is no regular file; give another name")
+        raise OutputError(f"{path} is not a regular file; give another name")
     if (run := run_of(path)) is not None:
-        raise OutputError(f"{path} is of the run {run}, which keeps its files to itself; give a name outside it")
+        raise OutputError(f"{path} belongs to the files of the run {run}; give a name outside the run")
     if path.exists() and not force:
         raise OutputError(f"{path} exists; give --force to replace it, or another name")
     folder = path.parent
     if not folder.is_dir():
         raise OutputError(f"no folder {folder} to write {path.name} in; create it first")
-    try:  # access rights do not tell a file system that is mounted read-only, nor do they bind every user
+    try:  # permissions do not show a read-only file system, and do not apply to every user
         with beside(path):
             pass
         remove_orphans(folder)

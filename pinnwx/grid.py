@@ -1,9 +1,9 @@
 """The geometry of a latitude-longitude grid: exact cell areas and face lengths on the sphere.
 
-A grid is a frozen, hashable value, so it can be a static argument of a jitted function. Cells are bounded by
-the midpoints between neighbouring rows and columns; on a global grid the outermost edges are the poles.
-Two kinds of global grid exist: with rows *on* the poles (2.5 degree ERA5) and without (5.625 degrees). A row
-on a pole is one physical point; its cells are the wedges of a polar cap.
+A grid is a frozen, hashable value, so it can be a static argument of a jitted function. Cells are bounded by the
+midpoints between neighbouring rows and columns; on a global grid, the outermost edges are the poles. A global grid has
+rows on the poles (ERA5 at 2.5 degrees) or no rows on the poles (5.625 degrees). A row on a pole is one physical point;
+its cells are the sectors of a polar cap.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import numpy as np
 from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION
 from pinnwx.errors import GridError
 
-_TOLERANCE = 1e-3  # degrees: float32 coordinates are off by up to 3e-5, real irregular grids by far more
-_ROUNDING = 2e-4  # degrees: float32, and files that give four decimals
+_TOLERANCE = 1e-3  # degrees: float32 coordinates have errors up to 3e-5; irregular grids deviate by far more
+_ROUNDING = 2e-4  # degrees: float32 coordinates, and files with four decimals
 
 
 def _snapped(values) -> tuple[float, ...]:
-    """Evenly spaced coordinates near `values`, with the rounding of float32 taken out.
+    """Evenly spaced coordinates near `values`, without the rounding of float32.
 
-    A spacing that divides 360 degrees is made exact, and the first value a multiple of half of it; otherwise the
-    first and last values are rounded to 1e-4 degrees.
+    If the spacing divides 360 degrees, it becomes exact, and the first value a multiple of half the spacing. Otherwise
+    the first and last values are rounded to 1e-4 degrees.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or values.size < 3:
         raise GridError(f"a coordinate of shape {values.shape}; a list of at least 3 values is needed")
-    strange = ~(np.abs(values) <= 720)
-    if strange.any():
-        raise GridError(f"coordinate {values[strange][0]:g} is not in degrees; repair the file")
+    impossible = ~(np.abs(values) <= 720)
+    if impossible.any():
+        raise GridError(f"coordinate {values[impossible][0]:g} is not in degrees; repair the file")
     intervals = values.size - 1
     first, last = round(values[0], 4), round(values[-1], 4)
     parts = round(360 * intervals / (last - first)) if last > first else 0
@@ -56,8 +56,8 @@ def _snapped(values) -> tuple[float, ...]:
 class Grid:
     """Cell centres in degrees: latitude and longitude both ascending and evenly spaced.
 
-    Use `Grid.from_coordinates` for coordinates out of a file and `Grid.parse` for a name such as `"5.625deg"`.
-    Lengths are in metres, areas in square metres, angles of the derived arrays in radians; arrays are float64.
+    Use `Grid.from_coordinates` for the coordinates of a file and `Grid.parse` for a name such as `"5.625deg"`. Lengths
+    are in metres, areas in square metres, and angles of derived arrays in radians. Arrays are float64.
     """
 
     latitude: tuple[float, ...]
@@ -92,8 +92,7 @@ class Grid:
     def from_coordinates(cls, latitude, longitude) -> Grid:
         """The grid whose centres are these ascending coordinates [degrees], snapped to even spacing.
 
-        Snapping makes float32 and float64 coordinates of the same grid equal, and exact where the spacing divides
-        the circle: see `_snapped`.
+        After snapping, float32 and float64 coordinates of the same grid are equal (see `_snapped`).
         """
         return cls(_snapped(latitude), _snapped(longitude))
 
@@ -132,7 +131,7 @@ class Grid:
 
     @cached_property
     def is_periodic(self) -> bool:
-        """Whether the columns close around the globe."""
+        """Whether the columns cover the full circle."""
         return abs(len(self.longitude) * self.longitude_spacing - 360) < 0.5 * self.longitude_spacing
 
     @cached_property
@@ -167,12 +166,12 @@ class Grid:
 
     @cached_property
     def cell_area(self) -> np.ndarray:
-        """Exact area of a cell of each row, a^2 dlon (sin edge_north - sin edge_south), (rows,)."""
+        """Exact area of a cell in each row, a^2 dlon (sin edge_north - sin edge_south), (rows,)."""
         return EARTH_RADIUS**2 * np.deg2rad(self.longitude_spacing) * np.diff(np.sin(self.latitude_edges))
 
     @cached_property
     def area_weights(self) -> np.ndarray:
-        """Cell areas divided by their mean over the grid, (rows, 1): averages of w * x are area means."""
+        """Cell areas divided by their mean over the grid, (rows, 1); the mean of w * x is the area mean of x."""
         return (self.cell_area / self.cell_area.mean())[:, None]
 
     @cached_property
@@ -188,7 +187,7 @@ class Grid:
 
     @cached_property
     def zonal_spacing(self) -> np.ndarray:
-        """Mean east-west width of a cell, area / face length, (rows,); positive on the pole rows too."""
+        """Mean east-west width of a cell, area / face length, (rows,); also positive on pole rows."""
         return self.cell_area / self.east_face_length
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Names of a package that are loaded when they are first used, so that its import stays light."""
+"""Lazy attributes of a package, so that its import is fast."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def lazy_attributes(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package: each name comes from the module that is its home."""
+    """Returns the `__getattr__` of a package, which imports each name from its module in `homes` at first use."""
 
     def attribute(name: str) -> Any:
         if name in homes:

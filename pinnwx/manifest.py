@@ -1,8 +1,8 @@
 """The manifest of a folder: the SHA-256 of each of its files, written last.
 
-So it marks the folder as complete: one without a manifest was cut off while it was written and holds nothing anyone was
-promised. Storage formats read a flipped bit back as another value without a word; the manifest does not. It holds its
-own digest too, because nothing else watches over it.
+The manifest marks the folder as complete; a folder without a manifest was not written completely. Storage formats may
+read a flipped bit as another value without an error, so every file is verified against the manifest. The manifest also
+contains its own digest.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pinnwx.records import Manifest, NotARecord, checked, parsed
 from pinnwx.version import __version__
 
 MANIFEST = "manifest.json"
-PROMOTION_CHECK = "promotion_check"  # what the training check found of a version (`pinnwx.jobs.training_check`)
-_FORMAT = 2  # 1 had no digest of its own
+PROMOTION_CHECK = "promotion_check"  # the result of the training check of a version (`pinnwx.jobs.training_check`)
+_FORMAT = 2  # format 1 has no digest of its own
 _SEAL = "sha256"
 RESTORE = "restore it from a copy or train again"
 
 
 def write_manifest(folder: Path, names: Iterable[str], notes: Mapping[str, Any]) -> None:
-    """Vouches for these files of a folder (paths relative to it), flushed to disk first.
+    """Writes the manifest for these files of a folder (relative paths), after they are flushed to disk.
 
-    `notes` go in as they are, but for entries of the manifest's own: they may be those of another manifest.
+    `notes` are added, except for keys of the manifest itself, because `notes` may come from another manifest.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -45,19 +45,19 @@ def write_manifest(folder: Path, names: Iterable[str], notes: Mapping[str, Any])
 
 
 def read_manifest(folder: Path, *, required: Iterable[str] = ()) -> dict[str, Any]:
-    """What stands in a folder's manifest, after every file it names was compared with it.
+    """The manifest of a folder, after every file in it is verified.
 
     Raises:
-        CheckpointError: there is none, it or a file is damaged or a link, it leaves out a `required` file, or a newer
-            pinnwx wrote it.
+        CheckpointError: the manifest is missing, the manifest or a file is damaged or a link, a `required` file is not
+            listed, or a newer pinnwx wrote the manifest.
     """
     return read_files(folder, (), required=required)[0]
 
 
 def read_files(
-    folder: Path, wanted: Iterable[str], *, required: Iterable[str] = ()
+    folder: Path, names: Iterable[str], *, required: Iterable[str] = ()
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """As `read_manifest`, and the bytes of the `wanted` files of those it names: they are the bytes that were compared.
+    """Like `read_manifest`, and also returns the verified bytes of the listed files that are in `names`.
 
     Raises:
         CheckpointError: as `read_manifest`.
@@ -66,9 +66,9 @@ def read_files(
     expected, path = manifest["files"], folder / MANIFEST
     if unlisted := sorted(set(required) - expected.keys()):
         raise CheckpointError(f"{path} does not list {', '.join(unlisted)}; {RESTORE}")
-    contents, wanted = {}, set(wanted)
+    contents, requested = {}, set(names)
     for name, digest in expected.items():
-        content = read_own(folder, name, LARGEST_FILE) if name in wanted else None
+        content = read_own(folder, name, LARGEST_FILE) if name in requested else None
         checksum = digest_own(folder, name) if content is None else hashlib.sha256(content).hexdigest()
         if checksum is None:
             raise CheckpointError(f"{folder} lacks {name}; {RESTORE}")
@@ -80,18 +80,18 @@ def read_files(
 
 
 def may_be_live(manifest: Mapping[str, Any]) -> bool:
-    """Whether a version passed its training check, was made live all the same, or had none."""
+    """Whether a version passed its training check, was promoted anyway, or had no check."""
     check = manifest.get(PROMOTION_CHECK, {})
     return bool(check.get("passed", True) or check.get("promoted_anyway"))
 
 
 def _sealed(folder: Path) -> dict[str, Any]:
-    """The manifest alone, which vouches for itself; its files are not looked at."""
+    """The manifest, verified by its own digest; its files are not verified."""
     path = folder / MANIFEST
     content = read_own(folder, MANIFEST, LARGEST_TEXT)
     if content is None:
         raise CheckpointError(
-            f"{folder} holds no {MANIFEST}: its writer did not finish; train again, or go on with --resume"
+            f"{folder} has no {MANIFEST}: its writer did not finish; train again, or continue with --resume"
         )
     try:
         manifest = parsed(content)
@@ -105,10 +105,10 @@ def _sealed(folder: Path) -> dict[str, Any]:
 
 
 def _require_known_format(manifest: Any, path: Path) -> None:
-    """Looked at first, for a later format may hold anything.
+    """Checks the format first, because a later format may have any content.
 
     Raises:
-        CheckpointError: it is none that this package reads.
+        CheckpointError: this package cannot read the format.
     """
     written_as = manifest.get("format") if isinstance(manifest, dict) else None
     if isinstance(written_as, int) and written_as not in range(1, _FORMAT + 1):

@@ -1,7 +1,7 @@
-"""What JSON that is read must hold: a schema for each kind, and one way to read it.
+"""Schemas of the JSON files that pinnwx reads, and functions that validate them.
 
-Each of these files may come from somebody else, or be damaged. A number in place of a list, a key that lacks, NaN,
-1e400 or a hundred thousand brackets is an error that names the file and the key, and never one of Python's own.
+Each of these files may be untrusted or damaged. A number in place of a list, a missing key, NaN, 1e400 or a hundred
+thousand brackets gives an error that names the file and the key.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-LARGEST_NUMBER = 1e30  # no score, loss or number of seconds comes near
-_FIRST_YEAR, _LAST_YEAR = 1678, 2261  # that a time in nanoseconds can tell
+LARGEST_NUMBER = 1e30  # far above any score, loss or number of seconds
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261  # the range of times in nanoseconds
 _HEX = re.compile(r"[0-9a-f]{64}")
-_DIGITS = 19  # from which on an integer may be too large for 64 bits
-_PROBLEMS = 3  # named in a message
+_DIGITS = 19  # an integer with so many digits may be too large for 64 bits
+_PROBLEMS = 3  # the largest number of problems in a message
 
 
 class NotARecord(ValueError):
-    """The text is no JSON, or not of the kind that it should be; the message says what is wrong, in a few words."""
+    """The text is not JSON, or does not fit the schema; the message describes the problem briefly."""
 
 
 def parsed(content: str | bytes) -> Any:
-    """The value of a JSON text in UTF-8, with finite numbers alone.
+    """Parses a JSON text in UTF-8 with finite numbers.
 
     Raises:
-        NotARecord: it is none.
+        NotARecord: the text is not such JSON.
     """
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
@@ -47,10 +47,10 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def checked(value: Any, schema: type[Schema]) -> Schema:
-    """A JSON value as a record of this kind.
+    """Validates a JSON value against a schema.
 
     Raises:
-        NotARecord: it is none; with the first keys that are wrong.
+        NotARecord: the value does not fit; the message names the first invalid keys.
     """
     if not isinstance(value, dict):
         raise NotARecord("not a JSON object")
@@ -65,7 +65,7 @@ def checked(value: Any, schema: type[Schema]) -> Schema:
 
 
 def record(content: str | bytes, schema: type[Schema]) -> Schema:
-    """`checked` of what was `parsed`."""
+    """Parses and validates a JSON text."""
     return checked(parsed(content), schema)
 
 
@@ -76,7 +76,7 @@ def _problem(error: Any) -> str:
 
 
 def _not_a_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def _finite(text: str) -> float:
@@ -87,7 +87,7 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int | float:
-    """An integer as NumPy can hold it; a larger one is a number like 1e30."""
+    """An integer that fits into 64 bits; a larger one becomes a float."""
     return int(text) if len(text) < _DIGITS else _finite(text)
 
 
@@ -111,7 +111,7 @@ def _is_file_name(text: str) -> str:
 
 def _is_sha256(text: str) -> str:
     if not _HEX.fullmatch(text):
-        raise ValueError(f'"{text[:80]}" is no SHA-256')
+        raise ValueError(f'"{text[:80]}" is not a SHA-256')
     return text
 
 
@@ -125,7 +125,7 @@ Sha256 = Annotated[str, AfterValidator(_is_sha256)]
 
 
 class _Record(BaseModel):
-    """Keys that are not named are let through: later versions write more of them."""
+    """Allows unknown keys, because later versions may write more keys."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -139,7 +139,7 @@ class Origin(_Record):
 
 
 class PromotionNotes(_Record):
-    """What the training check found (`pinnwx.jobs.training_check`)."""
+    """The result of the training check (`pinnwx.jobs.training_check`)."""
 
     passed: bool = True
     objections: list[str] = []
@@ -179,7 +179,7 @@ class Manifest(_Record):
 
 
 class Details(_Record):
-    """`details` of a score; empty where there are none."""
+    """`details` of a score; empty if there are none."""
 
     regions: dict[str, Error] = {}
     percentiles: dict[str, Error] = {}
@@ -187,7 +187,7 @@ class Details(_Record):
 
 
 class Score(_Record):
-    """One variable and lead of a scores file; what is undefined is null."""
+    """One variable and lead of a scores file; undefined values are null."""
 
     variable: Annotated[str, Field(min_length=1, max_length=200)]
     lead_hours: Annotated[Number, Field(ge=0)]
@@ -215,7 +215,7 @@ class Score(_Record):
     @model_validator(mode="after")
     def _is_scored(self) -> Score:
         if self.n and self.rmse is None:
-            raise ValueError("rmse lacks, though n is not 0")
+            raise ValueError("rmse is missing, although n is not 0")
         return self
 
 
@@ -233,7 +233,7 @@ def _day(values: list[Any]) -> list[Any]:
 
 
 class ScoresFile(_Record):
-    """What `evaluate` and `verify` write (`pinnwx.verification.results`)."""
+    """The scores file of `evaluate` and `verify` (`pinnwx.verification.results`)."""
 
     run: Text | None
     scores: list[Score]
@@ -279,7 +279,7 @@ class CompressionReport(_Record):
 
 
 class CheckpointNotes(_Record):
-    """What stands beside a training state (`pinnwx.training.fit`)."""
+    """The notes beside a training state (`pinnwx.training.fit`)."""
 
     data: Sha256
     config: Sha256
@@ -291,7 +291,7 @@ class CheckpointNotes(_Record):
     @model_validator(mode="after")
     def _as_many(self) -> CheckpointNotes:
         if len(self.steps) != len(self.updates):
-            raise ValueError("steps and updates are not as many")
+            raise ValueError("steps and updates differ in number")
         return self
 
 

@@ -1,4 +1,4 @@
-"""What a run folder is made of, by name: nothing that a command is asked to write may take the place of it."""
+"""The names of the files in a run folder; no output of a command may overwrite them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _MARKS = (LIVE, EVENTS, UNFINISHED)
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder looks like a run: a job has begun, or ended, in it."""
+    """Whether a folder is a run: a job has begun or ended in it."""
     return any((folder / name).exists() for name in _MARKS)
 
 
 def run_of(path: Path) -> Path | None:
-    """The run folder whose own file a path is, or would be; None for any other path, in a run folder or not."""
+    """The run folder to whose own files a path belongs; None for any other path."""
     path = path.parent.resolve() / path.name
     for folder in path.parents:
         first, *deeper = path.relative_to(folder).parts

@@ -1,5 +1,4 @@
-"""How this process uses the machine: memory kept between training steps, compiled code kept between processes, how
-that code is made, and how fast the machine is."""
+"""Settings of the process: reuse of freed memory, cache of compiled code, compiler options, speed of the machine."""
 
 import contextlib
 import ctypes
@@ -15,22 +14,22 @@ from typing import Any
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8  # malloc.h
 _NEVER = -1
-_DAMAGED_ENTRY = re.compile(r"Error reading persistent compilation cache entry for '([^']*)'")  # as JAX warns of one
+_DAMAGED_ENTRY = re.compile(r"Error reading persistent compilation cache entry for '([^']*)'")  # the warning of JAX
 _log = logging.getLogger(__name__)
 
 
 def prepare() -> None:
-    """Both of the settings below; every job that computes calls it first."""
+    """Applies both settings below; every computing job calls this function first."""
     keep_freed_memory()
     keep_compiled_code()
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc's malloc to keep freed memory; true where that was done.
+    """Makes malloc of glibc keep freed memory; returns true on success.
 
-    glibc returns every large buffer to the kernel when it is freed and faults it in again at the next step; on two
-    cores half of a training step was spent there. To threads other than the first it gives arenas of their own, which
-    do so whatever the other settings say, so there is one arena for all. Does nothing on other systems, or with
+    glibc returns every large freed buffer to the kernel, and allocates it again in the next step. On two cores, this
+    took half of a training step. Threads other than the first have their own arenas, which ignore these settings, so
+    this function also sets one arena for all threads. It has no effect on other systems, or with
     `PINNWX_KEEP_MEMORY=0`.
     """
     if not sys.platform.startswith("linux") or os.environ.get("PINNWX_KEEP_MEMORY") == "0":
@@ -47,9 +46,9 @@ def keep_freed_memory() -> bool:
 
 @cache
 def memory_limit() -> int:
-    """Bytes of memory that a process may fill: the machine's, or fewer where its container has a limit."""
+    """The memory [bytes] available to a process: that of the machine, or the limit of its container."""
     limits = [2**63 - 1]
-    with contextlib.suppress(ValueError, OSError, AttributeError):  # where the system does not tell
+    with contextlib.suppress(ValueError, OSError, AttributeError):  # systems without this information
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     groups = [Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
     with contextlib.suppress(OSError):
@@ -57,15 +56,15 @@ def memory_limit() -> int:
         own = Path("/sys/fs/cgroup") / inside
         groups += [folder / "memory.max" for folder in (own, *own.parents) if folder.is_relative_to("/sys/fs/cgroup")]
     for group in groups:
-        with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
+        with contextlib.suppress(OSError, ValueError):  # "max" means no limit
             limits.append(int(group.read_text()))
     return min(limit for limit in limits if limit > 0)
 
 
 def keep_compiled_code() -> Path | None:
-    """Keeps what XLA compiles in `PINNWX_CACHE` (default: the user's cache folder), so that a job starts fast.
+    """Keeps compiled code of XLA in `PINNWX_CACHE` (default: the cache folder of the user), so that jobs start fast.
 
-    Returns the folder, or None where it is switched off (`PINNWX_CACHE=""`) or cannot be written.
+    Returns the folder, or None if the cache is disabled (`PINNWX_CACHE=""`) or cannot be written.
     """
     import jax
 
@@ -75,7 +74,7 @@ def keep_compiled_code() -> Path | None:
     try:
         folder = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinnwx"
         Path(folder).mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # the latter where the user has no home
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
         return None
     _drop_damaged_entries(Path(folder))
     jax.config.update("jax_compilation_cache_dir", str(folder))
@@ -85,9 +84,9 @@ def keep_compiled_code() -> Path | None:
 
 @cache
 def _drop_damaged_entries(folder: Path) -> None:
-    """Removes entries that JAX cannot read from the cache, with a note, so that they are compiled and kept again.
+    """Removes unreadable entries of the cache, with a note, so that they are compiled and stored again.
 
-    JAX warns of each at every start and never writes over it.
+    JAX itself warns of each entry at every start and never replaces it.
     """
     show_others = warnings.showwarning
 
@@ -102,7 +101,7 @@ def _drop_damaged_entries(folder: Path) -> None:
                     path.unlink()
         if not noted:
             noted.append(match[1])
-            _log.info("note: damaged code in the cache %s is dropped and compiled again", folder)
+            _log.info("note: damaged code in the cache %s is removed and compiled again", folder)
 
     noted: list[str] = []
     warnings.showwarning = show
@@ -110,11 +109,11 @@ def _drop_damaged_entries(folder: Path) -> None:
 
 @cache
 def compiler_options() -> dict[str, bool]:
-    """What to tell XLA when it compiles an update of a network (`jax.jit(..., compiler_options=...)`).
+    """Options of XLA for the compilation of an update (`jax.jit(..., compiler_options=...)`).
 
-    On a CPU its newer emitters of fused loops are switched off: with the older ones an update took 0.91 of the time
-    (jaxlib 0.10, AVX-512, two cores), and the equations compiled faster. Empty on an accelerator, and where this XLA
-    has no such choice.
+    On a CPU, the newer fusion emitters are disabled: with the older emitters, an update took 0.91 of the time (jaxlib
+    0.10, AVX-512, two cores), and the equations compiled faster. The options are empty on an accelerator, or if this
+    version of XLA lacks the option.
     """
     import jax
 
@@ -129,7 +128,7 @@ def compiler_options() -> dict[str, bool]:
 
 
 def product_speed() -> float:
-    """GFLOP/s of this machine, now, in products of 1024 x 1024 matrices: shared cores swing by a factor of two."""
+    """The current speed [GFLOP/s] of 1024 x 1024 matrix products; on shared cores it varies by a factor of two."""
     import jax
     import jax.numpy as jnp
 

@@ -1,7 +1,7 @@
-"""Tables of a config: values that are right each by itself, and checks of what they say together.
+"""Tables of a config: validation of single values, and checks that combine several values.
 
-A check is a method that `agreement` marks; it yields what is wrong. When a table cannot be read whole, the checks are
-still made on the values that can be read (`as_read`), so that everything that is wrong is found at once.
+A check is a method marked by `agreement`; it yields problems. If some values of a table are invalid, the checks still
+run on the valid values (`as_read`), so that all problems are reported at once.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-DISAGREEMENT = "disagreement"  # the type of pydantic's error where a check fails
+DISAGREEMENT = "disagreement"  # the error type in pydantic of a failed check
 _Check = TypeVar("_Check", bound=Callable[..., Iterator[str]])
 _Table = TypeVar("_Table", bound="Settings")
 
 
 class NotJudged(Exception):
-    """A value that could not be read is asked for."""
+    """A check needs a value that is invalid."""
 
 
 def agreement(method: _Check) -> _Check:
-    """Marks a method of `Settings` as a check: it yields each thing that is wrong."""
+    """Marks a method of `Settings` as a check that yields problems."""
     method.is_agreement = True  # type: ignore[attr-defined]
     return method
 
 
 class Settings(BaseModel):
-    """A table: unknown keys and wrong types are refused, and so is what a check finds.
+    """A table; unknown keys, invalid values and failed checks are errors.
 
     The string below a key is its description.
     """
@@ -38,7 +38,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     def disagreements(self) -> list[str]:
-        """What the checks of this table find, but those that need a value that could not be read."""
+        """The problems that the checks of this table find; checks that need an invalid value are skipped."""
         problems = []
         for method in vars(type(self)).values():
             if getattr(method, "is_agreement", False):
@@ -61,9 +61,9 @@ class Settings(BaseModel):
 
 
 def as_read(schema: type[_Table], raw: dict[str, Any]) -> _Table:
-    """As much of a table as can be read; `NotJudged` is raised where the rest is asked for."""
+    """A table with only its valid values; access to any other value raises `NotJudged`."""
     unchecked = schema.model_construct()
-    values: dict[str, Any] = vars(unchecked)  # frozen, but nobody has it yet
+    values: dict[str, Any] = vars(unchecked)  # the model is frozen, but not shared yet
     for name, field in schema.model_fields.items():
         key = field.alias or name
         if key in raw:
@@ -74,7 +74,7 @@ def as_read(schema: type[_Table], raw: dict[str, Any]) -> _Table:
 
 
 def all_disagreements(table: Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What the checks of a table and of those inside of it find, each with the path of its table."""
+    """(path, problem) for the checks of a table and of all tables inside it."""
     yield from ((path, text) for text in table.disagreements())
     for name, field in type(table).model_fields.items():
         value, here = table.__dict__.get(name), (*path, field.alias or name)
@@ -89,7 +89,7 @@ def all_disagreements(table: Settings, path: tuple[str, ...] = ()) -> Iterator[t
 
 
 def tables_in(annotation: Any) -> Iterator[type[Settings]]:
-    """The tables that a value of this type may hold."""
+    """The table types in a type annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         yield annotation
     for each in get_args(annotation):

@@ -1,8 +1,8 @@
-"""Hidden names for what is being written, each locked as long as its writer lives.
+"""Hidden temporary files, each locked while its writer runs.
 
-The writer shares its lock, for HDF5 takes one of its own where it reads; who removes what was left takes it whole.
-Whether a writer lives is told by its lock alone, which the system frees however the process ends. Names of machines and
-numbers of processes tell nothing: containers change the one and share the other.
+The writer holds a shared lock, because HDF5 also locks a file that it reads. The removal of an orphan needs the
+exclusive lock. Only the lock shows whether the writer still runs, because the system releases it when the process ends.
+Host names and process identifiers are not reliable in containers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ except ImportError:  # Windows
     fcntl = None
 
 _log = logging.getLogger(__name__)
-_NAME = re.compile(r"\..+\.([0-9a-f]{16}\.pinnwx|[A-Za-z0-9-]{1,40}\.\d+\.[0-9a-f]{8})\.tmp(\.[^.]+)?")  # or of old
+_NAME = re.compile(
+    r"\..+\.([0-9a-f]{16}\.pinnwx|[A-Za-z0-9-]{1,40}\.\d+\.[0-9a-f]{8})\.tmp(\.[^.]+)?"
+)  # or the old pattern
 _TRIES = 100
 _YOUNG = 24 * 3600.0  # seconds
 _FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -33,15 +35,15 @@ _OPENED = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _FLAGS
 
 @contextlib.contextmanager
 def beside(path: Path, *, folder: bool = False) -> Iterator[Path]:
-    """Yields an empty file, or folder, beside `path`; what has its name at the end is removed.
+    """Yields an empty file or folder beside `path`, and removes whatever has its name at the end.
 
-    Write into it, and put nothing else in its place, for the lock would go with it. The suffix of `path` stays last,
-    because matplotlib and others choose a format by it.
+    Write into it and do not replace it, because a replacement would lose the lock. The suffix of `path` is preserved,
+    because libraries such as matplotlib choose the format by it.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
-    temporary, handle = _made(path, folder)
+    temporary, handle = _create(path, folder)
     try:
         yield temporary
     finally:
@@ -53,10 +55,10 @@ def beside(path: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def remove_orphans(folder: str | Path) -> None:
-    """Removes what `beside` left whose writer is dead: it was killed.
+    """Removes the temporary files of killed writers.
 
-    Where the file system knows no locks it removes what is a day old, and says why it keeps the rest. What this user
-    may not remove stays.
+    If the file system supports no locks, it removes files that are older than a day and logs the others. Files that
+    this user may not remove stay.
     """
     for path in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else ():
         if _NAME.fullmatch(path.name):
@@ -65,7 +67,7 @@ def remove_orphans(folder: str | Path) -> None:
 
 
 def why_unlockable(path: Path) -> str:
-    """Why the file system locks no file: empty where it does, or where that cannot be told."""
+    """The reason why the file system cannot lock a file; empty if it can, or if this is unknown."""
     try:
         handle = os.open(path, os.O_RDWR | _FLAGS)
     except OSError:
@@ -78,8 +80,8 @@ def why_unlockable(path: Path) -> str:
         os.close(handle)
 
 
-def _made(path: Path, folder: bool) -> tuple[Path, int | None]:
-    """A new name and what locks it: None where nothing could."""
+def _create(path: Path, folder: bool) -> tuple[Path, int | None]:
+    """A new temporary file or folder and the handle of its lock (None if locks are not available)."""
     for _ in range(_TRIES):
         temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.pinnwx.tmp{path.suffix}")
         try:
@@ -94,14 +96,14 @@ def _made(path: Path, folder: bool) -> tuple[Path, int | None]:
                 os.close(handle)
                 raise
             os.close(handle)
-        except (FileNotFoundError, BlockingIOError):  # taken for an orphan before it was locked
+        except (FileNotFoundError, BlockingIOError):  # another job removed it before it was locked
             if not path.parent.is_dir():
                 raise
-    raise OSError(f"new files vanish from {path.parent}")
+    raise OSError(f"new files disappear from {path.parent}")
 
 
 def _opened(temporary: Path, folder: bool) -> int | None:
-    """A new file or folder; None where nothing could lock it, and what is open could not be renamed."""
+    """The handle of a new file or folder; None on systems without `fcntl`, where open files cannot be renamed."""
     if folder:
         temporary.mkdir()
         return None if fcntl is None else os.open(temporary, _OPENED)
@@ -122,8 +124,8 @@ def _remove_if_left(path: Path) -> None:
         reason = "this system has none" if handle is None else _lock(handle)
         if reason and time.time() - _newest(path) < _YOUNG:
             _log.warning(
-                "note: %s may be of a killed job: this file system knows no locks (%s), so it is removed when it is a "
-                "day old",
+                "note: %s may belong to a killed job: this file system supports no locks (%s), so it is removed when "
+                "it is a day old",
                 path, reason,
             )  # fmt: skip
         elif handle is None or _is(path, handle):
@@ -134,10 +136,10 @@ def _remove_if_left(path: Path) -> None:
 
 
 def _lock(handle: int, *, alone: bool = True) -> str:
-    """Locks an open file or folder, alone or with others that share it; if that cannot be, why.
+    """Locks an open file or folder, exclusively or shared; returns the reason if locks are not available, else "".
 
     Raises:
-        BlockingIOError: somebody else has locked it.
+        BlockingIOError: another process holds a conflicting lock.
     """
     assert fcntl is not None
     try:
@@ -150,12 +152,12 @@ def _lock(handle: int, *, alone: bool = True) -> str:
 
 
 def _is(path: Path, handle: int) -> bool:
-    """Whether the path still is what was opened."""
+    """Whether the path still refers to the opened file."""
     return os.path.samestat(path.lstat(), os.fstat(handle))
 
 
 def _newest(path: Path) -> float:
-    """When something was last written to it [s]."""
+    """The newest modification time of a file or of the content of a folder [s]."""
     return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
 
 

@@ -1,4 +1,4 @@
-"""TOML that somebody wrote: read within bounds, and all that is wrong with it said at once, in words."""
+"""Parses TOML within size limits, and reports all problems of a config at once."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pydantic import ValidationError
 from pinnwx.errors import ConfigError
 from pinnwx.settings import DISAGREEMENT, Settings, all_disagreements, as_read, tables_in
 
-LARGEST = 2**18  # bytes; the reader takes time in their square
-_MOST_DOTS = 100  # on a line, for the same reason: a key of many parts
-_MOST_TOLD = 20  # problems
+LARGEST = 2**18  # bytes; the time of the parser grows with the square of the size
+_MOST_DOTS = 100  # in a line, for the same reason: a key with many parts
+_MOST_PROBLEMS = 20  # in a message
 
 
 def toml_table(text: str, source: str) -> dict[str, Any]:
-    """The table in a TOML text.
+    """Parses a TOML text.
 
     Raises:
-        ConfigError: it is none, or larger, deeper or longer than any config has to be.
+        ConfigError: the text is not valid TOML, or exceeds a size limit.
     """
     if len(text) > LARGEST:
         raise ConfigError(f"{source}: {len(text)} characters are more than the {LARGEST} a config may have")
@@ -35,35 +35,35 @@ def toml_table(text: str, source: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise ConfigError(f"{source}: not valid TOML: it is nested too deeply") from None
-    except ValueError as error:  # beside its own, what Python says of dates and of numbers of thousands of digits
+    except ValueError as error:  # tomllib, and Python for dates and numbers with thousands of digits
         raise ConfigError(f"{source}: not valid TOML: {error}") from None
 
 
 def problems_of(error: ValidationError, schema: type[Settings], raw: dict[str, Any]) -> str:
-    """What is wrong with a table that should be of this schema, each problem by its path.
+    """The problems of a table with this schema, each with its path.
 
-    First come the values that are wrong by themselves, then what does not agree, as far as it can be judged.
+    Invalid values come first, then the failed checks of the valid values.
     """
     known = list(_paths(schema))
     wrong = [each for each in error.errors(include_url=False, include_input=False) if each["type"] != DISAGREEMENT]
-    problems = [_told(each, known) for each in wrong[:_MOST_TOLD]]
+    problems = [_problem_text(each, known) for each in wrong[:_MOST_PROBLEMS]]
     problems += [
         ": ".join(filter(None, (".".join(path), text))) for path, text in all_disagreements(as_read(schema, raw))
     ]
-    more = len(wrong[_MOST_TOLD:]) + len(problems[_MOST_TOLD:])
-    return "; ".join(problems[:_MOST_TOLD]) + (f"; and {more} more" if more else "")
+    more = len(wrong[_MOST_PROBLEMS:]) + len(problems[_MOST_PROBLEMS:])
+    return "; ".join(problems[:_MOST_PROBLEMS]) + (f"; and {more} more" if more else "")
 
 
-def _told(problem: Any, known: list[tuple[str, ...]]) -> str:
+def _problem_text(problem: Any, known: list[tuple[str, ...]]) -> str:
     path = tuple(map(str, problem["loc"]))
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        message += _meant(path, known)
+        message += _suggestion(path, known)
     return f"{'.'.join(path) or 'config'}: {message}"
 
 
-def _meant(path: tuple[str, ...], known: list[tuple[str, ...]]) -> str:
-    """The key that was meant, of the same table or of that name elsewhere; empty where none is like it."""
+def _suggestion(path: tuple[str, ...], known: list[tuple[str, ...]]) -> str:
+    """A hint at a similar key, in the same table or in another one; empty if there is none."""
     table, name = tuple(part for part in path[:-1] if not part.isdigit()), path[-1][:100]
     beside = {each[-1]: each for each in known if each[:-1] == table}
     elsewhere = [each for each in known if each[-1] == name]
@@ -78,7 +78,7 @@ def _meant(path: tuple[str, ...], known: list[tuple[str, ...]]) -> str:
 
 
 def _paths(schema: type[Settings], start: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every key of a schema, with the tables it is in."""
+    """The path of every key of a schema."""
     for name, field in schema.model_fields.items():
         path = (*start, field.alias or name)
         yield path

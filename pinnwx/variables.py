@@ -1,4 +1,4 @@
-"""The one table of variables: names, CF standard names, units, plausible ranges, display units.
+"""The table of variables: names, CF standard names, units, plausible ranges, display units.
 
 Canonical names are WeatherBench short names with the pressure level in hPa appended: `z500`, `t850`, `vo850`.
 """
@@ -20,15 +20,14 @@ Parity = Literal[-1, 1]
 
 @dataclass(frozen=True)
 class Variable:
-    """What is known of a variable before any file is read.
+    """The properties of a variable.
 
-    `minimum` and `maximum` bound plausible values on Earth in `units`, at any level. Where `bounded`, they are bounds
-    that the quantity cannot pass, and forecasts keep them; a `nonnegative` quantity cannot be below zero, though
-    analyses may hold small negative values. A component of a horizontal `vector` names its direction; it changes its
-    sign across a pole. `equator_parity` is the factor of the quantity where the weather is reflected in the equator: -1
-    for northward components and for what turns with the Earth, such as vorticity and potential vorticity. `aliases` are
-    all other names in files. `display_units` with `display_factor` and `display_offset` are for people: shown = value *
-    factor + offset.
+    `minimum` and `maximum` bound plausible values on Earth in `units`, at any level. If `bounded` is true, they are
+    physical bounds, and forecasts stay within them. A `nonnegative` quantity cannot be negative, although analyses may
+    contain small negative values. `vector` is the direction of a component of a horizontal vector; a component changes
+    its sign across a pole. `equator_parity` is the factor of the quantity under reflection in the equator: -1 for
+    northward components and for pseudoscalars such as vorticity and potential vorticity. `aliases` are other names in
+    files. Plots and tables use `display_units`: displayed value = value * `display_factor` + `display_offset`.
     """
 
     name: str
@@ -52,13 +51,13 @@ class Variable:
 
     @property
     def forecast_bounds(self) -> tuple[float, float]:
-        """The smallest and the largest value that a forecast may hold; infinite where there is no such bound."""
+        """The minimum and maximum of a forecast; infinite if there is no bound."""
         low, high = (self.minimum, self.maximum) if self.bounded else (-math.inf, math.inf)
         return (max(low, 0.0) if self.nonnegative else low), high
 
     @property
     def pole_parity(self) -> Parity:
-        """The factor of the quantity along a line that crosses a pole."""
+        """The factor of the quantity across a pole."""
         return 1 if self.vector is None else -1
 
     def display(self, values):
@@ -146,7 +145,7 @@ def split_name(name: str, variables: Mapping[str, Variable] = VARIABLES) -> tupl
     """`"z500"` -> `("z", 500)`; `"t2m"` -> `("t2m", None)`.
 
     Raises:
-        DataError: the name is no variable of the table, or its level is missing or superfluous.
+        DataError: the name is not in the table, or its level is missing or superfluous.
     """
     if name in variables and not variables[name].on_pressure_levels:
         return name, None
@@ -169,9 +168,9 @@ def describe(name: str, variables: Mapping[str, Variable] = VARIABLES) -> Variab
 
 
 def difference_units(name: str, variables: Mapping[str, Variable] = VARIABLES) -> tuple[float, str]:
-    """Factor to display units and their name, of an error or a change: the offset of degC does not apply to those."""
+    """(factor to display units, their name) for errors and changes, to which the offset of degC does not apply."""
     try:
         variable = describe(name, variables)
-    except DataError:  # a variable of the user's own, and the caller did not bring its table
+    except DataError:  # a user-defined variable, and the caller did not pass its table
         return 1.0, "SI"
     return variable.display_factor, "K" if variable.shown_units == "degC" else variable.shown_units

@@ -1,9 +1,10 @@
-"""Discrete operators on the sphere: arrays in, arrays out; pure, differentiable, jit-able, float32 and float64.
+"""Discrete operators on the sphere: pure, differentiable functions of arrays in float32 or float64, for use in jit.
 
-Fields are `(*batch, lat, lon)`. A `Grid` is a static argument. On a regional grid every operator takes the same
-`boundary`: an array of the padded shape of which only the frame is read; without it the normal gradient is zero.
+Fields are `(*batch, lat, lon)`. A `Grid` is a static argument. On a regional grid, every operator takes the same
+`boundary`: an array with the padded shape, of which only the frame is used. Without it, the normal gradient at the edge
+is zero.
 
-`pinnwx.operators.NAME` is loaded when it is first used.
+`pinnwx.operators.NAME` is imported at its first use.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Transport by the wind: a scheme is an interpolation to the cell faces; the flux divergence does the rest.
+"""Finite-volume advection: a scheme interpolates to the cell faces, and the tendency is the flux divergence.
 
-Values are cell means. Every scheme conserves the area integral, and keeps a constant in discretely non-divergent
-wind (`physics.diagnostics.face_velocity_from_streamfunction`). With forward Euler or any strong-stability-preserving
-Runge-Kutta method (Heun, SSPRK3), and a total outflow Courant number (`stability.courant_number`) up to the scheme's
-`outflow_limit`, "upwind1" and "limited" keep the sign of a field in any wind, and make no new extrema in
-non-divergent wind.
+Values are cell means. Every scheme conserves the area integral, and preserves a constant in discretely non-divergent
+wind (`physics.diagnostics.face_velocity_from_streamfunction`). "upwind1" and "limited" preserve the sign of a field in
+any wind and create no new extrema in non-divergent wind, under two conditions: the time integration is forward Euler or
+a strong-stability-preserving Runge-Kutta method (Heun, SSPRK3), and the total outflow Courant number
+(`stability.courant_number`) is at most the `outflow_limit` of the scheme.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from pinnwx.operators.stencils import FaceVector, constant, pad_cross, pad_latit
 
 FaceVelocity = FaceVector  # [m s-1]
 
-HALO = 2  # cells beyond the edge that the widest scheme needs
-_UNIFORM = ((1 / 6, 1 / 3), (1 / 3, 1 / 6))  # weights of the steps, far and near, that a parabola has in equal cells
+HALO = 2  # the number of ghost cells that the widest scheme needs
+_UNIFORM = ((1 / 6, 1 / 3), (1 / 3, 1 / 6))  # weights of the far and near differences of a parabola, for equal cells
 
 
 class Scheme(NamedTuple):
     """An interpolation to faces.
 
     Attributes:
-        order: of accuracy on smooth fields.
-        at_faces: (line, flow, axis, weights) to the values at the n + 1 faces of n cells that the flow through them
-            carries. `line` has `HALO` more cells at each end.
-        outflow_limit: the outflow Courant number up to which it keeps signs and bounds; None where it does not.
+        order: the order of accuracy on smooth fields.
+        at_faces: a function (line, flow, axis, weights) that returns the transported values at the n + 1 faces of n
+            cells. `line` has `HALO` additional cells at each end.
+        outflow_limit: the largest outflow Courant number at which the scheme preserves signs and bounds; None if it
+            never does.
         covariant: whether the flux includes the covariance of wind and field along the face.
     """
 
@@ -45,15 +46,15 @@ class Scheme(NamedTuple):
 
 
 class _Upwind(NamedTuple):
-    """Every face seen from the cell its flow comes from."""
+    """Values relative to the upwind cell of every face."""
 
-    value: Array  # of that cell
-    across: Array  # step over the face, from the cell before it to the one after
-    behind: Array  # step over that cell's other face, from before to after too
+    value: Array  # the value of the upwind cell
+    across: Array  # the difference across the face, in the direction of the axis
+    behind: Array  # the difference across the opposite face of the upwind cell, in the direction of the axis
 
 
 def _upwind(line, flow, axis) -> _Upwind:
-    # Chosen first, so that all else is worked out for one side of a face and not for both.
+    # The upwind side is selected first, so that the remaining computation is done for one side of a face only.
     faces, forward = flow.shape[axis], flow > 0
     step = slice_axis(line, 1, faces + 2, axis) - slice_axis(line, 0, faces + 2, axis)
     value = jnp.where(forward, slice_axis(line, HALO - 1, faces, axis), slice_axis(line, HALO, faces, axis))
@@ -71,7 +72,7 @@ def _centred2(line, flow, axis, weights):  # noqa: ARG001
 
 
 def _upwind3(line, flow, axis, weights):
-    """The parabola through the means of two cells upwind and one downwind, at the face."""
+    """The value at the face of the parabola through the means of two upwind cells and one downwind cell."""
     (far_before, near_before), (near_after, far_after) = weights
     value, across, behind = _upwind(line, flow, axis)
     far, near = jnp.where(flow > 0, far_before, -far_after), jnp.where(flow > 0, near_before, -near_after)
@@ -79,13 +80,13 @@ def _upwind3(line, flow, axis, weights):
 
 
 def _limited(line, flow, axis, weights):  # noqa: ARG001
-    """Linear reconstruction in the cell upwind with the monotonised central limiter of van Leer (1977).
+    """Linear reconstruction in the upwind cell with the monotonised central limiter of van Leer (1977).
 
-    Half the slope is at most the step to either neighbour: so the face value lies between the two cells beside the
-    face, and is at most twice the value of a positive cell. Both hold in floating point too.
+    Half the slope is at most the difference to either neighbour. Therefore the face value lies between the values of
+    the two adjacent cells, and is at most twice the value of a positive cell. Both properties hold in floating point.
     """
     value, across, behind = _upwind(line, flow, axis)
-    # chosen, not computed from abs and sign: as exact, and several times faster to differentiate
+    # Selection instead of abs and sign: equally exact, and several times faster in the derivative.
     smaller = jnp.where(jnp.abs(behind) < jnp.abs(across), behind, across)
     central = 0.25 * (behind + across)
     half_slope = jnp.where(jnp.abs(central) < jnp.abs(smaller), central, smaller)
@@ -102,10 +103,10 @@ SCHEMES: dict[str, Scheme] = {
 
 
 def get_scheme(name: str) -> Scheme:
-    """The scheme of that name.
+    """The scheme with this name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: the name is unknown.
     """
     if name not in SCHEMES:
         raise ConfigError(f'unknown advection scheme "{name}"; known are {", ".join(SCHEMES)}')
@@ -118,11 +119,11 @@ def face_velocity(
     grid: Grid,
     boundary: tuple[Array, Array] | None = None,
 ) -> FaceVelocity:
-    """Winds at the faces: the mean of the two cells beside each, second order; zero through a closed pole.
+    """Velocities at the faces: the mean of the two adjacent cells, second order; zero at a closed pole.
 
     Args:
-        eastward: at the cell centres [m s-1].
-        northward: likewise.
+        eastward: eastward wind at the cell centres [m s-1].
+        northward: northward wind at the cell centres [m s-1].
         grid: the geometry.
         boundary: the padded components on a regional grid.
     """
@@ -144,11 +145,11 @@ def flux_divergence(
 
     Args:
         field: q, cell means.
-        velocity: normal to the faces [m s-1]; broadcasts against the batch of the field.
+        velocity: velocity normal to the faces [m s-1]; it broadcasts against the batch of the field.
         grid: the geometry.
         scheme: a name in `SCHEMES`.
         boundary: q around a regional grid, padded by at least `HALO` cells.
-        groups: see `polar.zonal_groups`; the field must hold one value a group (`polar.zonal_group_mean`).
+        groups: see `polar.zonal_groups`; the field must have one value in each group (`polar.zonal_group_mean`).
     """
     return -flux_divergence_from_faces(*_flux(field, velocity, grid, get_scheme(scheme), boundary), grid, groups)
 
@@ -161,17 +162,17 @@ def advective_tendency(
     boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
     groups: tuple[int, ...] | None = None,
 ) -> Float[Array, "*batch lat lon"]:
-    """-v . grad q as -div(v q) + q div(v): a constant stays constant in any wind.
+    """-v . grad q as -div(v q) + q div(v); it preserves a constant in any wind.
 
-    With "upwind1" and "limited" no new extrema arise in any wind, while the Courant number of inflow and outflow
-    together is at most twice the scheme's `outflow_limit`. Arguments as `flux_divergence`.
+    "upwind1" and "limited" create no new extrema in any wind, if the Courant number of inflow and outflow together is
+    at most twice the `outflow_limit` of the scheme. The arguments are those of `flux_divergence`.
     """
     flux = _flux(field, velocity, grid, get_scheme(scheme), boundary)
     return field * face_divergence(velocity, grid, groups) - flux_divergence_from_faces(*flux, grid, groups)
 
 
 def _flux(field, velocity, grid, scheme, boundary) -> tuple[Array, Array]:
-    """The flux density v q through all the east faces and the north faces."""
+    """The flux density v q at all east faces and at the north faces."""
     wide, tall = pad_cross(field, grid, HALO, boundary=boundary)
     parabola = row_weights(grid)
     along = tuple(tuple(constant(w[:, None], field) for w in side) for side in (parabola.before, parabola.after))
@@ -185,11 +186,11 @@ def _flux(field, velocity, grid, scheme, boundary) -> tuple[Array, Array]:
 
 
 def _covariance(wide, tall, velocity, grid) -> FaceVector:
-    """The mean of v q along a face less the mean of v times the face value of q, to third order.
+    """The mean of v q along a face minus the mean of v times the face value of q, to third order.
 
-    With u', q' the differences along a face from end to end, a uniform mean of u q has u' q' / 12 over the product
-    of the means. Besides, cell means weigh latitude by cos(lat) and a mean along an east face does not, which
-    moves q by q' times the `shift` of the row.
+    Let u' and q' be the differences between the ends of a face. The uniform mean of u q exceeds the product of the
+    means by u' q' / 12. In addition, cell means are weighted by cos(lat) and a mean along an east face is not; this
+    changes q by q' times the `shift` of the row.
     """
     rows, columns = grid.shape
     weights = row_weights(grid)

@@ -1,4 +1,4 @@
-"""Gradient, divergence, curl and Laplacian on the sphere, second order, with true areas and lengths."""
+"""Gradient, divergence, curl and Laplacian on the sphere, second order, with exact areas and lengths."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pinnwx.operators.stencils import FaceVector, constant, pad_cross, slice_axi
 def face_divergence(
     flux: FaceVector, grid: Grid, groups: tuple[int, ...] | None = None
 ) -> Float[Array, "*batch lat lon"]:
-    """Outflow of a flux density through the faces of each cell, over its area: 1/A sum_faces F_n L.
+    """The net outflow of a flux density through the faces of each cell, per area: 1/A sum_faces F_n L.
 
-    Its area integral is the flux through the outer boundary, zero on the globe. A row on a pole is one cap and
-    gets one value; `groups` (see `polar`) asks the same of blocks of cells in other rows.
+    Its area integral is the flux through the outer boundary, which is zero on the globe. A row on a pole is one polar
+    cap and has one value; `groups` (see `polar`) does the same for blocks of cells in other rows.
     """
     return flux_divergence_from_faces(with_west_face(flux.east, grid), flux.north, grid, groups)
 
@@ -29,7 +29,7 @@ def flux_divergence_from_faces(
     grid: Grid,
     groups: tuple[int, ...] | None = None,
 ) -> Float[Array, "*batch lat lon"]:
-    """`face_divergence` of a flux given at all the east faces, as `with_west_face` makes them."""
+    """`face_divergence` of a flux at all east faces, in the layout of `with_west_face`."""
     through_east = east * constant(grid.east_face_length[:, None], east)
     through_north = north * constant(grid.north_face_length[:, None], north)
     total = jnp.diff(through_east, axis=-1) + jnp.diff(through_north, axis=-2)
@@ -37,7 +37,7 @@ def flux_divergence_from_faces(
 
 
 def with_west_face(east: Float[Array, "*batch lat faces"], grid: Grid) -> Float[Array, "*batch lat all_faces"]:
-    """Values at the east faces with the west face of the first column before them, (..., lat, lon + 1)."""
+    """Values at the east faces, preceded by the west face of the first column, (..., lat, lon + 1)."""
     return jnp.concatenate([east[..., -1:], east], axis=-1) if grid.is_periodic else east
 
 
@@ -48,7 +48,7 @@ def face_mean(
     sign: float = 1.0,
     boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
 ) -> FaceVector:
-    """The mean of the two cells beside each face."""
+    """The mean of the two cells adjacent to each face."""
     west, east, south, north = _beside_faces(field, grid, sign, boundary)
     return FaceVector(0.5 * (west + east), 0.5 * (south + north))
 
@@ -59,9 +59,9 @@ def face_gradient(
     boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
     groups: tuple[int, ...] | None = None,
 ) -> FaceVector:
-    """The derivative normal to each face: difference of the two cells beside it over the distance of their centres.
+    """The derivative normal to each face: the difference of the adjacent cells over the distance of their centres.
 
-    With `groups`, east of a cell lies the next group, that many cells away.
+    With `groups`, the distance is that of the centres of neighbouring groups.
     """
     west, east, south, north = _beside_faces(field, grid, 1.0, boundary)
     return FaceVector(
@@ -78,9 +78,9 @@ def gradient(
 ) -> tuple[Float[Array, "*batch lat lon"], Float[Array, "*batch lat lon"]]:
     """(dq/dx, dq/dy) at the cell centres by centred differences, x eastward and y northward [per metre].
 
-    In a row on a pole the gradient is one vector, taken from the first zonal wave of the row beside it, and given
-    in each column by its components along that column's east and north. `sign` is -1 for a component of a vector, which
-    turns round beyond a pole (see `stencils.pad`).
+    On a pole, the gradient is one vector, computed from the first zonal wave of the adjacent row. Each column has its
+    components in the local east and north direction. `sign` is -1 for a component of a vector, which changes its sign
+    across a pole (see `stencils.pad`).
     """
     rows, columns = grid.shape
     wide, tall = pad_cross(field, grid, 1, sign=sign, boundary=boundary)
@@ -100,9 +100,9 @@ def divergence(
     grid: Grid,
     boundary: tuple[Array, Array] | None = None,
 ) -> Float[Array, "*batch lat lon"]:
-    """du/dx + 1/cos(lat) d(v cos(lat))/dy of a vector given at the cell centres, in flux form.
+    """du/dx + 1/cos(lat) d(v cos(lat))/dy of a vector at the cell centres, in flux form.
 
-    Integrates to zero over the globe. `boundary` holds the padded components on a regional grid.
+    Its integral over the globe is zero. `boundary` has the padded components on a regional grid.
     """
     beyond = boundary or (None, None)
     return face_divergence(
@@ -120,7 +120,7 @@ def curl(
     grid: Grid,
     boundary: tuple[Array, Array] | None = None,
 ) -> Float[Array, "*batch lat lon"]:
-    """dv/dx - 1/cos(lat) d(u cos(lat))/dy: the divergence of the vector turned clockwise by 90 degrees."""
+    """dv/dx - 1/cos(lat) d(u cos(lat))/dy: the divergence of the vector rotated clockwise by 90 degrees."""
     beyond = None if boundary is None else (boundary[1], -boundary[0])
     return divergence(northward, -eastward, grid, beyond)
 
@@ -132,21 +132,21 @@ def laplacian(
 ) -> Float[Array, "*batch lat lon"]:
     """div(grad q) in flux form [per square metre].
 
-    Symmetric under the area-weighted inner product and never positive; integrates to zero over the globe.
-    `poisson.inverse_laplacian` inverts it to solver precision.
+    It is symmetric under the area-weighted inner product and negative semidefinite. Its integral over the globe is
+    zero. `poisson.inverse_laplacian` is its inverse to solver precision.
     """
     return face_divergence(face_gradient(field, grid, boundary), grid)
 
 
 def zonal_distance(grid: Grid, groups: tuple[int, ...] | None = None) -> np.ndarray:
-    """Distance between the centres of zonal neighbours, or of groups [m], (rows,); infinite on a pole row."""
+    """Distance between the centres of zonal neighbours or neighbouring groups [m], (rows,); infinite on a pole row."""
     distance = EARTH_RADIUS * np.cos(grid.latitude_radians) * np.deg2rad(grid.longitude_spacing)
     distance = np.where(distance > 1e-9 * EARTH_RADIUS, distance, np.inf)
     return distance * np.asarray(groups or 1)
 
 
 def _beside_faces(field, grid, sign, boundary):
-    """The cells west and east of each east face, and south and north of each north face."""
+    """The cells west and east of each east face, and those south and north of each north face."""
     rows, columns = grid.shape
     wide, tall = pad_cross(field, grid, 1, sign=sign, boundary=boundary)
     first, faces = (1, columns) if grid.is_periodic else (0, columns + 1)
@@ -159,9 +159,9 @@ def _beside_faces(field, grid, sign, boundary):
 
 
 def _pole_gradient(field, grid, row, outward):
-    """East and north components on a pole, (..., 1, lon), of the gradient that the row beside it has.
+    """East and north components of the gradient on a pole, (..., 1, lon), from the adjacent row.
 
-    `outward` is the sign of north along a meridian that leaves the pole: 1 at the south pole, -1 at the north.
+    `outward` is 1 at the south pole, where meridians lead north from the pole, and -1 at the north pole.
     """
     longitude = grid.longitude_radians
     cosine, sine = constant(np.cos(longitude), field), constant(np.sin(longitude), field)

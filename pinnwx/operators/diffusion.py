@@ -1,4 +1,4 @@
-"""Diffusion: explicit with any coefficient; implicit, exact and scale-selective with one number."""
+"""Diffusion: explicit with a variable coefficient; implicit, exact and scale-selective with a constant coefficient."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def diffusive_tendency(
 ) -> Float[Array, "*batch lat lon"]:
     """div(kappa grad q) in flux form [units of q per second].
 
-    Keeps the area integral on the globe. An explicit Euler step makes no new extrema while
+    It conserves the area integral on the globe. An explicit Euler step creates no new extrema if
     `stability.diffusion_number` is at most 1.
 
     Args:
         field: q.
-        diffusivity: kappa >= 0 [m2 s-1], one number or at the cell centres, `(*batch, lat, lon)`; at a face it is the
-            mean of the two cells.
+        diffusivity: kappa >= 0 [m2 s-1], a number or an array `(*batch, lat, lon)` at the cell centres; the value at a
+            face is the mean of the adjacent cells.
         grid: the geometry.
         boundary: q around a regional grid.
-        groups: see `polar.zonal_groups`; the field must hold one value a group.
+        groups: see `polar.zonal_groups`; the field must have one value in each group.
     """
     slope = face_gradient(field, grid, boundary, groups)
     if jnp.ndim(diffusivity) == 0:
@@ -47,9 +47,9 @@ def implicit_diffusion(
     dt: ArrayLike,
     boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
 ) -> Float[Array, "*batch lat lon"]:
-    """The field after one backward Euler step of diffusion with one kappa >= 0 [m2 s-1]: stable for any `dt` [s].
+    """One backward Euler step of diffusion with constant kappa >= 0 [m2 s-1]; stable for any `dt` [s].
 
-    Keeps the area integral on the globe, signs and bounds.
+    It conserves the area integral on the globe, and preserves signs and bounds.
     """
     return solve_helmholtz(field, grid, jnp.asarray(diffusivity, field.dtype) * dt, boundary)
 
@@ -61,9 +61,10 @@ def exact_diffusion(
     dt: ArrayLike,
     boundary: Float[Array, "*#batch padded_lat padded_lon"] | None = None,
 ) -> Float[Array, "*batch lat lon"]:
-    """The field after diffusing for a time `dt` [s] with one kappa >= 0 [m2 s-1], without error in time.
+    """Diffusion over a time `dt` [s] with constant kappa >= 0 [m2 s-1], exact in time.
 
-    exp(kappa dt laplacian) q: keeps the area integral on the globe, signs and bounds; two half steps are one step.
+    The result is exp(kappa dt laplacian) q. It conserves the area integral on the globe, and preserves signs and
+    bounds. Two half steps equal one step.
     """
     exponent = jnp.asarray(diffusivity, field.dtype) * dt
     steady = 0.0 if boundary is None or grid.is_global else inverse_laplacian(jnp.zeros_like(field), grid, boundary)
@@ -75,10 +76,10 @@ def exact_diffusion(
 def hyperdiffusion(
     field: Float[Array, "*batch lat lon"], grid: Grid, dt: ArrayLike, damping_time: float, order: int = 2
 ) -> Float[Array, "*batch lat lon"]:
-    """The field after a time `dt` [s] of decay by -(-laplacian)^order, the shortest wave's taking `damping_time` [s].
+    """Decay by -(-laplacian)^order over a time `dt` [s]; the shortest wave decays within `damping_time` [s].
 
-    The shortest wave is two rows long. Keeps the area integral on the globe; above order 1 small new extrema are
-    possible.
+    The shortest wave has a length of two rows. The area integral on the globe is conserved. With an order above 1,
+    small new extrema are possible.
     """
     shortest = 4 / grid.meridional_spacing**2
     rate = jnp.asarray(dt, field.dtype) / damping_time

@@ -1,9 +1,9 @@
-"""Functions of the Laplacian: inverse, Helmholtz solve, exponential; exact for the Laplacian of `calculus`.
+"""Functions of the Laplacian (inverse, Helmholtz solve, exponential), exact for the Laplacian of `calculus`.
 
-The discrete Laplacian separates into waves in longitude and, for each of them, a symmetric operator in latitude. Its
-eigenvectors, the discrete spherical harmonics of the grid, are found once per grid; then any function of it is two
-small matrix products there and two back. All are linear, differentiable and self-adjoint under the area-weighted
-inner product.
+The discrete Laplacian separates into waves in longitude and, for each wave, a symmetric operator in latitude. Its
+eigenvectors, the discrete spherical harmonics of the grid, are computed once for each grid. A function of the Laplacian
+then needs two small matrix products for the transform and two for the inverse transform. All functions are linear,
+differentiable and self-adjoint under the area-weighted inner product.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pinnwx.grid import Grid
 from pinnwx.operators.calculus import laplacian, zonal_distance
 from pinnwx.operators.stencils import constant
 
-_product = partial(jnp.einsum, precision=lax.Precision.HIGHEST)  # float32 on an accelerator too, not TF32
+_product = partial(jnp.einsum, precision=lax.Precision.HIGHEST)  # full float32 on an accelerator, not TF32
 
 
 class _Modes(NamedTuple):
@@ -29,9 +29,9 @@ class _Modes(NamedTuple):
 
     Attributes:
         zonal: (columns, waves, phases), orthonormal; two phases on a periodic grid, one on a regional one.
-        analysis: (waves, rows, modes): from rows to modes.
-        synthesis: (waves, rows, modes): and back.
-        decay: (modes, waves, 1): eigenvalues of minus the Laplacian [m-2]; exactly zero for the constant.
+        analysis: (waves, rows, modes), from rows to modes.
+        synthesis: (waves, rows, modes), from modes to rows.
+        decay: (modes, waves, 1), eigenvalues of minus the Laplacian [m-2]; exactly zero for the constant.
     """
 
     zonal: np.ndarray
@@ -43,13 +43,13 @@ class _Modes(NamedTuple):
 def function_of_laplacian(
     field: Float[Array, "*batch lat lon"], grid: Grid, function: Callable[[Array], Array], fixed_edge: bool = False
 ) -> Float[Array, "*batch lat lon"]:
-    """f(-laplacian) applied to a field.
+    """Applies f(-laplacian) to a field.
 
     Args:
-        field: any; a row on a pole is taken as one value, its mean.
+        field: the field; a row on a pole is replaced by its mean.
         grid: the geometry.
-        function: f, from eigenvalues of minus the Laplacian [m-2], zero or more, to factors.
-        fixed_edge: on a regional grid, zero beyond the edge instead of zero normal gradient.
+        function: f, from the nonnegative eigenvalues of minus the Laplacian [m-2] to factors.
+        fixed_edge: on a regional grid, the field is zero beyond the edge; otherwise its normal gradient is zero.
     """
     modes = _modes(grid, fixed_edge and not grid.is_global)
     zonal = constant(modes.zonal, field)
@@ -67,8 +67,9 @@ def inverse_laplacian(
 ) -> Float[Array, "*batch lat lon"]:
     """The solution x of laplacian(x) = field.
 
-    On the globe, and on a regional grid without `boundary` (zero normal gradient), the area mean of the field has no
-    solution and is left out, and x has area mean zero. With `boundary` x takes its values beyond the edge.
+    On the globe, and on a regional grid without `boundary` (zero normal gradient), there is no solution for the area
+    mean of the field, which is removed; the area mean of x is zero. With `boundary`, x has these values beyond the
+    edge.
     """
     if boundary is not None and not grid.is_global:
         field = field - laplacian(jnp.zeros_like(field), grid, boundary)
@@ -87,7 +88,7 @@ def solve_helmholtz(
 ) -> Float[Array, "*batch lat lon"]:
     """The solution x of x - coefficient laplacian(x) = field, for a coefficient >= 0 [m2].
 
-    Keeps the area integral on the globe, and makes no new extrema.
+    It conserves the area integral on the globe, and creates no new extrema.
     """
     coefficient = jnp.asarray(coefficient, field.dtype)
     if boundary is not None and not grid.is_global:
@@ -104,16 +105,16 @@ def _modes(grid: Grid, fixed_edge: bool) -> _Modes:
     across = grid.east_face_length / (zonal_distance(grid) * area)
     along = grid.north_face_length / grid.meridional_spacing
     if not fixed_edge:
-        along[[0, -1]] = 0  # nothing passes a closed pole, or an edge of zero normal gradient
+        along[[0, -1]] = 0  # no flux across a closed pole, or across an edge with zero normal gradient
 
-    # similar to the Laplacian by the square root of the area, hence symmetric
+    # A similarity transform with the square root of the area makes the Laplacian symmetric.
     root = np.sqrt(area)
     latitude = np.diag(-(along[:-1] + along[1:]) / area)
     coupling = along[1:-1] / (root[:-1] * root[1:])
     latitude += np.diag(coupling, 1) + np.diag(coupling, -1)
     symmetric = latitude + bend[:, None, None] * np.diag(across)
     caps = [0, -1] if grid.has_pole_rows else []
-    for cap in caps:  # a pole row is one value: it takes no part in waves
+    for cap in caps:  # a pole row has one value, so it has no waves
         symmetric[1:, cap, :] = symmetric[1:, :, cap] = 0
     scale = grid.meridional_spacing**2
     values, vectors = np.linalg.eigh(symmetric * scale)

@@ -1,8 +1,8 @@
-"""The rows near the poles: a pole row is one polar cap, and narrow cells may be grouped into wider ones.
+"""Treatment of rows near the poles: a pole row is one polar cap, and narrow cells may be grouped into wider ones.
 
-A group is a block of neighbouring cells of one row that hold one common value: a cell of a reduced grid. The mean
-over the group of a flux divergence is the divergence over the group's outline, because fluxes between members
-cancel; so transport keeps its guarantees, and its time step is set by the width of the group, not of the cell.
+A group is a block of neighbouring cells of one row with one common value, like a cell of a reduced grid. The mean of a
+flux divergence over a group is the divergence over the outline of the group, because fluxes between its cells cancel.
+Therefore transport keeps its guarantees, and the width of the group, not of the cell, limits the time step.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pinnwx.operators.stencils import FaceVector, slice_axis
 
 
 def cap_groups(grid: Grid) -> tuple[int, ...]:
-    """One cell a group, but for a row on a pole, which is one group: the least grouping that is true geometry."""
+    """The minimal grouping: a row on a pole is one group, and every other cell is a group of its own."""
     rows, columns = grid.shape
     ends = columns if grid.has_pole_rows else 1
     return (ends, *(1,) * (rows - 2), ends)
 
 
 def zonal_groups(grid: Grid, smallest_spacing: float) -> tuple[int, ...]:
-    """Cells a group for every row, so that each group is at least `smallest_spacing` metres wide.
+    """The number of cells in a group for every row, so that each group is at least `smallest_spacing` metres wide.
 
-    A group size is the smallest power of two that does it and divides the columns, else the smallest divisor, else
-    the whole row. Pole rows are always one group; a regional grid is never grouped.
+    A group size is the smallest sufficient power of two that divides the number of columns, else the smallest
+    sufficient divisor, else the whole row. A pole row is always one group. A regional grid has no groups.
     """
     rows, columns = grid.shape
     if not grid.is_periodic:
@@ -45,12 +45,13 @@ def zonal_groups(grid: Grid, smallest_spacing: float) -> tuple[int, ...]:
 def zonal_group_mean(
     field: Float[Array, "*batch lat lon"], grid: Grid, groups: tuple[int, ...]
 ) -> Float[Array, "*batch lat lon"]:
-    """The mean over each group of neighbouring cells, given to every member.
+    """Replaces the values of each group of neighbouring cells by their mean.
 
-    Keeps the area integral of every row (its cells have equal area), bounds and constants; a projection.
+    It conserves the area integral of every row (its cells have equal area), preserves bounds and constants, and is a
+    projection.
 
     Raises:
-        GridError: a group size does not divide the columns.
+        GridError: a group size does not divide the number of columns.
     """
     rows, columns = grid.shape
     if len(groups) != rows or any(columns % size for size in groups):
@@ -70,7 +71,7 @@ def zonal_group_mean(
 
 
 def between_groups(grid: Grid, groups: tuple[int, ...]) -> np.ndarray:
-    """Whether an east face separates two groups, (rows, east faces); false between members of one group."""
+    """Whether an east face separates two groups, (rows, east faces); false between cells of one group."""
     rows, columns = grid.shape
     if not grid.is_periodic:
         return np.ones((rows, columns + 1), dtype=bool)
@@ -79,15 +80,15 @@ def between_groups(grid: Grid, groups: tuple[int, ...]) -> np.ndarray:
 
 
 def close_group_faces(velocity: FaceVector, grid: Grid, groups: tuple[int, ...]) -> FaceVector:
-    """Face velocities with those between members of one group set to zero: they move nothing out of the group."""
+    """Sets the face velocities between cells of one group to zero, because they do not contribute to its outflow."""
     return FaceVector(jnp.where(between_groups(grid, groups), velocity.east, 0), velocity.north)
 
 
 def polar_filter_response(grid: Grid, resolved_spacing: float) -> Float[np.ndarray, "lat wavenumber"]:
-    """The factor of each row's zonal wavenumber m: min(1, (dx / resolved_spacing) / sin(m dlon / 2)), 1 for m = 0.
+    """The factor of zonal wavenumber m in each row: min(1, (dx / resolved_spacing) / sin(m dlon / 2)), 1 for m = 0.
 
-    Rows whose cells are as wide as `resolved_spacing` [m] keep everything; towards the poles, waves that are shorter
-    than the grid resolves elsewhere are damped (Arakawa and Lamb 1977).
+    Rows whose cells are at least as wide as `resolved_spacing` [m] are not filtered. Nearer to the poles, the filter
+    damps waves that are shorter than the resolution of the other rows (Arakawa and Lamb 1977).
     """
     columns = grid.shape[1]
     sine = np.sin(np.pi * np.arange(columns // 2 + 1) / columns)
@@ -98,10 +99,10 @@ def polar_filter_response(grid: Grid, resolved_spacing: float) -> Float[np.ndarr
 def polar_filter(
     field: Float[Array, "*batch lat lon"], grid: Grid, resolved_spacing: float
 ) -> Float[Array, "*batch lat lon"]:
-    """The field without the short waves that only the narrow cells near the poles can hold.
+    """Removes the short zonal waves that only the narrow cells near the poles resolve.
 
-    Linear, self-adjoint, keeps the sum of each row, and commutes with a shift in longitude. A regional grid is left
-    as it is.
+    The filter is linear and self-adjoint, conserves the sum of each row, and commutes with a shift in longitude. A
+    field on a regional grid is unchanged.
     """
     if not grid.is_periodic:
         return field

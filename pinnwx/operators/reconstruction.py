@@ -1,8 +1,8 @@
-"""Polynomials in latitude that have given cell means on the sphere: the weights of the third-order scheme.
+"""Reconstruction of polynomials in latitude from cell means on the sphere: the weights of the third-order scheme.
 
-A cell mean weighs latitude by cos(lat). Near a pole that weight varies by its own size within a cell, so the weights
-of a uniform grid would be first order there. Beyond a pole the meridian goes on, with weight |cos|, in the rows 180
-degrees away; along it a smooth field is smooth.
+A cell mean is weighted by cos(lat). Near a pole, this weight varies within a cell by as much as its own size, so the
+weights of a uniform grid would be only first order there. Across a pole, the meridian continues in the rows 180 degrees
+away, with weight |cos|; a smooth field is smooth along it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ _GHOSTS = 2
 
 
 class RowWeights(NamedTuple):
-    """Weights for means q of neighbouring rows; derivatives are per row spacing. All float64.
+    """Weights for the means q of neighbouring rows, in float64; derivatives are per row spacing.
 
     Attributes:
-        before: (2, rows + 1): of the step from row j - 2 to j - 1 and the one from j - 1 to j, added to row j - 1: the
-            value at the south face of row j, of the parabola through those three means.
-        after: (2, rows + 1): of the step from row j - 1 to j and the one from j to j + 1, taken from row j: likewise.
-        slope: (3, rows): of rows j - 1, j, j + 1: dq/dlat amid row j.
-        shift: (rows,): mean latitude of the cell, less the latitude amid it, in row spacings.
-        face_slope: (rows,): times the difference of rows j + 1 and j - 1 of means along the east faces, their slope.
+        before: (2, rows + 1), the weights of q(j-1) - q(j-2) and q(j) - q(j-1). Added to q(j-1), they give the value at
+            the south face of row j of the parabola through these three means.
+        after: (2, rows + 1), the weights of q(j) - q(j-1) and q(j+1) - q(j). Subtracted from q(j), they give the value
+            at the same face of the parabola through these three means.
+        slope: (3, rows), the weights of rows j - 1, j and j + 1 for dq/dlat at the centre of row j. shift: (rows,), the
+        area-weighted mean latitude of the cell minus its central latitude, in row spacings. face_slope: (rows,), the
+        factor from the difference between rows j + 1 and j - 1 of means along the east faces to
+            their slope.
     """
 
     before: np.ndarray
@@ -46,7 +48,7 @@ def row_weights(grid: Grid) -> RowWeights:
     faces = np.arange(rows + 1)
 
     def solve(first, origin, derivative):
-        """Weights of the three cells from `first` on for the value (0) or slope (1) at `origin`."""
+        """Weights of three cells, starting at `first`, for the value (0) or the slope (1) at `origin`."""
         cell = first[:, None] + np.arange(3)
         distance = (angle[cell] - origin[:, None, None]) / spacing
         means = np.stack([(weight[cell] * distance**power).sum(-1) for power in range(3)], axis=1)
@@ -56,15 +58,15 @@ def row_weights(grid: Grid) -> RowWeights:
 
     south = solve(faces, grid.latitude_edges, 0)
     north = solve(faces + 1, grid.latitude_edges, 0)
-    amid = cells.mean(axis=1)
+    centre = cells.mean(axis=1)
     inside = np.arange(rows) + _GHOSTS
-    shift = ((weight * angle).sum(-1) - amid)[inside] / spacing
-    east_face = amid.copy()  # a pole row's face ends at the pole, though its cell goes on beyond
+    shift = ((weight * angle).sum(-1) - centre)[inside] / spacing
+    east_face = centre.copy()  # the face of a pole row ends at the pole, although its cell continues beyond it
     east_face[inside] = 0.5 * (grid.latitude_edges[:-1] + grid.latitude_edges[1:])
     return RowWeights(
         before=np.stack([-south[0], south[2]]),
         after=np.stack([north[0], -north[2]]),
-        slope=solve(inside - 1, amid[inside], 1),
+        slope=solve(inside - 1, centre[inside], 1),
         shift=shift,
         face_slope=spacing / (east_face[inside + 1] - east_face[inside - 1]),
     )
@@ -86,7 +88,7 @@ def _cells(grid: Grid) -> np.ndarray:
 
 
 def _quadrature(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes [radians] and normalised weights of the area mean over each cell, split where a pole is amid it."""
+    """Nodes [radians] and normalised weights of the area mean over each cell; a pole at its centre is between nodes."""
     node, weight = np.polynomial.legendre.leggauss(8)
     node, weight = np.concatenate([node - 1, node + 1]) / 4, np.tile(weight, 2)
     angle = cells.mean(axis=1, keepdims=True) + np.diff(cells, axis=1) * node

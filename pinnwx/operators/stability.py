@@ -1,4 +1,4 @@
-"""How long a time step may be, where it is too long, and how to slow a wind down that asks for too much."""
+"""Courant and diffusion numbers, the largest stable time step, and limitation of the wind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pinnwx.operators.stencils import FaceVector, constant, pad, pad_cross, slic
 
 
 class SafeStep(NamedTuple):
-    """The largest safe time step, and the cell [degrees] that sets it."""
+    """The largest stable time step, and the cell [degrees] that limits it."""
 
     seconds: float
     latitude: float
@@ -27,10 +27,10 @@ class SafeStep(NamedTuple):
 def courant_number(
     velocity: FaceVector, grid: Grid, dt: ArrayLike, groups: tuple[int, ...] | None = None
 ) -> Float[Array, "*batch lat lon"]:
-    """The outflow Courant number: the share of a cell's content that the wind carries out of it in a step `dt` [s].
+    """The outflow Courant number: the fraction of the content of a cell that leaves it in a step `dt` [s].
 
-    dt/A sum_faces max(v_n, 0) L, of the whole group where cells are grouped (a pole row is one group). In uniform
-    wind it is |u| dt/dx + |v| dt/dy. Inflow is the outflow of the reversed wind.
+    It is dt/A sum_faces max(v_n, 0) L, for the whole group if cells are grouped (a pole row is one group). In uniform
+    wind, this is |u| dt/dx + |v| dt/dy. Inflow is the outflow of the reversed wind.
     """
     forward = FaceVector(*(jnp.maximum(component, 0) for component in velocity))
     backward = FaceVector(*(jnp.maximum(-component, 0) for component in velocity))
@@ -38,14 +38,14 @@ def courant_number(
 
 
 def zonal_courant_number(velocity: FaceVector, grid: Grid, dt: ArrayLike) -> Float[Array, "*batch lat lon"]:
-    """|u| dt/dx with the faster of a cell's two faces in longitude."""
+    """|u| dt/dx with the larger speed at the two zonal faces of a cell."""
     speed = jnp.abs(with_west_face(velocity.east, grid))
     fastest = jnp.maximum(speed[..., 1:], speed[..., :-1])
     return fastest * constant(1 / grid.zonal_spacing[:, None], speed) * dt
 
 
 def meridional_courant_number(velocity: FaceVector, grid: Grid, dt: ArrayLike) -> Float[Array, "*batch lat lon"]:
-    """|v| dt/dy with the faster of a cell's two faces in latitude."""
+    """|v| dt/dy with the larger speed at the two meridional faces of a cell."""
     speed = jnp.abs(velocity.north)
     return jnp.maximum(speed[..., 1:, :], speed[..., :-1, :]) * (1 / grid.meridional_spacing) * dt
 
@@ -53,14 +53,14 @@ def meridional_courant_number(velocity: FaceVector, grid: Grid, dt: ArrayLike) -
 def diffusion_number(
     diffusivity: float | Float[Array, "*batch"], grid: Grid, dt: ArrayLike, groups: tuple[int, ...] | None = None
 ) -> Float[Array, "*cells lat lon"]:
-    """The share of a cell's content that diffusion exchanges in a step: dt/A sum_faces kappa L / distance.
+    """The fraction of the content of a cell that diffusion exchanges in a step: dt/A sum_faces kappa L / distance.
 
-    Up to 1, explicit steps make no new extrema; they are stable at least that far.
+    If it is at most 1, an explicit step creates no new extrema and is stable.
 
     Args:
-        diffusivity: kappa >= 0, one number or at the cell centres [m2 s-1].
+        diffusivity: kappa >= 0, a number or an array at the cell centres [m2 s-1].
         grid: the geometry.
-        dt: step [s].
+        dt: the time step [s].
         groups: see `polar.zonal_groups`.
     """
     diffusivity = jnp.asarray(diffusivity)
@@ -82,15 +82,15 @@ def largest_safe_step(
 ) -> SafeStep:
     """The step [s] at which outflow Courant number / limit + diffusion number reaches 1 in the worst cell.
 
-    With a scheme's `outflow_limit` that is where flux-form transport and explicit diffusion together cease to keep
-    signs. Not for use under jit: it returns numbers.
+    If `limit` is the `outflow_limit` of a scheme, flux-form transport with explicit diffusion preserves signs up to
+    this step. Not for use in jit, because it returns numbers.
     """
     rate = courant_number(velocity, grid, 1.0, groups) / limit + diffusion_number(diffusivity, grid, 1.0, groups)
     return safe_step(rate, grid)
 
 
 def safe_step(rate: Float[Array, "*batch lat lon"], grid: Grid) -> SafeStep:
-    """The step [s] at which the step times this rate [s-1] reaches 1 in the worst cell. Not for use under jit."""
+    """The step [s] at which the step times this rate [s-1] reaches 1 in the worst cell. Not for use in jit."""
     worst, latitude, longitude = _worst(rate, grid)
     return SafeStep(1 / worst if worst > 0 else math.inf, latitude, longitude)
 
@@ -98,10 +98,10 @@ def safe_step(rate: Float[Array, "*batch lat lon"], grid: Grid) -> SafeStep:
 def check_courant(
     velocity: FaceVector, grid: Grid, dt: float, limit: float = 1.0, groups: tuple[int, ...] | None = None
 ) -> None:
-    """Refuse a step that is too long for the wind. Not for use under jit.
+    """Refuses a time step that is too long for the wind. Not for use in jit.
 
     Raises:
-        StabilityError: with the largest outflow Courant number, its latitude, the limit and the step to use instead.
+        StabilityError: the message names the largest outflow Courant number, its latitude, the limit and a stable step.
     """
     worst, latitude, _ = _worst(courant_number(velocity, grid, dt, groups), grid)
     where = f"{abs(latitude):.4g} {'S' if latitude < 0 else 'N'}"
@@ -116,15 +116,16 @@ def check_courant(
 def limit_outflow(
     velocity: FaceVector, grid: Grid, dt: ArrayLike, limit: ArrayLike = 0.5, groups: tuple[int, ...] | None = None
 ) -> FaceVector:
-    """The wind, slowed where a cell's outflow Courant number is above `limit`.
+    """Reduces the wind where the outflow Courant number of a cell exceeds `limit`.
 
-    Every face belongs to the cell upwind of it and is scaled by that cell's factor min(1, limit / Courant number); so
-    afterwards no cell, or group, exceeds the limit, and where none did nothing changes. With `limit` at most the
-    scheme's `outflow_limit`, flux-form transport keeps signs in any wind. What it slows is no longer non-divergent.
+    The velocity at a face is scaled by the factor min(1, limit / Courant number) of its upwind cell. The result exceeds
+    the limit in no cell or group. If no cell exceeds the limit, the wind is unchanged. If `limit` is at most the
+    `outflow_limit` of the scheme, flux-form transport preserves signs in any wind. A reduced wind is no longer
+    non-divergent.
 
-    A cell beyond the edge of a box is like the cell inside of it, and its Courant number is that of the inflow there
-    where this is larger. So the wind into a box is slowed at least as much as the wind out of the same cell: with the
-    edge value for what flows in, a cell of the edge gains from beyond at most what the wind as given would bring.
+    On a regional grid, a ghost cell has the factor of the adjacent cell, or that of its inflow if it is smaller. Thus
+    inflow is reduced at least as much as the outflow of the same cell. If the inflow carries the edge value, an edge
+    cell gains at most as much as with the original wind.
     """
     courant = courant_number(velocity, grid, dt, groups)
     limit = jnp.asarray(limit, courant.dtype)
@@ -142,9 +143,9 @@ def limit_outflow(
 
 
 def _through_faces(forward, backward, grid, groups):
-    """Sum over a cell's faces of a rate [m s-1] times their length, over its area; group means.
+    """The sum over the faces of a cell of a rate [m s-1] times length, divided by the cell area; averaged over groups.
 
-    `forward` counts at the east and north face of a cell and `backward` at its west and south face.
+    `forward` applies to the east and north face of a cell, `backward` to its west and south face.
     """
     groups = groups or cap_groups(grid)
     forward, backward = (close_group_faces(rates, grid, groups) for rates in (forward, backward))
@@ -157,7 +158,7 @@ def _through_faces(forward, backward, grid, groups):
 
 
 def _worst(numbers, grid) -> tuple[float, float, float]:
-    """The largest value, NaN above all, and its latitude and longitude."""
+    """(largest value, latitude, longitude); NaN counts as the largest."""
     values = np.asarray(numbers, dtype=np.float64).reshape(-1, *grid.shape)
-    _, row, column = np.unravel_index(np.argmax(values), values.shape)  # argmax finds NaN first
+    _, row, column = np.unravel_index(np.argmax(values), values.shape)  # argmax returns the first NaN
     return float(values.max()), float(grid.latitude[row]), float(grid.longitude[column])

@@ -1,4 +1,4 @@
-"""Halos: what lies beyond the date line, beyond a pole and beyond the edge of a regional box."""
+"""Ghost cells across the date line, across a pole and beyond the edge of a regional grid."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pinnwx.grid import Grid
 
 
 class FaceVector(NamedTuple):
-    """A vector by its components normal to the cell faces.
+    """The components of a vector normal to the cell faces.
 
     Attributes:
-        east: `(*batch, lat, lon)` on a periodic grid, where face i lies between columns i and i + 1;
-            `(*batch, lat, lon + 1)` on a regional one, where face i lies west of column i.
-        north: `(*batch, lat + 1, lon)`; face j lies south of row j. On a closed pole it has no length.
+        east: on a periodic grid `(*batch, lat, lon)`, with face i between columns i and i + 1; on a regional grid
+            `(*batch, lat, lon + 1)`, with face i west of column i.
+        north: `(*batch, lat + 1, lon)`, with face j south of row j. On a closed pole, the length of the face is zero.
     """
 
     east: Float[Array, "*batch lat faces"]
@@ -27,12 +27,12 @@ class FaceVector(NamedTuple):
 
 
 def constant(values: np.ndarray, field: Array) -> Any:
-    """Geometry in the precision of the field, so that float32 in stays float32 out."""
+    """Geometry in the precision of the field, so that a float32 field gives a float32 result."""
     return np.asarray(values, dtype=field.dtype)
 
 
 def slice_axis(field: Array, start: int, size: int, axis: int) -> Array:
-    """`size` entries of one axis from `start` on."""
+    """`size` entries of one axis, beginning at `start`."""
     return lax.slice_in_dim(field, start, start + size, axis=axis % field.ndim)
 
 
@@ -45,20 +45,20 @@ def pad(
     boundary: Float[Array, "*padded"] | None = None,
     axes: tuple[int, int] = (-2, -1),
 ) -> Float[Array, "*halo"]:
-    """Surround a field with `width` ghost rows and columns.
+    """Surrounds a field with `width` ghost rows and columns.
 
-    Longitude wraps on a periodic grid. Beyond a pole lie the rows 180 degrees away; a row on the pole is the
-    mirror line, so the first ghost row is the row next to it. On a regional grid ghost values come from
-    `boundary`, or continue the edge value (zero normal gradient).
+    Longitude is periodic on a periodic grid. Across a pole, the ghost rows are the rows 180 degrees away; a row on the
+    pole is not repeated, so the first ghost row is the row next to it. On a regional grid, ghost values come from
+    `boundary`, or repeat the edge value (zero normal gradient).
 
     Args:
-        field: latitude and longitude on `axes`, ascending.
-        grid: its geometry.
-        width: of the halo, in cells.
-        sign: what a value turns into beyond a pole: 1 for a scalar, -1 for a component of a vector, or an
-            array that broadcasts against the field, such as one sign a channel.
-        boundary: the field's shape padded by at least `width` on each side; only the frame is read.
-        axes: latitude and longitude axis; `(-3, -2)` for channel-last arrays.
+        field: the field, with ascending latitude and longitude on `axes`.
+        grid: the geometry.
+        width: the width of the halo in cells.
+        sign: the factor of a value across a pole: 1 for a scalar, -1 for a component of a vector, or an array that
+            broadcasts against the field, such as one sign for each channel.
+        boundary: an array with the shape of the field padded by at least `width` on each side; only the frame is used.
+        axes: the axes of latitude and longitude; `(-3, -2)` for channel-last arrays.
 
     Raises:
         GridError: the halo is wider than the grid, or the boundary is not a padded field.
@@ -83,9 +83,9 @@ def pad_cross(
     sign: float | Array = 1.0,
     boundary: Float[Array, "*padded"] | None = None,
 ) -> tuple[Float[Array, "*batch lat wide"], Float[Array, "*batch tall lon"]]:
-    """The field with ghost columns, and the field with ghost rows: `pad` without the corners, which few stencils need.
+    """(field with ghost columns, field with ghost rows): `pad` without the corners, which few stencils need.
 
-    Cheaper than slicing a padded field, above all to differentiate.
+    This is cheaper than slices of a padded field, especially in the derivative.
     """
     frame = _frame(field, grid, width, boundary, (-2, -1))
     rows, columns = grid.shape
@@ -94,7 +94,7 @@ def pad_cross(
         column, row = slice_axis(frame, width, columns, -1), slice_axis(frame, width, rows, -2)
         south_north = slice_axis(column, 0, width, -2), slice_axis(column, width + rows, width, -2)
         west_east = slice_axis(row, 0, width, -1), slice_axis(row, width + columns, width, -1)
-    # Held together: else XLA splits each of them into one array for every slice of it that a stencil takes.
+    # Without this barrier, XLA splits each array into one array for every slice that a stencil uses.
     return lax.optimization_barrier(
         (
             pad_longitude(field, grid, width, beyond=west_east),
@@ -112,7 +112,7 @@ def pad_latitude(
     beyond: tuple[Array, Array] | None = None,
     axes: tuple[int, int] = (-2, -1),
 ) -> Float[Array, "*halo"]:
-    """Ghost rows as in `pad`; `beyond` holds those south and north of a regional grid."""
+    """Adds ghost rows as in `pad`; `beyond` are the rows south and north of a regional grid."""
     latitude, longitude = axes
     rows = grid.shape[0]
     if not grid.is_global:
@@ -138,7 +138,7 @@ def pad_longitude(
     beyond: tuple[Array, Array] | None = None,
     axis: int = -1,
 ) -> Float[Array, "*halo"]:
-    """Ghost columns as in `pad`; `beyond` holds those west and east of a regional grid."""
+    """Adds ghost columns as in `pad`; `beyond` are the columns west and east of a regional grid."""
     if grid.is_periodic:
         west, east = slice_axis(field, field.shape[axis] - width, width, axis), slice_axis(field, 0, width, axis)
     else:
@@ -153,7 +153,7 @@ def _edges(field, width, axis):
 
 
 def _frame(field, grid, width, boundary, axes):
-    """The boundary array with a frame of exactly `width` and the batch of the field, or None where none is used."""
+    """The boundary with a frame of exactly `width` and the batch of the field, or None if it is not used."""
     shape = tuple(field.shape[axis] for axis in axes)
     if shape != grid.shape:
         raise GridError(f"a field of {shape[0]} x {shape[1]} on a grid of {grid.shape[0]} x {grid.shape[1]}")

@@ -1,4 +1,4 @@
-"""What a number in a forecast comes from, as a picture: sensitivity and attribution, a row for each field."""
+"""The figure of an attribution: maps of sensitivity and attribution, one row for each field."""
 
 from __future__ import annotations
 
@@ -26,46 +26,46 @@ def plot_attribution(dataset: xr.Dataset, path: str | Path) -> Path:
     """Writes `attribution_figure` as a PNG and returns its path.
 
     Raises:
-        DataError: the dataset holds no attribution.
-        OutputError: the place cannot be written.
+        DataError: the dataset contains no attribution.
+        OutputError: the file cannot be written.
     """
     return save(attribution_figure(dataset), path)
 
 
 def attribution_figure(dataset: xr.Dataset, *, centre: float = 0.0) -> Figure:
-    """Of the fields that gave the target most: its sensitivity to the last analysis, and what all analyses gave it.
+    """Maps for the fields with the largest attribution: sensitivity to the last analysis, attribution to all analyses.
 
     Args:
-        dataset: of `pinnwx.explain` with a target.
-        centre: the longitude in the middle of a global map.
+        dataset: the output of `pinnwx.explain` with a target.
+        centre: the central longitude of a global map.
 
     Raises:
-        DataError: the dataset holds no attribution.
+        DataError: the dataset contains no attribution.
     """
     end = "_attribution"
-    given = {
+    attributions = {
         str(name).removesuffix(end): dataset[name].sum("time") for name in dataset.data_vars if str(name).endswith(end)
     }
-    if not given:
-        raise DataError("the dataset holds no attribution; make one with explain --target")
-    if lacking := [f"{name}{SENSITIVITY}" for name in given if f"{name}{SENSITIVITY}" not in dataset.data_vars]:
-        raise DataError(f"the dataset lacks {', '.join(lacking)}; make it anew with explain --target")
+    if not attributions:
+        raise DataError("the dataset contains no attribution; compute one with explain --target")
+    if lacking := [f"{name}{SENSITIVITY}" for name in attributions if f"{name}{SENSITIVITY}" not in dataset.data_vars]:
+        raise DataError(f"the dataset lacks {', '.join(lacking)}; compute it again with explain --target")
     require_finite(dataset)
     title = str(dataset.attrs["target"])
     target = describe_or_guess(title.partition(" ")[0], {"units": str(dataset.attrs.get("target_units", ""))})
-    fields = sorted(given, key=lambda name: -float(np.abs(given[name]).sum()))[:_MOST_ROWS]
+    fields = sorted(attributions, key=lambda name: -float(np.abs(attributions[name]).sum()))[:_MOST_ROWS]
     grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
     figure = empty_figure(grid, len(fields), 2)
     axes = figure.subplots(len(fields), 2, squeeze=False)
     scale, place = target.display_factor, _place(title)
-    shared = levels_for(scale * np.stack([given[name].values for name in fields]), diverging=True)
+    shared = levels_for(scale * np.stack([attributions[name].values for name in fields]), diverging=True)
     for row, name in enumerate(fields):
         sensitivity = dataset[f"{name}{SENSITIVITY}"]
         field = describe_or_guess(name, sensitivity.attrs)
         label, per = field.long_name.partition(":")[0], _units(field, sensitivity)
         units = shown_units(target, difference=True), f"{shown_units(target, difference=True)} per {per}"
-        shown = scale / field.display_factor * sensitivity.values[-1], scale * given[name].values
-        for column, values in enumerate(shown):
+        columns = scale / field.display_factor * sensitivity.values[-1], scale * attributions[name].values
+        for column, values in enumerate(columns):
             levels = shared if column else levels_for(values, diverging=True)
             panel = Panel(values, f"{label}: {_KINDS[column].strip('_')}", "RdBu_r", levels)
             drawn = draw_map(axes[row, column], panel, grid, centre)
@@ -82,7 +82,7 @@ def attribution_figure(dataset: xr.Dataset, *, centre: float = 0.0) -> Figure:
 
 
 def _place(title: str) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """South and north, west and east of a target [degrees]; None where its text names no place on Earth."""
+    """((south, north), (west, east)) of a target [degrees]; None if its text names no place on Earth."""
     match = _PLACE.search(title)
     if match is None:
         return None
@@ -93,7 +93,7 @@ def _place(title: str) -> tuple[tuple[float, float], tuple[float, float]] | None
 
 
 def _units(field: Variable, sensitivity: xr.DataArray) -> str:
-    """Of a change of the field; a field of the user's own has them in those of its sensitivity."""
+    """The units of a change of the field; for a user-defined field, they come from the units of its sensitivity."""
     if field.standard_name:
         return shown_units(field, difference=True)
     return pretty_units(str(sensitivity.attrs.get("units", "")).partition("(")[2].removesuffix(")-1"))

@@ -1,4 +1,4 @@
-"""The budget of a forecast as a picture: a map of each part in one step, and all of them at one place through time."""
+"""The figure of a budget: a map of each part in one step, and the time series of all parts at one place."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plot_budget(
     """Writes `budget_figure` as a PNG and returns its path.
 
     Raises:
-        OutputError: the place cannot be written.
+        OutputError: the file cannot be written.
         DataError, UsageError: as `budget_figure`.
     """
     return save(budget_figure(dataset, field=field, lead=lead, place=place), path)
@@ -47,26 +47,28 @@ def budget_figure(
     place: tuple[float, float] | None = None,
     centre: float = 0.0,
 ) -> Figure:
-    """Maps of the total tendency of a field and of each part of it, in one colour scale; below, the parts at one place,
-    stacked step by step: what is above the line and below it adds up to the black one, the total.
+    """Maps of the total tendency of a field and of each part, and a bar chart of the parts at one place.
+
+    All maps have the same colour scale. The bars of each step stack the positive parts above zero and the negative
+    parts below; a black line shows the total.
 
     Args:
-        dataset: of `pinnwx.explain`.
-        field: the first that has a budget, if None.
-        lead: end of the step that the maps show [h]; the last, if None.
-        place: latitude and longitude [degrees]; where the total of that step is largest, if None.
-        centre: the longitude in the middle of a global map.
+        dataset: the output of `pinnwx.explain`.
+        field: the field; by default, the first with a budget.
+        lead: the end of the step in the maps [h]; by default, the last.
+        place: latitude and longitude [degrees]; by default, the place with the largest total in that step.
+        centre: the central longitude of a global map.
 
     Raises:
-        DataError: there is no such budget.
-        UsageError: the lead is not in the forecast, or the place not on its grid.
+        DataError: there is no budget of the field.
+        UsageError: the lead is not in the forecast, or the place is not on its grid.
     """
     fields = budget_fields(dataset)
     if not fields or field not in (None, *fields):
-        raise DataError(f"no budget of {field or 'any field'}; there is one of {', '.join(fields) or 'none'}")
+        raise DataError(f"no budget of {field or 'any field'}; the budgets are of {', '.join(fields) or 'no field'}")
     field = field or fields[0]
     if lacking := [one for one in (field, f"{field}{TENDENCY}{RESIDUAL}") if one not in dataset.data_vars]:
-        raise DataError(f"the budget lacks {', '.join(lacking)}; make it anew with explain")
+        raise DataError(f"the budget lacks {', '.join(lacking)}; compute it again with explain")
     require_finite(dataset)
     hours = (dataset["time"].values - dataset["forecast_reference_time"].values) / np.timedelta64(1, "h")
     step = len(hours) - 1 if lead is None else int(np.argmin(np.abs(hours - lead)))
@@ -111,7 +113,7 @@ def budget_figure(
 
 
 def _stack(axes: Axes, hours: np.ndarray, parts: dict[str, np.ndarray], total: np.ndarray) -> None:
-    """Bars of each step: what adds on top of zero, what takes away below, and the sum."""
+    """Stacked bars for each step: positive parts above zero, negative parts below, and a line for the sum."""
     width = 0.8 * (hours[1] - hours[0] if len(hours) > 1 else hours[0])
     above, below = np.zeros_like(total), np.zeros_like(total)
     for colour, (name, values) in zip(cycle(PART_COLOURS), parts.items(), strict=False):

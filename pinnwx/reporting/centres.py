@@ -1,4 +1,4 @@
-"""Highs and lows: the centres that a forecaster looks for on a map of pressure or of geopotential."""
+"""Finds highs and lows, the pressure centres on a map of pressure or geopotential."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pinnwx.constants import EARTH_RADIUS
 from pinnwx.grid import Grid
 
 HIGH, LOW = "H", "L"
-_APART = 1.2e6  # m, between two centres of a kind
-_NEAREST_TO_POLE = 80.0  # degrees; nearer, a map of latitude and longitude smears a centre over its width
+_APART = 1.2e6  # m, the minimum distance between two highs or two lows
+_NEAREST_TO_POLE = 80.0  # degrees; nearer to a pole, the map projection stretches a centre too much
 
 
 class Centre(NamedTuple):
-    """The top of a high or the bottom of a low: where, and the value there."""
+    """The place and value of a high or a low."""
 
     kind: str
     latitude: float
@@ -26,16 +26,16 @@ class Centre(NamedTuple):
 
 
 def centres(values: Float[np.ndarray, "lat lon"], grid: Grid, least: float, *, apart: float = _APART) -> list[Centre]:
-    """Highs, then lows, the strongest first.
+    """The highs and then the lows, each sorted by strength.
 
-    A centre is the extremum within `apart` of it, lies inside the area (at the edge of a box none is known), and
-    differs from the mean of that neighbourhood by `least` or more.
+    A centre is the extremum within the distance `apart`, is not in the outermost cells (where it cannot be recognised),
+    and differs from the mean of its neighbourhood by at least `least`.
 
     Args:
         values: the field, finite.
         grid: its grid.
-        least: by how much a centre stands out [units of the values].
-        apart: radius of the neighbourhood [m].
+        least: the minimum difference of a centre from its neighbourhood [units of the values].
+        apart: the radius of the neighbourhood [m].
     """
     return [
         Centre(kind, float(grid.latitude[row]), float(grid.longitude[column]), float(values[row, column]))
@@ -45,7 +45,7 @@ def centres(values: Float[np.ndarray, "lat lon"], grid: Grid, least: float, *, a
 
 
 def _peaks(values: np.ndarray, grid: Grid, least: float, apart: float) -> list[tuple[int, int]]:
-    """Rows and columns of the maxima, the highest first."""
+    """(row, column) of the maxima, the highest first."""
     padded = np.pad(values, ((1, 1), (0, 0)), mode="edge")
     padded = np.pad(padded, ((0, 0), (1, 1)), mode="wrap" if grid.is_global else "edge")
     highest = maximum_filter(padded, 3)[1:-1, 1:-1]
@@ -73,7 +73,7 @@ def _peaks(values: np.ndarray, grid: Grid, least: float, apart: float) -> list[t
 
 
 def _cosine(latitude, longitude, row, column, other_row, other_column):
-    """Cosine of the angle between two cells, seen from the centre of the Earth."""
+    """Cosine of the central angle between two cells."""
     sines = np.sin(latitude[row]) * np.sin(latitude[other_row])
     cosines = np.cos(latitude[row]) * np.cos(latitude[other_row])
     return sines + cosines * np.cos(longitude[column] - longitude[other_column])

@@ -1,4 +1,4 @@
-"""Curves: how the error of a forecast grows with lead time, and how the loss falls in training."""
+"""Curves of the forecast error against lead time, and of the loss during training."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from pinnwx.reporting.style import (
 )
 
 _MOST_COLUMNS = 4
-_MARGIN = 1.1  # above the largest loss and below the smallest
+_MARGIN = 1.1  # the factor above the largest and below the smallest loss
 _LEAST, _MOST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
-_MOST_DECADES = 4  # with more of them, each has one number
+_MOST_DECADES = 4  # with more decades, each decade has one tick
 
-# key of the scores, what the legend says, colour, line style, marker
+# (key of the scores, legend, colour, line style, marker)
 _CURVES = (
     ("rmse", "model", MODEL_COLOUR, "-", "o"),
     ("persistence_rmse", "persistence", PERSISTENCE_COLOUR, "--", "s"),
@@ -42,24 +42,24 @@ def plot_scores(scores: Mapping[str, Any], path: str | Path) -> Path:
 
     Raises:
         DataError: as `scores_figure`.
-        OutputError: the place cannot be written.
+        OutputError: the file cannot be written.
     """
     return save(scores_figure(scores), path)
 
 
 def scores_figure(scores: Mapping[str, Any]) -> Figure:
-    """RMSE against lead time beside persistence and climatology, a panel for each variable.
+    """RMSE of model, persistence and climatology against lead time, with one panel for each variable.
 
     Args:
-        scores: the scores JSON, `{"run", "scores": [{"variable", "lead_hours", "n", "rmse", ...}]}` in SI units.
-            Where an entry has `<key>_low` and `<key>_high`, that confidence interval is shaded.
+        scores: the scores JSON, `{"run", "scores": [{"variable", "lead_hours", "n", "rmse", ...}]}` in SI units. If an
+            entry has `<key>_low` and `<key>_high`, this confidence interval is shaded.
 
     Raises:
         DataError: there is no score, or one is missing or not finite.
     """
     entries = [entry for entry in scores.get("scores") or [] if entry.get("n") != 0]
     if not entries:
-        raise DataError("the scores hold no entry with any forecast; nothing to draw")
+        raise DataError("no entry of the scores has a forecast; nothing to draw")
     names = list(dict.fromkeys(entry["variable"] for entry in entries))
     columns = min(len(names), _MOST_COLUMNS)
     rows = -(-len(names) // columns)
@@ -103,7 +103,7 @@ def _error_growth(axes: Axes, name: str, entries: Sequence[Mapping[str, Any]]) -
 
 
 def _spaced(hours: Sequence[float | int]) -> list[float | int]:
-    """Those of the leads whose labels do not touch: at least a twelfth of the axis apart."""
+    """The leads with a label: at least a twelfth of the axis apart, so that labels do not overlap."""
     spaced: list[float | int] = []
     for hour in reversed(hours):
         if not spaced or spaced[-1] - hour >= max(hours) / 12:
@@ -124,14 +124,14 @@ def plot_training(run_metrics_path: str | Path, path: str | Path, name: str = ""
 
     Raises:
         MissingInputError: there is no such file.
-        DataError: no line of it holds a loss.
-        OutputError: the place cannot be written.
+        DataError: no line contains a loss.
+        OutputError: the file cannot be written.
     """
     return save(training_figure(read_metrics(run_metrics_path), name), path)
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """The records of a `metrics.jsonl`; a last line cut short by a crash is left out.
+    """The records of a `metrics.jsonl`; a truncated last line (after a crash) is ignored.
 
     Raises:
         MissingInputError: there is no such file.
@@ -158,22 +158,22 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
 
 
 def training_figure(records: Sequence[Mapping[str, Any]], name: str = "") -> Figure:
-    """Loss against updates and against wall-clock minutes, with the stages of the curriculum marked.
+    """Loss against updates and against wall-clock minutes, with marks for the stages of the curriculum.
 
-    The running median is that of a stage: losses of rollouts of other lengths are other numbers.
+    Each stage has its own running median, because losses of rollouts of different lengths cannot be compared.
 
     Args:
-        records: of `update`, `wall_seconds`, `loss`, `stage_steps` and now and then `validation_loss`; any but
-            the loss may be missing. Losses that are not finite are left out, and the title counts them.
-        name: of the model.
+        records: with the keys `update`, `wall_seconds`, `loss`, `stage_steps` and sometimes `validation_loss`; all
+            except the loss may be missing. Losses that are not finite are left out, and the title counts them.
+        name: the name of the model.
 
     Raises:
-        DataError: no record holds a finite loss.
+        DataError: no record has a finite loss.
     """
-    held = [record for record in records if record.get("loss") is not None]
-    finite = [record for record in held if _is_positive(record, "loss")]
+    with_loss = [record for record in records if record.get("loss") is not None]
+    finite = [record for record in with_loss if _is_positive(record, "loss")]
     if not finite:
-        raise DataError(f"none of {len(records)} training records holds a finite loss; nothing to draw")
+        raise DataError(f"none of {len(records)} training records has a finite loss; nothing to draw")
     figure = Figure(figsize=(10.5, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     updates = [index if record.get("update") is None else record["update"] for index, record in enumerate(finite)]
@@ -188,7 +188,7 @@ def training_figure(records: Sequence[Mapping[str, Any]], name: str = "") -> Fig
     left.set_ylabel("loss [1], of normalised fields")
     _readable(left, [*losses, *validated])
     figure.legend(*left.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
-    dropped = len(held) - len(finite)
+    dropped = len(with_loss) - len(finite)
     note = f"  ·  {dropped} losses not finite or not positive, left out" if dropped else ""
     title = f"Training{name and f' of {name}'}, {len(finite)} records{note}"
     figure.suptitle(title, fontsize="large", fontweight="bold")
@@ -219,7 +219,7 @@ def _loss_curve(axes: Axes, x: Sequence[float | int], records: Sequence[Mapping[
 
 
 def _readable(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis over all but the outermost hundredth of the values, with at least three numbers beside it."""
+    """Sets a logarithmic axis over the central 99 % of the values, with at least three tick labels."""
     low, high = np.percentile(values, [0.5, 99.5])
     low, high = low / _MARGIN, high * _MARGIN
     axes.set_yscale("log")
@@ -227,25 +227,25 @@ def _readable(axes: Axes, values: Sequence[float]) -> None:
     decades = np.log10(high / low)
     subs = (1,) if decades > _MOST_DECADES else (1, 2, 5) if decades > 1 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
     axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
-    if decades < np.log10(2):  # too narrow for those
+    if decades < np.log10(2):  # too narrow for a logarithmic locator
         axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _is_positive(record: Mapping[str, Any], key: str) -> bool:
-    """Within the numbers of float32, which losses are."""
+    """Whether the value is positive and finite in float32, the type of losses."""
     return record.get(key) is not None and _LEAST <= record[key] <= _MOST
 
 
 def _medians_of_stages(x: np.ndarray, loss: np.ndarray, borders: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """The running median of each stage, with a gap after each: no line joins two stages."""
+    """The running median of each stage, with a gap between stages."""
     parts = [(x[first:end], _running_median(loss[first:end])) for first, end in pairwise(borders)]
     joined = [np.concatenate([np.append(part[axis], np.nan) for part in parts])[:-1] for axis in (0, 1)]
     return joined[0], joined[1]
 
 
 def _running_median(values: np.ndarray) -> np.ndarray:
-    """Median over a window of a twentieth of the curve, shortened at both ends."""
+    """The median over a window of a twentieth of the curve; the window is shorter at both ends."""
     half = max(len(values) // 40, 1)
     return np.array([np.median(values[max(i - half, 0) : i + half + 1]) for i in range(len(values))])

@@ -1,4 +1,4 @@
-"""Forecast maps: a row for each variable, a column for each lead time, and on request the analysis and the error."""
+"""Forecast maps: one row for each variable, one column for each lead time, optionally with analysis and error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MOST_LEADS = 3
 _ROWS_COMPARED = 3  # of a field: forecast, analysis, difference
 _DAY = 24
 
-# All of these are safe for the colour-blind, says ColorBrewer of its own.
+# All colour maps are colour-blind safe (for the ColorBrewer maps, according to ColorBrewer).
 _COLOURS = {
     "air_temperature": "RdYlBu_r",
     "specific_humidity": "YlGnBu",
@@ -52,7 +52,7 @@ def plot_forecast(
     """Writes `forecast_figure` as a PNG and returns its path.
 
     Raises:
-        OutputError: the place cannot be written.
+        OutputError: the file cannot be written.
         DataError, GridError, UnavailableError, UsageError: as `forecast_figure`.
     """
     return save(forecast_figure(dataset, variables=variables, leads=leads, truth=truth), path)
@@ -66,22 +66,21 @@ def forecast_figure(
     truth: xr.Dataset | None = None,
     centre: float | int = 0.0,
 ) -> Figure:
-    """Maps of a forecast, in display units; all maps of a variable share their colours.
+    """Maps of a forecast in display units; all maps of a variable have the same colour scale.
 
     Args:
-        dataset: a forecast: variables (time, latitude, longitude) with a scalar `forecast_reference_time`; of an
-            ensemble, the mean is drawn.
-        variables: which, and in which order; otherwise the first that fit a screen, and the title says of how
-            many.
-        leads: hours; otherwise up to three, whole days where there are any, the last one included.
-        truth: an analysis on the same grid with the valid times in it; adds a row of it and a row of the
-            difference, with the area-weighted RMSE, below each variable.
-        centre: the longitude in the middle of a global map.
+        dataset: a forecast: variables (time, latitude, longitude) with a scalar `forecast_reference_time`; for an
+            ensemble, the maps show the mean.
+        variables: the variables, in order; by default, as many as fit on a screen, and the title gives the total.
+        leads: the lead times [h]; by default, up to three, whole days if possible, including the last.
+        truth: analyses on the same grid at the valid times; they add, below each variable, a row of the analysis and a
+            row of the difference with the area-weighted RMSE.
+        centre: the central longitude of a global map.
 
     Raises:
-        DataError: a variable is missing or holds NaN.
+        DataError: a variable is missing or contains NaN.
         GridError: the analysis is on another grid.
-        UnavailableError: the analysis does not reach a valid time.
+        UnavailableError: the analysis lacks a valid time.
         UsageError: a lead is not in the forecast.
     """
     name = model_name(dataset.attrs)
@@ -118,7 +117,7 @@ def forecast_figure(
 def _rows(
     dataset: xr.Dataset, name: str, chosen: list[int], available: np.ndarray, truth: xr.Dataset | None, grid: Grid
 ) -> list[tuple[list[Panel], str, str]]:
-    """The rows of one variable: its panels, what stands before them, the units of their colours."""
+    """The rows of one variable: (panels, heading, units of the colour bar)."""
     variable = _variable(dataset, name)
     times = dataset["time"].values[chosen]
     forecast = variable.display(_values(dataset, name, times, "forecast"))
@@ -160,17 +159,17 @@ def _variable(dataset: xr.Dataset, name: str) -> Variable:
 
 
 def _values(dataset: xr.Dataset, name: str, times: np.ndarray, source: str) -> Float[np.ndarray, "lead lat lon"]:
-    """Values at the times asked for, in float64; refuses what is missing."""
+    """Values at the requested times in float64; raises an error if any is missing."""
     if name not in dataset.data_vars:
         raise DataError(f'no variable "{name}" in the {source}')
     missing = np.setdiff1d(times, dataset["time"].values)
     if missing.size:
         raise UnavailableError(f"no {source} for {clock(missing[0])}; give other lead times")
-    picked = dataset[name].sel(time=times).transpose("time", "latitude", "longitude").values.astype(np.float64)
-    bad = int((~np.isfinite(picked)).sum())
+    values = dataset[name].sel(time=times).transpose("time", "latitude", "longitude").values.astype(np.float64)
+    bad = int((~np.isfinite(values)).sum())
     if bad:
         raise DataError(f"{name} of the {source} holds {bad} values that are not finite; a map would hide them")
-    return picked
+    return values
 
 
 def _lead_hours(dataset: xr.Dataset) -> Float[np.ndarray, " time"]:
@@ -186,7 +185,7 @@ def _index(available: np.ndarray, lead: float | int) -> int:
 
 
 def _default_leads(available: np.ndarray) -> list[int]:
-    """Up to three leads, evenly apart and whole days where there are two or more; always the last."""
+    """Up to three evenly spaced leads including the last; whole days if there are at least two."""
     later = np.flatnonzero(available > 0)
     days = later[available[later] % _DAY == 0]
     pool = days if days.size > 1 else later if later.size else np.arange(available.size)
@@ -195,7 +194,7 @@ def _default_leads(available: np.ndarray) -> list[int]:
 
 
 def _drawable(dataset: xr.Dataset) -> list[str]:
-    """The variables that a map can show."""
+    """The variables with the dimensions of a map."""
     return [
         str(name) for name, array in dataset.data_vars.items() if {"time", "latitude", "longitude"} <= {*array.dims}
     ]

@@ -1,4 +1,4 @@
-"""A page for a browser, in one file: text, tables and pictures, with nothing fetched from anywhere."""
+"""An HTML page in one file with text, tables and figures; it loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pinnwx.text import printable
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings. The columns after the first `words` of them hold numbers, one below the other."""
+    """Rows of text with headings; the columns after the first `words` columns contain numbers and are aligned."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -27,7 +27,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, and what it shows for those who do not see it."""
+    """A figure with an alternative text."""
 
     figure: Figure
     shows: str
@@ -35,14 +35,14 @@ class Picture:
     @property
     def source(self) -> str:
         """The PNG as a data URI."""
-        held = io.BytesIO()
-        write_png(self.figure, held)
-        return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode()
+        buffer = io.BytesIO()
+        write_png(self.figure, buffer)
+        return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page, in this order: paragraphs, facts, table, pictures, a text as it is."""
+    """A section of a page, in this order: paragraphs, facts, table, figures, preformatted text."""
 
     title: str
     paragraphs: Sequence[str] = ()
@@ -57,7 +57,7 @@ class Section:
 
 
 def page(title: str, summary: str, sections: Sequence[Section]) -> str:
-    """The HTML; all text is escaped, control characters and marks of direction in it too."""
+    """Renders the HTML; all text is escaped, including control characters and direction marks."""
     template = resources.files("pinnwx.reporting").joinpath("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_harmless)
     return environment.from_string(template).render(

@@ -1,4 +1,4 @@
-"""One map: values on a grid in colours, coastlines over them, and how large a figure of several is."""
+"""A single map (filled contours, coastlines, labels), and the size of a figure with several maps."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from pinnwx.grid import Grid
 from pinnwx.reporting.centres import HIGH, LOW, centres
 
 # Sizes on paper [inch], at `style.DOTS_PER_INCH`.
-_SCREEN = 9.6  # the height of a common screen, 1080 dots, less the frame of a window
+_SCREEN = 9.6  # the height of a common screen (1080 dots) without the window frame
 _WIDEST_MAP, _NARROWEST_MAP, _LOWEST_MAP = 4.3, 2.6, 1.9
-_ABOVE, _BETWEEN = 0.6, 0.35  # the title of a figure, and of each row
+_ABOVE, _BETWEEN = 0.6, 0.35  # the heights of the figure title and of each row title
 _FEWEST_LINES = 3
 _APART_ON_A_GLOBE, _APART_IN_A_BOX = 2.0e6, 1.2e6  # m, between two highs, or two lows
-_RIM = 0.08  # of the width and height of a map: no line is labelled so near its frame
-_COVERED = np.array([0.06, 0.12])  # of them: what a mark and its value cover
-_MOST_LINES = 100  # of one map: a field of other numbers than weather has millions
+_RIM = 0.08  # fraction of the width and height of a map without labels near the frame
+_COVERED = np.array([0.06, 0.12])  # fractions of width and height that a mark with its value covers
+_MOST_LINES = 100  # of one map; an implausible field could have millions
 _MOST_TICKS = 8  # of a colour bar
 _CENTRE_COLOURS = {HIGH: "#0B2F6B", LOW: "#8B0000"}
 _HALO: list[AbstractPathEffect] = [withStroke(linewidth=1.5, foreground="white")]
 
 
 class Panel(NamedTuple):
-    """What one map shows: values in display units on a grid, the colours for them, and what is written above.
+    """The content of one map: values in display units, title, colour map and levels.
 
-    Where `lines` are given, they are drawn and labelled, and so are the highs and lows that stand out from them.
+    If `lines` are given, the map also has labelled contour lines at these values, and marks for highs and lows.
     """
 
     values: Float[np.ndarray, "lat lon"]
@@ -44,8 +44,7 @@ class Panel(NamedTuple):
 
 
 def levels_for(values: np.ndarray, *, diverging: bool) -> Float[np.ndarray, " level"]:
-    """Round numbers over all but the outermost hundredth of the values; symmetric about zero where diverging, which is
-    then in the middle of a band."""
+    """Round numbers over the central 99 % of the values; if diverging, they are symmetric and zero is inside a band."""
     low, high = np.percentile(values, [0.5, 99.5])
     if diverging:
         high = max(abs(low), abs(high))
@@ -53,12 +52,12 @@ def levels_for(values: np.ndarray, *, diverging: bool) -> Float[np.ndarray, " le
     if high - low < 1e-9 * max(abs(high), abs(low), 1e-30):
         low, high = low - 0.5, high + 0.5
     levels = np.asarray(MaxNLocator(12, steps=[1, 2, 2.5, 5, 10], symmetric=diverging).tick_values(low, high))
-    # Without zero the band about it is one, in white: numbers of either sign next to nothing would speckle the map.
+    # Zero is not a level, so values near zero share one white band and do not speckle the map.
     return levels[np.abs(levels) > 1e-9 * np.abs(levels).max()] if diverging and len(levels) > 4 else levels
 
 
 def lines_for(values: np.ndarray, apart: float) -> Float[np.ndarray, " line"]:
-    """Multiples of `apart` over the values; of a half, a quarter ... of it where they are too even for three."""
+    """Multiples of `apart` over the range of the values; `apart` is halved until there are about three lines."""
     low, high = float(values.min()), float(values.max())
     while high > low and (high - low) / apart < _FEWEST_LINES and apart > 1e-6 * max(abs(low), abs(high)):
         apart /= 2
@@ -67,7 +66,7 @@ def lines_for(values: np.ndarray, apart: float) -> Float[np.ndarray, " line"]:
 
 
 def bar_ticks(levels: Float[np.ndarray, " level"]) -> list[float]:
-    """Those of the levels that a colour bar has room for, the same on both sides of zero where levels are."""
+    """The levels with a tick in the colour bar; symmetric about zero if the levels are."""
     apart = -(-len(levels) // _MOST_TICKS)
     if not np.allclose(levels, -levels[::-1]):
         return list(levels[::apart])
@@ -76,13 +75,13 @@ def bar_ticks(levels: Float[np.ndarray, " level"]) -> list[float]:
 
 
 def clock(time) -> str:
-    """`2025-12-24 06 UTC`; minutes only where there are any."""
+    """The time as `2025-12-24 06 UTC`, with minutes if they are not zero."""
     text = np.datetime_as_string(time.astype("datetime64[m]")).replace("T", " ")
     return f"{text.removesuffix(':00')} UTC"
 
 
 def empty_figure(grid: Grid, rows: int, columns: int) -> Figure:
-    """A figure for maps of the grid, each in the shape of its area; it fits a screen while they stay readable."""
+    """An empty figure for maps with the aspect ratio of the grid; it fits a screen if the maps stay readable."""
     aspect = _aspect(grid)
     most = max((_SCREEN - _ABOVE) / rows - _BETWEEN, _LOWEST_MAP)
     height = min(_WIDEST_MAP * aspect, most)
@@ -91,12 +90,12 @@ def empty_figure(grid: Grid, rows: int, columns: int) -> Figure:
 
 
 def rows_on_a_screen(grid: Grid) -> int:
-    """How many rows of readable maps a screen holds."""
+    """The number of rows of readable maps on a screen."""
     return int((_SCREEN - _ABOVE) / (min(_WIDEST_MAP * _aspect(grid), _LOWEST_MAP) + _BETWEEN))
 
 
 def _aspect(grid: Grid) -> float:
-    """Height of a map over its width."""
+    """The ratio of height to width of a map."""
     if grid.is_global:
         return 0.5
     rows, columns = grid.shape
@@ -105,8 +104,8 @@ def _aspect(grid: Grid) -> float:
 
 
 def draw_map(axes: Axes, panel: Panel, grid: Grid, centre: float | int):
-    """One map; returns what a colour bar needs."""
-    _frame(axes, grid, centre)  # first: labels of lines find their room in the frame
+    """Draws a map; returns the filled contours for the colour bar."""
+    _frame(axes, grid, centre)  # first, because the labels of lines need the limits of the frame
     values, latitude, longitude = _closed(panel.values, grid, centre)
     filled = axes.contourf(longitude, latitude, values, levels=panel.levels, cmap=panel.colours, extend="both")
     coast = coastline()
@@ -121,7 +120,7 @@ def draw_map(axes: Axes, panel: Panel, grid: Grid, centre: float | int):
 
 
 def _label_lines(axes: Axes, lines: np.ndarray, field: tuple[np.ndarray, ...], marked: list[tuple[float, float]]):
-    """Numbers on the lines, whole: away from the frame of the map, from its marks and from each other."""
+    """Labels the contour lines, away from the frame of the map, from its marks and from other labels."""
     longitude, latitude, values = field
     columns, rows = (
         (along >= low + _RIM * (high - low)) & (along <= high - _RIM * (high - low))
@@ -143,9 +142,9 @@ def _label_lines(axes: Axes, lines: np.ndarray, field: tuple[np.ndarray, ...], m
 
 
 def _mark_centres(axes: Axes, panel: Panel, grid: Grid, centre: float | int) -> list[tuple[float, float]]:
-    """H and L with the value below: on a globe the main ones, in a box those that half the distance of lines shows.
+    """Marks highs and lows with their values; returns their places on the map.
 
-    Returns where they are, on the map.
+    A centre on a global map must stand out by the interval of the contour lines, on a regional map by half of it.
     """
     assert panel.lines is not None
     distance = panel.lines[1] - panel.lines[0] if len(panel.lines) > 1 else np.inf
@@ -159,10 +158,10 @@ def _mark_centres(axes: Axes, panel: Panel, grid: Grid, centre: float | int) -> 
 
 
 def _write_mark(axes: Axes, kind: str, value: str, longitude: float, latitude: float) -> None:
-    """A letter at its place, moved by at most its half to stay whole at the frame; the value below it, or above."""
+    """Writes a letter at its place and the value below or above it; near the frame, the letter is shifted inwards."""
     (west, east), (south, north) = axes.get_xlim(), axes.get_ylim()
-    aside, up = (longitude - west) / (east - west), (latitude - south) / (north - south)
-    across = "left" if aside < 0.07 else "right" if aside > 0.93 else "center"
+    x, up = (longitude - west) / (east - west), (latitude - south) / (north - south)
+    across = "left" if x < 0.07 else "right" if x > 0.93 else "center"
     along = "bottom" if up < 0.05 else "top" if up > 0.95 else "center"
     style = {"color": _CENTRE_COLOURS[kind], "ha": across, "path_effects": _HALO, "clip_on": True}
     axes.text(longitude, latitude, kind, va=along, fontsize=9, fontweight="bold", **style)
@@ -175,7 +174,7 @@ def _write_mark(axes: Axes, kind: str, value: str, longitude: float, latitude: f
 def mark_place(
     axes: Axes, grid: Grid, latitude: tuple[float, float], longitude: tuple[float, float], centre: float | int
 ) -> None:
-    """A cross at a place, or the outline of a box: south and north, west and east [degrees]."""
+    """Draws a cross at a place, or the outline of a box, from (south, north) and (west, east) [degrees]."""
     first = float(grid.longitude[0]) if not grid.is_global else centre - 180
     west = (longitude[0] - first) % 360 + first
     east = west + (longitude[1] - longitude[0])
@@ -188,7 +187,7 @@ def mark_place(
 
 
 def place_text(latitude: float, longitude: float) -> str:
-    """`60°N, 10°W`."""
+    """A place as text, such as `60°N, 10°W`."""
     return f"{_degrees(latitude, 'S', 'N')}, {_degrees((longitude + 180) % 360 - 180, 'W', 'E')}"
 
 
@@ -214,7 +213,7 @@ def _degrees(value: float | int, negative: str, positive: str) -> str:
 
 
 def _closed(values: np.ndarray, grid: Grid, centre: float | int):
-    """Values with a global grid's gaps closed: columns repeated on both sides, rows carried on to the poles."""
+    """Extends a global field to the edges of the map: one column on each side, and rows at the poles."""
     latitude, longitude = np.asarray(grid.latitude), np.asarray(grid.longitude)
     if not grid.is_global:
         return values, latitude, longitude
@@ -230,6 +229,6 @@ def _closed(values: np.ndarray, grid: Grid, centre: float | int):
 
 @cache
 def coastline() -> Float[np.ndarray, "point 2"]:
-    """Longitude and latitude [degrees] of the world's coasts, lines apart by NaN; Natural Earth, public domain."""
+    """Longitude and latitude [degrees] of the coastlines, separated by NaN (Natural Earth, public domain)."""
     with resources.files("pinnwx.reporting").joinpath("coastline.csv").open(encoding="utf-8") as file:
         return np.genfromtxt(file, delimiter=",", skip_header=1)

@@ -1,4 +1,4 @@
-"""What the pictures have in common: units as people write them, colours that the colour-blind tell apart, saving."""
+"""Common style of the figures: typeset units, colours for colour-blind readers, and saving."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODEL_COLOUR, PERSISTENCE_COLOUR, CLIMATOLOGY_COLOUR = "#0072B2", "#D55E00", "#0
 PART_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#999999")
 
 DOTS_PER_INCH = 110
-_WIDEST_TITLE, _BROKEN_TITLE = 0.98, 0.88  # of the width of a figure; lines of a broken one hold letters of any width
+_WIDEST_TITLE, _BROKEN_TITLE = 0.98, 0.88  # fractions of the figure width: of a title, and of the lines of a broken one
 LONGEST_TEXT = 200  # characters of a title or a label
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -37,7 +37,7 @@ def pretty_units(units: str) -> str:
 
 
 def describe_or_guess(name: str, attributes: Mapping[str, str] | None = None) -> Variable:
-    """The table's entry; a variable of the user's own is described by its CF attributes."""
+    """The entry of the variable table; for a user-defined variable, an entry from its CF attributes."""
     try:
         return describe(name)
     except DataError:
@@ -53,12 +53,12 @@ def describe_or_guess(name: str, attributes: Mapping[str, str] | None = None) ->
 
 
 def model_name(attributes: Mapping[str, object]) -> str:
-    """The model that a file is of, as its attributes tell; empty where they do not."""
+    """The name of the model in the attributes of a file; empty if absent."""
     return str(attributes.get("model", "")).strip()
 
 
 def shown_units(variable: Variable, *, difference: bool = False) -> str:
-    """Display units as people write them; a difference of degrees Celsius is in kelvin."""
+    """Typeset display units; a difference of degrees Celsius is in kelvin."""
     return pretty_units(variable.units if difference and variable.display_offset else variable.shown_units)
 
 
@@ -66,7 +66,7 @@ def save(figure: Figure, path: str | Path) -> Path:
     """Writes a PNG atomically and returns its path.
 
     Raises:
-        OutputError: the place cannot be written.
+        OutputError: the file cannot be written.
     """
     with replacing(path) as temporary:
         write_png(figure, temporary)
@@ -74,20 +74,22 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 
 def write_png(figure: Figure, file: str | Path | io.BytesIO) -> None:
-    """Draws a figure into a file. Its texts are text: a dollar begins no formula, and each is one short line.
+    """Draws a figure into a file; texts are plain (a dollar sign starts no formula) and one short line.
 
-    A title wider than the figure is broken into lines.
+    A title that is wider than the figure is broken into lines.
     """
     renderer = FigureCanvasAgg(figure).get_renderer()
-    of_ticks = {label for tick in figure.findobj(Tick) for label in tick.findobj(Text)}  # matplotlib's own, in formulae
+    of_ticks = {
+        label for tick in figure.findobj(Tick) for label in tick.findobj(Text)
+    }  # tick labels of matplotlib use formulas
     for each in set(figure.findobj(Text)) - of_ticks:
         assert isinstance(each, Text)
         each.set_parse_math(False)
         each.set_text(printable(each.get_text(), LONGEST_TEXT))
     for title in figure.texts:
-        share = title.get_window_extent(renderer).width / figure.bbox.width
-        if share > _WIDEST_TITLE:
-            title.set_text(textwrap.fill(title.get_text(), int(_BROKEN_TITLE * len(title.get_text()) / share)))
+        fraction = title.get_window_extent(renderer).width / figure.bbox.width
+        if fraction > _WIDEST_TITLE:
+            title.set_text(textwrap.fill(title.get_text(), int(_BROKEN_TITLE * len(title.get_text()) / fraction)))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of letters that the font lacks, and labels that leave no room
+        warnings.simplefilter("ignore", UserWarning)  # missing glyphs, and labels without room
         figure.savefig(file, format="png", dpi=DOTS_PER_INCH)

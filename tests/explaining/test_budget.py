@@ -227,7 +227,7 @@ def test_the_picture_shows_every_part_and_where(tmp_path):
     titles = [axes.get_title() for axes in figure.axes]
     assert {"total", "network", "diffusion", "planetary vorticity", "advection by learned wind"} <= set(titles)
     assert any("residual" in title for title in titles)
-    with pytest.raises(DataError, match="no budget of z500; there is one of msl, vo850, u850, v850"):
+    with pytest.raises(DataError, match="no budget of z500; the budgets are of msl, vo850, u850, v850"):
         budget_figure(dataset, field="z500")
 
 

@@ -33,5 +33,5 @@ def test_damaged_entries_are_dropped_with_one_note(tmp_path):
         path.write_bytes(content)
     again, notes = run()
     assert again == value
-    assert notes == [f"note: damaged code in the cache {tmp_path} is dropped and compiled again"]
+    assert notes == [f"note: damaged code in the cache {tmp_path} is removed and compiled again"]
     assert run() == (value, [])

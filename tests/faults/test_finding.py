@@ -220,6 +220,6 @@ def test_an_error_of_the_disk_while_values_are_read_names_the_disk(folder, monke
         return real(file, *args, **options)
 
     monkeypatch.setattr(np, "fromfile", failing)
-    with pytest.raises(DataError, match=r"Input/output error.*look at the disk") as caught:
+    with pytest.raises(DataError, match=r"Input/output error.*check the disk") as caught:
         open_data(folder)
     assert "fetch it again" not in str(caught.value)

@@ -85,7 +85,7 @@ STRANGE = {
     ),
     "a pressure whose square is no number": (with_cell("msl", 1e30), "msl reaches 1e+30, which is impossible"),
     "a field of a config's own": (
-        lambda dataset: with_cell("heat", -3e37)(dataset.rename(t850="heat")), "heat reaches -3e+37, which no field"
+        lambda dataset: with_cell("heat", -3e37)(dataset.rename(t850="heat")), "heat reaches -3e+37, which is"
     ),
     "a field of another dimension": (
         lambda dataset: dataset.assign(msl=dataset["msl"].expand_dims(q=2)), "msl is not a field of numbers along"

@@ -273,7 +273,7 @@ def test_statistics_over_a_time_range_are_no_analyses(tmp_path, statistic):
 def test_statistics_over_no_time_are_no_analyses(tmp_path, statistic):
     """As the first step of a forecast holds them: a sum of nothing is zero."""
     content = message(edition=1, stepType=statistic, stepRange="0")
-    with pytest.raises(DataError, match=rf"of no time at all \({statistic} at step 0\)"):
+    with pytest.raises(DataError, match=rf"a statistic over no time \({statistic} at step 0\)"):
         open_data(write_grib(tmp_path / "a.grib", content))
 
 
@@ -391,7 +391,7 @@ def test_levels_in_pascals_are_known_and_those_between_hectopascals_left_out(tmp
     fractional = message(short_name="t", level=40, level_type="isobaricInPa")
     path = write_grib(tmp_path / "a.grib", fractional, message(short_name="t", level=850))
     assert set(open_data(path).data_vars) == {"t850"}
-    assert "t at 0.4 hPa: no whole number of hPa" in notes_of(path)
+    assert "t at 0.4 hPa: not at a whole number of hPa" in notes_of(path)
 
 
 @pytest.mark.parametrize("edition", [1, 2])

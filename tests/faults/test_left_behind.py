@@ -97,7 +97,7 @@ def test_where_there_are_no_locks_nothing_young_is_removed(tmp_path, no_locks, c
         with caplog.at_level(logging.WARNING):
             remove_orphans(tmp_path)
         assert names(tmp_path) == {file.name}
-    assert "knows no locks (Function not implemented)" in caplog.text
+    assert "supports no locks (Function not implemented)" in caplog.text
     assert names(tmp_path) == {"f.nc"}
 
 
@@ -105,7 +105,9 @@ def test_where_there_are_no_locks_nothing_young_is_removed(tmp_path, no_locks, c
 def test_an_old_lock_where_there_are_no_locks_says_the_way_out(tmp_path, no_locks):
     (tmp_path / ".lock").touch()
     with (
-        pytest.raises(LockedError, match=r"knows no locks \(Function not implemented\); remove .*\.lock when no job"),
+        pytest.raises(
+            LockedError, match=r"supports no locks \(Function not implemented\); remove .*\.lock when no job"
+        ),
         locked(tmp_path / ".lock", "run"),
     ):
         pass

@@ -134,7 +134,7 @@ def test_report_10_a_fraction_of_a_hectopascal(tmp_path, axis, levels, attribute
         place = int(np.argmin(np.abs(np.asarray(levels) * factor - level)))
         np.testing.assert_array_equal(found[f"t{level}"].values, dataset["t"].values[:, place])
     assert pinnwx.check(path).ok
-    assert any(f"t at {fractional} hPa, no whole number" in note for note in notes(path))
+    assert any(f"t at {fractional} hPa, not a whole number" in note for note in notes(path))
 
 
 def test_a_fraction_of_a_hectopascal_alone_is_refused(tmp_path):

@@ -264,6 +264,6 @@ def test_a_static_field_that_changes_is_said_so(tmp_path):
 
 def test_a_static_field_without_any_value_is_refused(tmp_path):
     static(np.full((4, 8, 16), np.nan)).to_netcdf(tmp_path / "x.nc")
-    with pytest.raises(DataError, match=r"lsm: holds no value in .*x\.nc"):
+    with pytest.raises(DataError, match=r"lsm: has no value in .*x\.nc"):
         open_data(tmp_path / "x.nc")
     assert not check_data(tmp_path / "x.nc").ok

@@ -80,11 +80,11 @@ def external_in_a_group(secret):
 
 
 POINTERS = {
-    external_storage: '"msl" keeps its values in another file',
+    external_storage: '"msl" stores its values in another file',
     external_link: '"msl" is a link into another file',
     link_through_a_link: '"z" is a link into another file',
     virtual: '"msl" is a virtual dataset of other files',
-    external_in_a_group: '"a/b/x" keeps its values in another file',
+    external_in_a_group: '"a/b/x" stores its values in another file',
 }
 
 
@@ -143,7 +143,7 @@ def test_links_that_the_library_would_stumble_over(tmp_path, kind):
             file["msl"] = h5py.SoftLink({"nowhere": "/nothing", "group": "/g"}[kind])
 
     replaced(tmp_path / "x.nc", make)
-    with pytest.raises(DataError, match=r"inside itself|which is no variable"):
+    with pytest.raises(DataError, match=r"inside itself|which is not a variable"):
         open_data(tmp_path / "x.nc")
 
 

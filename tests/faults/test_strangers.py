@@ -143,7 +143,7 @@ def test_a_folder_that_is_a_link_is_not_entered(copy, tmp_path, part):
         with pytest.raises(CheckpointError, match="is a link"):
             Run(copy).reports()
     else:
-        with pytest.raises(CheckpointError, match=f"{part} is a link, .*replace it by what it stands for"):
+        with pytest.raises(CheckpointError, match=f"{part} is a link, .*replace it by the file or folder itself"):
             train_again(copy)
     assert contents(elsewhere) == before
 
@@ -264,7 +264,7 @@ def test_status_replaces_no_file_of_a_run(copy, option, name):
     (copy / "reports").mkdir()
     (copy / "config.toml").write_text(config_text())
     before = contents(copy)
-    with pytest.raises(OutputError, match="give a name outside it"):
+    with pytest.raises(OutputError, match="give a name outside the run"):
         status(copy, **{option: copy / name}, force=True)
     assert contents(copy) == before
 
@@ -286,7 +286,7 @@ def test_an_output_is_a_regular_file(tmp_path, copy):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "null").symlink_to("/dev/null")
     for path in (tmp_path / "pipe", tmp_path / "null", Path("/dev/null")):
-        with pytest.raises(OutputError, match="is no regular file"):
+        with pytest.raises(OutputError, match="is not a regular file"):
             check_writable(path, force=True)
     (tmp_path / "dir").symlink_to(copy)
     for path in (copy / "live", tmp_path / "dir" / "live", copy / "versions" / "new.nc", copy / "x" / ".." / "live"):

@@ -71,7 +71,7 @@ def test_a_geopotential_that_may_be_either_is_refused_with_both_ways_out(tmp_pat
     else:  # it condemns no other field
         assert set(opened(path)) == {beside}
         said = str(opened(path, [beside, "z500"]))
-    assert "it may be of the surface" in said
+    assert "if it is of the surface" in said
     assert 'rename it to "geopotential_at_surface"' in said
     assert "levels = { z = 500 }" in said
 

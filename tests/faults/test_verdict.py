@@ -99,7 +99,7 @@ CONFIGS = {
         {"training": "batch_size = 8\ncurriculum = [{steps = 99, fraction = 1.0}]"},
         "holds no 100 analyses in a row 6 h apart",
     ),
-    "a grid that is too fine for the box": ({"grid": "5deg", "box": True}, "do not cover the grid"),
+    "a grid that is too fine for the box": ({"grid": "5deg", "box": True}, "do not cover the requested grid"),
     "a validation time inside": (
         {"validate": 'validate = { start = "2026-01-10", end = "2026-01-12" }'}, "overlaps data.train"
     ),

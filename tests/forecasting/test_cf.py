@@ -260,7 +260,7 @@ def test_a_damaged_file_is_given_to_no_library(tmp_path, monkeypatch):
     monkeypatch.setattr("pinnwx.forecasting.cf.require_self_contained", lambda _: pytest.fail("it was parsed"))
     for position in (0, len(whole) // 2, len(whole) - 90, len(whole) - 10):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
-        with pytest.raises(DataError, match="not those that were written"):
+        with pytest.raises(DataError, match="differ from those that were written"):
             read_forecast(path)
 
 

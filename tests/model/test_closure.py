@@ -105,7 +105,9 @@ def test_a_closure_of_the_users_own_makes_a_forecast():
 def test_names_of_closures_are_known_once():
     own = shallow_closure()
     assert closure_class("shallow") is own
-    with pytest.raises(ConfigError, match=r'"residual" of .* is already that of pinnwx\.model\.closures\.residual'):
+    with pytest.raises(
+        ConfigError, match=r'"residual" of .* is already registered by pinnwx\.model\.closures\.residual'
+    ):
         register("residual")(own)
     with pytest.raises(ConfigError, match=r'model\.closure\.kind = "magic" is not one of residual, experts'):
         forecaster(config(closure='kind = "magic"'))

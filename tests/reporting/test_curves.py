@@ -183,7 +183,7 @@ def test_losses_that_are_not_finite_are_left_out_and_counted():
     figure = training_figure(records)
     assert len(figure.axes[0].get_lines()[0].get_xdata()) == 9
     assert "1 losses not finite" in figure.get_suptitle()
-    with pytest.raises(DataError, match="none of 10 training records holds a finite loss"):
+    with pytest.raises(DataError, match="none of 10 training records has a finite loss"):
         training_figure(make_metrics(10, loss=float("nan")))
 
 

@@ -224,7 +224,7 @@ def test_what_is_no_scores_file_is_refused(tmp_path, text):
     with pytest.raises(MissingInputError):
         Scores.load(path)
     path.write_text(text)
-    with pytest.raises(DataError, match="holds no scores"):
+    with pytest.raises(DataError, match="is not a scores file"):
         Scores.load(path)
 
 
