@@ -39,7 +39,7 @@ def require_room(trained: TrainedModel, leads: int, members: int = 1) -> None:
     fits = f"at most {available // one:,} members" if one <= available else "shorter forecasts"
     raise UsageError(
         f"{members:,} forecast(s) of {leads:,} steps are {members * one / 2**30:,.1f} GiB, and this machine has "
-        f"{available / 2**30:,.1f}; ask for {fits}"
+        f"{available / 2**30:,.1f}; choose {fits}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What data files hold after normalising, every problem found, and whether they would do for a verb."""
+"""Checks data files: their content after normalisation, every problem, and whether a command would accept them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pinnwx.jobs.preparation import prepared, training_report, training_settings
 from pinnwx.jobs.readiness import NEWEST, needed_times
 from pinnwx.training.slowed import slowed_winds
 
-_ADVICE = re.compile("; `pinnwx check` lists (them|what there is)$")  # of other verbs, to do what is done here
+_ADVICE = re.compile("; `pinnwx check` lists (them|the times per file)$")  # superfluous in the output of `check`
 
 
 def check(
@@ -33,16 +33,15 @@ def check(
     json: str | Path | None = None,
     force: bool = False,
 ) -> CheckReport:
-    """Reads every file and reports; `report.ok` is the verdict of the verb that `report.verb` names.
+    """Reads and checks every file; `report.ok` says whether the command in `report.verb` accepts the data.
 
-    With `config` it is that of `train` with this config; with `run` that of a forecast of its live model from the
-    newest analysis. With neither it is that of a forecast of all the fields there are: what is unusable beside them
-    is noted.
+    With `config`, the command is `train` with this config. With `run`, it is a forecast of the live model from the
+    newest analysis. With neither, it is a forecast of all fields of the data; unusable variables are noted.
 
     Raises:
-        ConfigError: `config` is none; what is wrong with the data is named too.
+        ConfigError: `config` is invalid; the message also names the problems of the data.
         UsageError: `config` and `run` are both given.
-        MissingInputError: there are no such files, or no such run.
+        MissingInputError: a file or the run does not exist.
         CheckpointError: the live model is damaged.
         OutputError: `json` cannot be written.
     """
@@ -64,7 +63,7 @@ def check(
 
 
 def _for_training(config: str | Path, data: Sequence[str | Path] | str | Path) -> CheckReport:
-    """By the steps of `train` up to its first update."""
+    """Performs the steps of `train` before its first update."""
     settings = training_settings(config, data)
     report = training_report(settings, data)
     if report.ok:
@@ -79,9 +78,9 @@ def _for_training(config: str | Path, data: Sequence[str | Path] | str | Path) -
 
 
 def _for_forecasts(run: str | Path, data: Sequence[str | Path] | str | Path) -> CheckReport:
-    """By the steps of `forecast` up to its first step; a boundary is not asked for.
+    """Performs the steps of `forecast` before its first step; a lateral boundary is not needed.
 
-    What is wrong with analyses that this forecast does not need is a warning.
+    Problems of analyses that this forecast does not need are warnings.
     """
     opened = Run.open(run)
     version = opened.live

@@ -1,4 +1,4 @@
-"""Two runs on the same forecasts: which one errs less, and how sure that is."""
+"""Compares the errors of two runs on the same forecasts, with confidence bounds."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def compare(
     json: str | Path | None = None,
     force: bool = False,
 ) -> Comparison:
-    """The errors of the first over those of the second, with paired bounds.
+    """The ratio of the errors of the first to those of the second, with paired bounds.
 
-    Each is a run folder or a scores file of `evaluate`. Run folders are evaluated here, on every analysis between
-    `start` and `end` that both can start from; two scores files need neither data nor period.
+    Each is a run folder or a scores file of `evaluate`. Run folders are evaluated on every analysis between `start` and
+    `end` from which both can start. Two scores files need neither data nor period.
 
     Raises:
-        UsageError: a run folder without data, start and end.
-        DataError: not scored on the same forecasts.
-        MissingInputError, CheckpointError, UnavailableError, StabilityError, OutputError: as their names say.
+        UsageError: a run folder is given without data, start and end.
+        DataError: the two were not scored on the same forecasts.
+        MissingInputError, CheckpointError, UnavailableError, StabilityError, OutputError: see `pinnwx.errors`.
     """
     if json is not None:
         check_writable(json, force=force)

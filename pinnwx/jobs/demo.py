@@ -1,4 +1,4 @@
-"""The whole job with no data and no network: train on the embedded sample, forecast, verify, plot."""
+"""A demonstration without data and network: training on the sample, forecast, verification, figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORECAST_HOURS = 120
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What `demo` made: the scores, the forecast, and the names of the files in its folder."""
+    """The result of `demo`: the scores, the forecast, and the names of the files in its folder."""
 
     scores: Scores
     forecast: xr.Dataset
@@ -41,21 +41,21 @@ def demo(
     progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Demonstration:
-    """Trains for `minutes` on the embedded synthetic sample and leaves in `out`: the run, a forecast, scores, pictures.
+    """Trains for `minutes` on the synthetic sample, and writes the run, a forecast, scores and figures into `out`.
 
     Raises:
-        OutputError: `out` holds something already and `force` is false.
+        OutputError: `out` is not empty and `force` is false.
     """
     if minutes is not None:
-        budget_ends(minutes, 0.0)  # refuses it before the folder is made
-    folder = new_run(out, force=force, remedy="--force to start afresh").folder
+        budget_ends(minutes, 0.0)  # checks the minutes before the folder is created
+    folder = new_run(out, force=force, remedy="--force to start again").folder
     sample, config = sample_path(), load_config(CONFIG)
     period = _validation(config)
     run = folder / "run"
     say(f"Training on {sample.name} (synthetic), {config.data.train.start} to {config.data.train.end} ...")
-    # However short: what came of it is shown beside persistence.
+    # The model is promoted even after a very short training; its scores are shown with those of persistence.
     train(CONFIG, sample, run, minutes=minutes, force=force, promote_anyway=True, progress=progress)
-    say("Scoring hindcasts from later days that the model has not seen ...")
+    say("Scoring hindcasts from later days, outside the training time ...")
     scores = evaluate(
         run, sample, start=period.start, end=period.end, leads=LEADS, json=folder / "scores.json", force=force
     )

@@ -1,4 +1,4 @@
-"""What this machine offers, and what stands in the way of a job: packages, devices, speed, memory, disk, clock."""
+"""Checks this machine for jobs: packages, devices, speed, memory, disk, clock."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pinnwx.version import __version__
 
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "orbax-checkpoint", "numpy", "xarray", "netCDF4", "zarr")
 _EXTRAS = {"GRIB files": "eccodes", "cloud stores": "aiohttp", "notebooks": "ipykernel"}
-_LEAST_MEMORY, _LEAST_DISK = 2 * 2**30, 2**30  # bytes: what training at 5.625 degrees takes, and a run with its cache
-_SLOW = 20.0  # GFLOP/s, below which ten minutes of training come to little
+_LEAST_MEMORY, _LEAST_DISK = 2 * 2**30, 2**30  # bytes: for training at 5.625 degrees, and for a run with its cache
+_SLOW = 20.0  # GFLOP/s; below that, ten minutes of training are too short
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at; `problem` says what is wrong and what to do, empty if nothing is."""
+    """The result of one check; `problem` describes the problem and the remedy, or is empty."""
 
     name: str
     value: str
@@ -30,7 +30,7 @@ class Finding:
 
 
 def doctor() -> tuple[Finding, ...]:
-    """Looks at everything a job needs, in a few seconds; makes the folder of compiled code, if there is none."""
+    """Checks in a few seconds everything that a job needs; creates the folder of compiled code if necessary."""
     keeps_memory, cache = keep_freed_memory(), keep_compiled_code()
     return (
         Finding("pinnwx", f"{__version__}, Python {sys.version.split()[0]}"),
@@ -39,7 +39,7 @@ def doctor() -> tuple[Finding, ...]:
         _devices(),
         _speed(),
         _memory(),
-        Finding("allocator", "keeps freed memory" if keeps_memory else "as the system has it"),
+        Finding("allocator", "keeps freed memory" if keeps_memory else "default of the system"),
         _cache(cache),
         _disk("working folder", Path.cwd()),
         _clock(),
@@ -55,32 +55,32 @@ def _devices() -> Finding:
 
     kinds = [device.device_kind for device in jax.devices()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    options = ", its older loops for training" if compiler_options() else ""
+    options = ", older fusion emitters for training" if compiler_options() else ""
     return Finding("devices", f"{len(kinds)} x {kinds[0]}, {cores} cores{options}")
 
 
 def _speed() -> Finding:
     speed = product_speed()
-    problem = "" if speed >= _SLOW else f"less than {_SLOW:g}: give trainings more minutes, or end what else runs"
+    problem = "" if speed >= _SLOW else f"less than {_SLOW:g}: train for more minutes, or end other programs"
     return Finding("speed", f"{speed:,.0f} GFLOP/s in products of 1024 x 1024 matrices", problem)
 
 
 def _memory() -> Finding:
-    """What is free; Linux says so."""
+    """The available memory, which Linux reports."""
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
         free = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
-        return Finding("memory", "not told by this system")
+        return Finding("memory", "not reported by this system")
     problem = "" if free >= _LEAST_MEMORY else f"training takes about {_LEAST_MEMORY / 2**30:g} GiB: end other programs"
     return Finding("memory", f"{free / 2**30:.1f} GiB free", problem)
 
 
 def _cache(folder: Path | None) -> Finding:
     if folder is None:
-        return Finding("compiled code", "not kept", "every job compiles anew: set PINNWX_CACHE to a writable folder")
+        return Finding("compiled code", "not stored", "every job compiles again: set PINNWX_CACHE to a writable folder")
     if not os.access(folder, os.W_OK):
-        return Finding("compiled code", str(folder), "not writable: set PINNWX_CACHE to a folder that is")
+        return Finding("compiled code", str(folder), "not writable: set PINNWX_CACHE to a writable folder")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Finding("compiled code", f"{folder}, {size / 2**20:.0f} MiB")
 
@@ -88,13 +88,13 @@ def _cache(folder: Path | None) -> Finding:
 def _disk(name: str, folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     if not os.access(folder, os.W_OK):
-        return Finding(name, str(folder), "not writable: give --out elsewhere")
-    problem = "" if free >= _LEAST_DISK else f"less than {_LEAST_DISK / 2**30:g} GiB free: make room"
+        return Finding(name, str(folder), "not writable: choose another --out")
+    problem = "" if free >= _LEAST_DISK else f"less than {_LEAST_DISK / 2**30:g} GiB free: free some space"
     return Finding(name, f"{folder}, {free / 2**30:.1f} GiB free", problem)
 
 
 def _clock() -> Finding:
-    """Forecasts are refused when an analysis is dated ahead of the clock."""
+    """The clock, because forecasts from an analysis with a later date are refused."""
     try:
         time = format_time(now())
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""Hindcasts from every analysis of a period, scored beside persistence and climatology."""
+"""Scores hindcasts from every analysis of a period, with persistence and climatology."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pinnwx.verification.pairing import initial_times_between
 from pinnwx.verification.results import Scores
 
 _log = logging.getLogger(__name__)
-OVERLAP = "trained_on"  # of the settings of scores: the part of their time that the model has learned from
+OVERLAP = "trained_on"  # key in the settings of scores: the part of the scored period that is in the training time
 DEFAULT_LEADS = (6, 12, 24, 48, 72)
 
 
@@ -40,16 +40,17 @@ def evaluate(
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Scores a model, or the live one of a run folder, on forecasts from every analysis between `start` and `end`, both
-    included.
+    """Scores forecasts from every analysis between `start` and `end`, both included.
 
-    Pairs without truth are skipped and counted; model, persistence and climatology are scored on the same pairs.
-    A model with a lateral boundary (`model.boundary_width`) is told its edge by the analyses, which the settings of the
-    scores say, and scored inside of it. `leads` defaults to 6, 12, 24, 48 and 72 h, or to 1 to 3 steps where the step
-    is longer.
+    `model` is a model, or a run folder with a live model. Pairs without truth are skipped and counted. Model,
+    persistence and climatology are scored on the same pairs. For a model with a lateral boundary
+    (`model.boundary_width`), the analyses provide the boundary fields, which the settings of the scores record, and
+    only cells inside the boundary are scored. `leads` defaults to 6, 12, 24, 48 and 72 h, or to 1 to 3 steps if the
+    step is longer.
 
     Raises:
-        MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError: see their names.
+        MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError: see
+            `pinnwx.errors`.
     """
     prepare()
     if json is not None:
@@ -64,7 +65,7 @@ def evaluate(
 
 
 def default_leads(trained: TrainedModel) -> tuple[float, ...]:
-    """Those of `DEFAULT_LEADS` that the model's step divides, or its first three steps."""
+    """The multiples of the step of the model in `DEFAULT_LEADS`, or its first three steps."""
     step = trained.config.model.step_hours
     return tuple(hours for hours in DEFAULT_LEADS if hours % step == 0) or (step, 2 * step, 3 * step)
 
@@ -77,7 +78,7 @@ def score_period(
     inputs: Shaped[np.ndarray, " input"],
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """`score_on` of the model's fields out of the data."""
+    """`score_on` for the fields of the model in the data."""
     return score_on(predictor, matching_archive(predictor.trained, data), start, end, inputs, progress)
 
 
@@ -89,7 +90,7 @@ def score_on(
     inputs: Shaped[np.ndarray, " input"],
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Scores of forecasts from every analysis of the period that has the analyses `inputs` it needs."""
+    """Scores of forecasts from every analysis of the period for which all `inputs` exist."""
     return score_from(predictor, archive, initial_times_between(archive, start, end), inputs, progress)
 
 
@@ -100,9 +101,9 @@ def score_from(
     inputs: Shaped[np.ndarray, " input"],
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Scores of forecasts from those of these times that have the analyses `inputs` they need.
+    """Scores of forecasts from the initial times for which all `inputs` exist.
 
-    What a model with a lateral boundary is told is no forecast: its outer cells are not scored.
+    The lateral boundary cells of a model are not scored, because their values are prescribed.
     """
     width = predictor.trained.config.model.boundary_width
     rows, columns = (slice(width, size - width) for size in archive.grid.shape)
@@ -122,25 +123,25 @@ def score_from(
 
 
 def _with_overlap(scores: Scores, trained: TrainedModel) -> Scores:
-    """The same scores; where a part of their time was trained on, their settings say so, and a warning does."""
-    learned = trained.manifest.get("trained_on")
-    if not learned:
+    """The scores; if the scored period overlaps the training time, a setting records it, and a warning is logged."""
+    training_time = trained.manifest.get("trained_on")
+    if not training_time:
         return scores
     first, last = (parse_time(scores.settings[key]) for key in ("first_initial_time", "last_valid_time"))
-    begin, end = max(first, parse_time(learned[0])), min(last, parse_time(learned[-1]))
+    begin, end = max(first, parse_time(training_time[0])), min(last, parse_time(training_time[-1]))
     if begin > end:
         return scores
     overlap = [format_time(begin), format_time(end)]
     _log.warning(
-        "warning: %s was trained on analyses from %s to %s, which are scored here: errors of days that a model has "
-        "learned from are too small; choose later days",
+        "warning: %s was trained on analyses from %s to %s, which are scored here: errors in the training time are too "
+        "small; choose later days",
         trained.config.name, *overlap,
     )  # fmt: skip
     return replace(scores, settings={**scores.settings, OVERLAP: overlap})
 
 
 def shared_inputs(predictors: Sequence[Predictor]) -> Shaped[np.ndarray, " input"]:
-    """The analyses that all of these can start from, as time from the initial time: the last is 0."""
+    """The times of the analyses that any of these predictors needs, relative to the initial time; the last is 0."""
     present = np.zeros(1, "timedelta64[s]")
     needed = np.unique(np.concatenate([present, *(predictor.needed_offsets for predictor in predictors)]))
     return np.concatenate([np.setdiff1d(needed, present), present])

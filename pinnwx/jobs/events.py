@@ -1,4 +1,4 @@
-"""What jobs did to a run, and what was refused and why: `events.jsonl` in its folder, a line a job."""
+"""The log of the jobs of a run: `events.jsonl` in its folder, one line for each job, with the reasons of refusals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _BY_A_SIGNAL = 128
 
 @dataclass
 class Event:
-    """One job. `details` are what the job says of itself: the version, the initial time, the file."""
+    """One job; `details` are values such as the version, the initial time or the file."""
 
     verb: str
     time: str
@@ -52,14 +52,14 @@ class Event:
 
     @property
     def went_wrong(self) -> bool:
-        """False too where another job was at work, a candidate was not promoted, or no data were fresh."""
+        """Whether the job failed; a locked run, a refused promotion and missing fresh data are not failures."""
         expected = {0, LockedError.exit_code, NotPromotedError.exit_code}
         if self.verb == "retrain":
             expected.add(UnavailableError.exit_code)
         return self.exit_code not in expected
 
     def refuse(self, error: PinnwxError) -> None:
-        """Notes why the job was refused, or stopped."""
+        """Records why the job was refused or stopped."""
         self.outcome, self.exit_code, self.reason = REFUSED, error.exit_code, str(error)
         if error.exit_code > _BY_A_SIGNAL:
             self.outcome = STOPPED
@@ -69,9 +69,10 @@ class Event:
 
 @contextlib.contextmanager
 def recorded(run: str | Path, verb: str) -> Iterator[Event]:
-    """Adds a line to the log of the run when the block ends, well or not; the block may say more in the event.
+    """Adds a line to the log of the run when the block ends or fails; the block may add details to the event.
 
-    What is no run has no log; and no job fails because the log cannot be written. A job that is killed leaves no line.
+    A folder that is not a run has no log. A job does not fail if the log cannot be written. A killed job leaves no
+    line.
     """
     began, event = time.monotonic(), Event(verb, format_time(now()))
     try:
@@ -92,17 +93,17 @@ def recorded(run: str | Path, verb: str) -> Iterator[Event]:
 
 @dataclass(frozen=True)
 class Log:
-    """What a log holds, oldest first, and how many of its lines are none: cut off, damaged or somebody else's."""
+    """The events of a log, oldest first, and the number of lines that are not events (truncated, damaged, foreign)."""
 
     events: tuple[Event, ...] = ()
     unreadable: int = 0
 
 
 def read_log(run: str | Path) -> Log:
-    """The log of a run; lines that are none are passed over and counted.
+    """Reads the log of a run; lines that are not events are skipped and counted.
 
     Raises:
-        CheckpointError: the log is a link, or no regular file.
+        CheckpointError: the log is a link, or not a regular file.
     """
     text, events, unreadable = read_own_text(Path(run), EVENTS), [], 0
     for line in (text or "").splitlines():
@@ -114,7 +115,7 @@ def read_log(run: str | Path) -> Log:
 
 
 def read_events(run: str | Path) -> list[Event]:
-    """The events of `read_log`; none where the log is a link, or no regular file."""
+    """The events of `read_log`; empty if the log is a link, or not a regular file."""
     with contextlib.suppress(CheckpointError):
         return list(read_log(run).events)
     return []
@@ -128,13 +129,15 @@ def _append(run: Path, event: Event) -> None:
         with appended_own(run, EVENTS) as log:
             status = os.fstat(log)
             size = status.st_size
-            cut_off = size > 0 and os.pread(log, 1, size - 1) != b"\n"
+            is_truncated = size > 0 and os.pread(log, 1, size - 1) != b"\n"
             if status.st_nlink == 1:
-                os.write(log, (cut_off * "\n" + line).encode())  # one write: lines of jobs that end at once do not mix
+                os.write(
+                    log, (is_truncated * "\n" + line).encode()
+                )  # a single write, so that lines of simultaneous jobs do not mix
                 return
-        # A backup of hard links shares the file; it keeps what it has, and the run gets a file of its own.
-        _log.warning("note: %s has other names (a backup of hard links?), and was written anew", run / EVENTS)
-        write_text(run / EVENTS, (read_own_text(run, EVENTS) or "") + cut_off * "\n" + line)
+        # A backup with hard links shares the file; the backup keeps its file, and the run gets a new one.
+        _log.warning("note: %s has other names (a backup with hard links?), and was replaced by a copy", run / EVENTS)
+        write_text(run / EVENTS, (read_own_text(run, EVENTS) or "") + is_truncated * "\n" + line)
     except CheckpointError as error:
         _log.warning("warning: this job is not recorded: %s", error)
     except (OSError, OutputError):

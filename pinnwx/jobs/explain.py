@@ -1,4 +1,4 @@
-"""Why a forecast is what it is: the budget of its fields, or what a number in it comes from; a CF NetCDF file."""
+"""Explains a forecast: the budget of its fields, or the attribution of a target, as a CF NetCDF file."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def explain(
     out: str | Path | None = None,
     force: bool = False,
 ) -> xr.Dataset:
-    """The forecast of a run's live model with what each part of the model did to each field in each step.
+    """A forecast of the live model of a run, with the contribution of each part of the model to each field and step.
 
-    The variables are those of `pinnwx.explaining.budget`: `<field>_tendency_<part>` sum to `<field>_tendency_total`,
-    but for `<field>_tendency_residual`, which is rounding. With a `target` such as `msl@52,10` (latitude, longitude; or
-    north, west, south, east of a box) they are instead, for each analysis that the forecast starts from, the
-    `<field>_sensitivity` and `<field>_attribution` of that number (`pinnwx.explaining.attribution`). Other arguments as
-    `forecast`. With `out` it is written there too; `pinnwx.plot` draws it.
+    The variables are those of `pinnwx.explaining.budget`: the parts `<field>_tendency_<part>` and the rounding error
+    `<field>_tendency_residual` sum to `<field>_tendency_total`. With a `target` such as `msl@52,10` (latitude,
+    longitude; or north, west, south, east of a box), they are instead `<field>_sensitivity` and `<field>_attribution`
+    of the target for each input analysis (`pinnwx.explaining.attribution`). The other arguments are those of
+    `forecast`. With `out`, the result is also written to this file; `pinnwx.plot` draws it.
 
     Raises:
-        UnavailableError: the data hold no analysis for `init`, or the boundary does not reach far enough.
+        UnavailableError: the data hold no analysis for `init`, or the lateral boundary is too short.
         StabilityError: the forecast is not finite; nothing is written.
-        MissingInputError, CheckpointError, DataError, OutputError, UsageError: as their names say.
+        MissingInputError, CheckpointError, DataError, OutputError, UsageError: see `pinnwx.errors`.
     """
     prepare()
     require_one_time(init)
@@ -50,7 +50,7 @@ def explain(
     when = job.initial_time(init)
     accepted = job.require_fit(when, max_age=None, accept_suspicious=accept_suspicious)
     provenance = job.provenance(when, accepted)
-    del provenance[REQUEST]  # it is of a forecast, and this is none
+    del provenance[REQUEST]  # only forecasts have a request
     if parsed is None:
         dataset = budget(
             job.trained, job.archive, when, hours, lateral_boundary=job.lateral_boundary, provenance=provenance

@@ -1,4 +1,4 @@
-"""Export: the live model of a run as one file that jax can run without pinnwx."""
+"""Exports the live model of a run as one file that jax runs without pinnwx."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pinnwx.runtime import prepare
 
 
 def export(run: str | Path, out: str | Path, *, weights: str = "float32", force: bool = False) -> Path:
-    """Writes the live model into one file, and returns its path; see `pinnwx.forecasting.export` for what is in it.
+    """Writes the live model into one file, and returns its path; `pinnwx.forecasting.export` describes the format.
 
-    `python -m pinnwx.run_exported` runs it, with jax, NumPy and flatbuffers. `weights`: "float32", as they are;
-    "bfloat16", half of that; or "int8", a quarter.
+    `python -m pinnwx.run_exported` runs it with jax, NumPy and flatbuffers. `weights` is "float32" (unchanged),
+    "bfloat16" (half the size) or "int8" (a quarter of the size).
 
     Raises:
-        UsageError: the model cannot be exported, or there are no such weights.
-        MissingInputError, CheckpointError, OutputError: as their names say.
+        UsageError: the model cannot be exported, or `weights` is unknown.
+        MissingInputError, CheckpointError, OutputError: see `pinnwx.errors`.
     """
     prepare()
     check_writable(out, force=force)

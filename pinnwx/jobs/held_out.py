@@ -1,4 +1,4 @@
-"""Which analyses a retraining learns from, which stop it early, and which it holds out to compare on."""
+"""Splits the analyses of a retraining into training, early stopping and held-out comparison."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from pinnwx.training.fine_tune import FineTuningWindows, set_aside
 from pinnwx.verification.pairing import lead_deltas
 
 _log = logging.getLogger(__name__)
-FEWEST_FORECASTS = 8  # held out, below which the promotion check can say nothing
+FEWEST_FORECASTS = 8  # the minimum number of held-out forecasts for the promotion check
 
 
 @dataclass(frozen=True)
 class Periods:
-    """Who sees which analyses: those up to `learn_to` are learned from, of which those after `since` are fresh; those
-    from `compare_from` to `compare_to` are held out."""
+    """The periods of a retraining.
+
+    Analyses up to `learn_to` are for training; those of them after `since` are fresh. Analyses from `compare_from` to
+    `compare_to` are held out.
+    """
 
     since: np.datetime64
     learn_to: np.datetime64
@@ -32,41 +35,41 @@ class Periods:
 
 
 def split(incumbent: TrainedModel, archive: Archive, since: str | None) -> Periods:
-    """Which analyses are fresh, and which are held out.
+    """Determines which analyses are fresh, and which are held out.
 
     Raises:
-        UnavailableError: no analysis is fresh, or the live version has learned from some of those to hold out.
-        UsageError: `since` is not given, and the live version does not say what it learned from.
+        UnavailableError: no analysis is fresh, or the live version was trained on a part of the held-out period.
+        UsageError: `since` is not given, and the live version does not state its training time.
     """
     days = _days_held_out(incumbent)
     known = incumbent.manifest.get("trained_on")
     if since is None and known is None:
-        raise UsageError("the live version does not say what it was trained on; give --since")
-    learned_to = None if known is None else parse_time(known[-1])
+        raise UsageError("the live version does not state its training time; give --since")
+    trained_to = None if known is None else parse_time(known[-1])
     since_when = parse_time(incumbent.manifest.get("learned_fresh_to", known and known[-1]) if since is None else since)
     last = archive.times[-1]
     cut = last - np.timedelta64(round(86400 * days), "s")
-    if learned_to is not None and learned_to > cut:
-        why = f"the live version learned from analyses up to {format_time(learned_to)}"
+    if trained_to is not None and trained_to > cut:
+        why = f"the live version was trained on analyses up to {format_time(trained_to)}"
     elif since_when >= cut or archive.times[0] > cut:
         why = f"no analysis after {format_time(since_when)}" + ("" if since is None else " (--since)")
-        why += " is older than those"
+        why += " is older than these"
     else:
-        judged = archive.times[archive.times > cut]
-        return Periods(since_when, archive.times[archive.times <= cut][-1], judged[0], last)
+        held_out = archive.times[archive.times > cut]
+        return Periods(since_when, archive.times[archive.times <= cut][-1], held_out[0], last)
     raise UnavailableError(
-        f"nothing to learn from: the data end at {format_time(last)}, the newest {days:g} days of them are held out, "
+        f"no data for training: the data end at {format_time(last)}, their newest {days:g} days are held out, "
         f"and {why}; wait for newer analyses, or lower hold_out_days of [retraining] in the run's config.toml"
     )
 
 
 def _days_held_out(incumbent: TrainedModel) -> float:
-    """Those of the settings, or as many as hold `FEWEST_FORECASTS` forecasts of the longest lead."""
+    """The days of the settings, or more if `FEWEST_FORECASTS` forecasts of the longest lead need them."""
     days, step = incumbent.config.retraining.hold_out_days, incumbent.config.model.step_hours
     needed = (FEWEST_FORECASTS * step + max(comparison_leads(incumbent))) / 24
     if needed > days:
         _log.info(
-            "note: the newest %g days are held out, not %g: with steps of %g h fewer hold no %d forecasts to judge",
+            "note: the newest %g days are held out instead of %g: with steps of %g h, %d forecasts need them",
             needed, days, step, FEWEST_FORECASTS,
         )  # fmt: skip
     return max(days, needed)
@@ -74,31 +77,31 @@ def _days_held_out(incumbent: TrainedModel) -> float:
 
 def require_forecasts(incumbent: TrainedModel, archive: Archive, periods: Periods) -> None:
     """Raises:
-    UnavailableError: the analyses held out allow too few forecasts for a verdict.
+    UnavailableError: the held-out analyses allow too few forecasts for a decision.
     """
     longest = max(comparison_leads(incumbent))
-    judged = archive.times[archive.times >= periods.compare_from]
-    can_be = int((match_times(judged, judged[:, None] + lead_deltas([longest])) >= 0).sum())
-    if can_be < FEWEST_FORECASTS:
+    held_out = archive.times[archive.times >= periods.compare_from]
+    count = int((match_times(held_out, held_out[:, None] + lead_deltas([longest])) >= 0).sum())
+    if count < FEWEST_FORECASTS:
         raise UnavailableError(
-            f"only {can_be} forecasts of {longest:g} h can be judged from {format_time(judged[0])} to "
-            f"{format_time(judged[-1])}, and {FEWEST_FORECASTS} are needed; wait for newer analyses, fetch the missing "
-            "ones, or raise hold_out_days of [retraining] in the run's config.toml"
+            f"only {count} forecasts of {longest:g} h can be scored from {format_time(held_out[0])} to "
+            f"{format_time(held_out[-1])}, and {FEWEST_FORECASTS} are needed; wait for newer analyses, fetch the "
+            "missing ones, or raise hold_out_days of [retraining] in the run's config.toml"
         )
 
 
 def comparison_leads(incumbent: TrainedModel) -> tuple[float, ...]:
-    """The leads that both are judged at, in hours: those of the settings that the model's step divides."""
+    """The leads of the comparison [h]: those of the settings that are multiples of the step of the model."""
     step = incumbent.config.model.step_hours
     leads = tuple(lead for lead in incumbent.config.retraining.leads if lead % step == 0)
     return leads or default_leads(incumbent)
 
 
 def fine_tuning_windows(incumbent: TrainedModel, archive: Archive, periods: Periods) -> FineTuningWindows:
-    """The windows that end in the fresh time, those for early stopping among them, and older ones.
+    """The windows for fine-tuning: fresh ones, those for early stopping, and older ones.
 
-    What early stopping sees is not learned from: no window to learn from ends after the forecast of one of early
-    stopping begins.
+    Windows for early stopping are not used for training: no training window ends after the forecast of an
+    early-stopping window begins.
 
     Raises:
         UnavailableError: there are too few fresh windows.
@@ -113,17 +116,17 @@ def fine_tuning_windows(incumbent: TrainedModel, archive: Archive, periods: Peri
     if not len(fresh):
         raise UnavailableError(
             f"only {len(newest)} windows of {inputs + steps} analyses end after "
-            f"{format_time(periods.since)} and by {format_time(periods.learn_to)}, too few to learn from and to "
-            "stop early by; wait for newer analyses, or lower steps or "
+            f"{format_time(periods.since)} and by {format_time(periods.learn_to)}, too few for training and "
+            "early stopping; wait for newer analyses, or lower steps or "
             "hold_out_days of [retraining] in the run's config.toml"
         )
     return FineTuningWindows(fresh, windows[ends <= periods.since], early_stopping)
 
 
 def rollout_steps(incumbent: TrainedModel) -> int:
-    """The steps of the rollouts to learn from: those of the settings, by default of a day and at most 4.
+    """The number of steps of the training rollouts: that of the settings, by default one day and at most 4 steps.
 
-    Four steps of a day would leave next to nothing of a fresh week to learn from.
+    With steps of a day, four steps would leave very few windows in a fresh week.
     """
     retraining = incumbent.config.retraining
     if "steps" in retraining.model_fields_set:

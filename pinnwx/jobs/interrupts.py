@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM, SIGHUP and SIGQUIT end a job at its next safe point, after saving, instead of at once."""
+"""Handles SIGINT, SIGTERM, SIGHUP and SIGQUIT: a job saves its state and ends at its next safe point."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STDERR = 2
 
 
 class Interrupted(PinnwxError):
-    """The job was asked to stop and has saved its state; its exit code is 128 and the number of the signal."""
+    """The job stopped after a signal and saved its state; the exit code is 128 plus the number of the signal."""
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
@@ -23,11 +23,10 @@ class Interrupted(PinnwxError):
 
 
 class Interrupts:
-    """Remembers the first signal that arrives inside its `with` block; no further one cuts the saving short.
+    """Records the first signal inside its `with` block; further signals do not interrupt the saving.
 
-    Each signal is answered by a line on stderr, which says what the job is `doing` before it ends. SIGHUP stays ignored
-    where it was (`nohup`). Outside the main thread (some notebooks, servers) signals cannot be caught, and nothing is
-    changed.
+    Each signal writes a line to stderr with the current activity `doing`. SIGHUP stays ignored if it was (`nohup`).
+    Outside the main thread (some notebooks and servers), signals cannot be handled, and nothing changes.
     """
 
     def __init__(self, doing: str = "saving") -> None:
@@ -52,14 +51,14 @@ class Interrupts:
         self._arrived = number if self._arrived is None else self._arrived
         line = f"pinnwx: {signal.Signals(number).name}: {'still ' * again}{self._doing}, please wait\n"
         with contextlib.suppress(OSError):  # the terminal may be gone
-            os.write(_STDERR, line.encode())  # not by the stream, which this signal may have come in the middle of
+            os.write(_STDERR, line.encode())  # not through the stream, which the signal may have interrupted
 
     def arrived(self) -> bool:
         return self._arrived is not None
 
     def raise_for(self, remedy: str) -> None:
         """Raises:
-        Interrupted: naming the signal, and how to go on.
+        Interrupted: the message names the signal and the way to continue.
         """
         number = self._arrived or signal.SIGINT
         raise Interrupted(f"stopped by {signal.Signals(number).name}; {remedy}", number)

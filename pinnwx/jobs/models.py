@@ -18,9 +18,9 @@ from pinnwx.runlayout import VERSIONS
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a run's model; `problem` says why it cannot be used, empty if it can.
+    """One version of the model of a run; `problem` is the reason why it is unusable, or empty.
 
-    `objection` is why the training check refused it, empty if it did not, or if it was made live all the same.
+    `objection` is the reason why the training check refused it; empty if it passed or was promoted anyway.
     """
 
     name: str
@@ -32,10 +32,10 @@ class Version:
 
 
 def list_models(run: str | Path) -> tuple[Version, ...]:
-    """The versions of a run, oldest first, each verified.
+    """Verifies and lists the versions of a run, oldest first.
 
     Raises:
-        MissingInputError: there is no such run.
+        MissingInputError: the run does not exist.
     """
     opened = Run.open(run)
     try:
@@ -56,7 +56,7 @@ def _described(run: Run, name: str, is_live: bool) -> Version:
 
 
 def show_model(run: str | Path, name: str | None = None) -> dict[str, Any]:
-    """The manifest of a version, the live one if none is named, after everything it vouches for was verified.
+    """The manifest of a version (default: the live version), after all its files are verified.
 
     Raises:
         UsageError, MissingInputError, CheckpointError: as `jobs.promote.promote`.
@@ -69,16 +69,16 @@ def show_model(run: str | Path, name: str | None = None) -> dict[str, Any]:
 def prune_models(run: str | Path, keep: int, *, dry_run: bool = False) -> tuple[str, ...]:
     """Removes all but the newest `keep` versions of a run; returns the names of those removed, oldest first.
 
-    What stays besides: the live version, the newest older one that is whole, which a rollback would go back to, and
-    everything as long as no live version can be told. With `dry_run` nothing is removed.
+    The live version and the newest complete version before it (the target of a rollback) also stay. If the live version
+    is unknown, nothing is removed. With `dry_run`, nothing is removed.
 
     Raises:
         UsageError: `keep` is below 1.
         CheckpointError: no version is live, or the pointer is damaged.
-        MissingInputError, LockedError, OutputError: as their names say.
+        MissingInputError, LockedError, OutputError: see `pinnwx.errors`.
     """
     if keep < 1:
-        raise UsageError(f"--keep {keep}: at least 1 version stays")
+        raise UsageError(f"--keep {keep}: keep at least 1 version")
     opened = Run.open(run)
     with recorded(run, "prune") as event, opened.lock():
         live, _ = opened.pointer
@@ -87,18 +87,18 @@ def prune_models(run: str | Path, keep: int, *, dry_run: bool = False) -> tuple[
             name for name in reversed(versions) if int(name) < int(live) and not _described(opened, name, False).problem
         )
         stays = {*versions[-keep:], live, *list(older)[:1]}
-        gone = tuple(name for name in versions if name not in stays)
-        if not gone or dry_run:
+        removed = tuple(name for name in versions if name not in stays)
+        if not removed or dry_run:
             event.outcome = NOTHING_TO_DO
-            return gone
-        for name in gone:
+            return removed
+        for name in removed:
             _remove(require_own_folder(opened.folder, VERSIONS, name))
-        event.details["removed"] = list(gone)
-    return gone
+        event.details["removed"] = list(removed)
+    return removed
 
 
 def _remove(version: Path) -> None:
-    """The manifest goes first: what is left of a version that was cut off here is known as none."""
+    """Removes the manifest first, so that the remains of an interrupted removal are not a version."""
     with writing(version):
         (version / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(version)

@@ -1,4 +1,4 @@
-"""Pictures of what a job left behind: forecast maps, error growth, the course of a training."""
+"""Figures of the output of a job: forecast maps, error growth, training curves."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def plot(
     data: Sequence[str | Path] | str | Path | None = None,
     force: bool = False,
 ) -> Path:
-    """A PNG of a forecast (maps), its budget or attribution, scores (error against lead time) or a run (its training).
+    """Writes a PNG of a forecast (maps), a budget, an attribution, scores (error against lead) or a run (its training).
 
-    `variables` and `leads` choose what a forecast's maps show; of a budget, the first of each. With `data` the analysis
-    and the difference from it are drawn beside a forecast.
+    `variables` and `leads` select the maps of a forecast; a budget uses the first of each. With `data`, the figure also
+    shows the analysis and the difference between forecast and analysis.
 
     Raises:
-        MissingInputError, DataError, OutputError, UsageError: as their names say.
+        MissingInputError, DataError, OutputError, UsageError: see `pinnwx.errors`.
     """
     source = Path(source)
     if not source.exists():
@@ -57,13 +57,13 @@ def plot(
 
 
 def check_picture(out: str | Path, *, force: bool) -> None:
-    """Refuses a name of another kind of picture, and a place that cannot be written.
+    """Refuses a name of another image format, and a file that cannot be written.
 
     Raises:
-        UsageError, OutputError: as their names say.
+        UsageError, OutputError: see `pinnwx.errors`.
     """
     if Path(out).suffix.lower() in _OTHER_PICTURES:
-        raise UsageError(f"{out}: pictures are PNG; give a name that ends in .png")
+        raise UsageError(f"{out}: figures are written as PNG; give a name that ends in .png")
     check_writable(out, force=force)
 
 

@@ -1,4 +1,4 @@
-"""What a training starts from: settings and data that are fit for each other, or everything that is wrong with them."""
+"""Prepares a training: checks that settings and data fit each other, and reports all problems."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from pinnwx.jobs.readiness import training_problems
 from pinnwx.runtime import memory_limit
 from pinnwx.settings import NotJudged
 
-_LEARNED = " (training learns from it all the same)"
-_COPIES = 5  # of the weights: themselves, their average, their gradient, two moments
+_USED_ANYWAY = " (it is used for training anyway)"
+_COPIES = 5  # of the weights: weights, average, gradient, two moments
 
 
 def prepared(settings: Config, text: str, data: Data) -> tuple[Archive, TrainedModel]:
-    """What training starts from: the archive of the training time, and a model with fresh weights.
+    """The archive of the training time, and a model with initial weights.
 
     Raises:
-        PinnwxError: something stands in the way; the message names all of it (`training_report`).
+        PinnwxError: the training is impossible; the message names all problems (`training_report`).
     """
     try:
         refuse_overlap(settings)
@@ -48,11 +48,12 @@ def prepared(settings: Config, text: str, data: Data) -> tuple[Archive, TrainedM
 
 
 def training_settings(config: ConfigLike, data: Data) -> Config:
-    """The settings in a file, in a mapping, or as they are.
+    """The settings from a file, a mapping or a `Config`.
 
     Raises:
-        MissingInputError: there is no such file.
-        ConfigError: with all that is wrong with it, and with the data, as far as that can be judged without the rest.
+        MissingInputError: the file does not exist.
+        ConfigError: the settings are invalid; the message names all their problems, and those of the data that can be
+            checked.
     """
     try:
         return load_config(config)
@@ -67,14 +68,14 @@ def training_settings(config: ConfigLike, data: Data) -> Config:
 
 
 def training_report(settings: Config, data: Paths) -> CheckReport:
-    """Every problem of a config and its data, but those that only the model finds.
+    """Every problem of a config and its data, except those that need the model.
 
-    Of a config that could not be read whole (`config_as_read`), what depends on the rest is not judged.
+    For a config with invalid values (`config_as_read`), checks that need these values are skipped.
 
     Raises:
-        NotJudged: which fields are asked for, on which grid or from which times could not be read.
+        NotJudged: the fields, the grid or the training time are invalid.
     """
-    report, times = check_times(data, **training_options(settings), newest=False, remark=_LEARNED)
+    report, times = check_times(data, **training_options(settings), newest=False, remark=_USED_ANYWAY)
     problems: list[Problem] = []
     with suppress(NotJudged):
         problems += [Problem("error", message) for message in training_problems(settings, times)]
@@ -87,13 +88,13 @@ def training_report(settings: Config, data: Paths) -> CheckReport:
 
 
 def training_archive(settings: Config, data) -> Archive:
-    """The fields and static fields of the config on its grid, in its training time."""
+    """The fields and static fields of the config on its grid, for its training time."""
     options = training_options(settings)
     return as_archive(data, **options)
 
 
 def training_options(settings: Config) -> dict[str, Any]:
-    """How the data of a training are read, as options of `open_data` and `check_data`."""
+    """The options of `open_data` and `check_data` for the training data."""
     return {
         "fields": settings.data.fields, "grid": settings.data.grid, "static": settings.data.static,
         "start": settings.data.train.start, "end": settings.data.train.end, **settings.reading_options(),
@@ -101,10 +102,10 @@ def training_options(settings: Config) -> dict[str, Any]:
 
 
 def require_memory(settings: Config) -> None:
-    """Refuses, before data are read, a training that this machine cannot hold; what is counted is the least it needs.
+    """Refuses, before data are read, a training that needs more memory than this machine has (lower estimate).
 
     Raises:
-        ConfigError: with both numbers.
+        ConfigError: the message names both sizes.
     """
     training, model, available = settings.training, settings.model, memory_limit()
     grid = settings.data.grid

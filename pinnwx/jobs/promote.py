@@ -29,15 +29,15 @@ def promote(
     json: str | Path | None = None,
     force: bool = False,
 ) -> PromotionReport | None:
-    """Makes a version live; forecasts use it from the next one on.
+    """Makes a version live; the next forecast uses it.
 
-    With `data`, `start` and `end` it first has to pass the promotion check (`pinnwx.jobs.promotion_check`)
-    against the live one then. `json` keeps the promotion report, whether it passes or not.
+    With `data`, `start` and `end`, the version must first pass the promotion check (`pinnwx.jobs.promotion_check`)
+    against the live version. `json` is a file for the promotion report, which is written in either case.
 
     Raises:
-        NotPromotedError: it did not pass; the live version stays.
-        UsageError: the name is none of a version.
-        MissingInputError, CheckpointError: there is no such version, or it is damaged.
+        NotPromotedError: the version did not pass; the live version is unchanged.
+        UsageError: the name is not that of a version.
+        MissingInputError, CheckpointError: the version does not exist or is damaged.
         LockedError: a job is at work in the run.
     """
     if data is not None and (start is None or end is None):
@@ -66,18 +66,18 @@ def promote(
 
 
 def rollback(run: str | Path, to: str | None = None) -> str:
-    """Makes `to` live again, or the newest version older than the live one that can be used; returns its name.
+    """Makes `to` live, or by default the newest usable version before the live one; returns its name.
 
-    What a training check refused is gone back to only if it is named.
+    A version that its training check refused is used only if `to` names it.
 
     Raises:
-        UsageError, MissingInputError, CheckpointError, LockedError: as `promote`; MissingInputError also where there is
-            no such version.
+        UsageError, MissingInputError, CheckpointError, LockedError: as `promote`; MissingInputError also if no version
+            is usable.
     """
     prepare()
     opened = Run.open(run)
     with recorded(run, "rollback") as event, opened.lock():
-        live, _ = opened.pointer  # whatever became of that version
+        live, _ = opened.pointer  # not verified, because the live version may be damaged
         candidates = [to] if to is not None else [name for name in reversed(opened.versions) if int(name) < int(live)]
         for name in candidates:
             try:
@@ -91,4 +91,4 @@ def rollback(run: str | Path, to: str | None = None) -> str:
             opened.point_to(name)
             event.details["version"] = name
             return name
-        raise MissingInputError(f"{run} has no version older than {live} that can be used")
+        raise MissingInputError(f"{run} has no usable version older than {live}")

@@ -1,8 +1,7 @@
-"""Whether analyses are fit to train on and to start a forecast from: in a row; neither too old nor from the future, not
-stuck, without spikes.
+"""Checks whether analyses are suitable for training and as initial states: contiguous, recent, and not suspicious.
 
-What can never be true (missing values, wrong units) is refused when data are read. This is about what may be true but
-seldom is, and would give a forecast that looks right and is wrong.
+Impossible values (missing values, wrong units) are refused when data are read. This module handles values that are
+possible but unlikely, which would give a wrong forecast that looks plausible.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _HOUR = np.timedelta64(1, "h")
 
 def require_an_age(max_age: float | None) -> None:
     """Raises:
-    UsageError: `max_age` is no positive number of hours.
+    UsageError: `max_age` is not a positive number of hours.
     """
     if max_age is not None and not 0 < max_age < np.inf:
         raise UsageError(f"--max-age {max_age:g}: the hours must be positive and finite")
@@ -39,28 +38,28 @@ def require_an_age(max_age: float | None) -> None:
 def require_timely(
     when: np.datetime64, max_age: float | None, times: Shaped[np.ndarray, " time"] | None = None
 ) -> None:
-    """Refuses an analysis that is older than `max_age` hours, or of a time that has not come yet.
+    """Refuses an analysis that is older than `max_age` hours or dated in the future.
 
-    `times` are those of the analyses: the message says if they come too seldom for `max_age`.
+    `times` are the times of the analyses; the message says if their spacing is too large for `max_age`.
 
     Raises:
-        UnavailableError: it is too old; its age is in the message.
-        DataError: it is dated more than an hour ahead of the clock.
-        UsageError: `max_age` is no positive number.
+        UnavailableError: the analysis is too old; the message gives its age.
+        DataError: the analysis is dated more than an hour ahead of the clock.
+        UsageError: `max_age` is not a positive number.
     """
     require_an_age(max_age)
-    if early := ahead_of_the_clock(when):
-        raise DataError(early)
+    if problem := ahead_of_the_clock(when):
+        raise DataError(problem)
     age = (now() - when.astype("datetime64[ns]")) / _HOUR
     if max_age is not None and age > max_age:
         raise UnavailableError(
             f"the analysis of {format_time(when)} is {age:.1f} h old, more than --max-age {max_age:g} h; "
-            f"fetch newer data, or raise --max-age{_that_suits(when, max_age, times)}"
+            f"fetch newer data, or raise --max-age{_suitable_age(when, max_age, times)}"
         )
 
 
-def _that_suits(when: np.datetime64, max_age: float, times: np.ndarray | None) -> str:
-    """The least `max_age` for analyses so far apart; empty where it is less than that asked."""
+def _suitable_age(when: np.datetime64, max_age: float, times: np.ndarray | None) -> str:
+    """A hint at the smallest suitable `max_age` for the spacing of the analyses; empty if `max_age` suffices."""
     earlier = [] if times is None else times[times < when]
     if not len(earlier):
         return ""
@@ -70,9 +69,9 @@ def _that_suits(when: np.datetime64, max_age: float, times: np.ndarray | None) -
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What a user takes for true though it is suspicious: a field, a kind of finding, a time; None is any.
+    """A suspicion that the user accepts: field, kind and time; None stands for any.
 
-    Written `FIELD`, `FIELD:KIND` or `KIND`, each with or without `@TIME`; a bare date is its whole day.
+    It is written as `FIELD`, `FIELD:KIND` or `KIND`, each with or without `@TIME`; a bare date is its whole day.
     """
 
     field: str | None
@@ -83,19 +82,19 @@ class Acceptance:
     @classmethod
     def parse(cls, text: str, fields: Sequence[str]) -> Acceptance:
         """Raises:
-        UsageError: it names no field of these and no kind, or no time.
+        UsageError: the field, the kind or the time is invalid.
         """
-        what, _, when = text.partition("@")
-        field, _, kind = (None, "", what) if what in KINDS and what not in fields else what.partition(":")
+        subject, _, when = text.partition("@")
+        field, _, kind = (None, "", subject) if subject in KINDS and subject not in fields else subject.partition(":")
         if (field is not None and field not in fields) or kind not in ("", *KINDS) or text.endswith(("@", ":")):
             raise UsageError(
-                f"--accept-suspicious {text}: write FIELD:KIND@TIME, or less of it; fields are {', '.join(fields)}, "
+                f"--accept-suspicious {text}: write FIELD:KIND@TIME, or a part of it; fields are {', '.join(fields)}, "
                 f"kinds {', '.join(KINDS)}"
             )
         return cls(field, kind or None, *(period_bounds(when, when) if when else (None, None)))
 
     def covers(self, field: str, suspicion: Suspicion) -> bool:
-        """Whether it names this finding."""
+        """Whether it includes this suspicion."""
         return bool(
             self.field in (None, field)
             and self.kind in (None, suspicion.kind)
@@ -110,11 +109,13 @@ def needed_times(
     all_before: bool,
     times: Shaped[np.ndarray, " time"],
 ) -> Shaped[np.ndarray, " needed"]:
-    """Of the times that there are, those of the analyses that the forecast from `init` starts from, and of those before
-    that tell what is usual (`pinnwx.data.suspicion`); with `all_before`, as an ensemble draws on them, of all before.
+    """The times of the analyses that a forecast from `init` needs.
+
+    These are its input analyses and the earlier ones that define what is usual (`pinnwx.data.suspicion`); with
+    `all_before`, as for the perturbations of an ensemble, all earlier ones.
 
     Raises:
-        UnavailableError: an analysis that it starts from is not there.
+        UnavailableError: an input analysis is missing.
     """
     when = times[-1] if init == NEWEST else parse_time(init)
     require_times(times, when + input_offsets)
@@ -123,7 +124,7 @@ def needed_times(
 
 
 def training_problems(settings: Config, times: Shaped[np.ndarray, " time"]) -> list[str]:
-    """Why these times of the training period cannot be trained on: a stage of the curriculum finds no window."""
+    """The reason why these training times are unsuitable: a stage of the curriculum has no window."""
     step, problems = settings.model.step_hours, []
     for steps in sorted({stage.steps for stage in settings.training.curriculum}):
         analyses = settings.model.input_times + steps
@@ -133,15 +134,15 @@ def training_problems(settings: Config, times: Shaped[np.ndarray, " time"]) -> l
             problems.append(
                 f"the training time holds no {analyses} analyses in a row {step:g} h apart, which rollouts of {steps} "
                 f"step(s) need; it holds {times.size}{apart}; set model.step_hours to the spacing of the data, lower "
-                "training.curriculum.steps, or train on more of them"
+                "training.curriculum.steps, or use a longer training time"
             )
     return problems[:1]  # longer rollouts lack windows for the same reason
 
 
 def training_doubts(archive: Archive, variables: Mapping[str, Variable]) -> str:
-    """What is suspicious among analyses to learn from, in a line; empty if nothing is.
+    """The suspicions about training analyses, in a line; empty if there are none.
 
-    It is looked for quickly (`pinnwx.data.suspicion.suspicions`), on the grid of the archive.
+    This is the quick search (`pinnwx.data.suspicion.suspicions`) on the grid of the archive.
     """
     by_field: dict[str, list[Suspicion]] = {}
     for index, name in enumerate(archive.names):
@@ -168,22 +169,22 @@ def require_credible(
     accept: Sequence[str] = (),
     variables: Mapping[str, Variable] = VARIABLES,
 ) -> list[str]:
-    """Refuses analyses from `first` to `last` that repeat the one before, jump, or have what weather does not have.
+    """Refuses suspicious analyses from `first` to `last`: repetitions, jumps and implausible shapes.
 
-    What `accept` names (`Acceptance`) is logged and returned instead.
+    Suspicions in `accept` (see `Acceptance`) are logged and returned instead.
 
     Raises:
-        DataError: with the field, the time, the place, and the option that accepts it.
-        UsageError: `accept` names nothing that there can be.
+        DataError: the message names field, time, place, and the option that accepts the suspicion.
+        UsageError: `accept` is invalid.
     """
     acceptances = [Acceptance.parse(text, archive.names) for text in ([accept] if isinstance(accept, str) else accept)]
     accepted, refused, options = [], [], []
     for name, of_field in suspicious_fields(archive, first, last, variables):
-        taken = [one for one in of_field if any(acceptance.covers(name, one) for acceptance in acceptances)]
-        left = [one for one in of_field if one not in taken]
-        accepted += [f"{name}: {line}" for line in summary(taken)]
-        refused += [f"{name}: {line}" for line in summary(left)]
-        options += [f"--accept-suspicious {text}" for text in names_of(name, left)]
+        covered = [one for one in of_field if any(acceptance.covers(name, one) for acceptance in acceptances)]
+        others = [one for one in of_field if one not in covered]
+        accepted += [f"{name}: {line}" for line in summary(covered)]
+        refused += [f"{name}: {line}" for line in summary(others)]
+        options += [f"--accept-suspicious {text}" for text in names_of(name, others)]
     if refused:
         raise DataError(f"{'; '.join(refused)}; fetch the analysis again, or give {' '.join(options)}")
     for message in accepted:
@@ -194,7 +195,7 @@ def require_credible(
 def suspicious_fields(
     archive: Archive, first: np.datetime64, last: np.datetime64, variables: Mapping[str, Variable]
 ) -> Iterator[tuple[str, list[Suspicion]]]:
-    """The findings of each field from `first` to `last`."""
+    """The suspicions of each field from `first` to `last`."""
     for index, name in enumerate(archive.names):
         entry = describe(name, variables)
         yield name, suspicions_of(archive.fields[:, index], archive.times, archive.grid, entry, first, last)
@@ -207,7 +208,7 @@ def doubtful_analyses(
     accept: Sequence[str] = (),
     variables: Mapping[str, Variable] = VARIABLES,
 ) -> dict[np.datetime64, str]:
-    """The analyses from `first` on that no forecast would start from, and why; what `accept` names is not doubted."""
+    """The analyses since `first` that a forecast would refuse, with reasons; suspicions in `accept` are ignored."""
     acceptances = [Acceptance.parse(text, archive.names) for text in accept]
     reasons: dict[np.datetime64, str] = {}
     for name, of_field in suspicious_fields(archive, first, archive.times[-1], variables):
@@ -215,13 +216,13 @@ def doubtful_analyses(
             if not any(acceptance.covers(name, one) for acceptance in acceptances):
                 reasons.setdefault(one.time, f"{name}: {one.text}")
     for when in archive.times[archive.times >= first]:
-        if early := ahead_of_the_clock(when):
-            reasons[when] = early
+        if problem := ahead_of_the_clock(when):
+            reasons[when] = problem
     return dict(sorted(reasons.items()))
 
 
 def without(archive: Archive, doubtful: Iterable[np.datetime64]) -> Archive:
-    """The other analyses."""
+    """The archive without the doubtful analyses."""
     remaining = ~np.isin(archive.times, np.array([*doubtful], "datetime64[ns]"))
     return (
         archive

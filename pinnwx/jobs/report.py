@@ -1,4 +1,4 @@
-"""The page of a model: one HTML file with all that one should know before trusting it."""
+"""The report of a model: one HTML file with its scores, forecasts, training and provenance."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from pinnwx.variables import describe
 from pinnwx.verification.results import COLUMNS, Scores
 
 FORECAST_HOURS = 72.0
-MAPS = 3  # fields whose maps are shown, the first
+MAPS = 3  # the number of fields with maps
 BUDGETS = 2
 EVENTS_SHOWN = 20
 
@@ -47,17 +47,17 @@ def report(
     leads: Sequence[float] | None = None,
     force: bool = False,
 ) -> Path:
-    """Writes a page about the live model of a run, and returns its path.
+    """Writes a report of the live model of a run, and returns its path.
 
-    It has a model card, scores of forecasts from `start` to `end` (the config's `data.validate`, if not given) beside
-    persistence and climatology, the newest of them beside the analyses, its budget, the course of the training, what
-    happened to the run since, and provenance. Nothing on it is fetched from elsewhere.
+    It has a model card; scores of forecasts from `start` to `end` (default: `data.validate` of the config) with those
+    of persistence and climatology; the newest of these forecasts with the analyses and its budget; the training curve;
+    the history of the run; and the provenance. The page loads nothing from the network.
 
     Raises:
         UsageError: no period is given, and the config has none.
-        UnavailableError: the data hold no analysis to start from.
+        UnavailableError: the data have no initial analysis.
         StabilityError: a forecast is not finite.
-        MissingInputError, CheckpointError, DataError, OutputError: as their names say.
+        MissingInputError, CheckpointError, DataError, OutputError: see `pinnwx.errors`.
     """
     prepare()
     check_writable(out, force=force)
@@ -67,7 +67,7 @@ def report(
     if period is not None:
         start, end = start or period.start, end or period.end
     if start is None or end is None:
-        raise UsageError("the config has no data.validate period; give --start and --end of what to score")
+        raise UsageError("the config has no data.validate period; give --start and --end of the scored period")
     archive = matching_archive(trained, data)
     predictor = Predictor(trained, leads or default_leads(trained))
     scores = score_on(predictor, archive, start, end, predictor.needed_offsets)
@@ -109,10 +109,10 @@ def _card(trained: TrainedModel, version: str, scores: Scores) -> Section:
         "Updates": f"{manifest.get('updates', 0):,}",
         "Version": version,
     }
-    made_from = manifest.get("compressed_from")
-    if made_from:
-        facts["Made from"] = (
-            f"{made_from['name']}, version {made_from['version']}, of {made_from['parameters']:,} parameters"
+    origin = manifest.get("compressed_from")
+    if origin:
+        facts["Compressed from"] = (
+            f"{origin['name']}, version {origin['version']}, with {origin['parameters']:,} parameters"
         )
     worst = [
         f"{entry['variable']} at {entry['lead_hours']:g} h"
@@ -120,28 +120,30 @@ def _card(trained: TrainedModel, version: str, scores: Scores) -> Section:
         if entry.get("climatology_rmse") and entry["rmse"] > entry["climatology_rmse"]
     ]
     limits = (
-        "It errs more than climatology in " + ", ".join(worst) + "." if worst else
-        "At every lead scored below it errs less than climatology."
+        "Its RMSE is larger than that of climatology for " + ", ".join(worst) + "." if worst else
+        "Its RMSE is smaller than that of climatology at every lead below."
     )  # fmt: skip
-    return Section("Model card", [limits, "It knows nothing that its fields on this grid do not show."], facts)
+    return Section("Model card", [limits, "It uses no other information than its fields on this grid."], facts)
 
 
 def _inside(text: str) -> str:
-    """A name inside a sentence: small at its beginning only, as in "geopotential at 500 hPa" and "CO2 at 500 hPa"."""
+    """A name inside a sentence: its first letter in lower case, except in names such as "CO2 at 500 hPa"."""
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 def _scores(trained: TrainedModel, scores: Scores, start: str, end: str) -> Section:
-    said = f"Forecasts from every analysis from {start} to {end}. RMSE with bounds of 95 %, days drawn in blocks."
+    text = (
+        f"Forecasts from every analysis from {start} to {end}. RMSE with 95 % bounds from a block bootstrap over days."
+    )
     if OVERLAP in scores.settings:
-        said += " CAUTION: the model was trained on a part of this time."
-    picture = Picture(scores_figure(scores.to_dict()), "Error against lead time, beside persistence and climatology")
+        text += " CAUTION: the model was trained on a part of this period."
+    picture = Picture(scores_figure(scores.to_dict()), "Error against lead time, with persistence and climatology")
     table = Table(COLUMNS, scores.table(trained.config.variable_table()))
-    return Section("Scores", [said], table=table, pictures=[picture])
+    return Section("Scores", [text], table=table, pictures=[picture])
 
 
 def _forecast(predictor: Predictor, archive: Archive, scores: Scores) -> list[Section]:
-    """The newest forecast of the period that analyses cover: maps of each field, and its budget."""
+    """The newest forecast of the period with analyses at all leads: maps of each field, and its budget."""
     trained = predictor.trained
     step = trained.config.model.step_hours
     start, hours = _newest(archive, scores, predictor.needed_offsets, step)
@@ -160,14 +162,14 @@ def _forecast(predictor: Predictor, archive: Archive, scores: Scores) -> list[Se
         for name in trained.names[:MAPS]
     ]
     shown = budget_fields(dataset)[:BUDGETS]
-    pictures = [Picture(budget_figure(dataset, field=name), f"What changed {name}, by part") for name in shown]
+    pictures = [Picture(budget_figure(dataset, field=name), f"Changes of {name} by part") for name in shown]
     table = Table(BUDGET_COLUMNS, in_words(shares(dataset), trained.config.variable_table()), words=2)
-    said = "What each part of the model did to each field in that forecast."
-    return [Section("Forecast", pictures=maps), Section("Budget", [said], table=table, pictures=pictures)]
+    text = "The contribution of each part of the model to the change of each field in this forecast."
+    return [Section("Forecast", pictures=maps), Section("Budget", [text], table=table, pictures=pictures)]
 
 
 def _newest(archive: Archive, scores: Scores, needed: np.ndarray, step: float) -> tuple[np.datetime64, float]:
-    """The latest start of the scored period whose forecast the analyses cover, and the hours of that forecast."""
+    """(the latest initial time whose forecast the analyses cover, the length of that forecast in hours)."""
     first = parse_time(scores.settings["first_initial_time"])
     reach = (archive.times[-1] - first) / np.timedelta64(1, "h")
     hours = max(min(FORECAST_HOURS, reach) // step, 1) * step
@@ -175,8 +177,8 @@ def _newest(archive: Archive, scores: Scores, needed: np.ndarray, step: float) -
     last = parse_time(scores.settings["last_valid_time"]) - _duration(longest)
     starts = archive.times[(archive.times > first) & (archive.times <= last)]
     starts = starts[starts + _duration(hours) <= archive.times[-1]]
-    held = [start for start in starts if np.isin(start + needed, archive.times).all()]
-    return (held[-1] if held else first), hours
+    covered = [start for start in starts if np.isin(start + needed, archive.times).all()]
+    return (covered[-1] if covered else first), hours
 
 
 def _duration(hours: float) -> np.timedelta64:
@@ -194,11 +196,11 @@ def _training(run: Run, name: str) -> list[Section]:
     if not path.is_file():
         return []
     figure = training_figure(read_metrics(path), name)
-    return [Section("Training", pictures=[Picture(figure, "The loss as training went on")])]
+    return [Section("Training", pictures=[Picture(figure, "The loss during training")])]
 
 
 def _history(run: Run) -> list[Section]:
-    """What happened to the run, the newest first."""
+    """The jobs of the run, the newest first."""
     log = read_log(run.folder)
     if not log.events:
         return []
@@ -206,11 +208,11 @@ def _history(run: Run) -> list[Section]:
         (event.time, event.verb, str(event.details.get("version", "")), event.outcome, event.reason)
         for event in reversed(log.events[-EVENTS_SHOWN:])
     ]
-    said = f"Versions kept: {', '.join(run.versions)}. The last {len(rows)} of {len(log.events)} jobs, newest first."
+    text = f"Stored versions: {', '.join(run.versions)}. The last {len(rows)} of {len(log.events)} jobs, newest first."
     if log.unreadable:
-        said += f" {log.unreadable} lines of the log cannot be read."
+        text += f" {log.unreadable} lines of the log cannot be read."
     headings = ("time", "job", "version", "outcome", "reason")
-    return [Section("History", [said], table=Table(headings, rows, words=len(headings)))]
+    return [Section("History", [text], table=Table(headings, rows, words=len(headings)))]
 
 
 def _provenance(trained: TrainedModel) -> Section:
@@ -218,7 +220,7 @@ def _provenance(trained: TrainedModel) -> Section:
     facts = {
         "Weights (SHA-256)": manifest["files"][WEIGHTS],
         "Training data (SHA-256)": manifest.get("data_sha256", "unknown"),
-        "Made by": str(manifest.get("source", "unknown")),
+        "Source": str(manifest.get("source", "unknown")),
         "Seed": str(manifest.get("seed", "unknown")),
         "Device": str(manifest.get("device", "unknown")),
         "Versions": ", ".join(f"{name} {version}" for name, version in manifest.get("versions", {}).items()),

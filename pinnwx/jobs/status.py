@@ -1,4 +1,4 @@
-"""The health of a run: when each job last went well, which model is live, and how its forecasts did of late."""
+"""The health of a run: the last success of each job, the live model, and the recent skill of its forecasts."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from pinnwx.variables import difference_units
 from pinnwx.verification.results import Scores
 
 RECENT_DAYS = 7.0
-LEAST_HISTORY = 8  # forecasts before the recent ones, below which nothing is said of a drift
-USUAL_FRACTION = 0.95  # of the earlier forecasts err less than what is called unusual
+LEAST_HISTORY = 8  # the minimum number of earlier forecasts for a statement on drift
+USUAL_FRACTION = 0.95  # the quantile of earlier errors above which recent errors count as drift
 _HOUR = np.timedelta64(1, "h")
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One verb: its last success and how long ago [h], what happened last, and how often it went wrong since.
+    """One command: its last success and the age of it [h], its last outcome, and its failures since then.
 
-    `reason` is that of the last time it went wrong since, or else what the last turn refused of several.
+    `reason` belongs to the last failure since the last success, or to forecasts that the last series refused.
     """
 
     verb: str
@@ -46,8 +46,8 @@ class JobStatus:
 class Skill:
     """RMSE of the recent forecasts of a variable at a lead, and the median of the earlier ones [SI units].
 
-    `drifts` where the recent ones err more, on average, than all but a twentieth of the earlier ones did.
-    `of_persistence` is the recent error over that of persistence, on the same forecasts.
+    `drifts` is true if the mean recent error exceeds the 95 % quantile of the earlier errors. `of_persistence` is the
+    ratio of the recent error to that of persistence for the same forecasts.
     """
 
     variable: str
@@ -62,9 +62,9 @@ class Skill:
 
 @dataclass(frozen=True)
 class Status:
-    """Everything `pinnwx status` says; `warnings` are what somebody should look at.
+    """The output of `pinnwx status`; `warnings` need attention.
 
-    `alarm`: no forecast can be made, because the live version is damaged; what to do about it. Empty if all is well.
+    `alarm` says that the live version is damaged, so that no forecast is possible, with a remedy; otherwise empty.
     """
 
     run: str
@@ -97,11 +97,11 @@ def status(
 ) -> Status:
     """Reads the log of a run and the scores in a folder of its forecasts (`pinnwx.forecast_series` with `score`).
 
-    `json` keeps the result; `metrics` is a file in the text format of Prometheus, replaced at every call, for the
-    textfile collector of its node exporter.
+    `json` is a file for the result. `metrics` is a file in the text format of Prometheus for the textfile collector of
+    its node exporter; it is replaced at every call.
 
     Raises:
-        MissingInputError: no such run, or no such folder of forecasts.
+        MissingInputError: the run or the folder of forecasts does not exist.
         OutputError: a file cannot be written.
     """
     opened = Run.open(run)
@@ -116,7 +116,7 @@ def status(
         trained_to, name = manifest.get("trained_on", [None])[-1], manifest.get("name", name)
     except CheckpointError as error:
         if opened.versions:
-            alarm = f"no forecast can be made: {str(error).removesuffix(f'; {RESTORE}')}; {_way_out(opened)}"
+            alarm = f"no forecast is possible: {str(error).removesuffix(f'; {RESTORE}')}; {_way_out(opened)}"
         else:
             warnings.append(str(error))
     log = _log_of(opened.folder, warnings)
@@ -141,19 +141,19 @@ def status(
 
 
 def _log_of(run: Path, warnings: list[str]) -> Log:
-    """The log of a run; what is wrong with it joins the warnings."""
+    """The log of a run; its problems are added to the warnings."""
     try:
         log = read_log(run)
     except CheckpointError as error:
         warnings.append(str(error))
         return Log()
     if log.unreadable:
-        warnings.append(f"{run / EVENTS}: {log.unreadable} line(s) are no events and were passed over")
+        warnings.append(f"{run / EVENTS}: {log.unreadable} line(s) are not events and were skipped")
     return log
 
 
 def _jobs(events: Sequence[Event]) -> list[JobStatus]:
-    """One entry a verb, in the order in which they first ran."""
+    """One entry for each command, in the order of their first run."""
     jobs = []
     for verb in dict.fromkeys(event.verb for event in events):
         own = [event for event in events if event.verb == verb]
@@ -167,16 +167,16 @@ def _jobs(events: Sequence[Event]) -> list[JobStatus]:
 
 
 def _refused_of_several(event: Event) -> str:
-    """What a series refused, although its newest forecast was made."""
+    """The forecasts that a series refused, although its newest forecast succeeded."""
     refused = event.details.get("refused") if event.went_well else None
     if not isinstance(refused, dict) or not refused:
         return ""
     when, why = next(iter(refused.items()))
-    return f"{len(refused)} refused in the last turn, of {when}: {why}"
+    return f"{len(refused)} refused in the last run, the first of {when}: {why}"
 
 
 def _way_out(run: Run) -> str:
-    """How to get a live version that can be used."""
+    """A command that makes a usable version live."""
     try:
         live, _ = run.pointer
     except CheckpointError:
@@ -187,11 +187,11 @@ def _way_out(run: Run) -> str:
         return f"pinnwx models rollback --run {run.folder} makes {older[-1]} live"
     if good:
         return f"pinnwx models promote {good[-1]} --run {run.folder} makes {good[-1]} live"
-    return "no other version can be used: restore it from a copy, or train again"
+    return "no other version is usable: restore it from a copy, or train again"
 
 
 def _is_usable(run: Run, name: str) -> bool:
-    """Whole, and not refused by its training check: what `models rollback` would take."""
+    """Whether a version is complete and passed its training check, as `models rollback` requires."""
     try:
         return may_be_live(read_manifest(run.version(name)))
     except CheckpointError:
@@ -199,7 +199,7 @@ def _is_usable(run: Run, name: str) -> bool:
 
 
 def _scores_in(folder: Path, name: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """All score entries of the forecasts of a model, each with the time its forecast began; and what cannot be read."""
+    """(score entries of the forecasts of a model, each with its initial time; warnings of unreadable files)."""
     if not folder.is_dir():
         raise MissingInputError(f"no folder of forecasts {folder}")
     scores, unreadable = [], []
@@ -215,17 +215,17 @@ def _scores_in(folder: Path, name: str) -> tuple[list[dict[str, Any]], list[str]
 
 
 def _of_silence(entries: Sequence[dict[str, Any]]) -> list[str]:
-    """A warning where the newest forecast that was scored is old."""
+    """A warning if the newest scored forecast is old."""
     if not entries:
         return []
     newest = max(entry["begun"] for entry in entries)
     if (now() - newest) / _HOUR <= 2 * 24 * RECENT_DAYS:
         return []
-    return [f"no forecast that began after {format_time(newest)} was scored"]
+    return [f"no forecast with an initial time after {format_time(newest)} was scored"]
 
 
 def skill_of(entries: Sequence[dict[str, Any]]) -> list[Skill]:
-    """The forecasts of the last `RECENT_DAYS`, beside those before, of each variable and lead."""
+    """Compares the forecasts of the last `RECENT_DAYS` with the earlier ones, for each variable and lead."""
     skills = []
     for variable, lead in dict.fromkeys((entry["variable"], entry["lead_hours"]) for entry in entries):
         own = [entry for entry in entries if (entry["variable"], entry["lead_hours"]) == (variable, lead)]
@@ -246,6 +246,6 @@ def _of_drift(one: Skill) -> str:
     factor, units = difference_units(one.variable)
     usual = factor * (one.usual or 0.0)
     return (
-        f"{one.variable} at {one.lead_hours:g} h: RMSE {factor * one.recent:.3g} {units} of late, "
-        f"usually {usual:.3g} {units}"
+        f"{one.variable} at {one.lead_hours:g} h: recent RMSE {factor * one.recent:.3g} {units}, earlier median "
+        f"{usual:.3g} {units}"
     )

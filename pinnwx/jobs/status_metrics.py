@@ -23,18 +23,18 @@ _OF_SKILL = ("variable", "lead_hours")
 
 def require_metrics(path: Path) -> None:
     """Raises:
-    OutputError: the file cannot be written, or is there and is none that `status` wrote.
+    OutputError: the file cannot be written, or exists and was not written by `status`.
     """
     check_writable(path, force=True)
     if path.exists():
         with path.open("rb") as file:
             begins = file.read(len(_BEGINNING))
         if begins not in (b"", _BEGINNING):
-            raise OutputError(f"{path} is no metrics file of pinnwx, which it would replace; give another name")
+            raise OutputError(f"{path} exists and is not a metrics file of pinnwx; give another name")
 
 
 def write_metrics(health: Status, path: Path) -> None:
-    """What a monitor alerts on, as gauges."""
+    """Writes gauges for monitoring."""
     from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
     registry = CollectorRegistry()
@@ -42,24 +42,24 @@ def write_metrics(health: Status, path: Path) -> None:
     def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
         return Gauge(f"pinnwx_{name}", text, ("run", *labels), registry=registry)
 
-    # Not an age, which would stand still where nobody writes this file any more.
-    success = gauge("job_last_success_timestamp_seconds", "When a job last went well.", ["verb"])
-    failures = gauge("job_failures", "Times a job went wrong since it last went well.", ["verb"])
-    run = printable(health.run)  # the library escapes quotes and line breaks alone
+    # A time stamp and not an age, because an age would stay constant if this file is no longer written.
+    success = gauge("job_last_success_timestamp_seconds", "Time of the last success of a job.", ["verb"])
+    failures = gauge("job_failures", "Failures of a job since its last success.", ["verb"])
+    run = printable(health.run)  # the library escapes only quotes and line breaks
     for job in health.jobs:
         verb = printable(job.verb)
         failures.labels(run, verb).set(job.failures)
         if job.last_success is not None:
             success.labels(run, verb).set(float((parse_time(job.last_success) - _EPOCH) / _SECOND))
-    alarm = gauge("live_version_damaged", "1 if no forecast can be made, because the live version is damaged.")
+    alarm = gauge("live_version_damaged", "1 if no forecast is possible because the live version is damaged.")
     alarm.labels(run).set(bool(health.alarm))
-    version = gauge("live_version", "Number of the version that forecasts are made with; 0 if there is none.")
+    version = gauge("live_version", "Number of the live version; 0 if there is none.")
     version.labels(run).set(int(health.version or 0))
-    error = gauge("rmse", "Error of the newest week of forecasts that was scored, in SI units.", _OF_SKILL)
-    drift = gauge("drift", "1 if these forecasts err more than they used to.", _OF_SKILL)
+    error = gauge("rmse", "RMSE of the newest week of scored forecasts, in SI units.", _OF_SKILL)
+    drift = gauge("drift", "1 if these errors are larger than the earlier ones.", _OF_SKILL)
     for one in health.skill:
         labels = run, printable(one.variable), f"{one.lead_hours:g}"
         error.labels(*labels).set(one.recent)
         drift.labels(*labels).set(one.drifts)
     with writing(path.parent):
-        write_to_textfile(str(path), registry)  # beside it first, by a name that collectors pass over
+        write_to_textfile(str(path), registry)  # atomically, by a name that collectors ignore

@@ -1,12 +1,12 @@
-"""The training check: whether a model that was just trained may go live.
+"""The training check: whether a newly trained model may go live.
 
-It may if its weights are finite and, at its first leads, no field of it is worse than persistence on the validation
-time (`data.validate`), beyond the chance of the days: the lower bound of the ratio of the errors is not above 1. Where
-there is no validation time, or too little of it, its loss on training time must not be above that of persistence: a
-training that diverged is found out without later days, and that the skill is not known is said.
+It may if its weights are finite and, at its first leads, no field is significantly worse than persistence on the
+validation time (`data.validate`): the lower bound of the error ratio is at most 1. If the validation time is missing or
+too short, the loss on the training time must be at most that of persistence. This detects a diverged training without
+later days, and the report says that the skill is unknown.
 
-A model that passes may still make forecasts of ten days that are no weather, and will be refused; how far it can go is
-said (`forecasting.usable_range`).
+Forecasts of ten days by a model that passes may still be implausible, and are then refused. The report gives the usable
+range (`forecasting.usable_range`).
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from pinnwx.manifest import MANIFEST, PROMOTION_CHECK, read_manifest
 from pinnwx.verification.pairing import lead_deltas
 from pinnwx.verification.results import Scores
 
-LEADS = 3  # the first of those that a model is scored at
-MOST_FORECASTS = 64  # of each time, spread evenly over it: a check takes seconds
-FEWEST_FORECASTS = 8  # of the validation time, below which skill is chance
+LEADS = 3  # the number of leads in the check
+MOST_FORECASTS = 64  # evenly spread over a period, so that a check takes seconds
+FEWEST_FORECASTS = 8  # in the validation time; with fewer, the skill is too uncertain
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingReport:
-    """What the training check found.
+    """The result of the training check.
 
     Attributes:
-        objections: why the model may not go live; empty if it may.
-        not_checked: why its skill on validation time is unknown; empty if it was checked.
-        remedy: what to try, where there are objections.
-        scores: of the forecasts that it was checked on.
-        usable: how far its forecasts go before they are refused; None where that is not known.
+        objections: the reasons why the model may not go live; empty if it may.
+        not_checked: the reason why its skill on the validation time is unknown; empty if it was checked.
+        remedy: advice, if there are objections.
+        scores: the scores of the forecasts in the check.
+        usable: the longest lead before its forecasts are refused; None if unknown.
     """
 
     objections: tuple[str, ...]
@@ -67,12 +67,12 @@ class TrainingReport:
 
     @property
     def reason(self) -> str:
-        """The first objection, and how many more there are."""
+        """The first objection, and the number of further ones."""
         first, *others = self.objections
         return first + (f" (and {len(others)} more)" if others else "")
 
     def summary(self) -> dict[str, Any]:
-        """What the manifest of the version keeps of it."""
+        """The part that the manifest of the version stores."""
         return {
             "passed": self.passed,
             "objections": list(self.objections),
@@ -87,7 +87,7 @@ class TrainingReport:
 
 
 def validation_archive(trained: TrainedModel, data: Data) -> Archive | str:
-    """The model's fields in the validation time of its config, or why there are none."""
+    """The fields of the model in the validation time of its config, or the reason why there are none."""
     period = trained.config.data.validate_
     if period is None:
         return "the config has no data.validate"
@@ -100,10 +100,10 @@ def validation_archive(trained: TrainedModel, data: Data) -> Archive | str:
 def check_training(
     trained: TrainedModel, training: Archive, validation: Archive | str, until: float = math.inf
 ) -> TrainingReport:
-    """Checks a model on a time that it was not trained on, or, where there is none, on the time that it was.
+    """Checks a model on the validation time, or on its training time if there is none.
 
-    `validation` may be the reason why there is none. A model with a lateral boundary is told its edge by the analyses,
-    as in `evaluate`. How far its forecasts go is not tried after `until`, a `time.monotonic()`.
+    `validation` may be the reason why there is no validation time. The analyses provide lateral boundary fields, as in
+    `evaluate`. The usable range is not computed after `until`, a value of `time.monotonic()`.
     """
     report = _first_leads(trained, training, validation)
     if not report.passed or time.monotonic() > until:
@@ -112,7 +112,7 @@ def check_training(
 
 
 def _first_leads(trained: TrainedModel, training: Archive, validation: Archive | str) -> TrainingReport:
-    """Whether it diverged, or is worse than persistence at its first leads."""
+    """Checks for divergence, and compares with persistence at the first leads."""
     not_checked = validation if isinstance(validation, str) else ""
     if not all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(nnx.state(trained.model, nnx.Param))):
         return TrainingReport(("its weights are not finite",), not_checked, _remedy(trained))
@@ -137,19 +137,20 @@ def _first_leads(trained: TrainedModel, training: Archive, validation: Archive |
 
 
 def initial_times(predictor: Predictor, archive: Archive) -> Shaped[np.ndarray, " init"]:
-    """At most `MOST_FORECASTS` of the times whose forecasts can be made and scored, spread evenly."""
+    """At most `MOST_FORECASTS` evenly spread initial times whose forecasts can be computed and scored."""
     needed = np.concatenate([predictor.needed_offsets, lead_deltas(predictor.lead_hours)])
     return spread_starts(archive.times, needed, MOST_FORECASTS)
 
 
 def require_promoted(run: Run, *, anyway: bool = False) -> None:
-    """Of a finished training: its version is live, or is made so if `anyway`.
+    """Checks that the version of a finished training is live; with `anyway`, makes it live.
 
     Raises:
-        NotPromotedError: it did not pass the training check, and nobody has made it live since.
+        NotPromotedError: the version did not pass the training check, and was not promoted since.
     """
-    ours = [name for name in run.versions if is_there(run.version(name) / MANIFEST)]  # a folder 2024 may be anybody's
-    newest = (ours or run.versions)[-1]
+    # A foreign folder may have a name such as 2024; a version has a manifest.
+    complete = [name for name in run.versions if is_there(run.version(name) / MANIFEST)]
+    newest = (complete or run.versions)[-1]
     check = read_manifest(run.version(newest)).get(PROMOTION_CHECK, {})
     if check.get("passed", True) or (run.has_live and run.live == newest):
         return
@@ -161,20 +162,20 @@ def require_promoted(run: Run, *, anyway: bool = False) -> None:
 
 
 def not_promoted(version: str, folder: Path, report: TrainingReport) -> str:
-    """The one line that says so."""
+    """The error message for a version that is not promoted."""
     remedy = f"; {report.remedy}" if report.remedy else ""
     return (
-        f"model {version} in {folder} is kept, but not made live: {report.reason}{remedy}; "
-        f"pinnwx models promote {version} --run {folder} makes it live all the same"
+        f"model {version} in {folder} is stored, but not made live: {report.reason}{remedy}; "
+        f"pinnwx models promote {version} --run {folder} makes it live anyway"
     )
 
 
 def short_range(version: str, usable: UsableRange) -> str:
-    """The one line that says that its long forecasts will be refused."""
-    reach = f"up to {usable.hours:g} h" if usable.hours else "of no length"
+    """The warning that long forecasts of a version are refused."""
+    reach = f"up to {usable.hours:g} h are accepted, longer ones" if usable.hours else "of any length"
     return (
-        f"forecasts of model {version} {reach} can be given out, longer ones are refused: {usable.refusal}; ask for "
-        "shorter ones, or train on longer rollouts (training.curriculum) or with model.climate.smoothing_hours set"
+        f"forecasts of model {version} {reach} are refused: {usable.refusal}; choose shorter forecasts, or train on "
+        "longer rollouts (training.curriculum) or with model.climate.smoothing_hours set"
     )
 
 
@@ -185,7 +186,7 @@ def _report(
 
 
 def _trained_leads(trained: TrainedModel) -> tuple[float, ...]:
-    """The first leads, as far as the rollouts of its training reached."""
+    """The first leads within the rollouts of its training."""
     step = trained.config.model.step_hours
     reach = step * max(stage.steps for stage in trained.config.training.curriculum)
     return tuple(lead for lead in default_leads(trained)[:LEADS] if lead <= reach) or (step,)
@@ -200,7 +201,7 @@ def _scores(predictor: Predictor, archive: Archive, starts: Shaped[np.ndarray, "
 
 
 def _worse_than_persistence(scores: Scores) -> list[str]:
-    """Where a field is worse beyond chance, the worst first."""
+    """Objections for fields that are significantly worse than persistence, the worst first."""
     objections = []
     for entry in scores.scores:
         ratio, low = entry["persistence_ratio"], entry["persistence_ratio_low"]
@@ -213,7 +214,7 @@ def _worse_than_persistence(scores: Scores) -> list[str]:
 
 
 def _diverged(trained: TrainedModel, scores: Scores) -> list[str]:
-    """Of forecasts from the training time: the square error in units of the loss, weighted as in its rollouts."""
+    """The objection if the loss on the training time exceeds that of persistence; weights are those of rollouts."""
     unit = dict(zip(trained.names, error_scale(trained)[:, 0, 0], strict=True))
 
     def loss(name: str) -> float:

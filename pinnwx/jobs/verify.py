@@ -1,4 +1,4 @@
-"""Finished forecast files, scored against the analyses that have arrived since."""
+"""Scores forecast files against later analyses."""
 
 from __future__ import annotations
 
@@ -40,22 +40,21 @@ def verify(
 ) -> Scores:
     """Scores forecast files against truth at their valid times.
 
-    The climatology is that of `run`, where it is given; without it those columns are empty. Analyses since the first
-    forecast that no forecast would start from (stuck, with a spike, of the future) are used, with a warning. Entries of
-    ensembles have `crps` and `spread` too.
+    The climatology is that of `run`; without `run`, its columns are empty. Suspicious analyses (stuck, with a spike, in
+    the future) are used with a warning. Entries of ensembles also have `crps` and `spread`.
 
     Args:
         forecasts: forecast files.
-        data: the analyses that are the truth.
-        run: the run whose climatology is scored beside the forecasts.
+        data: the analyses for the truth.
+        run: the run whose climatology is a baseline.
         json: a file for the scores.
-        drift: a PNG of the drift of one forecast (`pinnwx.verification.drift`), of an ensemble that of its first
-            member. It needs `run`, and `data` with analyses of its training time.
+        drift: a PNG of the drift of one forecast (`pinnwx.verification.drift`), for an ensemble of its first member. It
+            needs `run`, and `data` with analyses of its training time.
         force: replaces existing files.
 
     Raises:
-        MissingInputError, DataError, UnavailableError, CheckpointError, OutputError, UsageError: as their names say.
-        GridError: a drift of a regional forecast.
+        MissingInputError, DataError, UnavailableError, CheckpointError, OutputError, UsageError: see `pinnwx.errors`.
+        GridError: the drift of a regional forecast is requested.
     """
     paths = [forecasts] if isinstance(forecasts, str | Path) else list(forecasts)
     if not paths:
@@ -71,7 +70,7 @@ def verify(
     archive = Archive.from_dataset(open_data(data, names, grid=grid, **reading_options(first)), names)
     table = reading_options(first).get("variables", VARIABLES)
     for when, reason in doubtful_analyses(archive, reference_time(first), variables=table).items():
-        _log.warning("warning: no forecast would start from the analysis of %s: %s", format_time(when), reason)
+        _log.warning("warning: a forecast from the analysis of %s would be refused: %s", format_time(when), reason)
     climatology = None if trained is None else trained.climatology.inside(trained.config.model.boundary_width)
     scores = verify_forecasts(
         paths,

@@ -267,7 +267,7 @@ def test_51_rollback_is_one_atomic_swap(copy, use):
         Run(copy).point_to("0001")
     assert len(seen) == 2000
     assert set(seen) <= {"0001", "0003"}
-    pinnwx("models", "rollback", "--run", copy).refused(66, "no version older than 0001 that can be used")
+    pinnwx("models", "rollback", "--run", copy).refused(66, "no usable version older than 0001")
     Run(copy).point_to("0003")
     (version(copy).parent / "0003" / MANIFEST).write_text("{}")
     use(copy).refused(65, "pinnwx models rollback")

@@ -115,7 +115,7 @@ def test_a_forecast_that_does_not_fit_is_refused(run, good, monkeypatch):
     trained = tiny_trained()
     with pytest.raises(UsageError, match=r"1,000,000,000 forecast\(s\) of 20 steps .* at most 52,428 members"):
         require_room(trained, 20, 10**9)
-    with pytest.raises(UsageError, match="ask for shorter forecasts"):
+    with pytest.raises(UsageError, match="choose shorter forecasts"):
         require_room(trained, 10**7)
     require_room(trained, 20, 50)
     with pytest.raises(UsageError, match="at most"):

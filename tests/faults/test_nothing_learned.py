@@ -65,7 +65,7 @@ def test_too_few_forecasts_among_gaps():
     gaps = dataclasses.replace(archive, times=archive.times[kept], fields=archive.fields[kept])
     trained = incumbent(24)
     periods = split(trained, gaps, None)
-    with pytest.raises(UnavailableError, match=r"only \d forecasts of 24 h can be judged .* and 8 are needed"):
+    with pytest.raises(UnavailableError, match=r"only \d forecasts of 24 h can be scored .* and 8 are needed"):
         require_forecasts(trained, gaps, periods)
 
 
@@ -148,7 +148,7 @@ def test_too_few_days_to_tell_is_not_worse():
         found = Comparison("a", "b", ({**entry, "ratio_high": ratio + 0.08, "bounds_missing": None},))
         return PromotionReport(tuple(filter(None, [*map(promotion_check._of_ratio, found.ratios), other])), found)
 
-    assert "too few to tell" in verdict(0.97).objections[0]
+    assert "days are too few" in verdict(0.97).objections[0]
     assert not verdict(0.97).is_worse
     assert verdict(1.04).is_worse
     assert verdict(0.97, "msl at 24 h: no better than persistence").is_worse

@@ -114,7 +114,7 @@ def refused(tmp_path_factory) -> tuple[Path, Path, Path]:
     ended = verb("train", folder / "c.toml", "--data", folder / "waves.nc", "--out", folder / "run")
     assert ended.code == 77, ended.err
     line = ended.err.splitlines()[-1]  # after the progress
-    for word in ("pinnwx: model 0001", "is kept, but not made live: ", "lower training.learning_rate (30)"):
+    for word in ("pinnwx: model 0001", "is stored, but not made live: ", "lower training.learning_rate (30)"):
         assert word in line
     assert f"pinnwx models promote 0001 --run {folder / 'run'}" in line
     return folder / "c.toml", folder / "waves.nc", folder / "run"

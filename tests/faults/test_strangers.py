@@ -118,7 +118,7 @@ def test_events_do_not_change_a_hard_linked_backup(copy, tmp_path, caplog):
             pass
     assert contents(backup) == before
     assert [event.verb for event in read_log(copy).events] == ["check", "forecast", "forecast"]
-    assert caplog.text.count("was written anew") == 1, "said once, for then it is the run's own"
+    assert caplog.text.count("was replaced by a copy") == 1, "said once, for then it is the run's own"
     Run(copy).point_to("0001")
     assert contents(backup) == before
     with Run(backup).lock(), pytest.raises(LockedError, match="hard-linked"), Run(copy).lock():
@@ -273,7 +273,7 @@ def test_status_replaces_no_file_of_a_run(copy, option, name):
 def test_status_replaces_metrics_files_alone(copy, tmp_path, held):
     path = tmp_path / "m.prom"
     path.write_text(held)
-    with pytest.raises(OutputError, match=r"is no metrics file.*give another name"):
+    with pytest.raises(OutputError, match=r"is not a metrics file.*give another name"):
         status(copy, metrics=path)
     assert path.read_text() == held
     path.write_text("")
@@ -408,7 +408,7 @@ def test_scores_of_the_training_time_say_so(copy, good, tmp_path, caplog, end):
     to = "2026-01-12T18:00Z" if end == "2026-01-16" else "2026-01-11T00:00Z"
     assert scores.settings["trained_on"] == ["2026-01-09T00:00Z", to]
     assert json.loads(out.read_text())["settings"]["trained_on"][-1] == to
-    assert "errors of days that a model has learned from are too small" in caplog.text
+    assert "errors in the training time are too small" in caplog.text
 
 
 def test_scores_of_later_days_do_not(copy, good, caplog):

@@ -82,7 +82,7 @@ def test_the_newest_forecast_and_the_history_are_shown(made):
     (start,) = set(re.findall(r"the forecast from (\S+Z)", text))
     assert "2026-01-16T00:00Z" < start <= "2026-01-17T12:00Z"
     section = text.partition('<section id="history">')[2].partition("</section>")[0]
-    assert "Versions kept: 0001." in section
+    assert "Stored versions: 0001." in section
     assert [cell in section for cell in ("<td>train</td>", "<td>0001</td>", "<td>done</td>")] == [True] * 3
 
 

@@ -136,9 +136,9 @@ def test_learning_that_does_not_help_makes_no_version(run, fresh, monkeypatch):
 @pytest.mark.parametrize(
     ("kept", "why"),
     [
-        (slice(0, 70), r"the newest 4 days of them are held out, and the live version learned from analyses up to"),
-        (slice(0, 76), r"no analysis after 2026-01-15T18:00Z is older than those"),
-        (slice(150, 160), r"no analysis after 2026-01-15T18:00Z is older than those"),
+        (slice(0, 70), r"their newest 4 days are held out, and the live version was trained on analyses up to"),
+        (slice(0, 76), r"no analysis after 2026-01-15T18:00Z is older than these"),
+        (slice(150, 160), r"no analysis after 2026-01-15T18:00Z is older than these"),
         (slice(0, 78), r"only 2 windows of 3 analyses end after"),
     ],
 )

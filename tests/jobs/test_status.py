@@ -88,7 +88,7 @@ def test_a_damaged_live_model_is_an_alarm_that_names_the_way_out(run, tmp_path):
     found = pinnwx.status(run, json=tmp_path / "s.json")
     assert "weights.safetensors does not match" in found.alarm
     assert found.alarm.count("from a copy") == 1, "the way out stands there once"
-    assert found.alarm.endswith("no other version can be used: restore it from a copy, or train again")
+    assert found.alarm.endswith("no other version is usable: restore it from a copy, or train again")
     assert json.loads((tmp_path / "s.json").read_text())["alarm"] == found.alarm
     with pytest.raises(CheckpointError):
         found.require_usable()
@@ -158,7 +158,7 @@ def test_each_failure_has_its_own_reason(run, monkeypatch):
         event.details["refused"] = {"2026-01-01T00:00Z": "late", "2026-01-02T00:00Z": "damaged"}
     assert pinnwx.status(run).warnings == (
         "forecast: failed 1 time(s), last: no space",
-        "retrain: 2 refused in the last turn, of 2026-01-01T00:00Z: late",
+        "retrain: 2 refused in the last run, the first of 2026-01-01T00:00Z: late",
     )
 
 
@@ -204,7 +204,7 @@ def test_skill_comes_from_the_scores_of_a_folder_and_all_goes_into_files(run, tm
     found = pinnwx.status(run, forecasts=folder, json=tmp_path / "s.json", metrics=tmp_path / "pinnwx.prom")
     (skill,) = found.skill
     assert (skill.recent, skill.usual, skill.drifts) == (300.0, 100.0, True)
-    assert found.warnings == ("msl at 24 h: RMSE 3 hPa of late, usually 1 hPa",)
+    assert found.warnings == ("msl at 24 h: recent RMSE 3 hPa, earlier median 1 hPa",)
     assert json.loads((tmp_path / "s.json").read_text())["skill"][0]["recent"] == 300.0
     families = text_string_to_metric_families((tmp_path / "pinnwx.prom").read_text())
     values = {(one.name, one.labels.get("verb")): one.value for family in families for one in family.samples}
@@ -226,7 +226,7 @@ def test_damaged_scores_and_silence_are_warnings(run, tmp_path, monkeypatch):
     monkeypatch.setenv("PINNWX_NOW", "2026-02-10T06:00")
     damaged, silent = pinnwx.status(run, forecasts=tmp_path).warnings
     assert damaged.startswith("tiny_20260102T0000Z.scores.json")
-    assert silent == "no forecast that began after 2026-01-01T00:00Z was scored"
+    assert silent == "no forecast with an initial time after 2026-01-01T00:00Z was scored"
 
 
 def test_folders_that_are_not_there(run, tmp_path):

@@ -238,7 +238,7 @@ def test_the_drift_of_one_forecast_is_drawn(run, data, forecast_file, tmp_path):
         pinnwx.verify(forecast_file, data, drift=tmp_path / "new.png")
     with pytest.raises(UsageError, match="draws one forecast, and 2 are given"):
         pinnwx.verify([forecast_file, forecast_file], data, run=run, drift=tmp_path / "new.png")
-    with pytest.raises(UsageError, match="pictures are PNG"):
+    with pytest.raises(UsageError, match="figures are written as PNG"):
         pinnwx.verify(forecast_file, data, run=run, drift=tmp_path / "new.pdf")
 
 

@@ -378,5 +378,5 @@ def test_units_are_written_as_people_write_them(plain, pretty):
 def test_a_picture_is_not_written_under_the_name_of_another_format(tmp_path, name):
     source = tmp_path / "f.nc"
     source.touch()
-    with pytest.raises(UsageError, match=r"pictures are PNG; give a name that ends in \.png"):
+    with pytest.raises(UsageError, match=r"figures are written as PNG; give a name that ends in \.png"):
         plot(source, tmp_path / name)
