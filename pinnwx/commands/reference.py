@@ -72,7 +72,7 @@ def _section(name: str, verb: Callable[..., Any]) -> Iterator[str]:
         spelling = _spelling(parameter.name, kind, info)
         if isinstance(info, ArgumentInfo) and parameter.default is not inspect.Parameter.empty:
             spelling = f"[{spelling}]"
-        row = f"| `{spelling}` | {_default(parameter)} | {info.help or ''} |"
+        row = f"| `{spelling}` | {_default(parameter)} | {_as_text(info.help or '')} |"
         (arguments if isinstance(info, ArgumentInfo) else options).append(row)
     usage = ["pinnwx", name, *(row.split("`")[1] for row in arguments), *(["[OPTIONS]"] if options else [])]
     yield from (f"## pinnwx {name}", "", inspect.getdoc(verb) or "", "", "```sh", " ".join(usage), "```", "")
@@ -89,6 +89,11 @@ def _spelling(name: str, kind: Any, info: ArgumentInfo | OptionInfo) -> str:
         return (info.metavar or name.upper()) + many
     option = next(iter(info.param_decls or ()), f"--{name.replace('_', '-')}")
     return option if base is bool else f"{option} {info.metavar or f'<{_TYPES.get(base, base.__name__)}>'}"
+
+
+def _as_text(text: str) -> str:
+    """The text as a cell of a table: brackets make no link, and a bar ends no cell."""
+    return re.sub(r"([\[\]|])", r"\\\1", text)
 
 
 def _default(parameter: inspect.Parameter) -> str:
