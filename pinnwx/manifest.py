@@ -21,7 +21,7 @@ from pinnwx.records import Manifest, NotARecord, checked, parsed
 from pinnwx.version import __version__
 
 MANIFEST = "manifest.json"
-PROMOTION_CHECK = "promotion_check"  # the result of the training check of a version (`pinnwx.jobs.training_check`)
+TRAINING_CHECK = "training_check"  # the result of the training check of a version (`pinnwx.jobs.training_check`)
 _FORMAT = 2  # format 1 has no digest of its own
 _SEAL = "sha256"
 RESTORE = "restore it from a copy or train again"
@@ -80,9 +80,9 @@ def read_files(
 
 
 def may_be_live(manifest: Mapping[str, Any]) -> bool:
-    """Whether a version passed its training check, was promoted anyway, or had no check."""
-    check = manifest.get(PROMOTION_CHECK, {})
-    return bool(check.get("passed", True) or check.get("promoted_anyway"))
+    """Whether a version passed its training check or had none, or a user promoted or saved it in spite of the check."""
+    check = manifest.get(TRAINING_CHECK, {})
+    return bool(check.get("passed", True) or check.get("promoted_anyway") or check.get("saved_by_user"))
 
 
 def _sealed(folder: Path) -> dict[str, Any]:

@@ -138,18 +138,19 @@ class Origin(_Record):
     parameters: Annotated[Count, Field(ge=1)]
 
 
-class PromotionNotes(_Record):
-    """The result of the training check (`pinnwx.jobs.training_check`)."""
+class TrainingCheckNotes(_Record):
+    """The result of the training check (`pinnwx.jobs.training_check`), and who made the version live in spite of it."""
 
     passed: bool = True
     objections: list[str] = []
     not_checked: str = ""
     remedy: str = ""
     promoted_anyway: bool = False
+    saved_by_user: bool = False
     usable_hours: Error | None = None
 
     @model_validator(mode="after")
-    def _has_a_reason(self) -> PromotionNotes:
+    def _has_a_reason(self) -> TrainingCheckNotes:
         if not self.passed and not self.objections:
             raise ValueError("not passed, and no objection")
         return self
@@ -175,7 +176,7 @@ class Manifest(_Record):
     device: Text = ""
     versions: dict[str, Text] = {}
     compressed_from: Origin | None = None
-    promotion_check: PromotionNotes = PromotionNotes()
+    training_check: TrainingCheckNotes = TrainingCheckNotes()
 
 
 class Details(_Record):
@@ -279,7 +280,7 @@ class CompressionReport(_Record):
 
 
 class CheckpointNotes(_Record):
-    """The notes beside a training state (`pinnwx.training.fit`)."""
+    """The notes beside a training state (`pinnwx.training.recording`)."""
 
     data: Sha256
     config: Sha256

@@ -1,5 +1,7 @@
 """The library under the command line: eight lines from a dataset to a gradient, nothing written until `save`."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -53,7 +55,7 @@ def test_training_in_memory_is_the_training_of_a_run(model, dataset, tmp_path):
     forecasts = [one.forecast(dataset, init="2026-01-10", hours=12) for one in (model, expected)]
     xr.testing.assert_equal(*forecasts)
     assert model.manifest["data_sha256"] == expected.manifest["data_sha256"]
-    assert model.manifest["promotion_check"]["passed"] == expected.manifest["promotion_check"]["passed"]
+    assert model.manifest["training_check"]["passed"] == expected.manifest["training_check"]["passed"]
 
 
 def test_a_forecast_is_that_of_the_verb(model, dataset, tmp_path):
@@ -88,6 +90,24 @@ def test_what_was_saved_is_loaded(model, dataset, tmp_path):
         model.save(tmp_path / "run")
     from_run.save(tmp_path / "run", force=True)
     assert sorted(path.name for path in (tmp_path / "run" / "versions").iterdir()) == ["0001", "0002"]
+
+
+def test_a_model_that_was_saved_in_spite_of_its_training_check_says_so(model, dataset, tmp_path, caplog):
+    check = {"passed": False, "objections": ["it diverged"], "promoted_anyway": False}
+    failed = dataclasses.replace(model, manifest={**model.manifest, "training_check": check})
+    failed.save(tmp_path / "run")
+    assert "is live because it was saved, though it did not pass its training check: it diverged" in caplog.text
+    entry = pinnwx.show_model(tmp_path / "run")["training_check"]
+    assert (entry["passed"], entry["objections"], entry["saved_by_user"]) == (False, ["it diverged"], True)
+    assert not entry["promoted_anyway"], "nobody gave --promote-anyway"
+    (version,) = pinnwx.list_models(tmp_path / "run")
+    assert version.is_live
+    assert "msl" in pinnwx.TrainedModel.load(tmp_path / "run").forecast(dataset, init="2026-01-10", hours=6)
+
+
+def test_training_in_memory_makes_nothing_live(model):
+    assert model.manifest["training_check"]["promoted_anyway"] is False
+    assert "saved_by_user" not in model.manifest["training_check"]
 
 
 def test_a_forecast_has_a_gradient(model, dataset):

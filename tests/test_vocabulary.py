@@ -37,7 +37,7 @@ REPLACED = {
     "untrained": "TrainedModel.initialise", "resized": "TrainedModel.with_config",
     "Forecasting": "ForecastJob", "maker": "predictor",
     "Verdict": "PromotionReport", "judge": "compare_candidate", "judged_leads": "comparison_leads",
-    "DAYS_OF_GATE": "MINIMUM_PROMOTION_DAYS", "Report": "Progress", "UPDATES_PER_REPORT": "UPDATES_PER_DISPATCH",
+    "DAYS_OF_GATE": "MINIMUM_PROMOTION_DAYS", "Report": "Progress", "UPDATES_PER_REPORT": "UPDATES_PER_TURN",
 }  # fmt: skip
 # Words that say nothing of what a variable holds; its noun says more. They are gone from these packages.
 VAGUE = {"told", "found", "made", "seen", "asked", "kept"}

@@ -58,8 +58,7 @@ from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.rollout import rollout
 from pinnwx.operators.advection import SCHEMES, face_velocity, flux_divergence
 from pinnwx.runtime import keep_freed_memory
-from pinnwx.training.fit import device_archive
-from pinnwx.training.update import initial_state, make_update
+from pinnwx.training.update import device_archive, initial_state, make_update
 
 MODELS = ("era5_hybrid", "era5_neural", "era5_climode", "gcm_hybrid")
 GRIDS = ("5.625deg", "2.8125deg", "1.40625deg", "0.703125deg")

@@ -35,7 +35,7 @@ from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.preparation import training_archive
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.runtime import prepare
-from pinnwx.training.fit import device_archive
+from pinnwx.training.update import device_archive
 
 EXPERIMENT_NAMES = ("era5_hybrid", "europe_hybrid", "gcm_hybrid")
 WIND_TIMES = ("start", "midpoint")

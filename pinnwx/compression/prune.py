@@ -8,11 +8,8 @@ widths. The network of a learned wind is small, and stays.
 
 from __future__ import annotations
 
-import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -31,14 +28,15 @@ from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.closures import closure_class
 from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.model.weights import named_weights, set_weights
-from pinnwx.training.fit import Progress, Training, device_archive
+from pinnwx.training.fit import fit
 from pinnwx.training.sampling import WindowSampler
-from pinnwx.training.update import make_gradient
+from pinnwx.training.trainer import NO_HOOKS, Hooks
+from pinnwx.training.update import device_archive, make_gradient
 
 BATCHES = 32  # of windows of one step, that channels are scored on
-SEEN = 32  # windows of one step, on which it is seen what channels have in common
-BETWEEN = 0.15  # `fraction_between`,
-MOST_BETWEEN = 0.5  # and of all of those rounds together at most
+CAPTURED = 32  # windows of one step, whose activations tell what channels have in common
+BETWEEN = 0.15  # of the budget, that fine-tuning takes after each round but the last,
+MOST_BETWEEN = 0.5  # and after all of them together at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,43 +63,41 @@ def prune(
     *,
     updates: int | None = None,
     deadline: float | None = None,
-    progress: Callable[[Progress], None] = lambda _: None,
-    stop: Callable[[], bool] = lambda: False,
+    hooks: Hooks = NO_HOOKS,
 ) -> tuple[TrainedModel, list[Round]]:
-    """A smaller model, which has to learn on still, and how it came about; `trained` is left as it is.
+    """Returns a smaller model, which is not yet fine-tuned after the last round, and the rounds.
 
-    Each of `compression.rounds` keeps about the same share of the channels there are, and `keep` stays of all.
+    Each of `compression.rounds` keeps about the same fraction of the remaining channels. `trained` is left as it is.
 
     Args:
         trained: the model.
         archive: its training time.
         scale: the unit of each field's error, (field, 1, 1).
-        keep: the share of channels that stays.
-        criterion: which stay, one of `importance.CRITERIA`.
-        updates: of the whole pruning, the learning after it too.
-        deadline: `time.monotonic()` before which all of that must be done, where `updates` is None.
-        progress: called as it learns between the rounds.
-        stop: returning true ends it at the next check.
+        keep: the fraction of all channels that stays.
+        criterion: which channels stay, one of `importance.CRITERIA`.
+        updates: of the whole pruning, with the fine-tuning after it.
+        deadline: by the clock of `hooks`, of all of that, where `updates` is None.
+        hooks: progress of the fine-tuning between the rounds, a request to stop, the clock.
 
     Raises:
-        UsageError: the model has nothing to prune, `keep` is no share, or nothing would go.
-        UnavailableError: the training time is too short to learn from.
+        UsageError: the model has nothing to prune, `keep` is no fraction, or no channel would go.
+        UnavailableError: the training time is shorter than the longest rollout.
     """
     whole = require_prunable(trained, keep)
     _require_windows(trained, archive)
-    count, began, pruned, rounds = trained.config.compression.rounds, time.monotonic(), trained, []
+    count, began, pruned, rounds = trained.config.compression.rounds, hooks.clock(), trained, []
     between = fraction_between(count)
     for number in range(count):
-        pruned, scores, kept = narrowed(pruned, archive, scale, criterion, keep ** ((number + 1) / count), whole)
-        made = 0
-        if number + 1 < count and not stop():
+        pruned, scores, sizes = narrowed(pruned, archive, scale, criterion, keep ** ((number + 1) / count), whole)
+        done = 0
+        if number + 1 < count and not hooks.stop():
             few = None if updates is None else max(round(between * updates), 1)
             until = None
             if deadline is not None:
-                until = min(time.monotonic() + between * (deadline - began), deadline)
-            made = _fine_tune(pruned, archive, scale, few, until, progress, stop)
-        rounds.append(Round(kept, scores, made))
-        if stop():
+                until = min(hooks.clock() + between * (deadline - began), deadline)
+            done = _fine_tune(pruned, archive, scale, few, until, hooks)
+        rounds.append(Round(sizes, scores, done))
+        if hooks.stop():
             break
     if rounds[-1].widths == whole:
         raise _keeps_all(keep, whole)
@@ -111,7 +107,7 @@ def prune(
 
 
 def fraction_between(rounds: int) -> float:
-    """Of the updates, or of the time, that each round but the last learns on for."""
+    """The fraction of the updates, or of the time, for the fine-tuning after each round but the last."""
     return min(BETWEEN, MOST_BETWEEN / max(rounds - 1, 1))
 
 
@@ -152,18 +148,14 @@ def _fine_tune(
     scale: np.ndarray,
     updates: int | None,
     deadline: float | None,
-    progress: Callable[[Progress], None],
-    stop: Callable[[], bool],
+    hooks: Hooks,
 ) -> int:
-    """Lets it learn on from short forecasts; returns the updates made."""
+    """Trains on the rollouts of the first stage; returns the updates done."""
     first = pruned.config.training.curriculum[0].model_copy(update={"fraction": 1.0})
     config = pruned.config.with_training(curriculum=(first,), updates=updates)
-    with tempfile.TemporaryDirectory() as folder:
-        training = Training(
-            pruned.model, archive, config, scale, Path(folder), deadline=deadline, progress=progress, stop=stop
-        )
-        give_weights(pruned.model, training.run())
-    return training.updates
+    result = fit(pruned.model, archive, config, scale, deadline=deadline, hooks=hooks)
+    give_weights(pruned.model, result.parameters)
+    return result.updates
 
 
 def narrowed(
@@ -191,7 +183,7 @@ def narrowed(
     closure = closure_class(closure.resolved_kind).with_widths(closure, kept)
     found = trained.with_config(config.with_model(closure=closure))
     capture = capture_activations(members[0], groups)
-    seen = [jnp.asarray(sampler.rows(place * size, size, len(members))) for place in range(-(-SEEN // size))]
+    seen = [jnp.asarray(sampler.rows(place * size, size, len(members))) for place in range(-(-CAPTURED // size))]
     for own, member, narrow in zip(scores, members, networks_of(found.model), strict=True):
         chosen = {
             group.name: np.sort(np.argsort(-own[group.name], kind="stable")[: kept[group.layer]]) for group in groups

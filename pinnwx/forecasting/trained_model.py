@@ -7,6 +7,7 @@ may be among them; forecasts do not need it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -28,7 +29,7 @@ from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.errors import CheckpointError, ConfigError, GridError, UsageError
 from pinnwx.files import replacing, write_text
 from pinnwx.grid import Grid
-from pinnwx.manifest import RESTORE, read_files, write_manifest
+from pinnwx.manifest import RESTORE, TRAINING_CHECK, read_files, write_manifest
 from pinnwx.model.architecture import architecture, differences
 from pinnwx.model.build import build_forecaster
 from pinnwx.model.climate import ModelClimatology
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from pinnwx.data.inputs import Data
     from pinnwx.forecasting.state import State, Trajectory
 
+_log = logging.getLogger(__name__)
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
 CONFIG, OPTIMISER = "config.toml", "optimiser.safetensors"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
@@ -151,7 +153,8 @@ class TrainedModel:
     def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Writes a run folder in which this model is live: `load`, and every verb of the command line, reads it.
 
-        Into a run that is there `force` adds the model as one more version.
+        `force` adds the model to an existing run as one more version. A model that did not pass its training check
+        becomes live too, with a warning; its manifest gives the result of the check, and that the user saved it.
 
         Raises:
             OutputError: the folder holds something already, or cannot be written.
@@ -161,9 +164,16 @@ class TrainedModel:
 
         run = new_run(folder, force=force, remedy="force=True to add a version to it")
         notes = {key: value for key, value in self.manifest.items() if key not in _OF_A_VERSION}
+        if TRAINING_CHECK in notes:
+            notes[TRAINING_CHECK] = notes[TRAINING_CHECK] | {"saved_by_user": True}
         with run.lock():
             write_text(run.folder / CONFIG, self.config_text)
-            run.publish(self, notes, self.optimiser)
+            name = run.publish(self, notes, self.optimiser)
+        if objections := notes.get(TRAINING_CHECK, {}).get("objections"):
+            _log.warning(
+                "warning: model %s in %s is live because it was saved, though it did not pass its training check: %s",
+                name, run.folder, objections[0],
+            )  # fmt: skip
 
     def save_version(
         self, folder: Path, notes: Mapping[str, Any], optimiser: Mapping[str, np.ndarray] | None = None

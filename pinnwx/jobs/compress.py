@@ -21,14 +21,15 @@ from pinnwx.files import write_text, writing
 from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel
+from pinnwx.jobs.budget import budget_ends
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
-from pinnwx.jobs.train import budget_ends, learn
 from pinnwx.jobs.training_check import require_promoted, validation_archive
+from pinnwx.jobs.training_task import TrainingTask, train_in_run
 from pinnwx.model.weights import count_weights
 from pinnwx.records import CompressionReport, NotARecord, checked, parsed
 from pinnwx.runlayout import REPORTS
 from pinnwx.runtime import prepare
-from pinnwx.training.fit import Progress
+from pinnwx.training.progress import Progress
 
 REPORT = "compression.json"
 
@@ -112,11 +113,11 @@ def compress(
             _begin(smaller, notes | {"budget": updates, "rounds": _summary(start.rounds)})
         teacher_trajectories = method.teacher_trajectories(trained, archive)
         notes["updates_between_rounds"] = sum(one["updates"] for one in _report(smaller)["rounds"])
-        event.details["version"] = learn(
-            smaller, model, archive, deadline, validation_archive(model, data),
-            teacher_trajectories=teacher_trajectories, notes=notes, resume=continued,
-            promote_anyway=promote_anyway, progress=progress,
-        )  # fmt: skip
+        validation = validation_archive(model, data)
+        task = TrainingTask(model, archive, validation, deadline, teacher_trajectories, notes)
+        event.details["version"] = train_in_run(
+            smaller, task, resume=continued, promote_anyway=promote_anyway, progress=progress
+        )
     return smaller
 
 

@@ -12,11 +12,12 @@ from pinnwx.config import Config, load_config
 from pinnwx.data.open import sample_path
 from pinnwx.errors import DataError
 from pinnwx.forecasting.runs import new_run
+from pinnwx.jobs.budget import budget_ends
 from pinnwx.jobs.evaluate import evaluate
 from pinnwx.jobs.forecast import forecast
 from pinnwx.jobs.plot import plot
-from pinnwx.jobs.train import budget_ends, train
-from pinnwx.training.fit import Progress
+from pinnwx.jobs.train import train
+from pinnwx.training.progress import Progress
 from pinnwx.verification.results import Scores
 
 CONFIG = Path(__file__).with_name("demo.toml")

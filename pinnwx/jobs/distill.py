@@ -14,7 +14,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.compress import Budget, Method, Start, compress
-from pinnwx.training.fit import Progress
+from pinnwx.training.progress import Progress
 
 _log = logging.getLogger(__name__)
 

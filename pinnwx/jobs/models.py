@@ -12,7 +12,7 @@ from pinnwx.errors import CheckpointError, MissingInputError, UsageError
 from pinnwx.files import writing
 from pinnwx.forecasting.runs import Run, is_version
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
-from pinnwx.manifest import MANIFEST, PROMOTION_CHECK, may_be_live, read_manifest
+from pinnwx.manifest import MANIFEST, TRAINING_CHECK, may_be_live, read_manifest
 from pinnwx.runlayout import VERSIONS
 
 
@@ -51,7 +51,7 @@ def _described(run: Run, name: str, is_live: bool) -> Version:
     except CheckpointError as error:
         return Version(name, is_live, problem=str(error))
     trained_on = manifest.get("trained_on", ("", ""))
-    objection = "" if may_be_live(manifest) else next(iter(manifest[PROMOTION_CHECK]["objections"]))
+    objection = "" if may_be_live(manifest) else next(iter(manifest[TRAINING_CHECK]["objections"]))
     return Version(name, is_live, trained_on[-1], int(manifest.get("updates", 0)), objection=objection)
 
 

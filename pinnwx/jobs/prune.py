@@ -17,7 +17,8 @@ from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel, error_scale
 from pinnwx.jobs.compress import Budget, Method, Start, compress
 from pinnwx.jobs.interrupts import Interrupts
-from pinnwx.training.fit import Progress
+from pinnwx.training.progress import Progress
+from pinnwx.training.trainer import Hooks
 
 
 def prune(
@@ -94,8 +95,8 @@ class _Pruning(Method):
         with Interrupts("stopping") as interrupts:
             model, rounds = prune_in_rounds(
                 trained, archive, error_scale(trained), self.keep, self.criterion, updates=budget.updates,
-                deadline=budget.deadline if budget.updates is None else None, progress=budget.progress,
-                stop=interrupts.arrived,
+                deadline=budget.deadline if budget.updates is None else None,
+                hooks=Hooks(budget.progress, interrupts.arrived),
             )  # fmt: skip
             if interrupts.arrived():
                 interrupts.raise_for("nothing was made; start it again")

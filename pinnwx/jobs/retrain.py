@@ -21,23 +21,23 @@ from pinnwx.files import check_writable, write_text, writing
 from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import CONFIG, TrainedModel, error_scale, load_optimiser
+from pinnwx.jobs.budget import budget_ends, fine_tuning_ends
 from pinnwx.jobs.events import NOTHING_LEARNED, recorded
 from pinnwx.jobs.held_out import Periods, comparison_leads, fine_tuning_windows, require_forecasts, split
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.promotion_check import PromotionReport, compare_candidate
 from pinnwx.jobs.readiness import require_credible
-from pinnwx.jobs.train import budget_ends, lineage
+from pinnwx.jobs.training_task import lineage
 from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.runtime import prepare
-from pinnwx.training.fine_tune import FineTuned, FineTuningWindows, fine_tune
-from pinnwx.training.fit import Progress
+from pinnwx.training.fine_tune import FineTuningWindows, fine_tune
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
+from pinnwx.training.progress import Progress
+from pinnwx.training.trainer import Hooks, TrainingResult
 from pinnwx.training.update import initial_state
 
 _log = logging.getLogger(__name__)
-LEARNING_FRACTION = 0.6  # of a short budget; the rest is for the promotion check
-CHECK_SECONDS, CHECK_FRACTION = 45.0, 0.1  # that the promotion check takes of a long one
-FEWEST_UPDATES = 10  # of each member, below which only a clear difference is taken for something learned
+FEWEST_UPDATES = 10  # of each member, below which only a clear difference counts as learned
 PROMOTED, WORSE, UNDECIDED = "promoted", "worse", "undecided"
 
 
@@ -47,7 +47,7 @@ class Retrained:
 
     version: str
     promotion: PromotionReport
-    fine_tuned: FineTuned
+    fine_tuned: TrainingResult
 
 
 def retrain(
@@ -155,20 +155,18 @@ def _with_settings_of(run: Run, trained: TrainedModel) -> TrainedModel:
 
 def _learn(
     successor: TrainedModel, archive: Archive, windows: FineTuningWindows, stored, ends: float, progress
-) -> FineTuned:
+) -> TrainingResult:
     """Teaches the successor, whose weights are changed; the whole job has time until `ends`."""
     config, members = successor.config, networks_of(successor.model)
     like = [initial_state(member, config.training).optimiser for member in members]
     optimiser = None if stored is None else from_named_leaves(stored, like)
     if optimiser is None:
         _log.info("note: the live version keeps no state of this optimiser; it starts afresh")
-    now = time.monotonic()
-    checking = min((1 - LEARNING_FRACTION) * (ends - now), CHECK_SECONDS + CHECK_FRACTION * (ends - now))
-    deadline = ends - checking if config.retraining.updates is None else None
+    deadline = None if config.retraining.updates is not None else fine_tuning_ends(ends, time.monotonic())
     with Interrupts("stopping") as interrupts:
         fine_tuned = fine_tune(
             successor.model, archive, config, error_scale(successor), windows,
-            optimiser=optimiser, deadline=deadline, progress=progress, stop=interrupts.arrived,
+            optimiser=optimiser, deadline=deadline, hooks=Hooks(progress, interrupts.arrived),
         )  # fmt: skip
         if interrupts.arrived():
             interrupts.raise_for("nothing was changed; start it again")
@@ -177,7 +175,7 @@ def _learn(
 
 
 def _compared(
-    successor: TrainedModel, incumbent: TrainedModel, archive: Archive, periods: Periods, fine_tuned: FineTuned
+    successor: TrainedModel, incumbent: TrainedModel, archive: Archive, periods: Periods, fine_tuned: TrainingResult
 ) -> tuple[PromotionReport, str]:
     """The promotion report, and why nothing was learned, empty where something was."""
     if not fine_tuned.helped:
@@ -209,7 +207,7 @@ def _notes(
     archive: Archive,
     periods: Periods,
     windows: FineTuningWindows,
-    fine_tuned: FineTuned,
+    fine_tuned: TrainingResult,
 ) -> dict[str, Any]:
     learned = archive.select(None, format_time(periods.learn_to))
     before = incumbent.manifest.get("trained_on", [])[:1]

@@ -34,7 +34,7 @@ from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel, error_scale
 from pinnwx.forecasting.usable_range import UsableRange, usable_range
 from pinnwx.jobs.evaluate import default_leads, score_from
-from pinnwx.manifest import MANIFEST, PROMOTION_CHECK, read_manifest
+from pinnwx.manifest import MANIFEST, TRAINING_CHECK, read_manifest
 from pinnwx.verification.pairing import lead_deltas
 from pinnwx.verification.results import Scores
 
@@ -151,7 +151,7 @@ def require_promoted(run: Run, *, anyway: bool = False) -> None:
     # A foreign folder may have a name such as 2024; a version has a manifest.
     complete = [name for name in run.versions if is_there(run.version(name) / MANIFEST)]
     newest = (complete or run.versions)[-1]
-    check = read_manifest(run.version(newest)).get(PROMOTION_CHECK, {})
+    check = read_manifest(run.version(newest)).get(TRAINING_CHECK, {})
     if check.get("passed", True) or (run.has_live and run.live == newest):
         return
     if not anyway:

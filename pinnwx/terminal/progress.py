@@ -12,7 +12,7 @@ from rich.progress import Progress as ProgressBar
 from pinnwx.terminal.table import Console
 
 if TYPE_CHECKING:
-    from pinnwx.training.fit import Progress
+    from pinnwx.training.progress import Progress
 
 
 @contextlib.contextmanager

@@ -1,8 +1,7 @@
-"""Training state on disk, by orbax: the last acknowledged checkpoint survives whatever happens to the process.
+"""Checkpoints: training states on disk, by orbax. A checkpoint that was saved survives a killed process.
 
-A checkpoint counts when its manifest is written, which is last. One without was cut off while it was written; one whose
-files are not what the manifest says was damaged since (orbax reads flipped bits back without a word). Resuming passes
-over both to the checkpoint before.
+The manifest of a checkpoint is written last. A checkpoint without one is incomplete. One whose files differ from the
+manifest is damaged; orbax itself does not notice flipped bits. Resuming skips both and takes the checkpoint before.
 """
 
 from __future__ import annotations
@@ -22,34 +21,31 @@ from pinnwx.errors import CheckpointError, OutputError
 from pinnwx.files import write_text
 from pinnwx.manifest import MANIFEST, read_manifest, write_manifest
 
-logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax reports every file it touches; errors are raised too
+logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs every file; errors are raised too
 _log = logging.getLogger(__name__)
-_SPACE = 1.2  # of the bytes of a state that its files may take
+_SPACE = 1.2  # bytes of the files for each byte of a state, at most
 
 
 class Checkpoints:
-    """The two newest training states under a folder, each with the plan it belongs to.
-
-    One process at a time may use a folder.
-    """
+    """The two newest training states in a folder, each with its notes. One process at a time may use a folder."""
 
     def __init__(self, folder: Path):
         """Raises:
-        CheckpointError: what is there is damaged beyond reading, or something in it is a link.
+        CheckpointError: the folder is damaged beyond reading, or something in it is a link.
         """
         require_own_tree(folder)
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
         self._folder = folder.resolve()
         try:
             self._manager = ocp.CheckpointManager(self._folder, options=options)
-        except Exception as error:  # the library raises whatever the names in the folder make it
+        except Exception as error:  # orbax raises many kinds of errors for odd names
             raise CheckpointError(f"{folder} is damaged ({_reason(error)}); start afresh with --force") from error
 
     def save(self, update: int, state: Any, notes: dict[str, Any]) -> None:
-        """Stores the state after `update` updates; returns when it is safe on disk.
+        """Stores the state after `update` updates; returns once it is on disk.
 
         Raises:
-            OutputError: it cannot be written; the checkpoint before stays.
+            OutputError: the files cannot be written; the checkpoint before stays.
         """
         leaves = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
         self._require_space(sum(leaf.nbytes for leaf in leaves.values()))
@@ -57,7 +53,7 @@ class Checkpoints:
         try:
             self._manager.save(update, args=saved, force=True)
             self._manager.wait_until_finished()
-        except (OSError, ValueError, RuntimeError) as error:  # whatever orbax's own threads make of a full disk
+        except (OSError, ValueError, RuntimeError) as error:  # the threads of orbax, on a full disk
             raise OutputError(
                 f"cannot write {self._folder}: {_reason(error)}; free space, then go on with --resume"
             ) from error
@@ -70,7 +66,7 @@ class Checkpoints:
             write_manifest(folder, (name for name in names if name != MANIFEST), {})
 
     def _require_space(self, size: int) -> None:
-        """Looked at beforehand, because the threads of orbax fill the terminal when the disk is full under them."""
+        """Checks the free space first, because the threads of orbax print long errors on a full disk."""
         free = shutil.disk_usage(self._folder).free
         if free < _SPACE * size:
             raise OutputError(
@@ -79,43 +75,43 @@ class Checkpoints:
             )
 
     def latest(self) -> int | None:
-        """The number of updates behind the newest checkpoint, whole or not."""
+        """The number of updates of the newest checkpoint, complete or not."""
         return self._manager.latest_step()
 
     def load(self, like: Any) -> tuple[Any, dict[str, Any]]:
-        """The newest whole state, in the structure of `like`, and its notes; what is newer and not whole is removed.
+        """The newest complete state, in the structure of `like`, and its notes; newer incomplete ones are removed.
 
         Raises:
             CheckpointError: there is none, all are damaged, or they belong to another model or optimiser.
         """
-        newest = self._newest_whole()
+        newest = self._newest_complete()
         leaves, structure = jax.tree.flatten(like)
         wanted = ocp.args.Composite(state=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore())
         try:
             declared: Any = ocp.StandardCheckpointer().metadata(self._folder / str(newest) / "state").item_metadata
-            _require_fitting(declared.tree, leaves)  # before memory is taken for what a file declares
-            found = self._manager.restore(newest, args=wanted)
-            _require_fitting(found["state"], leaves)
-            stored = [found["state"][key] for key in sorted(found["state"])]
+            _require_fitting(declared.tree, leaves)  # before memory is allocated for the declared shapes
+            restored = self._manager.restore(newest, args=wanted)
+            _require_fitting(restored["state"], leaves)
+            stored = [restored["state"][key] for key in sorted(restored["state"])]
         except CheckpointError:
             raise
-        except Exception as error:  # the library raises whatever its files make it
+        except Exception as error:  # orbax raises many kinds of errors for damaged files
             raise CheckpointError(
                 f"the training state is damaged: {_reason(error)}; start afresh with --force"
             ) from None
-        return jax.tree.unflatten(structure, [jax.numpy.asarray(leaf) for leaf in stored]), found["notes"]
+        return jax.tree.unflatten(structure, [jax.numpy.asarray(leaf) for leaf in stored]), restored["notes"]
 
-    def _newest_whole(self) -> int:
-        broken: list[int] = []
+    def _newest_complete(self) -> int:
+        incomplete: list[int] = []
         problem = "no training state to resume from"
         for update in sorted(self._manager.all_steps(), reverse=True):
             try:
-                _require_vouched_for(self._folder / str(update))
+                _require_intact(self._folder / str(update))
             except CheckpointError as error:
                 problem = f"no whole training state to resume from ({error})"
-                broken.append(update)
+                incomplete.append(update)
                 continue
-            for newer in broken:
+            for newer in incomplete:
                 _log.warning("the training state after update %d is not whole; going on from %d", newer, update)
                 self._manager.delete(newer)
             return update
@@ -127,24 +123,24 @@ class Checkpoints:
 
 def _require_fitting(stored: Mapping[str, Any], leaves: Sequence[Any]) -> None:
     """Raises:
-    CheckpointError: the arrays are of other shapes or types than those of a state.
+    CheckpointError: the arrays have other shapes or types than those of the state.
     """
     shapes = [(tuple(stored[key].shape), str(np.dtype(stored[key].dtype))) for key in sorted(stored)]
     if shapes != [(tuple(leaf.shape), str(leaf.dtype)) for leaf in leaves]:
         raise CheckpointError("the training state does not fit this config; start afresh with --force")
 
 
-def _require_vouched_for(folder: Path) -> None:
+def _require_intact(folder: Path) -> None:
     """Raises:
-    CheckpointError: a file differs from what the manifest says, or it does not list one that the library might open.
+    CheckpointError: a file differs from the manifest, or the manifest does not list a file that orbax might read.
     """
     listed = read_manifest(folder)["files"]
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    if strange := sorted(there - listed.keys() - {MANIFEST}):
-        raise CheckpointError(f"{folder / MANIFEST} does not list {strange[0]}")
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if unlisted := sorted(present - listed.keys() - {MANIFEST}):
+        raise CheckpointError(f"{folder / MANIFEST} does not list {unlisted[0]}")
 
 
 def _reason(error: Exception) -> str:
-    """Why, in a few words: the libraries below put the whole way there into one line."""
+    """The first line of an error, shortened."""
     line = next(iter(str(error).splitlines()), type(error).__name__)
     return "no space left on device" if "No space left" in line else line[:200]

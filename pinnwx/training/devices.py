@@ -1,4 +1,4 @@
-"""Data-parallel training: every device computes its share of a batch, and everything else stands on all of them.
+"""Data-parallel training: each device computes its share of a batch; everything else is on all devices.
 
 The same update runs on one device, on several, and on those of several processes that `jax.distributed.initialize` has
 joined.
@@ -19,22 +19,22 @@ Tree = TypeVar("Tree")
 
 
 class Devices:
-    """The devices that share the work."""
+    """The devices that share a batch."""
 
     def __init__(self, devices: Sequence[Any] | None = None):
-        """All devices of all processes, if none are given."""
+        """By default all devices of all processes."""
         self._mesh = Mesh(np.array(jax.devices() if devices is None else list(devices)), ("batch",))
         if jax.process_count() > 1:
             self._meet()
 
     def _meet(self) -> None:
-        """Connects the processes while they are in step: where one still compiles, another gives up after 30 s."""
+        """Connects the processes at once: later, while one compiles, another would give up after 30 s."""
         mean = jax.jit(self.mean_over_shares(lambda zero, shares: zero + shares.sum()))
         jax.block_until_ready(mean(self.on_all(np.zeros(())), self.shared_out(np.zeros(self._mesh.size))))
 
     def require_even_shares(self, batch_size: int) -> None:
         """Raises:
-        ConfigError: the devices cannot get equally many members of a batch.
+        ConfigError: the batch size is no multiple of the number of devices.
         """
         count = self._mesh.size
         if batch_size % count:
@@ -43,10 +43,9 @@ class Devices:
             )
 
     def mean_over_shares(self, function: Callable[..., Tree]) -> Callable[..., Tree]:
-        """`function(all, share, all, ...)` of every device's share of a batch, averaged over the devices.
+        """`function(all, share, all, ...)` of each device's share of a batch, averaged over the devices.
 
-        Each device runs the function as it stands: left to itself, XLA would partition it, and fails at a Fourier
-        transform (CPU, jaxlib 0.10).
+        Each device runs the whole function: XLA's own partitioning fails at a Fourier transform (CPU, jaxlib 0.10).
         """
         if self._mesh.size == 1:
             return function
@@ -64,7 +63,7 @@ class Devices:
         return over_all
 
     def on_all(self, tree: Tree) -> Tree:
-        """The arrays, whole, on every device."""
+        """The whole arrays on every device."""
         return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
 
     def shared_out(self, batch: np.ndarray) -> jax.Array:

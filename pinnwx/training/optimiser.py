@@ -1,4 +1,4 @@
-"""How a gradient becomes a step of the weights."""
+"""The optimiser: from a gradient to the direction of an update."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import optax.contrib
 
 from pinnwx.config import TrainingSettings
 
-# The usual size of an entry of an Adam step; so a learning rate means about the same to both (Liu et al. 2025).
+# The typical RMS of an Adam step, so that one learning rate suits both optimisers (Liu et al. 2025).
 _ADAM_RMS = 0.2
-_SECOND_MOMENT = 0.99  # decay of Adam's; a run is a few hundred updates long, so the usual 0.999 would never settle
+_SECOND_MOMENT = 0.99  # decay of Adam's second moment; a run has a few hundred updates, too few for the usual 0.999
 
 
 def optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
     """The direction to subtract from the weights, before the learning rate, from a clipped gradient.
 
     "adam": Adam with decoupled weight decay on all but vectors (biases, scales). "muon": momentum made orthogonal by
-    Newton-Schulz iterations for matrices (Jordan 2024), so that every direction of a weight matrix learns at the same
-    pace, and Adam for vectors. A convolution is the matrix of its window and inputs by its outputs.
+    Newton-Schulz iterations for matrices (Jordan 2024), which moves every direction of a weight matrix by the same
+    amount, and Adam for vectors. A convolution counts as a matrix: its window and inputs by its outputs.
     """
     if settings.optimiser == "muon":
         muon = optax.contrib.muon(
@@ -45,7 +45,7 @@ def _are_matrices(parameters: Any) -> Any:
 
 
 def _matrices(parameters: Any) -> Any:
-    """For each linear layer and convolution, which axes are inputs and which outputs; None for all else."""
+    """The input and output axes of each linear layer and convolution; None for other weights."""
 
     def axes(leaf: jax.Array) -> optax.contrib.MuonDimensionNumbers | None:
         if leaf.ndim not in (2, 4):
@@ -57,7 +57,7 @@ def _matrices(parameters: Any) -> Any:
 
 
 def named_leaves(states: Sequence[Any]) -> dict[str, np.ndarray]:
-    """The numbers of the optimiser states of all members, to be stored."""
+    """The arrays of the optimiser states of all members, by name, to be stored."""
     return {
         f"{member}/{place:04d}": np.asarray(leaf)
         for member, state in enumerate(states)
@@ -66,7 +66,7 @@ def named_leaves(states: Sequence[Any]) -> dict[str, np.ndarray]:
 
 
 def from_named_leaves(stored: Mapping[str, np.ndarray], like: Sequence[Any]) -> list[Any] | None:
-    """The inverse, in the structure of `like`; None where what is stored belongs to another model or optimiser."""
+    """The inverse, in the structure of `like`; None if the arrays belong to another model or optimiser."""
     expected = named_leaves(like)
     shapes = [{name: (leaf.shape, leaf.dtype) for name, leaf in leaves.items()} for leaves in (stored, expected)]
     if shapes[0] != shapes[1]:

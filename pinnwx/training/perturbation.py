@@ -1,12 +1,12 @@
-"""Perturbations of the training windows that teach a forecaster to let large-scale errors fade.
+"""Perturbations of the training windows, so that a model learns to reduce large-scale errors.
 
-Analyses never show what follows when, say, the tropics are a little too warm everywhere, so a model may do anything
-then, and in a long forecast it comes to that. Half of the windows are therefore shifted by a smooth zonal mean,
+Analyses hold no large-scale errors, for example tropics that are too warm everywhere. The response of a model to them
+is not constrained, and long forecasts develop them. Half of the windows are therefore shifted by a smooth zonal mean,
 
     d(field, latitude) = size sum_{n <= 5} c_n sqrt(2n + 1) P_n(sin latitude),    sum over n of E[c_n^2] = 1,
 
-the analyses by d and the truth n steps after them by d exp(-n / 20): a flow along the circles of latitude carries
-nothing across them, so such a shift lasts, and real ones fade in days. `size` is half-normal, in changes of a step.
+the analyses by d and the truth n steps after them by d exp(-n / 20). Zonal flow does not change a zonal mean, and real
+anomalies of it decay in days. `size` is half-normal, in units of the standard deviation of the change over a step.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ def perturbed(
     scale: Float[Array, "field 1 1"],
     grid: Grid,
 ) -> Windows:
-    """The windows, half of them perturbed.
+    """The windows, about half of them perturbed.
 
     Args:
         windows: the first `inputs` times are analyses that a forecast starts from.
-        starts: what tells windows apart; with the `update` it decides the perturbation, however a batch is shared out.
+        starts: the index of each window; with `update` it seeds the perturbation, on however many devices.
         update: the number of the update.
         inputs: analyses that a forecast starts from.
-        scale: the usual size of a perturbation, in the fields' units.
+        scale: the size of a perturbation, in the units of the fields.
         grid: of the fields.
     """
     draw = jax.vmap(lambda start: _shift(jax.random.fold_in(jax.random.key(update), start), windows.shape[2], grid))
     after = np.maximum(np.arange(windows.shape[1]) - (inputs - 1), 0)
-    kept = np.exp(-after / _MEMORY_STEPS).astype(np.float32)
-    return windows + kept[:, None, None, None] * (scale * draw(starts))[:, None]
+    decay = np.exp(-after / _MEMORY_STEPS).astype(np.float32)
+    return windows + decay[:, None, None, None] * (scale * draw(starts))[:, None]
 
 
 def _shift(key: Array, fields: int, grid: Grid) -> Float[Array, "field lat 1"]:
-    """The perturbation of one window, of unit scale; zero for as many as are left alone."""
+    """The perturbation of one window, of unit scale; zero with a probability of 1 - `_FRACTION`."""
     shape, size, chosen = jax.random.split(key, 3)
     coefficients = jax.random.normal(shape, (fields, _DEGREES)) / np.sqrt(_DEGREES)
     size = jnp.abs(jax.random.normal(size)) * jax.random.bernoulli(chosen, _FRACTION)

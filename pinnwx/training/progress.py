@@ -1,16 +1,27 @@
-"""Progress in Python: one line on standard error that is rewritten, where somebody is looking."""
+"""Progress of a training, and one line on standard error that shows it on a terminal or in a notebook."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVarTuple
-
-from pinnwx.training.fit import Progress
 
 Arguments = TypeVarTuple("Arguments")
 _WIDTH = 78
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is, for a progress bar."""
+
+    update: int
+    total: int
+    loss: float
+    updates_per_second: float
+    seconds_left: float
+    stage_steps: int
 
 
 def is_watched() -> bool:
@@ -23,7 +34,7 @@ def is_watched() -> bool:
 def shown(
     progress: Callable[[*Arguments], None] | None, text: Callable[[*Arguments], str]
 ) -> Iterator[Callable[[*Arguments], None]]:
-    """The caller's own `progress`; where that is None, a line of `text`, if it is watched; it goes at the end."""
+    """The caller's own `progress`; if that is None, a line of `text`, where it is watched, erased at the end."""
     if progress is not None:
         yield progress
     elif not is_watched():
@@ -36,7 +47,7 @@ def shown(
 
 
 def training_text(progress: Progress) -> str:
-    """Where a training stands, in a line."""
+    """The progress of a training in a line."""
     return (
         f"training: update {progress.update:,} of {progress.total:,}, rollouts of {progress.stage_steps} step(s), "
         f"loss {progress.loss:.3g}, {progress.seconds_left:.0f} s left"
@@ -44,5 +55,5 @@ def training_text(progress: Progress) -> str:
 
 
 def scoring_text(done: int, total: int) -> str:
-    """How many forecasts have been scored, in a line."""
+    """The number of scored forecasts in a line."""
     return f"scored {done:,} of {total:,} forecasts"

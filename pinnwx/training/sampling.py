@@ -1,4 +1,4 @@
-"""Which windows an update learns from, and in which order."""
+"""Sampling: the windows of each batch, and their order."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Windows = Int32[np.ndarray, "_window times"]
 
 @dataclass(frozen=True, eq=False)
 class WindowSampler:
-    """An endless sequence of windows: shuffled passes, each of which has every window once.
+    """An endless sequence of windows: shuffled passes, each with every window once.
 
     Attributes:
         windows: rows of indices into the archive.
-        seed: what the orders depend on; the same seed gives the same sequence.
+        seed: of the orders; the same seed gives the same sequence.
     """
 
     windows: Windows
     seed: tuple[int, ...]
 
     def rows(self, first: int, count: int, member: int = 0) -> Int32[np.ndarray, "count times"]:
-        """Windows number `first` to `first + count - 1` of the sequence; each member of a deep ensemble has its own."""
+        """Windows `first` to `first + count - 1` of the sequence of a member of a deep ensemble."""
         positions = np.arange(first, first + count)
         passes, places = np.divmod(positions, len(self.windows))
         order = {
@@ -35,19 +35,19 @@ class WindowSampler:
 
 @dataclass(frozen=True, eq=False)
 class BatchSampler:
-    """Batches that have so many windows of each kind.
+    """Batches with a fixed number of windows of each kind.
 
     Attributes:
-        parts: the kinds, each with its count in a batch.
+        parts: the sampler of each kind, and its number of windows in a batch.
     """
 
     parts: tuple[tuple[WindowSampler, int], ...]
 
     @classmethod
     def of(cls, main: Windows, other: Windows, fraction: float, size: int, seed: tuple[int, ...]) -> BatchSampler:
-        """Batches of `size` windows: a `fraction` of `other` ones, where there are any, but at least one of `main`."""
-        few = min(round(fraction * size), size - 1) if len(other) else 0
-        parts = ((WindowSampler(main, seed), size - few), (WindowSampler(other, (*seed, 1)), few))
+        """Batches of `size` windows: a `fraction` from `other` if there are any, and at least one from `main`."""
+        others = min(round(fraction * size), size - 1) if len(other) else 0
+        parts = ((WindowSampler(main, seed), size - others), (WindowSampler(other, (*seed, 1)), others))
         return cls(tuple((sampler, count) for sampler, count in parts if count))
 
     def batch(self, number: int, member: int = 0) -> Int32[np.ndarray, "size times"]:

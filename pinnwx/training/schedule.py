@@ -1,4 +1,4 @@
-"""How many updates of which kind: the curriculum, the wall-clock budget, the learning rate."""
+"""The schedule of a training: updates per stage of the curriculum, their revision, and the learning rate."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from jaxtyping import Array, Float
 
 from pinnwx.config import Stage
 
-REVISION_SECONDS = 30.0  # after which a plan is made anew from what updates take now; a short budget has
-REVISIONS = 20  # times for it
+REVISION_SECONDS = 30.0  # between two revisions of a plan,
+REVISIONS = 20  # or this many in a short budget
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The curriculum in numbers: `updates[i]` updates on rollouts of `steps[i]` steps, one stage after another."""
+    """The updates of each stage: `updates[i]` on rollouts of `steps[i]` steps, one stage after another."""
 
     steps: tuple[int, ...]
     updates: tuple[int, ...]
@@ -34,18 +34,21 @@ class Plan:
                 return stage
         return len(self.updates) - 1
 
+    def stage_begin(self, stage: int) -> int:
+        """The first update of this stage."""
+        return sum(self.updates[:stage])
+
     def stage_end(self, stage: int) -> int:
         """The first update after this stage."""
         return sum(self.updates[: stage + 1])
 
     def done_in_stage(self, update: int) -> int:
-        """How many updates of its stage come before this one."""
-        stage = self.stage_at(update)
-        return update - self.stage_end(stage) + self.updates[stage]
+        """The number of updates of the same stage before this one."""
+        return update - self.stage_begin(self.stage_at(update))
 
 
 def plan_updates(curriculum: Sequence[Stage], total: int, multiple: int = 1) -> Plan:
-    """Splits `total` updates by the shares; every stage gets a whole number of `multiple` updates, at least one."""
+    """Splits `total` updates by the fractions of the stages; every stage gets a positive multiple of `multiple`."""
     whole = sum(stage.fraction for stage in curriculum)
     counts = [max(round(total * stage.fraction / whole / multiple), 1) * multiple for stage in curriculum]
     return Plan(tuple(stage.steps for stage in curriculum), tuple(counts))
@@ -58,26 +61,31 @@ def plan_within(
     multiple: int = 1,
     done: Sequence[int] = (),
 ) -> Plan:
-    """The plan that takes `seconds` more, given what one update of each stage takes.
+    """The plan whose remaining updates take `seconds`, given the seconds of an update of each stage.
 
-    Of the stages that have begun, `done` counts the updates: the earlier ones are over, and the last goes on as far as
-    its share of the new total. As in `plan_updates`, a stage has a whole number of `multiple` updates, at least one.
+    `done` counts the updates of each stage that has begun. The earlier ones of these are complete; the last goes on to
+    its fraction of the new total. As in `plan_updates`, every stage gets a positive multiple of `multiple`.
     """
-    before, now = tuple(done[:-1]), sum(done[-1:])
-    left = list(zip((stage.fraction for stage in curriculum), seconds_per_update, strict=True))[len(before) :]
-    # Seconds left = sum over the stages left of (share * total - done so far) * cost, solved for the total.
-    total = (max(seconds, 0.0) + now * left[0][1]) / sum(fraction * cost for fraction, cost in left)
-    counts = [max(int(total * fraction / multiple), 1) * multiple for fraction, _ in left]
-    counts[0] = max(counts[0], now)
-    return Plan(tuple(stage.steps for stage in curriculum), (*before, *counts))
+    complete, current = tuple(done[:-1]), sum(done[-1:])
+    remaining = list(zip((stage.fraction for stage in curriculum), seconds_per_update, strict=True))[len(complete) :]
+    # seconds = sum over the remaining stages of (fraction * total - updates done) * cost, solved for the total.
+    total = (max(seconds, 0.0) + current * remaining[0][1]) / sum(fraction * cost for fraction, cost in remaining)
+    counts = [max(int(total * fraction / multiple), 1) * multiple for fraction, _ in remaining]
+    counts[0] = max(counts[0], current)
+    return Plan(tuple(stage.steps for stage in curriculum), (*complete, *counts))
 
 
 @dataclass
 class Pace:
-    """Keeps a plan to its deadline on a machine whose speed changes.
+    """Revises a plan on a machine whose speed changes, so that it meets its deadline.
 
-    `seconds_per_update` is what one update of each stage took when the plan was made; a stage that has not begun is
-    taken to have become slower or faster by as much as the present one. `deadline` and `now` are of one clock.
+    All stages are assumed to become slower or faster by the same factor as the present one.
+
+    Attributes:
+        curriculum: the stages.
+        deadline: of the same clock as `now` below.
+        seconds_per_update: of each stage, from the warm-up.
+        multiple: of which every stage gets a whole number.
     """
 
     curriculum: Sequence[Stage]
@@ -88,22 +96,22 @@ class Pace:
     _every: float = field(default=REVISION_SECONDS, init=False)
 
     def plan(self, now: float) -> Plan:
-        """The plan at the outset."""
+        """The first plan."""
         self._every = min(REVISION_SECONDS, (self.deadline - now) / REVISIONS)
         return plan_within(self.deadline - now, self.curriculum, self.seconds_per_update, self.multiple)
 
     def revised(self, plan: Plan, update: int, now: float) -> Plan:
-        """The plan from here on, after `update` updates: the same, or now and then a new one."""
-        stage, so_far = plan.stage_at(update), plan.done_in_stage(update)
+        """The plan after `update` updates: unchanged, or a new one if the last revision is long enough ago."""
+        stage, in_stage = plan.stage_at(update), plan.done_in_stage(update)
         if self._since is None or self._since[0] != stage:
             self._since = (stage, update, now)
         _, before, then = self._since
-        if update == before or now - then < self._every or so_far % self.multiple:
+        if update == before or now - then < self._every or in_stage % self.multiple:
             return plan
         self._since = (stage, update, now)
         slower = (now - then) / (update - before) / self.seconds_per_update[stage]
         costs = [slower * cost for cost in self.seconds_per_update]
-        done = (*plan.updates[:stage], so_far)
+        done = (*plan.updates[:stage], in_stage)
         return plan_within(self.deadline - now, self.curriculum, costs, self.multiple, done)
 
 

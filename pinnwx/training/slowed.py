@@ -1,4 +1,4 @@
-"""In how much of the weather the wind is too fast for the sub-steps of a model, and is slowed (`physics.transport`)."""
+"""How often the wind exceeds the Courant limit of a sub-step, so that transport slows it (`physics.transport`)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 from pinnwx.physics.winds import NoWind
 
-LARGEST_FRACTION = 0.01  # of the cells, above which it is warned of
-_SAMPLE = 48  # analyses looked at, spread evenly
+LARGEST_FRACTION = 0.01  # of the cells, above which there is a warning
+_SAMPLE = 48  # analyses in the sample, spread evenly
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class SlowedWinds:
     """The equation whose wind is slowed most often, in a sample of the analyses.
 
     Attributes:
-        field: that it carries.
-        fraction: of the cells in which its wind is slowed.
-        median_courant: of the outflow Courant numbers in a sub-step.
-        largest_courant: of them.
+        field: the transported field.
+        fraction: of the cells in which the wind is slowed.
+        median_courant: the median of the outflow Courant numbers of a sub-step.
+        largest_courant: the largest of them.
         courant_limit: above which the wind is slowed.
         substeps: of the settings (`model.physics.substeps`).
-        substeps_needed: with which it is slowed in no more than `LARGEST_FRACTION` of the cells.
-        substeps_for_all: with which it would be slowed nowhere in the sample.
+        substeps_needed: with which the wind is slowed in at most `LARGEST_FRACTION` of the cells.
+        substeps_for_all: with which the wind is slowed nowhere in the sample.
     """
 
     field: str
@@ -64,32 +64,32 @@ class SlowedWinds:
 
 
 def slowed_winds(model: Forecaster, archive: Archive, settings: ModelSettings) -> SlowedWinds | None:
-    """How often the physical wind of the analyses is slowed; None where no equation has one.
+    """How often the physical wind of the analyses is slowed; None if no equation has one.
 
-    What a network adds to the wind is not known before it has learned, and is left out.
+    The learned wind is left out, because it is not known before training.
     """
     member = networks_of(model)[0]
     if not isinstance(member, TransportForecaster):
         return None
     equations = member.solver.equations
-    blowing = [index for index, equation in enumerate(equations) if equation.wind != NoWind()]
-    if not blowing:
+    with_wind = [index for index, equation in enumerate(equations) if equation.wind != NoWind()]
+    if not with_wind:
         return None
-    places = np.linspace(0, len(archive) - 1, min(_SAMPLE, len(archive))).round().astype(int)
+    sample = np.linspace(0, len(archive) - 1, min(_SAMPLE, len(archive))).round().astype(int)
     graph, state = nnx.split(member)
     slowing = jax.jit(lambda state, fields: nnx.merge(graph, state).slowing(fields))
-    over = np.asarray(slowing(state, jnp.asarray(archive.fields[places])), np.float64)[:, blowing]
-    worst = int((over > 1).mean(axis=(0, 2, 3)).argmax())
-    own, limit = over[:, worst], float(member.solver.courant_limits[blowing[worst], 0, 0])
+    excess = np.asarray(slowing(state, jnp.asarray(archive.fields[sample])), np.float64)[:, with_wind]
+    worst = int((excess > 1).mean(axis=(0, 2, 3)).argmax())
+    own, limit = excess[:, worst], float(member.solver.courant_limits[with_wind[worst], 0, 0])
     coupling_steps = settings.physics.coupling_steps
     in_use = member.solver.substeps * coupling_steps
 
-    def needed(excess: float) -> int:
-        """Sub-steps of all coupling steps together that bring this excess down to 1."""
-        return max(math.ceil(in_use * excess / coupling_steps - 1e-9) * coupling_steps, in_use)
+    def needed(ratio: float) -> int:
+        """The sub-steps of all coupling steps together that reduce this ratio to 1."""
+        return max(math.ceil(in_use * ratio / coupling_steps - 1e-9) * coupling_steps, in_use)
 
     return SlowedWinds(
-        equations[blowing[worst]].field,
+        equations[with_wind[worst]].field,
         float((own > 1).mean()),
         float(np.median(own)) * limit,
         float(own.max()) * limit,

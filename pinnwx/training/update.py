@@ -1,8 +1,8 @@
-"""One optimiser update as one compiled function, with the archive held on the device."""
+"""One optimiser update as one compiled function; the archive is on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pinnwx.config import TrainingSettings
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import time_features
 from pinnwx.grid import Grid
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
@@ -26,7 +28,7 @@ from pinnwx.training.schedule import learning_rate
 
 
 class TrainingState(NamedTuple):
-    """Everything an interrupted training needs to go on bit for bit."""
+    """All that an interrupted training needs to be resumed bit for bit."""
 
     parameters: Any
     average: Any
@@ -40,6 +42,18 @@ class Source(NamedTuple):
 
     fields: Float[Array, "time field lat lon"]
     time: Float[Array, "time 5"]
+
+
+def device_archive(archive: Archive, step_hours: float) -> Source:
+    """The archive on the device; each time has the time features of the middle of the step that begins there."""
+    return device_archives([archive], step_hours)
+
+
+def device_archives(archives: Sequence[Archive], step_hours: float) -> Source:
+    """As `device_archive`, of several archives end to end."""
+    middles = [archive.times + np.timedelta64(round(step_hours * 1800), "s") for archive in archives]
+    fields = archives[0].fields if len(archives) == 1 else np.concatenate([archive.fields for archive in archives])
+    return Source(jnp.asarray(fields), jnp.asarray(time_features(np.concatenate(middles))))
 
 
 class UpdateMetrics(NamedTuple):
@@ -60,7 +74,7 @@ def initial_state(model: Forecaster, settings: TrainingSettings) -> TrainingStat
 
 @jax.jit
 def copied(tree: Any) -> Any:
-    """The arrays of a tree in memory of their own, for updates take over what they are given."""
+    """A copy of the arrays of a tree; an update takes over the memory of its state."""
     return jax.tree.map(jnp.copy, tree)
 
 
@@ -75,9 +89,9 @@ def rollout_loss(
 ) -> Float[Array, ""]:
     """Mean over steps and fields of the area-weighted square error in units of `scale`.
 
-    A step's error is divided by its number, because errors of a rollout grow about as fast: so a long rollout does
-    not forget its first step. A model with a lateral boundary is told its edge by the truth. `perturb` may change the
-    fields of the windows, (batch, times, field, lat, lon).
+    The error of a step is divided by its number, because errors of a rollout grow about as fast; so a long rollout
+    does not neglect its first step. The truth is the lateral boundary condition of a regional model. `perturb` may
+    change the fields of the windows, (batch, times, field, lat, lon).
     """
     batch, inputs = perturb(source.fields[windows]), model.input_times
     times = jnp.moveaxis(source.time[windows[:, inputs - 1 : -1]], 0, 1)
@@ -91,14 +105,14 @@ def rollout_loss(
 def make_loss(
     model: Forecaster, grid: Grid, scale: np.ndarray
 ) -> Callable[[Any, Int[Array, "batch times"], Source], Float[Array, ""]]:
-    """The jitted `loss(parameters, windows, source)`: `rollout_loss` of what the model with these weights forecasts."""
+    """The jitted `loss(parameters, windows, source)`: the `rollout_loss` of the model with these weights."""
     return jax.jit(_loss_of(model, grid, scale), compiler_options=compiler_options())
 
 
 def make_gradient(
     model: Forecaster, grid: Grid, scale: np.ndarray
 ) -> Callable[[Any, Int[Array, "batch times"], Source], tuple[Float[Array, ""], Any]]:
-    """As `make_loss`, and its gradient by the parameters."""
+    """As `make_loss`, with the gradient of the loss by the parameters."""
     return jax.jit(jax.value_and_grad(_loss_of(model, grid, scale)), compiler_options=compiler_options())
 
 
@@ -119,9 +133,9 @@ def make_update(
 
     `windows` are indices into the archive, one row of input times + steps for each member of the batch.
 
-    `total` is the planned number of updates (an argument, so that planning does not recompile). An update whose
-    loss or gradient is not finite changes nothing but the count of skipped ones. Every update looks through the
-    next of the model's views. The batch is shared by `devices`, by default all there are.
+    `total` is the planned number of updates; it is an argument, so that a new plan does not recompile. An update whose
+    loss or gradient is not finite is skipped: it changes the counts of updates and of skipped updates, nothing else.
+    Each update uses the next of the model's views. `devices` share the batch, by default all devices.
     """
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     optimise = optimiser(settings)
@@ -145,13 +159,13 @@ def make_update(
         rate = learning_rate((state.update + 1) / total, settings.learning_rate, settings.warmup_fraction)
         direction, optimiser_state = optimise.update(gradient, state.optimiser, state.parameters)
         parameters = jax.tree.map(lambda p, d: p - rate * d, state.parameters, direction)
-        # The average forgets its random start faster than a fixed decay would let it.
+        # The decay is smaller at first, so that the average soon loses the random first weights.
         decay = jnp.minimum(settings.ema_decay, (1.0 + state.update) / (10.0 + state.update))
         average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, parameters)
-        good = jnp.isfinite(loss) & jnp.isfinite(norm)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         updated = TrainingState(parameters, average, optimiser_state, state.update, state.skipped)
-        kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), updated, state)
-        kept = kept._replace(update=state.update + 1, skipped=state.skipped + jnp.where(good, 0, 1))
-        return kept, UpdateMetrics(loss, rate, norm)
+        selected = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, state)
+        selected = selected._replace(update=state.update + 1, skipped=state.skipped + jnp.where(finite, 0, 1))
+        return selected, UpdateMetrics(loss, rate, norm)
 
     return jax.jit(one, donate_argnums=0, compiler_options=compiler_options())

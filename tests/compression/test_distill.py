@@ -11,7 +11,8 @@ from pinnwx.compression.distill import student_of, teacher_trajectories
 from pinnwx.errors import StabilityError, UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.model.weights import count_weights, named_weights, set_weights
-from pinnwx.training.fit import Training
+from pinnwx.training.fit import curriculum_batches, fit
+from pinnwx.training.update import device_archives
 
 ARCHIVE = wave_archive(60)
 CURRICULUM = "curriculum = [{ steps = 1, fraction = 0.7 }, { steps = 3, fraction = 0.3 }]"
@@ -82,39 +83,30 @@ def test_disturbances_stay_within_their_bound_and_none_is_none():
         np.testing.assert_array_equal(one.fields[:2], ARCHIVE.fields[row : row + 2])
 
 
-def learned(teacher, student, trajectories, folder):
-    folder.mkdir()
-    scale = teacher.normalisation.increment_std[:, None, None]
-    training = Training(
-        student.model, ARCHIVE, student.config, scale, folder, teacher_trajectories=trajectories, teacher_fraction=0.5
-    )
-    return training, training.run()
-
-
-def test_half_of_every_batch_is_the_teachers(tmp_path):
+def test_half_of_every_batch_is_the_teachers():
     teacher = teacher_of()
     trajectories = teacher_trajectories(teacher, ARCHIVE)
-    training, _ = learned(teacher, student_of(teacher, 0.25, 16), trajectories, tmp_path / "run")
-    for stage in training._stages:
+    archives, student = [ARCHIVE, *trajectories], student_of(teacher, 0.25, 16)
+    for stage in curriculum_batches(archives, student.config):
         for number in range(5):
             rows = stage.batch(number)
             assert (rows[:, 0] >= len(ARCHIVE)).sum() == 4
             own = rows[rows[:, 0] >= len(ARCHIVE)] - len(ARCHIVE)
             assert (own // 5 == own[:, :1] // 5).all(), "no window spans two trajectories"
-    fields = np.asarray(training._source.fields)
+    fields = np.asarray(device_archives(archives, 6.0).fields)
     np.testing.assert_array_equal(fields[len(ARCHIVE) : len(ARCHIVE) + 5], trajectories[0].fields)
 
 
-def test_a_student_comes_nearer_to_its_teacher_than_one_that_saw_only_the_weather(tmp_path):
+def test_a_student_comes_nearer_to_its_teacher_than_one_that_saw_only_the_weather():
     teacher = teacher_of(training=SETTINGS.replace("batch_size = 8", "batch_size = 8\nlearning_rate = 3e-3"))
+    scale = teacher.normalisation.increment_std[:, None, None]
     trajectories, forecasts = teacher_trajectories(teacher, ARCHIVE), []
-    for name, lessons in (("teacher", trajectories), ("alone", [])):
+    for windows in (trajectories, []):
         student = student_of(teacher, 0.25, 160)
-        _, (weights,) = learned(teacher, student, lessons, tmp_path / name)
-        nnx.update(student.model, weights)
+        result = fit(student.model, ARCHIVE, student.config, scale, teacher_trajectories=windows)
+        nnx.update(student.model, *result.parameters)
         forecasts.append(Predictor(student, [6]).from_archive(ARCHIVE, ARCHIVE.times[[10, 30, 50]]))
     wanted = Predictor(teacher, [6]).from_archive(ARCHIVE, ARCHIVE.times[[10, 30, 50]])
-    scale = teacher.normalisation.increment_std[:, None, None]
     near, far = (np.sqrt((((made - wanted) / scale) ** 2).mean()) for made in forecasts)
     assert near < far
 

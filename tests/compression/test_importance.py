@@ -9,8 +9,7 @@ from synthetic import tiny_trained, wave_archive
 from pinnwx.compression.importance import CRITERIA, importance, integrated
 from pinnwx.data.windows import window_indices
 from pinnwx.model.weights import like, named, named_weights, set_weights
-from pinnwx.training.fit import device_archive
-from pinnwx.training.update import make_gradient
+from pinnwx.training.update import device_archive, make_gradient
 
 ARCHIVE = wave_archive(60)
 WINDOWS = window_indices(ARCHIVE.times, 6, 1)

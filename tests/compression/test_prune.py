@@ -1,6 +1,6 @@
 """Pruning: arrays shrink, what does nothing goes without a trace, and a pruned model is a model like any other."""
 
-import time
+import itertools
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.weights import count_weights, named_weights, set_weights
+from pinnwx.training.trainer import Hooks
 
 ARCHIVE = wave_archive(60)
 SETTINGS = 'batch_size = 8\n[compression]\nrounds = 2\nwidths = "global"'
@@ -103,12 +104,16 @@ def test_many_rounds_keep_what_was_asked_and_leave_time_to_learn(rounds):
 
 
 def test_a_deadline_holds_for_all_rounds():
-    trained, began = trained_of(), time.monotonic()
-    _, found = prune(trained, ARCHIVE, scale_of(trained), 0.5, "magnitude", deadline=began + 1.0)
-    assert [one.updates for one in found][1] == 0
-    pruned, found = prune(trained, ARCHIVE, scale_of(trained), 0.5, "magnitude", deadline=began + 60.0)
-    assert found[0].updates > 0
-    assert pruned.config.training.updates is None
+    """On a clock that advances by a second whenever it is read."""
+    trained = trained_of()
+    for deadline, fewest, most in ((1.0, 4, 4), (400.0, 8, 200)):
+        ticks = itertools.count()
+        hooks = Hooks(clock=lambda ticks=ticks: float(next(ticks)))
+        pruned, rounds = prune(trained, ARCHIVE, scale_of(trained), 0.5, "magnitude", deadline=deadline, hooks=hooks)
+        assert fewest <= rounds[0].updates <= most
+        assert rounds[1].updates == 0
+        assert pruned.config.training.updates is None
+        assert next(ticks) < max(0.2 * deadline, 40.0)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def both(dataset):
 
 def learned_from(tmp_path: Path, monkeypatch, damage) -> list[str]:
     """The lines of `train` about what it learns from; learning itself is left out."""
-    monkeypatch.setattr("pinnwx.jobs.train.learn", lambda *_, **__: "0001")
+    monkeypatch.setattr("pinnwx.jobs.train.train_in_run", lambda *_, **__: "0001")
     monkeypatch.setattr("pinnwx.forecasting.runs.Run.live", "0001")
     dataset = wave_dataset(80)
     damage(dataset)

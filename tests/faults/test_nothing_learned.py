@@ -21,7 +21,8 @@ from pinnwx.jobs.held_out import comparison_leads, fine_tuning_windows, require_
 from pinnwx.jobs.promotion_check import PromotionReport
 from pinnwx.jobs.status import status
 from pinnwx.model.deep_ensemble import networks_of
-from pinnwx.training.fine_tune import FineTuned
+from pinnwx.training.schedule import Plan
+from pinnwx.training.trainer import TrainingResult
 from pinnwx.verification.comparison import Comparison
 
 LEARNED_TO = "2026-01-15T18:00Z"
@@ -101,7 +102,8 @@ def learned(monkeypatch, updates: int, scale: float, early_stopping_errors=(1.0,
     def fine_tune(model, *_, **__):
         weights = [nnx.state(member, nnx.Param) for member in networks_of(model)]
         parameters = [jax.tree.map(lambda leaf: leaf * (1 + scale), own) for own in weights]
-        return FineTuned(parameters, [{} for _ in weights], updates, early_stopping_errors, "the test said so")
+        plan, ended = Plan((1,), (updates,)), "the test said so"
+        return TrainingResult(parameters, [{} for _ in weights], updates, plan, ended, early_stopping_errors)
 
     monkeypatch.setattr(module, "fine_tune", fine_tune)
     monkeypatch.setattr(module, "named_leaves", lambda _: {})

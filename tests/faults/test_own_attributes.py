@@ -10,7 +10,7 @@ from verbs import INIT
 import pinnwx
 from pinnwx.config import parse_config
 from pinnwx.errors import ConfigError
-from pinnwx.training.fit import training_digest
+from pinnwx.training.recording import training_digest
 
 
 def with_output(attributes: str) -> str:

@@ -126,10 +126,10 @@ def test_a_refused_model_is_kept_but_not_live(refused, capsys):
     assert run.versions == ("0001",)
     with pytest.raises(CheckpointError, match=r"no live model: none was promoted; pinnwx models show 0001"):
         run.load()
-    report = json.loads((folder / "reports" / "promotion_0001.json").read_text())
+    report = json.loads((folder / "reports" / "training_check_0001.json").read_text())
     assert report["objections"]
     assert "learning_rate" in report["remedy"]
-    kept = pinnwx.show_model(folder, "0001")["promotion_check"]
+    kept = pinnwx.show_model(folder, "0001")["training_check"]
     assert kept["objections"] == report["objections"]
     (event,) = read_events(folder)
     assert (event.outcome, event.exit_code) == ("refused", 77)

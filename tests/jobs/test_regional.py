@@ -12,8 +12,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.errors import DataError, GridError, OutputError, UnavailableError, UsageError
 from pinnwx.forecasting.runs import new_run
 from pinnwx.terminal.scores import score_table
-from pinnwx.training.fit import device_archive
-from pinnwx.training.update import rollout_loss
+from pinnwx.training.update import device_archive, rollout_loss
 
 BOX = {"latitude": slice(1, 7), "longitude": slice(3, 12)}
 TEXT = config_text(grid="native", model="boundary_width = 1\ninput_times = 2", closure="width = 16\npatch_size = 1")

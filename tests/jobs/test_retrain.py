@@ -125,7 +125,7 @@ def test_a_successor_that_is_worse_does_not_go_live(run, tmp_path):
 
 
 def test_learning_that_does_not_help_makes_no_version(run, fresh, monkeypatch):
-    monkeypatch.setattr("pinnwx.training.fine_tune.make_loss", lambda *_: lambda *_: 1.0)
+    monkeypatch.setattr("pinnwx.training.trainer.make_loss", lambda *_: lambda *_: 1.0)
     with pytest.raises(NotPromotedError, match=r"learning on did not help.*0001 stays live"):
         pinnwx.retrain(run, fresh)
     assert Run(run).versions == ("0001",)

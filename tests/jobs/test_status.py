@@ -113,7 +113,7 @@ def test_after_a_damaged_version_the_way_out_is_a_rollback(run):
 
 
 def test_the_way_out_of_a_damaged_version_is_none_that_was_refused(run):
-    objections = {"promotion_check": {"passed": False, "objections": ["it diverged"]}}
+    objections = {"training_check": {"passed": False, "objections": ["it diverged"]}}
     Run(run).publish(tiny_trained(), {"seed": 1, **objections}, live=False)
     Run(run).publish(tiny_trained(), {"seed": 1})
     (run / "versions" / "0003" / "weights.safetensors").write_bytes(b"no weights")

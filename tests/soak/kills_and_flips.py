@@ -44,7 +44,7 @@ from pinnwx.training.update import initial_state
 
 WRITERS = Path(__file__).resolve().parents[1] / "faults" / "writers.py"
 # The verb, but for a checkpoint twice a second instead of every minute.
-HASTY = "import pinnwx.training.fit as f, pinnwx.commands.main as c; f.CHECKPOINT_SECONDS = 0.5; c.main()"
+HASTY = "import pinnwx.training.recording as f, pinnwx.commands.main as c; f.CHECKPOINT_SECONDS = 0.5; c.main()"
 CONFIG = """name = "soak"
 [data]
 fields = ["z500", "t850"]

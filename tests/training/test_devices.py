@@ -21,8 +21,7 @@ from pinnwx.data.windows import window_indices
 from pinnwx.errors import ConfigError
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.training.devices import Devices
-from pinnwx.training.fit import device_archive
-from pinnwx.training.update import initial_state, make_update
+from pinnwx.training.update import device_archive, initial_state, make_update
 
 number, processes, port = map(int, sys.argv[1:])
 if processes > 1:

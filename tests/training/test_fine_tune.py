@@ -10,11 +10,15 @@ from safetensors.numpy import load_file, save_file
 from synthetic import config_text, tiny_trained, wave_archive
 
 from pinnwx.data.windows import window_indices
+from pinnwx.errors import StabilityError
 from pinnwx.model.deep_ensemble import networks_of
-from pinnwx.training import fine_tune as module
-from pinnwx.training.fine_tune import CHECKS, PATIENCE, FineTuningWindows, fine_tune
+from pinnwx.training import trainer as module
+from pinnwx.training.fine_tune import FineTuningWindows, fine_tune
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
 from pinnwx.training.sampling import BatchSampler, WindowSampler
+from pinnwx.training.stopping import CHECKS, PATIENCE
+from pinnwx.training.trainer import UPDATES_PER_TURN, Hooks
+from pinnwx.training.update import UpdateMetrics
 
 ARCHIVE = wave_archive(60)
 WINDOWS = window_indices(ARCHIVE.times, 6, 2)
@@ -97,19 +101,45 @@ def test_what_is_no_better_did_not_help(monkeypatch):
     assert len(done.early_stopping_errors) == 1 + CHECKS // 2 + PATIENCE, "half of the way at least"
 
 
-def test_a_deadline_ends_it():
-    again()  # compiles
+@pytest.mark.parametrize(("slower", "updates"), [(1.0, 78), (2.0, 48)])
+def test_a_deadline_ends_it(monkeypatch, slower, updates):
+    """An update takes 1 s and a check 2 s; ten checks are part of the budget, and so is the warm-up of four updates."""
+    clock, speed = [0.0], [1.0]
+
+    def update(state, *_):
+        clock[0] += speed[0]
+        return state._replace(update=state.update + 1), UpdateMetrics(*np.ones(3))
+
+    def loss(*_):
+        clock[0] += 2.0
+        return 1.0 / clock[0]
+
+    monkeypatch.setattr(module, "make_update", lambda *_: update)
+    monkeypatch.setattr(module, "make_loss", lambda *_: loss)
+    hooks = Hooks(clock=lambda: clock[0], progress=lambda _: speed.__setitem__(0, slower))
     trained = small()
     scale = trained.normalisation.increment_std[:, None, None]
-    began = module.time.monotonic()
-    done = fine_tune(trained.model, ARCHIVE, trained.config, scale, FINE_TUNING_WINDOWS, deadline=began + 10.0)
-    assert done.updates > 10
-    assert module.time.monotonic() - began < 60
+    result = fine_tune(trained.model, ARCHIVE, trained.config, scale, FINE_TUNING_WINDOWS, deadline=106.0, hooks=hooks)
+    assert result.plan.total == 78, "106 s, less two checks, the warm-up and ten checks"
+    assert result.updates == updates
+    assert result.helped
+    assert clock[0] < 106.0 + 4 * slower + 2.0
+
+
+def test_a_loss_that_stays_undefined_ends_it(monkeypatch):
+    def update(state, *_):
+        skipped = UpdateMetrics(np.nan, 1.0, 1.0)
+        return state._replace(update=state.update + 1, skipped=state.skipped + 1), skipped
+
+    monkeypatch.setattr(module, "make_update", lambda *_: update)
+    with pytest.raises(StabilityError, match="20 updates up to update 20 had no finite loss"):
+        again()
 
 
 def test_asked_to_stop():
-    _, done = again(updates=1000, stop=lambda: True)
-    assert done.updates == 1000 // CHECKS
+    _, done = again(updates=1000, hooks=Hooks(stop=lambda: True))
+    assert done.updates == UPDATES_PER_TURN
+    assert done.ended == f"it was stopped, {UPDATES_PER_TURN} of 1000 planned updates were done"
 
 
 def test_a_deep_ensemble_learns_each_for_itself():

@@ -1,7 +1,6 @@
 """The training loop: what it feeds the model, how it stops and goes on, and that the model learns."""
 
 import json
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,32 +13,34 @@ from pinnwx.data.normalisation import Normalisation
 from pinnwx.errors import CheckpointError, DataError, StabilityError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.training import fit
-from pinnwx.training.fit import Training, device_archive
-from pinnwx.training.update import UpdateMetrics, initial_state, make_update
+from pinnwx.training import trainer
+from pinnwx.training.checkpoint import Checkpoints
+from pinnwx.training.fit import fit
+from pinnwx.training.recording import CHECKPOINT_SECONDS
+from pinnwx.training.trainer import NO_HOOKS, UPDATES_PER_TURN, Hooks, TrainingResult
+from pinnwx.training.update import UpdateMetrics, device_archive, initial_state, make_update
 
 ARCHIVE = wave_archive(60)
 
 
-def training(folder, body="updates = 8", **options) -> Training:
-    settings = config(training=f"batch_size = 8\n{body}", model=options.pop("model", ""))
-    archive = options.pop("archive", ARCHIVE)
+def train(folder, body="updates = 8", *, model="", archive=ARCHIVE, hooks=NO_HOOKS, **options) -> TrainingResult:
+    settings = config(training=f"batch_size = 8\n{body}", model=model)
     trained = TrainedModel.initialise(settings, archive)
     folder.mkdir(exist_ok=True)
     scale = trained.normalisation.increment_std[:, None, None]
-    return Training(trained.model, archive, settings, scale, folder, **options)
+    return fit(trained.model, archive, settings, scale, folder=folder, hooks=hooks, **options)
 
 
 class FakeUpdate:
-    """Stands in for the compiled update: records the windows it is given, learns nothing, and takes `seconds` of a
-    clock of its own."""
+    """Stands in for the compiled update: records its windows and trains nothing; each call takes `seconds`."""
 
     def __init__(self):
         self.windows, self.seconds, self.now = [], 0.001, 100.0
         self.loss, self.gradient_norm = lambda _: 1.0, 2.0
 
-    def __call__(self, *_):
-        return self.update
+    def train(self, folder, body="updates = 8", *, progress=lambda _: None, stop=lambda: False, **options):
+        """`train` by the clock of this update."""
+        return train(folder, body, hooks=Hooks(progress, stop, lambda: self.now), **options)
 
     def update(self, state, windows, _source, _total):
         self.now += self.seconds
@@ -52,10 +53,9 @@ class FakeUpdate:
 
 @pytest.fixture
 def fake(monkeypatch):
-    made = FakeUpdate()
-    monkeypatch.setattr(fit, "make_update", made)
-    monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: made.now))
-    return made
+    update = FakeUpdate()
+    monkeypatch.setattr(trainer, "make_update", lambda *_: lambda *arguments: update.update(*arguments))
+    return update
 
 
 def lines(folder) -> list[dict]:
@@ -63,7 +63,7 @@ def lines(folder) -> list[dict]:
 
 
 def test_batches_are_shuffled_passes_without_repeats(tmp_path, fake):
-    training(tmp_path, "updates = 24").run()
+    fake.train(tmp_path, "updates = 24")
     first = np.concatenate(fake.windows)[:, 0]
     count = len(ARCHIVE) - 1
     passes = [first[start : start + count] for start in range(0, 3 * count, count)]
@@ -75,16 +75,15 @@ def test_batches_are_shuffled_passes_without_repeats(tmp_path, fake):
 
 
 def test_the_same_seed_gives_the_same_batches(tmp_path, fake):
-    training(tmp_path / "a").run()
-    training(tmp_path / "b").run()
+    fake.train(tmp_path / "a")
+    fake.train(tmp_path / "b")
     first, again = np.array(fake.windows[:8]), np.array(fake.windows[8:])
     np.testing.assert_array_equal(first, again)
 
 
 def test_the_curriculum_goes_stage_by_stage(tmp_path, fake):
     body = "updates = 16\ncurriculum = [{ steps = 1, fraction = 0.5 }, { steps = 3, fraction = 0.5 }]"
-    trained = training(tmp_path, body)
-    trained.run()
+    trained = fake.train(tmp_path, body)
     assert [windows.shape[1] - 1 for windows in fake.windows] == [1] * 8 + [3] * 8
     assert (trained.plan.steps, trained.plan.updates) == ((1, 3), (8, 8))
     assert [line["stage_steps"] for line in lines(tmp_path)] == [1] * 8 + [3] * 8
@@ -92,12 +91,12 @@ def test_the_curriculum_goes_stage_by_stage(tmp_path, fake):
 
 def test_the_members_of_a_deep_ensemble_take_turns_at_batches_of_their_own(tmp_path, fake):
     body = "updates = 32\ncurriculum = [{ steps = 1, fraction = 0.5 }, { steps = 3, fraction = 0.5 }]"
-    shared = training(tmp_path / "both", body, model="networks = 2")
-    assert len(shared.run()) == 2
+    shared = fake.train(tmp_path / "both", body, model="networks = 2")
+    assert len(shared.parameters) == len(shared.optimiser) == 2
     assert (shared.updates, shared.plan.updates) == (32, (16, 16))
     turns = [fake.windows[start : start + 4] for start in range(0, 32, 4)]
     fake.windows = []
-    training(tmp_path / "alone", body.replace("32", "16")).run()
+    fake.train(tmp_path / "alone", body.replace("32", "16"))
     np.testing.assert_array_equal(np.concatenate(turns[0:4:2]), fake.windows[:8])
     np.testing.assert_array_equal(np.concatenate(turns[4::2]), fake.windows[8:])
     for first, second in zip(turns[::2], turns[1::2], strict=True):
@@ -107,7 +106,7 @@ def test_the_members_of_a_deep_ensemble_take_turns_at_batches_of_their_own(tmp_p
 def test_metrics_and_progress(tmp_path, fake):
     fake.loss = lambda update: np.nan if update == 2 else 2.0 - 0.1 * update
     stages = []
-    training(tmp_path, progress=stages.append).run()
+    fake.train(tmp_path, progress=stages.append)
     written = lines(tmp_path)
     assert [line["update"] for line in written] == list(range(1, 9))
     assert [line["loss"] for line in written[:4]] == pytest.approx([2.0, 1.9, None, 1.7])
@@ -118,43 +117,40 @@ def test_metrics_and_progress(tmp_path, fake):
 
 
 def test_stopped_and_resumed_is_the_same_sequence(tmp_path, fake):
-    training(tmp_path / "whole", "updates = 24").run()
+    fake.train(tmp_path / "whole", "updates = 24")
     whole, fake.windows = np.array(fake.windows), []
-    stopping = training(tmp_path / "parts", "updates = 24", stop=lambda: len(fake.windows) >= 12)
-    stopping.run()
+    stopping = fake.train(tmp_path / "parts", "updates = 24", stop=lambda: len(fake.windows) >= 12)
     assert stopping.updates == 12
-    again = training(tmp_path / "parts", "updates = 24")
-    again.run(resume=True)
+    again = fake.train(tmp_path / "parts", "updates = 24", resume=True)
     assert again.updates == 24
     np.testing.assert_array_equal(np.array(fake.windows), whole)
     assert [line["update"] for line in lines(tmp_path / "parts")] == list(range(1, 25))
 
 
 def test_what_a_killed_process_logged_past_its_checkpoint_is_not_logged_twice(tmp_path, fake):
-    training(tmp_path, "updates = 24", stop=lambda: len(fake.windows) >= 12).run()
+    fake.train(tmp_path, "updates = 24", stop=lambda: len(fake.windows) >= 12)
     with (tmp_path / "metrics.jsonl").open("a") as log:
         log.write(json.dumps({"update": 13, "loss": 9.0}) + "\n")
-    training(tmp_path, "updates = 24").run(resume=True)
+    fake.train(tmp_path, "updates = 24", resume=True)
     assert [line["update"] for line in lines(tmp_path)] == list(range(1, 25))
 
 
 def test_the_clock_of_the_log_goes_on_after_resuming(tmp_path, fake):
     fake.seconds = 0.01
-    training(tmp_path, "updates = 24", stop=lambda: len(fake.windows) >= 12).run()
-    training(tmp_path, "updates = 24").run(resume=True)
+    fake.train(tmp_path, "updates = 24", stop=lambda: len(fake.windows) >= 12)
+    fake.train(tmp_path, "updates = 24", resume=True)
     assert (np.diff([line["wall_seconds"] for line in lines(tmp_path)]) >= 0).all()
 
 
 def test_other_data_are_refused_when_resuming(tmp_path, fake):
-    training(tmp_path, "updates = 24", stop=lambda: len(fake.windows) >= 12).run()
+    fake.train(tmp_path, "updates = 24", stop=lambda: len(fake.windows) >= 12)
     with pytest.raises(DataError, match="the data differ from those this training began with"):
-        training(tmp_path, "updates = 24", archive=wave_archive(59)).run(resume=True)
+        fake.train(tmp_path, "updates = 24", archive=wave_archive(59), resume=True)
 
 
 def test_the_time_is_kept_and_used(tmp_path, fake):
     fake.seconds, began = 0.01, fake.now
-    timed = training(tmp_path, "minutes = 1", deadline=began + 4.0)
-    timed.run()
+    timed = fake.train(tmp_path, "minutes = 1", deadline=began + 4.0)
     assert 3.5 < fake.now - began <= 4.0
     assert timed.updates > 300
     assert timed.plan.total >= timed.updates
@@ -165,14 +161,13 @@ def test_rollouts_that_would_take_their_time_to_compile_are_left_out(tmp_path, f
     began, update = fake.now, fake.update
 
     def compiling_first(state, windows, source, total):
-        known = {seen.shape for seen in fake.windows}
+        known = {batch.shape for batch in fake.windows}
         fake.now += 0.5 if windows.shape in known else 20.0 * (windows.shape[1] - 1) ** 0.5
         return update(state, windows, source, total)
 
     monkeypatch.setattr(fake, "update", compiling_first)
     curriculum = "[{ steps = 1, fraction = 0.6 }, { steps = 4, fraction = 0.3 }, { steps = 12, fraction = 0.1 }]"
-    timed = training(tmp_path, f"minutes = 1\ncurriculum = {curriculum}", deadline=began + 60 * minutes)
-    timed.run()
+    timed = fake.train(tmp_path, f"minutes = 1\ncurriculum = {curriculum}", deadline=began + 60 * minutes)
     assert timed.plan.steps == stages
     assert timed.updates > 4 * len(stages), "and the time left was used"
     assert 60 * minutes - 2.5 <= fake.now - began <= 60 * minutes + 2.5
@@ -186,8 +181,7 @@ def test_a_machine_that_slows_down_still_ends_in_time(tmp_path, fake):
         return 1.0
 
     fake.loss = slower
-    timed = training(tmp_path, "minutes = 1", deadline=began + 2.0)
-    timed.run()
+    timed = fake.train(tmp_path, "minutes = 1", deadline=began + 2.0)
     assert fake.now - began < 3.0
     assert timed.updates < 100, "the first plan was made for a thousand and more"
 
@@ -195,51 +189,49 @@ def test_a_machine_that_slows_down_still_ends_in_time(tmp_path, fake):
 def test_a_loss_that_stays_undefined_ends_training(tmp_path, fake):
     fake.loss = lambda update: np.nan if update >= 8 else 1.0
     with pytest.raises(StabilityError, match=r"20 updates up to update 28 .* lower training\.learning_rate"):
-        training(tmp_path, "updates = 100").run()
+        fake.train(tmp_path, "updates = 100")
 
 
 def test_gradients_that_stay_undefined_end_training_too(tmp_path, fake):
     fake.gradient_norm = np.nan
     with pytest.raises(StabilityError, match="20 updates up to update 20 had no finite loss and gradient"):
-        training(tmp_path, "updates = 100").run()
+        fake.train(tmp_path, "updates = 100")
 
 
 def test_a_training_that_learned_nothing_is_no_success(tmp_path, fake):
     fake.loss = lambda _: np.nan
     with pytest.raises(StabilityError, match="nothing was learned"):
-        training(tmp_path).run()
+        fake.train(tmp_path)
 
 
 def test_undefined_now_and_then_does_not(tmp_path, fake):
     fake.loss = lambda update: np.nan if update % 8 == 3 else 1.0
-    trained = training(tmp_path, "updates = 200")
-    trained.run()
-    assert trained.updates == 200
+    assert fake.train(tmp_path, "updates = 200").updates == 200
 
 
 def test_windows_do_not_span_gaps(tmp_path, fake):
     times = np.delete(ARCHIVE.times, [20])
     gappy = type(ARCHIVE)(times, np.delete(ARCHIVE.fields, [20], axis=0), ARCHIVE.names, ARCHIVE.grid)
-    training(tmp_path, "updates = 24", archive=gappy).run()
+    fake.train(tmp_path, "updates = 24", archive=gappy)
     starts = times[np.concatenate(fake.windows)]
     assert (np.diff(starts) == np.timedelta64(6, "h")).all()
 
 
 def test_windows_begin_with_the_analyses_the_model_looks_at(tmp_path, fake):
-    training(tmp_path, model="input_times = 2", body="updates = 4").run()
+    fake.train(tmp_path, model="input_times = 2", body="updates = 4")
     assert {windows.shape for windows in fake.windows} == {(8, 3)}
     with pytest.raises(DataError, match="no 3 analyses in a row"):
-        training(tmp_path, model="input_times = 2", archive=wave_archive(2)).run()
+        fake.train(tmp_path, model="input_times = 2", archive=wave_archive(2))
 
 
 def test_too_short_a_training_time_is_refused(tmp_path, fake):
     with pytest.raises(DataError, match=r"no 13 analyses in a row 6 h apart; its 10 analyses are 6 h apart"):
-        training(tmp_path, "curriculum = [{ steps = 12, fraction = 1.0 }]", archive=wave_archive(10)).run()
+        fake.train(tmp_path, "curriculum = [{ steps = 12, fraction = 1.0 }]", archive=wave_archive(10))
 
 
 def test_resume_needs_a_state(tmp_path, fake):
     with pytest.raises(CheckpointError, match="no training state"):
-        training(tmp_path).run(resume=True)
+        fake.train(tmp_path, resume=True)
 
 
 def test_a_step_sees_the_time_of_its_middle():
@@ -297,12 +289,11 @@ def test_the_first_loss_is_that_of_persistence():
 
 @pytest.fixture(scope="module", params=[("adam", 3e-3), ("muon", 1e-2)], ids=["adam", "muon"])
 def learned(request, tmp_path_factory):
-    """Trained on the first days of waves that only travel, and judged on later ones."""
+    """Trained on the first days of waves that only travel; scored on later ones."""
     optimiser, rate = request.param
     folder = tmp_path_factory.mktemp("learned")
-    made = training(folder, f'updates = 240\noptimiser = "{optimiser}"\nlearning_rate = {rate}\nema_decay = 0.9')
-    nnx.update(made.model, *made.run())
-    return folder, made
+    result = train(folder, f'updates = 240\noptimiser = "{optimiser}"\nlearning_rate = {rate}\nema_decay = 0.9')
+    return folder, result
 
 
 @pytest.mark.slow
@@ -316,7 +307,7 @@ def test_the_loss_falls(learned):
 def test_what_is_learned_beats_persistence_on_later_days(learned):
     settings = config()
     trained = TrainedModel.initialise(settings, ARCHIVE)
-    nnx.update(trained.model, nnx.state(learned[1].model, nnx.Param))
+    nnx.update(trained.model, *learned[1].parameters)
     later = wave_archive(80)
     start = np.arange(62, 74)
     forecasts = Predictor(trained, [6.0, 24.0]).from_archive(later, later.times[start])
@@ -336,17 +327,14 @@ def test_resumed_is_bit_identical(tmp_path, optimiser, members):
     body = "updates = 16\ncurriculum = [{ steps = 1, fraction = 0.5 }, { steps = 2, fraction = 0.5 }]"
     body += f'\noptimiser = "{optimiser}"'
     model = f"networks = {members}"
-    whole = training(tmp_path / "whole", body, model=model).run()
+    whole = train(tmp_path / "whole", body, model=model).parameters
     assert len(whole) == members
     for done in (4, 12):
         reached = []
-        stopping = training(
-            tmp_path / str(done), body, model=model, progress=lambda progress, to=reached: to.append(progress.update),
-            stop=lambda to=reached, done=done: to[-1] >= done,
-        )  # fmt: skip
-        stopping.run()
-        assert stopping.updates == done
-        again = training(tmp_path / str(done), body, model=model).run(resume=True)
+        progress, stop = reached.append, lambda to=reached, done=done: to[-1].update >= done
+        stopped = train(tmp_path / str(done), body, model=model, hooks=Hooks(progress, stop))
+        assert stopped.updates == done
+        again = train(tmp_path / str(done), body, model=model, resume=True).parameters
         for ours, theirs in zip(jax.tree.leaves(again), jax.tree.leaves(whole), strict=True):
             assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes()
         keys = ("update", "loss", "learning_rate", "gradient_norm", "stage_steps")
@@ -366,22 +354,15 @@ def test_a_kill_loses_ten_seconds_at_most_in_the_first_minute_and_a_minute_later
     tmp_path, fake, monkeypatch, seconds
 ):
     """On a clock of its own; the first checkpoint comes with the first updates, and one before a stage is compiled."""
-    clock, update, saves = [100.0], fake.update, [(100.0, 0)]
-
-    def ticking(*arguments):
-        clock[0] += seconds
-        return update(*arguments)
-
-    monkeypatch.setattr(fake, "update", ticking)
-    monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    monkeypatch.setattr(fit.Checkpoints, "save", lambda _, done, *__: saves.append((clock[0], done)))
+    fake.seconds, saves = seconds, [(100.0, 0)]
+    monkeypatch.setattr(Checkpoints, "save", lambda _, done, *__: saves.append((fake.now, done)))
     stages = "[{ steps = 1, fraction = 0.5 }, { steps = 2, fraction = 0.5 }]"
     total = int(1200 / seconds) // 8 * 8
-    training(tmp_path, f"updates = {total}\ncurriculum = {stages}").run()
+    fake.train(tmp_path, f"updates = {total}\ncurriculum = {stages}")
     times, updates = np.array(saves).T
-    assert updates[1] == fit.UPDATES_PER_DISPATCH
+    assert updates[1] == UPDATES_PER_TURN
     assert total / 2 in updates
     lost = np.diff(times)
     assert lost[times[1:] <= 160.0].max() <= 10.0
-    assert lost.max() <= fit.CHECKPOINT_SECONDS
+    assert lost.max() <= CHECKPOINT_SECONDS
     assert len(saves) < 45, "and it does not spend its time on saving"

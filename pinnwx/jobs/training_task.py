@@ -1,0 +1,141 @@
+"""A training task: fit a model, check it, and publish it. `train` and `compress` share it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import format_time
+from pinnwx.errors import NotPromotedError
+from pinnwx.files import write_text, writing
+from pinnwx.forecasting.runs import Run
+from pinnwx.forecasting.trained_model import CONFIG, TrainedModel, error_scale
+from pinnwx.jobs.budget import training_ends
+from pinnwx.jobs.interrupts import Interrupts
+from pinnwx.jobs.training_check import TrainingReport, check_training, not_promoted, short_range
+from pinnwx.manifest import TRAINING_CHECK
+from pinnwx.model.deep_ensemble import give_weights
+from pinnwx.model.weights import count_weights
+from pinnwx.training.fit import fit
+from pinnwx.training.optimiser import named_leaves
+from pinnwx.training.progress import Progress
+from pinnwx.training.trainer import Hooks, TrainingResult
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingTask:
+    """A model to train, its data and its budget.
+
+    Attributes:
+        trained: the model, whose weights change.
+        archive: the training time.
+        validation: the validation time, or why there is none (`jobs.training_check`).
+        deadline: `time.monotonic()` at which computing must end, unless the settings fix the number of updates.
+        teacher_trajectories: forecasts of a teacher to train on too.
+        notes: further entries of the manifest.
+    """
+
+    trained: TrainedModel
+    archive: Archive
+    validation: Archive | str
+    deadline: float
+    teacher_trajectories: Sequence[Archive] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def counts_updates(self) -> bool:
+        """Whether the settings fix the number of updates."""
+        return self.trained.config.training.updates is not None
+
+    def fit(self, hooks: Hooks, folder: Path | None = None, *, resume: bool = False) -> TrainingResult:
+        """Trains the model from the weights that it has; with a run folder, with log and checkpoints."""
+        deadline = None if self.counts_updates else training_ends(self.deadline, time.monotonic())
+        result = fit(
+            self.trained.model, self.archive, self.trained.config, error_scale(self.trained),
+            teacher_trajectories=self.teacher_trajectories, deadline=deadline, folder=folder, resume=resume,
+            hooks=hooks,
+        )  # fmt: skip
+        give_weights(self.trained.model, result.parameters)
+        return result
+
+    def check(self) -> TrainingReport:
+        """The training check of the model."""
+        until = math.inf if self.counts_updates else self.deadline
+        return check_training(self.trained, self.archive, self.validation, until=until)
+
+    def manifest(self, result: TrainingResult, report: TrainingReport, *, promote_anyway: bool = False) -> dict:
+        """The entries of the manifest."""
+        return {
+            **lineage(self.trained, self.archive),
+            "updates": result.updates,
+            "planned_updates": dict(zip(map(str, result.plan.steps), result.plan.updates, strict=True)),
+            "source": "pinnwx train",
+            **self.notes,
+            TRAINING_CHECK: report.summary() | {"promoted_anyway": promote_anyway},
+        }
+
+
+def train_in_run(
+    run: Run,
+    task: TrainingTask,
+    *,
+    resume: bool = False,
+    promote_anyway: bool = False,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> str:
+    """Trains a model in its run folder, checks it and publishes it there; returns the name of the version.
+
+    Raises:
+        NotPromotedError: the model does not pass the check; the version is stored, and is not live.
+        Interrupted: a signal asked to stop; a checkpoint is saved.
+    """
+    write_text(run.folder / CONFIG, task.trained.config_text)
+    with Interrupts() as interrupts:
+        with writing(run.folder):
+            result = task.fit(Hooks(progress, interrupts.arrived), run.folder, resume=resume)
+        if interrupts.arrived():
+            interrupts.raise_for(f"go on with --resume --out {run.folder}")
+    report = task.check()
+    live = report.passed or promote_anyway
+    with writing(run.folder):
+        manifest = task.manifest(result, report, promote_anyway=promote_anyway)
+        name = run.publish(task.trained, manifest, named_leaves(result.optimiser), live=live)
+        if not report.passed:
+            write_text(run.reports() / f"training_check_{name}.json", json.dumps(report.to_dict(), indent=2) + "\n")
+    log_limits(name, report)
+    if not live:
+        raise NotPromotedError(not_promoted(name, run.folder, report))
+    if not report.passed:
+        _log.warning("warning: model %s is live because --promote-anyway was given, though %s", name, report.reason)
+    return name
+
+
+def log_limits(name: str, report: TrainingReport) -> None:
+    """Logs what the training check could not check, and how long the forecasts of the model may be."""
+    if report.not_checked:
+        _log.info("note: the skill of model %s was not checked: %s", name, report.not_checked)
+    if report.passed and report.usable is None:
+        _log.info("note: the usable range of model %s was not checked: no minutes or no analyses are left", name)
+    if report.usable is not None and not report.usable.is_whole:
+        _log.warning("warning: %s", short_range(name, report.usable))
+
+
+def lineage(trained: TrainedModel, archive: Archive) -> dict[str, Any]:
+    """The entries of a manifest about the model and its training data."""
+    return {
+        "name": trained.config.name,
+        "seed": trained.config.seed,
+        "data_sha256": archive.digest(),
+        "trained_on": [format_time(archive.times[0]), format_time(archive.times[-1])],
+        "analyses": len(archive),
+        "parameters": count_weights(trained.model),
+    }
