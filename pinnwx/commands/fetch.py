@@ -14,7 +14,7 @@ from pinnwx.commands.printing import say
 
 def fetch(
     source: Annotated[
-        str, typer.Argument(help="weatherbench2, arco-era5, NAME[:LOCATION], or a zarr store by path or URL.")
+        str, typer.Argument(help="weatherbench2, arco-era5, a source of your own, or a zarr store by path or URL.")
     ],
     fields: Annotated[str, typer.Option(help="Which fields, such as z500,t850,msl.")],
     start: Annotated[str, typer.Option(help="First time, ISO 8601 UTC.")],
