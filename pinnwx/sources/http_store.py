@@ -1,7 +1,7 @@
-"""zarr stores behind HTTP, whose server may be slow, broken or lying: every answer is bounded in time and in size.
+"""zarr stores behind HTTP. The server may be slow, broken or hostile, so every answer is bounded in time and in size.
 
-An object that breaks off, or does not come, is asked for again a few times. Metadata are judged as they come, so what
-was judged is what zarr uses. An object that is not there (404) is refused where zarr would read it as numbers.
+An object whose transfer fails is requested again a few times. Metadata are checked when they arrive, so zarr uses what
+was checked. An absent object (404) is refused where zarr would read it as numbers.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from pinnwx.data.zarr_metadata import LARGEST_METADATA, ArrayLayout, is_metadata
 from pinnwx.errors import DataError, UnavailableError, UnreadableError
 from pinnwx.sources.base import START_AGAIN
 
-ATTEMPTS = 4  # at an object; a silent server uses up two of them
-FIRST_PAUSE = 1.0  # seconds; twice as long each time
+ATTEMPTS = 4  # for each object; a time-out counts as two
+FIRST_PAUSE = 1.0  # seconds; each pause is twice as long as the one before
 SLOWEST = 1000  # bytes per second
 _ABSENT, _BUSY = (404, 410), (408, 425, 429, 500, 502, 503, 504)
 _LINK = re.compile(r'href="([^"/?#:]+)/?"')
@@ -46,31 +46,31 @@ class HttpStore(Store):
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._active: set[asyncio.Task[Any]] = set()
-        self._is_ending, self._asked_too_late = False, 0
+        self._is_ending, self._late_requests = False, 0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HttpStore) and self._root == other._root
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """The content of an object, or a part of it; None where there is none, and that means no number.
+        """The content of an object, or a part of it; None for an absent object that stands for no number.
 
         Raises:
-            DataError: it is absent and would read as numbers, or metadata are not to be used.
-            UnavailableError: the server did not send it.
+            DataError: the object is absent and would read as numbers, or is metadata that cannot be used.
+            UnavailableError: the server does not send it.
         """
         if self._is_ending:
-            self._asked_too_late += 1
+            self._late_requests += 1
             raise UnavailableError(f"{self._root} is closed")
         task = asyncio.current_task()
         assert task is not None
         self._active.add(task)
         try:
-            content = await self._judged(key, byte_range)
+            content = await self._checked(key, byte_range)
         finally:
             self._active.discard(task)
         return None if content is None else prototype.buffer.from_bytes(content)
 
-    async def _judged(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
+    async def _checked(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
         """As `get`."""
         if ".." in key.split("/"):
             raise DataError(f'"{key}" leads out of the store {self._root}')
@@ -92,10 +92,10 @@ class HttpStore(Store):
         return await self.get(key, default_buffer_prototype()) is not None
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """The links of the page that a server shows of a folder.
+        """The links on the page that a server shows for a folder.
 
         Raises:
-            DataError: it shows none.
+            DataError: the server shows no such page.
         """
         page = await self._patiently(self._root.joinpath(prefix, ""), LARGEST_METADATA, None)
         if page is None or b"<" not in page:
@@ -111,18 +111,18 @@ class HttpStore(Store):
         super().close()
         if self._session is not None and self._loop is not None:
             ended = asyncio.run_coroutine_threadsafe(self._end(self._session), self._loop)
-            with contextlib.suppress(Exception):  # then the connections end with the process
+            with contextlib.suppress(Exception):  # otherwise the connections end with the process
                 ended.result(self._timeout)
 
     async def _end(self, session: aiohttp.ClientSession) -> None:
-        """Gives up what is under way: where one object failed, zarr does not wait for the others."""
+        """Cancels the transfers in progress: after a failure zarr does not wait for the other objects."""
         self._is_ending, quiet = True, 0
-        while quiet < 20:  # turns of the loop, until nobody comes any more
-            before = self._asked_too_late
+        while quiet < 20:  # turns of the event loop without a new request
+            before = self._late_requests
             for task in self._active:
                 task.cancel()
             await asyncio.sleep(0)
-            quiet = 0 if self._active or self._asked_too_late > before else quiet + 1
+            quiet = 0 if self._active or self._late_requests > before else quiet + 1
         await session.close()
 
     async def set(self, key: str, value: Buffer) -> None:
@@ -138,10 +138,10 @@ class HttpStore(Store):
         raise NotImplementedError
 
     async def _patiently(self, url: URL, most: int, part: ByteRequest | None) -> bytes | None:
-        """Asks again after a pause; None where there is no such object.
+        """The content of an object, with retries after a pause; None for an absent object.
 
         Raises:
-            UnavailableError: it was in vain, or what is sent cannot be what is asked for.
+            UnavailableError: all attempts fail, or the answer is larger than the object can be.
         """
         left, pause = ATTEMPTS, FIRST_PAUSE
         while True:
@@ -160,17 +160,17 @@ class HttpStore(Store):
 
     @property
     def _fewest(self) -> int:
-        """Bytes that a server must send in the time that it has."""
+        """The number of bytes that a server must send within the time-out."""
         return max(1, round(SLOWEST * self._timeout))
 
     async def _transferred(self, url: URL, most: int, part: ByteRequest | None) -> bytes | None:
         """One attempt.
 
         Raises:
-            TimeoutError: nothing came, or less than `SLOWEST` allows.
-            aiohttp.ClientError, OSError: the connection broke off, or the server is busy.
-            UnavailableError: it refuses, or sends more than `most` bytes.
-            UnreadableError: it sends another part than the one that is asked for.
+            TimeoutError: the server sends nothing, or more slowly than `SLOWEST`.
+            aiohttp.ClientError, OSError: the connection drops, or the server is busy.
+            UnavailableError: the server refuses, or sends more than `most` bytes.
+            UnreadableError: the server sends another part than the requested one.
         """
         content, counted = bytearray(), 0
         async with (
@@ -214,7 +214,7 @@ def _range_header(part: ByteRequest | None) -> dict[str, str]:
 
 
 def _cut(content: bytes, part: ByteRequest | None, answer: aiohttp.ClientResponse) -> bytes:
-    """The part that was asked for; a server may send the whole instead."""
+    """The requested part; a server may send the whole object instead."""
     if part is None or isinstance(part, OffsetByteRequest):
         return content if part is None or answer.status == 206 else content[part.offset :]
     start, end = (part.start, part.end) if isinstance(part, RangeByteRequest) else (-part.suffix, None)
@@ -231,10 +231,10 @@ def _cut(content: bytes, part: ByteRequest | None, answer: aiohttp.ClientRespons
 def _require_present(
     key: str, layout: ArrayLayout, is_coordinate: bool, content: bytes | None, part: ByteRequest | None
 ) -> None:
-    """Of fields, and of coordinates that stand along a dimension of their own.
+    """Refuses an absent chunk of a field, or of a coordinate along a dimension of its own.
 
     Raises:
-        DataError: a chunk that is absent would read as numbers.
+        DataError: the chunk would read as numbers.
     """
     if layout.absent_is_missing or (len(layout.shape) < 2 and not is_coordinate):
         return
@@ -249,17 +249,17 @@ def _require_present(
 
 
 def _place(key: str, layout: ArrayLayout) -> list[int]:
-    """Which object of the array it is: `c/0/1/2`, `0.1.2` or `0/1/2` behind the name."""
+    """The indices of a chunk, which follow the name of its array as `c/0/1/2`, `0.1.2` or `0/1/2`."""
     return [int(number) for number in re.findall(r"\d+", key.removeprefix(layout.name))]
 
 
 def _absent_inside(key: str, layout: ArrayLayout, content: bytes, part: ByteRequest | None) -> int:
-    """How many inner chunks a shard lacks, where `content` is the whole of it or its index."""
+    """The number of inner chunks that a shard lacks; `content` is the whole shard or its index."""
     index = layout.index
     if index is None:
         return 0
-    asked_for_index = part == (RangeByteRequest(0, index.size) if index.at_start else SuffixByteRequest(index.size))
-    if part is not None and not asked_for_index:
+    is_index = part == (RangeByteRequest(0, index.size) if index.at_start else SuffixByteRequest(index.size))
+    if part is not None and not is_index:
         return 0
     there = index.present(index.of_shard(content), len(content) if part is None else None)
     inside = (

@@ -10,7 +10,7 @@ register = SOURCES.register
 
 
 def description(source: DataSource) -> str:
-    """The name of a source and its location; of the user's own its class too: `mine: /data (my_parts.Mine)`."""
+    """Name and location of a source, and the class of a source of the user's own: `mine: /data (my_parts.Mine)`."""
     place = f": {source.location}" if source.location else ""
     own = origin(source)
     return f"{SOURCES.kind_of(source)}{place}" + (f" ({own})" if own else "")
