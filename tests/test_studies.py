@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -12,6 +14,10 @@ from pinnwx.config import Config
 from pinnwx.data.open import open_data
 from pinnwx.verification.results import Scores
 
+STUDIES = (
+    "ablations", "benchmark", "damage", "increments", "job_times", "results", "ridge", "rolling", "rollouts", "sizes",
+    "spoilt",
+)  # fmt: skip
 RUNS = [run for name, study in ablations.read_studies().items() for run in ablations.runs_of(name, study)]
 
 
@@ -35,6 +41,16 @@ def test_a_change_reaches_the_entry_it_names():
     ablations.change(settings, "a.list.1.y", 5)
     ablations.change(settings, "c.new", [1])
     assert settings == {"a": {"list": [{"x": 9}, {"x": 9, "y": 5}]}, "b": 3, "c": {"new": [1]}}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_says_how_it_is_run(name, monkeypatch, capsys):
+    study = import_module(f"experiments.studies.{name}")
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        study.main()
+    assert ended.value.code == 0
+    assert f"python -m experiments.studies.{name}" in capsys.readouterr().out
 
 
 def test_a_study_measures_what_is_missing_and_stores_it_at_once(tmp_path):
