@@ -24,7 +24,7 @@ def started(tmp_path, monkeypatch):
     monkeypatch.setattr(sizes, "STORED", stored)
     monkeypatch.setattr(sizes_record, "STORED", stored)
     monkeypatch.setattr(sizes, "RESULTS", tmp_path)
-    monkeypatch.setattr(sizes, "expert_maps", lambda run: run)
+    monkeypatch.setattr(sizes, "expert_maps", lambda run, *_: run)
     monkeypatch.setattr(sizes, "save", lambda _, path: path.touch())
 
     def make(commands, seed):

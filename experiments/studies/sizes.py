@@ -32,10 +32,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tomli_w
 from flax import nnx
-from matplotlib.figure import Figure
 
 from experiments.studies.ablations import changed_experiment
 from experiments.studies.harness import (
@@ -49,6 +47,7 @@ from experiments.studies.harness import (
     splice,
     study_parser,
 )
+from experiments.studies.sizes_pictures import curves, expert_maps
 from experiments.studies.sizes_record import (
     BY_CHANCE,
     FIRST,
@@ -64,7 +63,7 @@ from experiments.studies.sizes_record import (
     result_path,
     training_facts,
 )
-from experiments.studies.sizes_tables import curves, table
+from experiments.studies.sizes_tables import table
 from experiments.studies.stopwatch import time_in_turns
 from experiments.studies.training_runs import compete
 from pinnwx.compression.prune import fraction_between
@@ -75,11 +74,8 @@ from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
-from pinnwx.grid import Grid
 from pinnwx.jobs.evaluate import score_on
-from pinnwx.jobs.explain import explain
 from pinnwx.model.weights import named_weights, set_weights
-from pinnwx.reporting.panel import Panel, draw_map, empty_figure
 from pinnwx.reporting.style import save
 from pinnwx.runtime import prepare
 from pinnwx.verification.results import in_lines
@@ -243,30 +239,10 @@ def train_experts(seed: int) -> None:
         changes = study["runs"].values()
         make({name: command(name, change) for name, change in zip(names, changes, strict=True)}, seed)
         if seed == FIRST:
-            save(expert_maps(run_folder("experts mixture", seed)), RESULTS / "experts.png")
+            save(expert_maps(run_folder("experts mixture", seed), ARCHIVE, SCORING), RESULTS / "experts.png")
     for mixture, changes in study["alike"].items():
         if not is_stored(name := f"experts alike {mixture}", seed):
             make({name: command(name, changes, updates_of("experts dense"))}, seed)
-
-
-def expert_maps(run: Path) -> Figure:
-    """Where each expert works: the fraction of the blocks and of the validation days, on a map."""
-    days = np.arange(np.datetime64(SCORING.start), np.datetime64(SCORING.end) + 1)
-    budgets = [explain(run, ARCHIVE, init=f"{day}T00:00", hours=24) for day in days]
-    grid = Grid.from_coordinates(budgets[0]["latitude"].values, budgets[0]["longitude"].values)
-    names = sorted(str(name) for name in budgets[0] if str(name).startswith("expert_"))
-    rows = -(-len(names) // 2)
-    figure, image = empty_figure(grid, rows, 2), None
-    axes = figure.subplots(rows, 2, squeeze=False).ravel()
-    for panel, name in zip(axes, names, strict=False):
-        percent = 100 * np.mean([budget[name].values for budget in budgets], axis=(0, 1))
-        label = name.removesuffix("_use").replace("_", " ")
-        title = f"{label}: {percent.min():.0f} to {percent.max():.0f} %"
-        image = draw_map(panel, Panel(percent, title, "viridis", np.linspace(0, 100, 11)), grid, 0.0)
-    assert image is not None, f"the budget of {run} names no expert"
-    figure.colorbar(image, ax=list(axes), fraction=0.04, pad=0.01, aspect=24).set_label("% of blocks and steps")
-    figure.suptitle("Where each expert works", fontsize="large", fontweight="bold")
-    return figure
 
 
 def export(seed: int) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.studies.ablations import entry_ratio
 from experiments.studies.harness import RESULTS, markdown_table
@@ -27,7 +25,6 @@ from experiments.studies.sizes_record import (
     training_facts,
 )
 from pinnwx.forecasting.export import PRECISIONS
-from pinnwx.reporting.style import PART_COLOURS
 from pinnwx.verification.results import Scores
 
 SHOWN = [(variable, lead) for variable in VARIABLES for lead in LEADS]
@@ -182,48 +179,3 @@ def paired_ratio(name: str, other: str) -> str:
     scores, others = (Scores.load(result_path(each, FIRST)) for each in (name, other))
     ratio = entry_ratio(scores, others, *HEADLINE)
     return f"{ratio['ratio']:.3f} ({ratio['ratio_low']:.3f}-{ratio['ratio_high']:.3f})"
-
-
-def curves() -> Figure:
-    """Error of the pruned models by criterion, against their size and against the time of a forecast."""
-    figure = Figure(figsize=(9.5, 6.6), layout="constrained")
-    panels = figure.subplots(2, len(VARIABLES), sharex="row", sharey="col")
-    times = load_times()
-
-    def weights(name: str) -> float | None:
-        return median_fact(name, "parameters") if load_scores(name) else None
-
-    def seconds(name: str) -> float | None:
-        return times[name]["median"] if name in times and load_scores(name) else None
-
-    measures = (("trained numbers, 4 bytes each", weights), ("seconds of ten days", seconds))
-    for row, (label, measure) in zip(panels, measures, strict=True):
-        for axes, variable in zip(row, VARIABLES, strict=True):
-            _draw_errors(axes, variable, measure)
-            axes.set(xlabel=label, ylabel="RMSE over the teacher's")
-    panels[0, 0].legend(frameon=False, fontsize="small")
-    return figure
-
-
-def _draw_errors(axes: Axes, variable: str, measure: Callable[[str], float | None]) -> None:
-    lead = HEADLINE[1]
-    for colour, criterion in zip(PART_COLOURS[::2], STUDY["prune"]["criteria"], strict=False):
-        measured = _measured(["teacher", *(name for name, of, _ in pruned_names() if of == criterion)], measure)
-        ratios = [seed_ratios(name, "teacher", variable, lead) for name in measured]
-        means, low, high = (np.array([of(values) for values in ratios]) for of in (np.mean, min, max))
-        style = {"color": colour, "label": criterion, "markersize": 4, "capsize": 3}
-        axes.errorbar(list(measured.values()), means, [means - low, high - means], fmt="o-", **style)
-    labels = {PRUNED: f"pruned, {STUDY['prune']['minutes']} min", "student": "student", "narrow": "from scratch"}
-    markers = {PRUNED: "D", "student": "*", "narrow": "s"}
-    for name, x in _measured(labels, measure).items():
-        value = np.mean(seed_ratios(name, "teacher", variable, lead))
-        axes.plot(x, value, markers[name], color="black", label=labels[name], linestyle="none")
-    axes.set_title(f"{variable}, {lead} h", fontsize="medium")
-    axes.grid(color="0.85", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _measured(names: Iterable[str], measure: Callable[[str], float | None]) -> dict[str, float]:
-    """The measure of each model that has one."""
-    values = {name: measure(name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Kills writers and flips bits by the hundred, and counts what was lost, silent or partial: all three must be 0.
+"""Kills writers and flips bits, and counts what was lost, partial or silent: all three counts must be 0.
 
     python tests/soak/kills_and_flips.py             200 kills of each writer, 1,000 bit flips: about half an hour
     python tests/soak/kills_and_flips.py --kills 5 --flips 50
@@ -7,10 +7,10 @@ Three writers are killed with SIGKILL at random moments: one trains (`pinnwx tra
 resumed after each kill), one saves checkpoints, one writes forecasts over each other while a reader polls the file.
 
     lost      what a writer had acknowledged was not there afterwards
-    partial   a reader found a file that was neither the old one nor the new
-    silent    a flipped bit was read back as something else without an error
+    partial   a reader found a file that was neither the old one nor the new one
+    silent    a flipped bit was read as another value without an error
 
-Prints a line a stage and exits with 1 if any count is not 0. A seed makes the same moments and bits.
+Prints a line for each stage, and exits with 1 if any count is not 0. The same seed gives the same moments and bits.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,7 @@ from pinnwx.data.open import sample_path
 from pinnwx.errors import CheckpointError, PinnwxError
 from pinnwx.forecasting.cf import read_forecast
 from pinnwx.forecasting.runs import Run
+from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.forecast import forecast
 from pinnwx.manifest import read_manifest
 from pinnwx.model.deep_ensemble import networks_of
@@ -43,7 +45,7 @@ from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.update import initial_state
 
 WRITERS = Path(__file__).resolve().parents[1] / "faults" / "writers.py"
-# The verb, but for a checkpoint twice a second instead of every minute.
+# The command line, with a checkpoint twice a second instead of every minute.
 HASTY = "import pinnwx.training.recording as f, pinnwx.commands.main as c; f.CHECKPOINT_SECONDS = 0.5; c.main()"
 CONFIG = """name = "soak"
 [data]
@@ -61,6 +63,7 @@ updates = 1000000
 
 @contextmanager
 def started(*words: object) -> Iterator[subprocess.Popen[str]]:
+    """A process that is killed at the end of the block."""
     process = subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         yield process
@@ -69,135 +72,141 @@ def started(*words: object) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def promised(process: subprocess.Popen[str], first: str) -> int:
-    """The last number that a writer acknowledged before it was killed."""
+def last_acknowledged(process: subprocess.Popen[str], first: str) -> int:
+    """Kills a writer; the last number that it acknowledged."""
     assert process.stdout is not None
     process.kill()
     return [int(first), *map(int, process.stdout.read().split())][-1]
 
 
-def kill_checkpoints(place: Path, kills: int, dice: random.Random, counts: Counter) -> None:
-    folder = place / "training"
+def kill_checkpoints(folder: Path, kills: int, generator: random.Random, counts: Counter) -> None:
+    """Kills a process that saves checkpoint after checkpoint; checkpoint k holds the number k everywhere."""
+    training = folder / "training"
     for _ in range(kills):
-        with started(sys.executable, WRITERS, "checkpoints", folder) as process:
+        with started(sys.executable, WRITERS, "checkpoints", training) as process:
             first = process.stdout.readline()
-            time.sleep(dice.uniform(0, 0.6))
-            last = promised(process, first)
-        saved = Checkpoints(folder)
-        (state,), notes = saved.load([jnp.zeros((64, 1024))])
-        saved.close()
+            time.sleep(generator.uniform(0, 0.6))
+            last = last_acknowledged(process, first)
+        checkpoints = Checkpoints(training)
+        (state,), notes = checkpoints.load([jnp.zeros((64, 1024))])
+        checkpoints.close()
         counts["lost"] += notes["number"] < last
         counts["partial"] += not (np.asarray(state) == notes["number"]).all()
 
 
-def kill_forecasts(place: Path, kills: int, dice: random.Random, counts: Counter) -> None:
-    path = place / "f.nc"
+def kill_forecasts(folder: Path, kills: int, generator: random.Random, counts: Counter) -> None:
+    """Kills a process that writes forecasts over each other, and reads them meanwhile; each is uniform."""
+    path = folder / "f.nc"
     for _ in range(kills):
         with started(sys.executable, WRITERS, "forecasts", path) as process:
             first = process.stdout.readline()
-            until = time.monotonic() + dice.uniform(0, 0.6)
-            while time.monotonic() < until:
+            end = time.monotonic() + generator.uniform(0, 0.6)
+            while time.monotonic() < end:
                 counts["reads"] += 1
-                counts["partial"] += not uniform(path)
-            last = promised(process, first)
-        counts["partial"] += not uniform(path)
-        found = round(float(read_forecast(path)["t850"].to_numpy()[0, 0, 0])) - 280
-        counts["lost"] += found not in (last % 50, (last + 1) % 50)
+                counts["partial"] += not is_uniform(path)
+            last = last_acknowledged(process, first)
+        counts["partial"] += not is_uniform(path)
+        number = round(float(read_forecast(path)["t850"].to_numpy()[0, 0, 0])) - 280
+        counts["lost"] += number not in (last % 50, (last + 1) % 50)
 
 
-def uniform(path: Path) -> bool:
+def is_uniform(path: Path) -> bool:
     values = read_forecast(path)["t850"].to_numpy()
     return bool((values == values[0, 0, 0]).all())
 
 
-def kill_training(place: Path, kills: int, dice: random.Random, counts: Counter) -> None:
-    """The newest whole checkpoint is never older than it was before the kill."""
-    (place / "soak.toml").write_text(CONFIG)
-    words = ["train", place / "soak.toml", "--data", sample_path(), "--out", place / "run", "--promote-anyway"]
+def kill_training(folder: Path, kills: int, generator: random.Random, counts: Counter) -> None:
+    """Kills a training; its newest complete checkpoint is never older than before the kill."""
+    config, run = folder / "soak.toml", folder / "run"
+    config.write_text(CONFIG)
+    words = ["train", config, "--data", sample_path(), "--out", run, "--promote-anyway"]
     for _ in range(kills):
-        resume = ["--resume"] if (place / "run" / "config.toml").exists() else []
-        before = whole_updates(place / "run")
+        resume = ["--resume"] if (run / "config.toml").exists() else []
+        before = checkpointed_updates(run)
         with started(sys.executable, "-c", HASTY, *words, *resume) as process:
-            time.sleep(dice.uniform(3, 9))
-            counts["lost"] += process.poll() is not None  # it could not go on
-        counts["lost"] += whole_updates(place / "run") < before
-    counts["lost"] += whole_updates(place / "run") == 0
+            time.sleep(generator.uniform(3, 9))
+            counts["lost"] += process.poll() is not None  # it could not continue
+        counts["lost"] += checkpointed_updates(run) < before
+    counts["lost"] += checkpointed_updates(run) == 0
 
 
-def whole_updates(run: Path) -> int:
-    """The updates behind the newest whole checkpoint of a run."""
-    for update in sorted(int(path.name) for path in (run / "training").glob("[0-9]*") if path.name.isdigit())[::-1]:
+def checkpointed_updates(run: Path) -> int:
+    """The updates before the newest complete checkpoint of a run."""
+    numbers = sorted(int(path.name) for path in (run / "training").glob("[0-9]*") if path.name.isdigit())
+    for number in reversed(numbers):
         with suppress(CheckpointError):
-            read_manifest(run / "training" / str(update))
-            return update
+            read_manifest(run / "training" / str(number))
+            return number
     return 0
 
 
-def flip_bits(place: Path, flips: int, dice: random.Random, counts: Counter) -> None:
-    """One bit of one of our artefacts at a time: it is refused, or means nothing and everything reads as before."""
-    config = place / "soak.toml"
-    config.write_text(CONFIG.replace("1000000", "16"))
-    run, made = place / "run", place / "f.nc"
-    subprocess.run(
-        [sys.executable, "-m", "pinnwx", "train", config, "--data", sample_path(), "--out", run, "--promote-anyway"],
-        check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    forecast(run, sample_path(), hours=24, out=made)
-    intact_forecast, intact_model = read_forecast(made), state_of(Run(run).load())
-    newest = max((run / "training").glob("[0-9]*"), key=lambda path: int(path.name))
-    for older in (run / "training").glob("[0-9]*"):
-        if older != newest:
-            shutil.rmtree(older)
-    trained = Run(run).load()
-    like = [initial_state(member, trained.config.training) for member in networks_of(trained.model)]
-    checkpoint = [path for path in newest.rglob("*") if path.is_file()]
-
-    def read_checkpoint() -> tuple[bytes, dict]:
-        """By the way that a resumed training takes; the one before it is not there to go back to."""
-        saved = Checkpoints(run / "training")
-        try:
-            leaves, notes = saved.load(like)
-        finally:
-            saved.close()
-        return bytes_of(leaves), notes
-
-    intact_checkpoint = read_checkpoint()
-
-    def load_model() -> bool:
-        return state_of(Run(run).load()) == intact_model
-
-    def load_forecast() -> bool:
-        return read_forecast(made).identical(intact_forecast)
-
-    def load_checkpoint() -> bool:
-        return read_checkpoint() == intact_checkpoint
-
-    readers: dict[Path, Callable[[], bool]] = {made: load_forecast, run / "live": load_model}
-    readers |= dict.fromkeys((run / "versions" / "0001").iterdir(), load_model)
-    readers |= dict.fromkeys(checkpoint, load_checkpoint)
-    places = sorted(path for path in readers if path.stat().st_size)
+def flip_bits(folder: Path, flips: int, generator: random.Random, counts: Counter) -> None:
+    """Flips one bit of one file at a time: the file is refused, or everything is read as before."""
+    readers = artefacts_in(folder)
+    paths = sorted(path for path in readers if path.stat().st_size)
     for _ in range(flips):
-        path = dice.choice(places)
+        path = generator.choice(paths)
         content = path.read_bytes()
         damaged = bytearray(content)
-        damaged[dice.randrange(len(damaged))] ^= 1 << dice.randrange(8)
+        damaged[generator.randrange(len(damaged))] ^= 1 << generator.randrange(8)
         path.write_bytes(damaged)
         try:
-            harmless = readers[path]()
-            counts["harmless" if harmless else "silent"] += 1
+            counts["harmless" if readers[path]() else "silent"] += 1
         except PinnwxError:
             counts["refused"] += 1
         path.write_bytes(content)
 
 
-def bytes_of(tree) -> bytes:
+def artefacts_in(folder: Path) -> dict[Path, Callable[[], bool]]:
+    """A new run and a forecast of it: for each file a function that reads it and says whether all is as at first."""
+    config, run, path = folder / "soak.toml", folder / "run", folder / "f.nc"
+    config.write_text(CONFIG.replace("1000000", "16"))
+    subprocess.run(
+        [sys.executable, "-m", "pinnwx", "train", config, "--data", sample_path(), "--out", run, "--promote-anyway"],
+        check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    forecast(run, sample_path(), hours=24, out=path)
+    newest = max((run / "training").glob("[0-9]*"), key=lambda checkpoint: int(checkpoint.name))
+    for older in (run / "training").glob("[0-9]*"):
+        if older != newest:  # a damaged checkpoint is refused, not replaced by the one before
+            shutil.rmtree(older)
+    trained = Run(run).load()
+    template = [initial_state(network, trained.config.training) for network in networks_of(trained.model)]
+    intact_forecast, intact_model = read_forecast(path), model_content(trained)
+    intact_checkpoint = checkpoint_content(run, template)
+
+    def load_model() -> bool:
+        return model_content(Run(run).load()) == intact_model
+
+    def load_forecast() -> bool:
+        return read_forecast(path).identical(intact_forecast)
+
+    def load_checkpoint() -> bool:
+        return checkpoint_content(run, template) == intact_checkpoint
+
+    readers: dict[Path, Callable[[], bool]] = {path: load_forecast, run / "live": load_model}
+    readers |= dict.fromkeys((run / "versions" / "0001").iterdir(), load_model)
+    return readers | dict.fromkeys((file for file in newest.rglob("*") if file.is_file()), load_checkpoint)
+
+
+def tree_bytes(tree: Any) -> bytes:
     return b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree))
 
 
-def state_of(trained) -> bytes:
-    """All that a forecast depends on: weights, scales, climatology, config, and where they come from."""
+def checkpoint_content(run: Path, template: Any) -> tuple[bytes, dict]:
+    """The newest checkpoint, read as a resumed training reads it."""
+    checkpoints = Checkpoints(run / "training")
+    try:
+        leaves, notes = checkpoints.load(template)
+    finally:
+        checkpoints.close()
+    return tree_bytes(leaves), notes
+
+
+def model_content(trained: TrainedModel) -> bytes:
+    """Everything that a forecast depends on: weights, normalisation, climatology, config, and their origin."""
     notes = repr(sorted(trained.manifest.items(), key=str)) + trained.config_text
-    return bytes_of([nnx.state(trained.model), trained.climatology.coefficients]) + notes.encode()
+    return tree_bytes([nnx.state(trained.model), trained.climatology.coefficients]) + notes.encode()
 
 
 def main() -> None:
@@ -205,19 +214,17 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200, help="of each of the three writers")
     parser.add_argument("--flips", type=int, default=1000, help="of single bits")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    bad = 0
+    options = parser.parse_args()
+    failures = 0
     for stage in (kill_checkpoints, kill_forecasts, kill_training, flip_bits):
-        name, count = stage.__name__.replace("_", " "), given.flips if stage is flip_bits else given.kills
-        counts, place, began = Counter(lost=0, silent=0, partial=0), Path(tempfile.mkdtemp()), time.monotonic()
-        try:
-            stage(place, count, random.Random(f"{given.seed} {name}"), counts)
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
-        found = ", ".join(f"{number} {what}" for what, number in counts.items())
-        print(f"{name}: {count} in {time.monotonic() - began:.0f} s: {found}", flush=True)
-        bad += counts["lost"] + counts["silent"] + counts["partial"]
-    sys.exit(1 if bad else 0)
+        name, count = stage.__name__.replace("_", " "), options.flips if stage is flip_bits else options.kills
+        counts, start = Counter(lost=0, silent=0, partial=0), time.monotonic()
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            stage(Path(folder), count, random.Random(f"{options.seed} {name}"), counts)
+        text = ", ".join(f"{number} {what}" for what, number in counts.items())
+        print(f"{name}: {count} in {time.monotonic() - start:.0f} s: {text}", flush=True)
+        failures += counts["lost"] + counts["silent"] + counts["partial"]
+    sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":

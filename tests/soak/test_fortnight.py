@@ -18,5 +18,5 @@ def test_every_forecast_that_could_be_made_is_made_once_and_is_right(tmp_path):
     words = [sys.executable, str(SCRIPT), str(tmp_path), "--seed", str(SEED)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["all is well"], f"{done.stdout[-2000:]} {done.stderr[-2000:]}"
-    for told in ("no analysis at", "the file is damaged", "is not promoted"):
-        assert told in done.stdout, f"PINNWX_TEST_SEED={SEED}"
+    for reason in ("no analysis at", "the file is damaged", "is not promoted"):
+        assert reason in done.stdout, f"PINNWX_TEST_SEED={SEED}"
