@@ -61,6 +61,12 @@ updates = 1000000
 """
 
 
+def first_line(process: subprocess.Popen[str]) -> str:
+    """The first number that a writer acknowledges."""
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
 @contextmanager
 def started(*words: object) -> Iterator[subprocess.Popen[str]]:
     """A process that is killed at the end of the block."""
@@ -84,7 +90,7 @@ def kill_checkpoints(folder: Path, kills: int, generator: random.Random, counts:
     training = folder / "training"
     for _ in range(kills):
         with started(sys.executable, WRITERS, "checkpoints", training) as process:
-            first = process.stdout.readline()
+            first = first_line(process)
             time.sleep(generator.uniform(0, 0.6))
             last = last_acknowledged(process, first)
         checkpoints = Checkpoints(training)
@@ -99,7 +105,7 @@ def kill_forecasts(folder: Path, kills: int, generator: random.Random, counts: C
     path = folder / "f.nc"
     for _ in range(kills):
         with started(sys.executable, WRITERS, "forecasts", path) as process:
-            first = process.stdout.readline()
+            first = first_line(process)
             end = time.monotonic() + generator.uniform(0, 0.6)
             while time.monotonic() < end:
                 counts["reads"] += 1

@@ -1,7 +1,7 @@
 """A forecaster's week on daily data: one analysis late, one damaged, one replaced, one dated ahead; retrained twice.
 
 The verbs are called as `scripts/schedules` call them, once a day on a clock that is set. At the end every forecast is
-there and is what its model makes of the analyses as they are in the end, and every refusal had its reason.
+there and is what its model makes of the analyses as they are then, and every refusal had its reason.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ pytestmark = [
 
 
 class Feed:
-    """A folder into which an analysis a day comes."""
+    """A folder in which one analysis arrives each day."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -72,12 +72,12 @@ class Feed:
         one = self.fields.sel(time=[when]).copy(deep=True)
         one["z500"] += offset
         one = one if dated is None else one.assign_coords(time=[dated])
-        beside = self.path(when).with_suffix(".part")
-        one.to_netcdf(beside)
-        beside.rename(self.path(when) if dated is None else self.folder / "wrong.nc")
+        temporary = self.path(when).with_suffix(".part")
+        one.to_netcdf(temporary)
+        temporary.rename(self.path(when) if dated is None else self.folder / "wrong.nc")
 
     def deliver(self, when: np.datetime64) -> None:
-        """What comes on the day of `when`."""
+        """Writes what arrives on the day of `when`."""
         if when != LATE:
             self.write(when, offset=300.0 if when == REPLACED else 0.0)  # at first it is preliminary
         if when == DAMAGED:
@@ -103,7 +103,7 @@ def test_a_week_of_daily_analyses(tmp_path, monkeypatch):
     (tmp_path / "week.toml").write_text(CONFIG)
     monkeypatch.setenv("PINNWX_NOW", str(BEGIN))
     pinnwx.train(tmp_path / "week.toml", feed.folder / "archive.nc", run)
-    refused, outdated, retrained = {}, {}, 0
+    refusals, outdated, retrained = {}, {}, 0
     options = {"init": "P3D/latest", "hours": 72, "max_age": 48, "score": True, "keep_days": 30}
     for when in BEGIN + np.arange(10) * DAY:
         feed.deliver(when)
@@ -112,22 +112,22 @@ def test_a_week_of_daily_analyses(tmp_path, monkeypatch):
         series = pinnwx.forecast_series(run, feed.folder, out, remake=False, **options)
         for one in series.attempts:
             if one.refused is not None and one.init >= BEGIN:
-                refused[day_of(when), str(one.init)[:10]] = one.refused
+                refusals[day_of(when), str(one.init)[:10]] = one.refused
             if one.outdated:
                 outdated[day_of(when)] = str(one.init)[:10]
         if day_of(when) in (4, 9):
-            with contextlib.suppress(NotPromotedError, UnavailableError):  # the log must tell why
+            with contextlib.suppress(NotPromotedError, UnavailableError):  # the log must give the reason
                 pinnwx.retrain(run, feed.folder)
             retrained += 1
         assert not last or not pinnwx.status(run, forecasts=out).alarm
     # Every refusal for its reason, and of its class.
-    damaged = refused.pop((5, "2008-03-06"))
+    damaged = refusals.pop((5, "2008-03-06"))
     assert isinstance(damaged, DataError)
     assert "analysis_2008-03-06.nc" in str(damaged)
-    ahead = refused.pop((6, "2030-01-01"))
+    ahead = refusals.pop((6, "2030-01-01"))
     assert isinstance(ahead, DataError)
     assert "ahead of the clock" in str(ahead)
-    assert refused == {}, "the late one was not there to be asked for"
+    assert refusals == {}, "the late analysis was not there to be forecast from"
     assert set(outdated.values()) <= {"2008-03-03"}
     assert outdated, "the replaced analysis was noticed"
     retrainings = [event for event in read_events(run) if event.verb == "retrain"]
@@ -138,22 +138,22 @@ def test_a_week_of_daily_analyses(tmp_path, monkeypatch):
     assert [path.name for path in files] == [f"week_200803{day:02d}T1200Z.nc" for day in range(1, 11)]
     assert (out / "latest.nc").resolve() == files[-1]
     for path in files:
-        made = read_forecast(path)
-        again = pinnwx.forecast(as_of(run, made, tmp_path), feed.folder, init=init_of(made), hours=72)
-        xr.testing.assert_equal(made.drop_attrs(), again.drop_attrs())
+        stored = read_forecast(path)
+        again = pinnwx.forecast(as_of(run, stored, tmp_path), feed.folder, init=init_of(stored), hours=72)
+        xr.testing.assert_equal(stored.drop_attrs(), again.drop_attrs())
 
 
-def init_of(made: xr.Dataset) -> str:
-    return str(made["forecast_reference_time"].values)
+def init_of(forecast: xr.Dataset) -> str:
+    return str(forecast["forecast_reference_time"].values)
 
 
-def as_of(run: Path, made: xr.Dataset, folder: Path) -> Path:
-    """The run with the version live that made this forecast."""
+def as_of(run: Path, forecast: xr.Dataset, folder: Path) -> Path:
+    """A copy of the run in which the version that made this forecast is live."""
     opened = Run(run)
     (version,) = (
         name
         for name in opened.versions
-        if TrainedModel.load(opened.version(name)).manifest["files"][WEIGHTS] == made.attrs["model_sha256"]
+        if TrainedModel.load(opened.version(name)).manifest["files"][WEIGHTS] == forecast.attrs["model_sha256"]
     )
     copy = folder / f"as_of_{version}"
     if not copy.exists():
