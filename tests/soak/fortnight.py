@@ -83,7 +83,7 @@ def simulate(folder: Path, seed: int) -> Fortnight:
         feed.deliver(now)
         environment = _environment(outcome, now)
         if number in killed:
-            outcome.kills += _start_and_kill(environment, generator.uniform(0.5, 6.0))
+            outcome.kills += _start_and_kill(outcome, environment, generator.uniform(0.5, 6.0))
         else:
             _run_job(outcome, environment, copies=2 if number == doubled else 1)
         if number in RETRAINED:
@@ -108,27 +108,28 @@ def _environment(outcome: Fortnight, now: np.datetime64) -> dict[str, str]:
     }
 
 
-def _start(environment: dict[str, str], *words: object) -> subprocess.Popen:
-    return subprocess.Popen(
-        list(map(str, words)), env=environment, start_new_session=True, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+def _start(outcome: Fortnight, environment: dict[str, str], *words: object) -> subprocess.Popen:
+    """Starts a process whose messages go to the end of `messages.log`."""
+    with (outcome.folder / "messages.log").open("ab") as log:
+        return subprocess.Popen(
+            list(map(str, words)), env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=log
+        )
 
 
 def _run_job(outcome: Fortnight, environment: dict[str, str], copies: int) -> None:
     """Runs the scheduled job, in so many copies at once."""
-    for process in [_start(environment, "sh", JOB) for _ in range(copies)]:
+    for process in [_start(outcome, environment, "sh", JOB) for _ in range(copies)]:
         outcome.codes[f"forecast-series {process.wait()}"] += 1
 
 
 def _run_verb(outcome: Fortnight, environment: dict[str, str], *words: object, name: str | None = None) -> None:
-    code = _start(environment, *PINNWX, *words).wait()
+    code = _start(outcome, environment, *PINNWX, *words).wait()
     outcome.codes[f"{name or words[0]} {code}"] += 1
 
 
-def _start_and_kill(environment: dict[str, str], after: float) -> int:
+def _start_and_kill(outcome: Fortnight, environment: dict[str, str], after: float) -> int:
     """Starts the job and kills it with all its processes; 1, or 0 if it ended before."""
-    process = _start(environment, "sh", JOB)
+    process = _start(outcome, environment, "sh", JOB)
     try:
         process.wait(after)
     except subprocess.TimeoutExpired:
