@@ -25,10 +25,10 @@ class RowWeights(NamedTuple):
             the south face of row j of the parabola through these three means.
         after: (2, rows + 1), the weights of q(j) - q(j-1) and q(j+1) - q(j). Subtracted from q(j), they give the value
             at the same face of the parabola through these three means.
-        slope: (3, rows), the weights of rows j - 1, j and j + 1 for dq/dlat at the centre of row j. shift: (rows,), the
-        area-weighted mean latitude of the cell minus its central latitude, in row spacings. face_slope: (rows,), the
-        factor from the difference between rows j + 1 and j - 1 of means along the east faces to
-            their slope.
+        slope: (3, rows), the weights of rows j - 1, j and j + 1 for dq/dlat at the centre of row j.
+        shift: (rows,), the area-weighted mean latitude of the cell minus its central latitude, in row spacings.
+        face_slope: (rows,), the factor from the difference between rows j + 1 and j - 1 of means along the east faces
+            to their slope.
     """
 
     before: np.ndarray
