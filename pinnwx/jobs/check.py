@@ -17,7 +17,7 @@ from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.jobs.forecast import ForecastJob
+from pinnwx.jobs.forecast_job import ForecastJob
 from pinnwx.jobs.preparation import prepared, training_report, training_settings
 from pinnwx.jobs.readiness import NEWEST, needed_times
 from pinnwx.training.slowed import slowed_winds

@@ -12,7 +12,7 @@ from pinnwx.explaining.attribution import Target, attribution
 from pinnwx.explaining.budget import budget
 from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import write_forecast
-from pinnwx.jobs.forecast import REQUEST, ForecastJob
+from pinnwx.jobs.forecast_job import REQUEST, ForecastJob
 from pinnwx.runtime import prepare
 
 

@@ -31,7 +31,7 @@ from pinnwx.errors import (
 from pinnwx.files import check_writable, kept_if_used, locked, output_lock, writing
 from pinnwx.forecasting.cf import REALIZATION, lead_hours, reference_time, write_forecast
 from pinnwx.jobs.events import NOTHING_TO_DO, Event, recorded
-from pinnwx.jobs.forecast import CHANGED, ForecastJob, already_there
+from pinnwx.jobs.forecast_job import CHANGED, ForecastJob, already_there
 from pinnwx.jobs.readiness import require_an_age, require_timely
 from pinnwx.jobs.series_files import LATEST, forecast_file
 from pinnwx.jobs.series_folder import point_at_newest, remove_old

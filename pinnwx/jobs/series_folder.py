@@ -14,7 +14,7 @@ import numpy as np
 from pinnwx.errors import OutputError
 from pinnwx.files import replacing, writing
 from pinnwx.forecasting.cf import reference_time
-from pinnwx.jobs.forecast import already_there
+from pinnwx.jobs.forecast_job import already_there
 from pinnwx.jobs.series_files import LATEST, forecasts_in, time_of
 from pinnwx.jobs.series_times import days
 

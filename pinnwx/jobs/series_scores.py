@@ -12,7 +12,7 @@ import numpy as np
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import DataError, MissingInputError, UnavailableError
 from pinnwx.forecasting.cf import read_forecast
-from pinnwx.jobs.forecast import ForecastJob
+from pinnwx.jobs.forecast_job import ForecastJob
 from pinnwx.jobs.readiness import doubtful_analyses, without
 from pinnwx.jobs.series_files import SCORES, forecasts_in
 from pinnwx.verification.results import Scores

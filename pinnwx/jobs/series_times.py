@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import CLOCKS_DIFFER_BY, format_time, now, period_bounds
 from pinnwx.errors import UnavailableError, UsageError
-from pinnwx.jobs.forecast import ForecastJob
+from pinnwx.jobs.forecast_job import ForecastJob
 from pinnwx.verification.pairing import initial_times_between
 
 _LENGTH = re.compile(r"P(?:(\d+)D)?(?:T(\d+)H)?")

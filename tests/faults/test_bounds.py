@@ -12,7 +12,7 @@ from pinnwx.config import MOST_WEIGHTS, parse_config
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.forecasting.predictor import MOST_HOURS, Predictor, require_room, whole_steps
 from pinnwx.jobs.budget import budget_ends
-from pinnwx.jobs.forecast import ForecastJob
+from pinnwx.jobs.forecast_job import ForecastJob
 from pinnwx.jobs.preparation import require_memory
 from pinnwx.jobs.prune import prune
 from pinnwx.model.weights import count_weights

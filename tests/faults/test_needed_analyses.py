@@ -12,7 +12,7 @@ from pinnwx.data.open import open_data
 from pinnwx.data.source_field import SourceField
 from pinnwx.data.suspicion import around
 from pinnwx.errors import DataError, PinnwxError, UnavailableError
-from pinnwx.jobs.forecast import ForecastJob
+from pinnwx.jobs.forecast_job import ForecastJob
 
 NAMED, STEP = "2026-01-16T06:00", 61  # of 80
 

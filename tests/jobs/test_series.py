@@ -13,7 +13,7 @@ from pinnwx.errors import LockedError, OutputError, StabilityError, UnavailableE
 from pinnwx.files import locked
 from pinnwx.forecasting.cf import read_forecast
 from pinnwx.forecasting.runs import new_run
-from pinnwx.jobs import forecast as making
+from pinnwx.jobs import forecast_job
 from pinnwx.jobs.events import read_events
 from pinnwx.verification.results import Scores
 
@@ -100,7 +100,7 @@ def test_one_that_blows_up_does_not_hold_up_the_others(run, tmp_path, monkeypatc
         if when == np.datetime64("2026-01-09T12:00"):
             raise StabilityError("grew")
 
-    monkeypatch.setattr(making, "require_stable_forecast", unstable_at_noon)
+    monkeypatch.setattr(forecast_job, "require_stable_forecast", unstable_at_noon)
     series = pinnwx.forecast_series(run, until(tmp_path, 40), tmp_path / "out", init="2026-01-09/2026-01-09", hours=6)
     assert [attempt.written for attempt in series.attempts] == [True, True, False, True]
     with pytest.raises(StabilityError, match="grew"):
