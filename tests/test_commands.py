@@ -265,7 +265,7 @@ def test_wrong_names_and_wrong_files(pinnwx_command, sample, waves, tmp_path):
     code, out, err = pinnwx_command("check", "--data", tmp_path / "notes.txt")
     assert code == 65
     assert "Traceback" not in out + err
-    refused(pinnwx_command("verify", waves, "--data", waves), 65, "no forecast")
+    refused(pinnwx_command("verify", waves, "--data", waves), 65, "not a forecast")
     refused(pinnwx_command("plot", tmp_path / "notes.txt", "--out", tmp_path / "p.png"), 65)
 
 
