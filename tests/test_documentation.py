@@ -112,7 +112,6 @@ def test_the_command_line_reference_has_every_option():
         assert f"| [`{name}`](#pinnwx-{name.replace(' ', '-')}) |" in text
     assert "| `--hours <number>` | `120` |" in text
     assert "| `FORECASTS...` | required |" in text
-    assert "NAME\\[:LOCATION\\]" in text, "brackets of a help text make no link"
 
 
 def test_the_table_of_verbs_in_the_readme_is_that_of_the_commands():
