@@ -1,1 +1,1 @@
-"""How results are printed: progress bars, and tables that fit 80 columns."""
+"""Results on a terminal: progress bars, and tables that fit 80 columns."""

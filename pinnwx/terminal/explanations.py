@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def budget_table(shares: Sequence[Share], variables: Mapping[str, Variable] = VARIABLES) -> None:
-    """What each part of a model did to each field over a forecast, one row per field and part."""
+    """The share of each term in the change of each field over a forecast, one row per field and term."""
     from pinnwx.explaining.reading import COLUMNS, in_words
 
     print_table(Console(), COLUMNS, in_words(shares, variables))
 
 
 def attribution_lines(dataset: xr.Dataset) -> None:
-    """What a number in a forecast comes from, by field and time of the analyses."""
+    """The attribution of a number in a forecast to the fields and times of the analyses."""
     attributes, console = dataset.attrs, Console()
     factor, units = difference_units(attributes["target"].partition(" ")[0])
     units = attributes["target_units"] if units == "SI" else units  # a variable of the user's own

@@ -1,4 +1,4 @@
-"""What files hold, and every problem."""
+"""The content of files, and every problem in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GAPS_SHOWN = 5
 
 
 def check_tables(report: CheckReport) -> None:
-    """What each file holds, what they hold together, and every problem."""
+    """The content of each file, of all files together, and every problem."""
     console = Console(soft_wrap=True, highlight=False)
     for entry in report.files:
         layout = f", {entry.layout}" if entry.layout else ""

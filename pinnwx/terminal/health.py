@@ -20,7 +20,7 @@ _WARNINGS_SHOWN, _WARNING_SHOWN = 3, 148  # and of how many letters
 
 
 def status_table(status: Status) -> None:
-    """The live version, one row a verb, recent errors, and what somebody should look at: a screen of 80 columns."""
+    """The live version, one row a verb, recent errors and warnings, on one screen of 80 columns."""
     console = Console(highlight=False)
     trained = f", trained on data to {status.trained_to}" if status.trained_to else ""
     console.print(f"{status.run}: version {status.version or 'none'} is live{trained}", soft_wrap=True)
@@ -53,7 +53,7 @@ def status_table(status: Status) -> None:
 
 
 def _most_telling(skill: Sequence[Skill]) -> list[Skill]:
-    """What fits a screen: everything, or of each variable the lead next to a day, and the last one if there is room."""
+    """The rows that fit a screen: all, or of each variable the lead nearest to a day and, with room, the last one."""
     if len(skill) <= _SKILL_SHOWN:
         return list(skill)
     shown = []
@@ -84,7 +84,7 @@ def _cut(text: str, length: int) -> str:
 
 
 def doctor_lines(findings: Sequence[Finding]) -> None:
-    """One line a finding, and what to do about it where something is wrong."""
+    """One line a finding, and the remedy of each problem."""
     console = Console(soft_wrap=True, highlight=False)
     for one in findings:
         console.print(Text.assemble((f"{one.name:15s}", "bold"), printable(one.value)))

@@ -1,4 +1,4 @@
-"""The versions of a run, a series of forecasts, and what became smaller."""
+"""The versions of a run, the forecasts of a series, and the size of a compressed model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def version_table(versions: Sequence[Version]) -> None:
-    """The versions of a run, one a row, and what is wrong with those that cannot be used."""
+    """The versions of a run, one a row, and the reason why a version cannot be used."""
     console = Console()
     rows = [
         (
@@ -35,7 +35,7 @@ def version_table(versions: Sequence[Version]) -> None:
 
 
 def series_lines(series: Series) -> None:
-    """What became of each forecast of a series, and what else was done."""
+    """The outcome of each forecast of a series, and the scores and removals."""
     console = Console(soft_wrap=True, highlight=False)
     for one in series.attempts:
         if one.refused is not None:
@@ -52,7 +52,7 @@ def series_lines(series: Series) -> None:
 
 
 def compression_lines(run: Run) -> None:
-    """How much smaller the live model of a run is than the one it was made from."""
+    """The size of the live model of a run beside that of the model it was made from."""
     manifest = run.load().manifest
     before, now = manifest["compressed_from"]["parameters"], manifest["parameters"]
     Console().print(

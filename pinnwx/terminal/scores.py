@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *, details: bool = False) -> None:
-    """The scores, one row per variable and lead, and what was skipped; with `details`, where and how they err."""
+    """The scores, one row per variable and lead, and the skipped pairs; with `details`, by region and scale too."""
     headings = ("variable", "lead", "n", "RMSE", "95 % bounds", "persist.", "climat.", "ratio", "ACC")
     console = Console()
     print_table(console, headings, scores.table(variables))
@@ -24,19 +24,19 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
 
         console.print()
         print_table(console, DETAIL_COLUMNS, scores.details_table(variables))
-        console.print("RMSE by region, the tropics within 20 degrees; the error that this share of the", style="dim")
-        console.print("area stays below; variance of the forecasts over that of the truth.", style="dim")
+        console.print("RMSE by region, the tropics within 20 degrees; the error that is not exceeded in", style="dim")
+        console.print("this percentage of the area; variance of the forecasts over that of the truth.", style="dim")
     if rows := scores.ensemble_table(variables):
         from pinnwx.verification.results import ENSEMBLE_COLUMNS
 
         console.print()
         print_table(console, ENSEMBLE_COLUMNS, rows)
-        console.print("CRPS and spread of the members; spread / RMSE is 1 where they tell the error.", style="dim")
+        console.print("CRPS and spread of the members; spread / RMSE is 1 for a reliable ensemble.", style="dim")
     if source := scores.settings.get("lateral_boundary"):
-        console.print(f"Hindcasts: the edge of the box was told by the {source}.", style="dim")
-    if learned := scores.settings.get("trained_on"):
+        console.print(f"Lateral boundary of the hindcasts: {source}.", style="dim")
+    if trained_on := scores.settings.get("trained_on"):
         console.print(
-            f"Trained on a part of this time, {learned[0]} to {learned[-1]}: too good to be true.", style="red"
+            f"The model was trained on a part of this time, {trained_on[0]} to {trained_on[-1]}.", style="red"
         )
     skipped = {name: count for name, count in scores.skipped.items() if count}
     if skipped:

@@ -61,7 +61,7 @@ def test_hindcasts_are_told_the_edge_and_say_so(run, box, capsys):
     assert scores.skipped["initial_times_without_analysis"] == 4, "those whose edge is not known to the last lead"
     assert scores.settings["grid"].startswith("regional 4 x 7"), "what is told is not scored"
     score_table(scores)
-    assert "Hindcasts: the edge of the box was told by the analyses" in capsys.readouterr().out
+    assert "Lateral boundary of the hindcasts: analyses of the valid times." in capsys.readouterr().out
 
 
 def test_a_forecast_needs_a_boundary(run, box, tmp_path):
