@@ -25,6 +25,22 @@ def few_memory_maps() -> Iterator[None]:
         sys.modules["jax"].clear_caches()
 
 
+@pytest.fixture(scope="module")
+def quickly_compiled() -> Iterator[None]:
+    """XLA compiles in half the time, without most optimisations; so do the processes that the tests start.
+
+    For tests of programs that run for a moment, where most of the time is compilation.
+    """
+    import jax
+
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture
 def double():
     """Double precision."""

@@ -6,7 +6,6 @@ import shutil
 import tomllib
 from pathlib import Path
 
-import jax
 import pytest
 import typer
 from typer.core import TyperGroup
@@ -22,6 +21,7 @@ from pinnwx.forecasting.trained_model import TrainedModel
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 RUN = "runs/quick"  # what the pages call it
 
 
@@ -32,15 +32,6 @@ def _blocks(page: Path, language: str) -> list[str]:
 def _with(language: str):
     pages = [page for page in PAGES if _blocks(page, language)]
     return pytest.mark.parametrize("page", pages, ids=lambda page: page.relative_to(ROOT).as_posix())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly_compiled():
-    """What runs for a moment is compiled without the passes that take longer than that."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,9 @@ def channels(trained):
     return sum(group.size for group in trained.model.channel_groups())
 
 
-@pytest.mark.parametrize("criterion", CRITERIA)
-@pytest.mark.parametrize("model", ["", "networks = 2"])
+@pytest.mark.parametrize(
+    ("model", "criterion"), [*(("", criterion) for criterion in CRITERIA), ("networks = 2", "taylor")]
+)
 def test_arrays_shrink_and_it_is_saved_and_read_like_any_other(model, criterion, tmp_path):
     trained = trained_of(model=model)
     before = {name: values.copy() for name, values in named_weights(trained.model).items()}
@@ -94,7 +95,7 @@ def test_it_learns_between_the_rounds():
     assert error(2000) < 0.9 * error(1)
 
 
-@pytest.mark.parametrize("rounds", [1, 3, 6])
+@pytest.mark.parametrize("rounds", [1, 4])
 def test_many_rounds_keep_what_was_asked_and_leave_time_to_learn(rounds):
     trained = trained_of(training=f"batch_size = 8\n[compression]\nrounds = {rounds}")
     pruned, found = prune(trained, ARCHIVE, scale_of(trained), 0.5, "magnitude", updates=640)

@@ -10,6 +10,7 @@ from pinnwx.errors import StabilityError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import parts_of_step, require_bounded
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 ARCHIVE = wave_archive(60)
 WHEN = ARCHIVE.times[10]
 LEADS = (6, 12, 18)

@@ -29,6 +29,7 @@ from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.second_order import SecondOrderForecaster
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 NAMES = ("msl", "vo850", "u850", "v850")
 WINDS = transport("vo850", wind="rotational:vo850", absolute_vorticity=True) + transport("msl", wind="prognostic:850")
 OFF = "enabled = false"
@@ -228,24 +229,33 @@ def test_the_same_seed_gives_the_same_weights():
     assert any((a != c).any() for a, _, c in pairs)
 
 
+def forecast_and_gradient(model, fields, times):
+    """A forecast, and the gradient of the mean square of its last fields by the parameters; compiled."""
+    graph, parameters, rest = nnx.split(model, nnx.Param, ...)
+
+    @jax.jit
+    def forecast(parameters):
+        return rollout(nnx.merge(graph, parameters, rest), fields[:, None], times)
+
+    @jax.jit
+    @jax.grad
+    def gradient(parameters):
+        return jnp.mean((forecast(parameters)[-1] / fields.std(axis=(0, 2, 3), keepdims=True)) ** 2)
+
+    return forecast(parameters), gradient(parameters)
+
+
 @pytest.mark.parametrize("steps", [1, 3])
 def test_without_gradients_through_the_equations_a_forecast_is_the_same(steps, fields):
     """And of one step the gradient too: what a step starts from depends on no weight."""
-    times = step_features(steps, 2)
-    made, gradients = [], []
+    forecasts, gradients = [], []
     for backpropagate in ("true", "false"):
         model = forecaster(config(NAMES, physics=f"backpropagate = {backpropagate}\n{WINDS}"))
         randomise(model, 1, 0.1)
-        graph, parameters, rest = nnx.split(model, nnx.Param, ...)
-
-        def loss(parameters, graph=graph, rest=rest):
-            forecast = rollout(nnx.merge(graph, parameters, rest), fields[:, None], times)
-            return jnp.mean((forecast[-1] / fields.std(axis=(0, 2, 3), keepdims=True)) ** 2), forecast
-
-        (_, forecast), gradient = jax.value_and_grad(loss, has_aux=True)(parameters)
-        made.append(forecast)
+        forecast, gradient = forecast_and_gradient(model, fields, step_features(steps, 2))
+        forecasts.append(forecast)
         gradients.append(jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradient)]))
-    np.testing.assert_array_equal(*made)
+    np.testing.assert_array_equal(*forecasts)
     apart = float(jnp.linalg.norm(gradients[0] - gradients[1]) / jnp.linalg.norm(gradients[0]))
     assert apart < 1e-5 if steps == 1 else 1e-4 < apart < 1
 
