@@ -37,5 +37,5 @@ def retrain(
         )  # fmt: skip
     if done.promotion.comparison is not None:
         comparison_table(done.promotion.comparison)
-    say(f"Model {done.version} is live in {run}, after {done.fine_tuned.updates} updates.")
-    say(f"Learning ended: {done.fine_tuned.ended}.")
+    say(f"Model {done.version} is live in {run}, after {done.training.updates} updates.")
+    say(f"Training ended: {done.training.ended}.")

@@ -114,7 +114,7 @@ def learned(monkeypatch, updates: int, scale: float, early_stopping_errors=(1.0,
     [
         (4, 0.0, (1.0, 0.9), r"after 4 updates its errors are within 0 % .* 10 updates at least .* --minutes"),
         (400, 1e-6, (1.0, 0.9), r"after 400 updates its errors are within"),
-        (400, 0.3, (1.0, 1.1), r"learning on did not help: the error of early stopping went from 1 to 1.1"),
+        (400, 0.3, (1.0, 1.1), r"fine-tuning did not help: the error of early stopping went from 1 to 1.1"),
     ],
     ids=["no updates", "no change", "no help"],
 )

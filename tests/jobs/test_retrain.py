@@ -73,7 +73,7 @@ def test_the_live_model_learns_on_and_its_successor_goes_live(run, fresh):
     assert (notes["successor_of"], notes["fresh_since"], notes["updates"]) == (
         "0001",
         LEARNED_TO,
-        done.fine_tuned.updates,
+        done.training.updates,
     )
     report = json.loads((run / "reports" / "2026-02-05T18.json").read_text())
     assert report["passed"]
@@ -126,7 +126,7 @@ def test_a_successor_that_is_worse_does_not_go_live(run, tmp_path):
 
 def test_learning_that_does_not_help_makes_no_version(run, fresh, monkeypatch):
     monkeypatch.setattr("pinnwx.training.trainer.make_loss", lambda *_: lambda *_: 1.0)
-    with pytest.raises(NotPromotedError, match=r"learning on did not help.*0001 stays live"):
+    with pytest.raises(NotPromotedError, match=r"fine-tuning did not help.*0001 stays live"):
         pinnwx.retrain(run, fresh)
     assert Run(run).versions == ("0001",)
     (path,) = (run / "reports").iterdir()
