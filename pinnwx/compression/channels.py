@@ -1,6 +1,6 @@
-"""Channels taken away: the gradients of factors on them, and the weights of the network without some of them.
+"""Removing channels: the gradient of the loss by a factor on each channel, and the weights without some channels.
 
-Which numbers make a channel, and which layers read it, the closure says (`pinnwx.model.closures.channels`).
+The closure states which weights write a channel and which layers read it (`pinnwx.model.closures.channels`).
 """
 
 from __future__ import annotations
@@ -13,41 +13,41 @@ from jaxtyping import Float, Int
 
 from pinnwx.model.closures.channels import ChannelGroup, Slot
 
-# On the host: XLA would compile each of these small operations for every shape, at a tenth of a second each.
+# On the host, because XLA would compile each of these small operations for every shape, in 0.1 s each.
 Weights = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class Substitute:
-    """What stands for all channels of a group, when only some stay: channels = kept @ `of_kept` + `constant`."""
+    """All channels of a group from those that stay: channels = kept @ `of_kept` + `constant`."""
 
     of_kept: Float[np.ndarray, "kept channel"]
     constant: Float[np.ndarray, " channel"]
 
     def read_by(self, kernel: np.ndarray, slot: Slot) -> tuple[np.ndarray, Float[np.ndarray, " output"]]:
-        """The kernel that makes of the kept channels what `kernel` made of all, and what its bias gains."""
+        """The kernel for the kept channels that has the effect of `kernel` on all, and the increment of its bias."""
         by_channel = np.moveaxis(np.asarray(kernel, np.float64), slot.axis, 0)
         rest = by_channel.shape[1:]
         by_channel = by_channel.reshape(slot.copies, len(self.constant), *rest)
-        made = np.einsum("kc,nc...->nk...", self.of_kept, by_channel).reshape(-1, *rest)
+        narrow = np.einsum("kc,nc...->nk...", self.of_kept, by_channel).reshape(-1, *rest)
         more = np.einsum("c,nc...->n...", self.constant, by_channel).reshape(-1, kernel.shape[-1]).sum(axis=0)
-        return np.moveaxis(made, 0, slot.axis).astype(kernel.dtype), more.astype(kernel.dtype)
+        return np.moveaxis(narrow, 0, slot.axis).astype(kernel.dtype), more.astype(kernel.dtype)
 
 
 def gate_gradients(
     groups: Sequence[ChannelGroup], weights: Weights, gradient: Weights
 ) -> dict[str, Float[np.ndarray, " channel"]]:
-    """dL/dm of every channel, where m = 1 is a factor on what its readers are given of it, from dL/dw of the weights:
+    """dL/dm of every channel, where m = 1 is a factor on the channel at the input of its readers:
 
         dL/dm_c = sum over the weights w that read c of  w dL/dw,
 
-    for a reader is linear in m_c w.
+    because a reader is linear in m_c w.
     """
-    found = {}
+    gradients = {}
     for group in groups:
         parts = [slot.by_channel(weights[slot.array] * gradient[slot.array], group.size) for slot in group.readers]
-        found[group.name] = np.sum(parts, axis=0)
-    return found
+        gradients[group.name] = np.sum(parts, axis=0)
+    return gradients
 
 
 def remove_channels(
@@ -56,18 +56,18 @@ def remove_channels(
     kept: Mapping[str, Int[np.ndarray, " kept"]],
     substitutes: Mapping[Slot, Substitute] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The weights of the network that has only the `kept` channels of each group, by name.
+    """The weights, by name, of the network with only the `kept` channels of each group.
 
-    What read a channel that goes does without it, or has of those that stay what its `substitutes` say.
+    The readers of a removed channel do without it, or read its `substitutes` among the channels that stay.
     """
-    found = dict(weights)
+    narrow = dict(weights)
     for group in groups:
         for slot in (*group.writers, *group.scales):
-            found[slot.array] = slot.taken(found[slot.array], kept[group.name], group.size)
+            narrow[slot.array] = slot.taken(narrow[slot.array], kept[group.name], group.size)
         for slot in group.readers:
             if substitutes is None:
-                found[slot.array] = slot.taken(found[slot.array], kept[group.name], group.size)
+                narrow[slot.array] = slot.taken(narrow[slot.array], kept[group.name], group.size)
             else:
-                found[slot.array], more = substitutes[slot].read_by(found[slot.array], slot)
-                found[slot.bias] = found[slot.bias] + more
-    return found
+                narrow[slot.array], more = substitutes[slot].read_by(narrow[slot.array], slot)
+                narrow[slot.bias] = narrow[slot.bias] + more
+    return narrow

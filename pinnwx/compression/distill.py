@@ -1,22 +1,22 @@
 """Distillation: a small student trains on forecasts of a teacher as well as on analyses.
 
-The teacher forecasts from the analyses of the training time, and from perturbed analyses,
+The teacher makes forecasts from the analyses of the training time, and from perturbed analyses,
 
     X(t) + a (X(t1) - X(t2)),    a uniform in 0 ... `compression.perturbation_scale`,
 
-with sequences of analyses t1, t2 of the same hour and the same season. Its forecasts are expectations, free of the
+with sequences of analyses t1, t2 of the same hour and the same season. These forecasts are expectations, without the
 noise of single outcomes, and their number is unlimited (Hinton, Vinyals and Dean 2015; for a deep ensemble, model
-compression: Bucila, Caruana and Niculescu-Mizil 2006). So the student sees more states than the archive holds. It
-trains as any model does (`training.fit`), with a fraction of each batch from those forecasts.
+compression: Bucila, Caruana and Niculescu-Mizil 2006). The student therefore trains on more states than the archive
+holds. It trains like any model (`training.fit`), with a fraction of each batch from these forecasts.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
@@ -28,21 +28,21 @@ from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.weights import count_weights
 
 BATCH = 16
-_PLAIN = 0.5  # of the trajectories, that start from analyses as they are
-_FEWEST = 0.5  # of the trajectories, that must be good
+_UNPERTURBED = 0.5  # of the trajectories, that start from analyses
+_FEWEST = 0.5  # of the trajectories, that must be stable
 
 
 def student_of(teacher: TrainedModel, size: float, updates: int | None = None) -> TrainedModel:
-    """An untrained model of the teacher's settings with at most `size` of its weights.
+    """An untrained model with the settings of the teacher and at most a fraction `size` of its weights.
 
-    A deep ensemble first loses members, for one network can learn what several say; then the networks become narrower.
-    It is to make so many `updates`, or as many as its time allows.
+    A deep ensemble first loses members, because one network can learn the mean of several; then the networks become
+    narrower. `updates` of its training are fixed, or its budget determines them.
 
     Raises:
-        UsageError: the size is no share, or no network is that small.
+        UsageError: `size` is no fraction, or no network is that small.
     """
     if not 0 < size < 1:
-        raise UsageError(f"--size {size:g}: the student's share of its teacher's weights lies between 0 and 1")
+        raise UsageError(f"--size {size:g}: the student's fraction of the teacher's weights lies between 0 and 1")
     most = size * count_weights(teacher.model)
     config = teacher.config.with_training(updates=updates)
     if not config.model.closure.enabled:
@@ -60,54 +60,80 @@ def student_of(teacher: TrainedModel, size: float, updates: int | None = None) -
 
 
 def teacher_trajectories(teacher: TrainedModel, archive: Archive) -> list[Archive]:
-    """Forecasts of the teacher, each with the analyses that it started from before it.
+    """Forecasts of the teacher, each an archive that begins with the analyses it started from.
 
-    As many as `compression.teacher_trajectories`, half of them from analyses as they are, as long as the longest
-    rollout of training, and the same for the same archive; such as blew up are left out.
+    There are `compression.teacher_trajectories` of them, as long as the longest rollout of the curriculum. Half of them
+    start from unperturbed analyses. The same archive gives the same forecasts. Unstable forecasts are left out.
 
     Raises:
         UnavailableError: the archive has no sequence of analyses to start from, or none to perturb it with.
-        StabilityError: most of them blew up.
+        StabilityError: most of the forecasts are unstable.
     """
-    config, settings = teacher.config, teacher.config.compression
-    inputs, steps = config.model.input_times, max(stage.steps for stage in config.training.curriculum)
-    windows = window_indices(archive.times, config.model.step_hours, inputs - 1 + steps)[:, :inputs]
-    generator = np.random.default_rng((config.seed, 3))
-    rows = _starts(windows, settings.teacher_trajectories, generator)
-    plain = round(_PLAIN * len(rows))
-    one, other = _differences(rows[plain:], windows, archive.times, generator)
-    size = generator.uniform(0, settings.perturbation_scale, (len(rows) - plain, 1, 1, 1, 1)).astype(np.float32)
-    predictor = Predictor(teacher, [config.model.step_hours * number for number in range(1, steps + 1)])
-    after = predictor.lead_offsets
-    made: list[Archive] = []
-    for first in range(0, len(rows), BATCH):
-        chosen = np.arange(first, min(first + BATCH, len(rows)))
-        filled = np.resize(chosen, BATCH)  # the last batch is filled up, so that nothing compiles anew
-        analyses, starts = archive.fields[rows[filled]], archive.times[rows[filled, -1]]
-        late = filled >= plain
-        if late.any():
-            row = filled[late] - plain
-            difference = size[row] * (archive.fields[one[row]] - archive.fields[other[row]])
-            analyses[late] = perturbed(teacher, analyses[late], difference)
-        forecasts = predictor(analyses, starts, predictor.lateral_boundary(archive, starts))
-        for place in range(len(chosen)):
-            if not is_stable(forecasts[place], predictor.lead_hours, teacher, starts[place]):
-                continue
-            fields = np.concatenate([analyses[place], forecasts[place]])
-            times = np.concatenate([archive.times[rows[chosen[place]]], starts[place] + after])
-            made.append(replace(archive, times=times, fields=fields))
-    if len(made) < _FEWEST * len(rows):
+    model, steps = teacher.config.model, max(stage.steps for stage in teacher.config.training.curriculum)
+    windows = window_indices(archive.times, model.step_hours, model.input_times - 1 + steps)[:, : model.input_times]
+    starts = _Starts.drawn(teacher, archive, windows)
+    predictor = Predictor(teacher, [model.step_hours * number for number in range(1, steps + 1)])
+    count, trajectories = len(starts.rows), []
+    for first in range(0, count, BATCH):
+        chosen = np.arange(first, min(first + BATCH, count))
+        filled = np.resize(chosen, BATCH)  # the last batch is filled up, so that its shape needs no new compilation
+        analyses, times = starts.analyses(teacher, archive, filled), archive.times[starts.rows[filled, -1]]
+        forecasts = predictor(analyses, times, predictor.lateral_boundary(archive, times))
+        for place, row in enumerate(starts.rows[chosen]):
+            if is_stable(forecasts[place], predictor.lead_hours, teacher, times[place]):
+                fields = np.concatenate([analyses[place], forecasts[place]])
+                valid = np.concatenate([archive.times[row], times[place] + predictor.lead_offsets])
+                trajectories.append(replace(archive, times=valid, fields=fields))
+    if len(trajectories) < _FEWEST * count:
         raise StabilityError(
-            f"{len(rows) - len(made)} of {len(rows)} forecasts of the teacher blew up; lower perturbation_scale of "
-            "[compression], or teach with a model that has model.climate.bound_margin set"
+            f"{count - len(trajectories)} of {count} forecasts of the teacher blew up; lower perturbation_scale of "
+            "[compression], or use a teacher that has model.climate.bound_margin set"
         )
-    return made
+    return trajectories
+
+
+@dataclass(frozen=True, eq=False)
+class _Starts:
+    """What the trajectories start from; the first are unperturbed.
+
+    Attributes:
+        rows: indices of the analyses of each start.
+        one, other: the sequences whose difference is the perturbation, for the last starts.
+        size: the factor of the difference.
+    """
+
+    rows: Int[np.ndarray, "start input"]
+    one: Int[np.ndarray, "perturbed input"]
+    other: Int[np.ndarray, "perturbed input"]
+    size: Float[np.ndarray, "perturbed 1 1 1 1"]
+
+    @classmethod
+    def drawn(cls, teacher: TrainedModel, archive: Archive, windows: Int[np.ndarray, "window input"]) -> _Starts:
+        """The starts of a teacher, from sequences of analyses."""
+        settings, generator = teacher.config.compression, np.random.default_rng((teacher.config.seed, 3))
+        rows = _starts(windows, settings.teacher_trajectories, generator)
+        unperturbed = round(_UNPERTURBED * len(rows))
+        one, other = _differences(rows[unperturbed:], windows, archive.times, generator)
+        size = generator.uniform(0, settings.perturbation_scale, (len(one), 1, 1, 1, 1))
+        return cls(rows, one, other, size.astype(np.float32))
+
+    def analyses(
+        self, teacher: TrainedModel, archive: Archive, numbers: Int[np.ndarray, " number"]
+    ) -> Float[np.ndarray, "number input field lat lon"]:
+        """The analyses of the starts with these numbers."""
+        analyses, unperturbed = archive.fields[self.rows[numbers]], len(self.rows) - len(self.one)
+        late = numbers >= unperturbed
+        if late.any():
+            row = numbers[late] - unperturbed
+            difference = self.size[row] * (archive.fields[self.one[row]] - archive.fields[self.other[row]])
+            analyses[late] = perturbed(teacher, analyses[late], difference)
+        return analyses
 
 
 def _starts(
     windows: Int[np.ndarray, "window input"], count: int, generator: np.random.Generator
 ) -> Int[np.ndarray, "count input"]:
-    """Sequences of analyses, each once before any again."""
+    """Sequences of analyses in random order; each occurs once before any occurs again."""
     if not len(windows):
         raise UnavailableError("the training time has no sequence of analyses as long as the longest rollout")
     passes = [generator.permutation(len(windows)) for _ in range(-(-count // len(windows)))]
@@ -120,7 +146,7 @@ def _differences(
     times: Shaped[np.ndarray, " time"],
     generator: np.random.Generator,
 ) -> tuple[Int[np.ndarray, "start input"], Int[np.ndarray, "start input"]]:
-    """For each start two different sequences of its time of day."""
+    """For each start two different sequences of its time of day and season."""
     pairs = []
     for start in times[rows[:, -1]]:
         usable = np.flatnonzero(alike(times[windows[:, -1]], start))

@@ -43,14 +43,14 @@ def importance(
     batches: Sequence[Any],
     generator: np.random.Generator,
 ) -> Importance:
-    """Of each channel of each group, by name.
+    """The importance of each channel of each group, by the name of the group.
 
     Args:
         criterion: one of `CRITERIA`.
-        member: the forecaster whose channels they are.
+        member: the forecaster that has the channels.
         groups: its channels.
         gradient: of the loss.
-        batches: windows to take it on, in turn.
+        batches: windows for the gradient, in turn.
         generator: of the random criterion.
     """
     parameters = nnx.state(member, nnx.Param)
@@ -70,17 +70,17 @@ def integrated(
 ) -> Importance:
     """`integrated` of the module, by the midpoint rule."""
     weights = on_host(parameters)
-    found = {}
+    scores = {}
     for group in groups:
         total = np.zeros(group.size)
         for point in (np.arange(points) + 0.5) / points:
-            faded = dict(weights)
+            scaled = dict(weights)
             for slot in group.readers:
-                faded[slot.array] = np.float32(point) * weights[slot.array]
+                scaled[slot.array] = np.float32(point) * weights[slot.array]
             for batch in batches:
-                total -= _gates([group], weights, gradient(like(parameters, faded), batch)[1])[group.name]
-        found[group.name] = total / (points * len(batches))
-    return found
+                total -= _gates([group], weights, gradient(like(parameters, scaled), batch)[1])[group.name]
+        scores[group.name] = total / (points * len(batches))
+    return scores
 
 
 def _gates(groups: Sequence[ChannelGroup], weights: Weights, gradient: Any) -> dict[str, np.ndarray]:

@@ -1,15 +1,16 @@
-"""Pruning by attribution: score the channels of every layer, remove the least, learn on; again.
+"""Pruning by attribution, in rounds: score the channels of every layer, remove the least important ones, fine-tune.
 
-What comes out is a model of the same architecture with narrower layers (`compression.widths`): of each group of
-channels (`compression.channels`) those that matter most. So arrays really shrink, nothing is masked, and the run is
-read, retrained and exported like any other. The members of a deep ensemble are scored each for itself, and keep equal
-widths. The network of a learned wind is small, and stays.
+The result is a model of the same architecture with narrower layers (`compression.widths`), which hold the most
+important channels of each group (`compression.channels`). The arrays become smaller; nothing is masked. The run is
+read, retrained and exported like any other. The members of a deep ensemble have their own scores and equal widths. The
+small network of a learned wind is not pruned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -26,27 +27,29 @@ from pinnwx.data.windows import window_indices
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.closures import closure_class
+from pinnwx.model.closures.channels import ChannelGroup
 from pinnwx.model.deep_ensemble import give_weights, networks_of
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.training.fit import fit
 from pinnwx.training.sampling import WindowSampler
 from pinnwx.training.trainer import NO_HOOKS, Hooks
-from pinnwx.training.update import device_archive, make_gradient
+from pinnwx.training.update import Source, device_archive, make_gradient
 
-BATCHES = 32  # of windows of one step, that channels are scored on
-CAPTURED = 32  # windows of one step, whose activations tell what channels have in common
-BETWEEN = 0.15  # of the budget, that fine-tuning takes after each round but the last,
-MOST_BETWEEN = 0.5  # and after all of them together at most
+BATCHES = 32  # of windows of one step, for the scores of the channels
+CAPTURED = 32  # windows of one step, for the activations that substitutes are fitted to
+BETWEEN = 0.15  # of the budget for the fine-tuning after each round but the last,
+MOST_BETWEEN = 0.5  # and at most this much for all of these
 
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """What one round did.
+    """The result of one round.
 
     Attributes:
-        widths: of each layer, how many channels stayed.
-        importance: of the channels there were before, of each member.
-        updates: made after it, of all members together; of the last round none, for that is left to do.
+        widths: the number of channels that stay in each layer.
+        importance: of the channels before the round, for each member.
+        updates: of the fine-tuning after the round, of all members together; 0 after the last round, whose fine-tuning
+            is left to the caller.
     """
 
     widths: Mapping[str, int]
@@ -87,14 +90,12 @@ def prune(
     _require_windows(trained, archive)
     count, began, pruned, rounds = trained.config.compression.rounds, hooks.clock(), trained, []
     between = fraction_between(count)
+    few = None if updates is None else max(round(between * updates), 1)
     for number in range(count):
         pruned, scores, sizes = narrowed(pruned, archive, scale, criterion, keep ** ((number + 1) / count), whole)
         done = 0
         if number + 1 < count and not hooks.stop():
-            few = None if updates is None else max(round(between * updates), 1)
-            until = None
-            if deadline is not None:
-                until = min(hooks.clock() + between * (deadline - began), deadline)
+            until = None if deadline is None else min(hooks.clock() + between * (deadline - began), deadline)
             done = _fine_tune(pruned, archive, scale, few, until, hooks)
         rounds.append(Round(sizes, scores, done))
         if hooks.stop():
@@ -112,13 +113,13 @@ def fraction_between(rounds: int) -> float:
 
 
 def require_prunable(trained: TrainedModel, keep: float) -> dict[str, int]:
-    """How many channels each layer of the model has.
+    """The number of channels of each layer of the model.
 
     Raises:
-        UsageError: there is nothing to prune, or `keep` is no share, or so large that nothing would go.
+        UsageError: the model has nothing to prune, `keep` is no fraction, or no channel would go.
     """
     if not 0 < keep < 1:
-        raise UsageError(f"--keep {keep:g}: the share of channels that stay lies between 0 and 1")
+        raise UsageError(f"--keep {keep:g}: the fraction of channels that stays lies between 0 and 1")
     whole = {group.layer: group.size for group in trained.model.channel_groups()}
     if uniformly(whole, keep) == whole:
         raise _keeps_all(keep, whole)
@@ -131,13 +132,13 @@ def _keeps_all(keep: float, whole: Mapping[str, int]) -> UsageError:
 
 def _require_windows(trained: TrainedModel, archive: Archive) -> None:
     """Raises:
-    UnavailableError: the archive has no window as long as the longest rollout of training.
+    UnavailableError: the archive has no window as long as the longest rollout of the curriculum.
     """
     model, longest = trained.config.model, max(stage.steps for stage in trained.config.training.curriculum)
     analyses = model.input_times + longest
     if not len(window_indices(archive.times, model.step_hours, analyses - 1)):
         raise UnavailableError(
-            f"the training time holds no {analyses} analyses in a row {model.step_hours:g} h apart, to learn on from; "
+            f"the training time holds no {analyses} analyses in a row {model.step_hours:g} h apart; "
             "give --data that hold more of it"
         )
 
@@ -161,39 +162,64 @@ def _fine_tune(
 def narrowed(
     trained: TrainedModel, archive: Archive, scale: np.ndarray, criterion: str, keep: float, whole: Mapping[str, int]
 ) -> tuple[TrainedModel, tuple[Importance, ...], dict[str, int]]:
-    """The model with the channels of `trained` that matter most, a share `keep` of those that there were at first,
-    `whole` in each layer; the scores of all; and how many each layer kept.
+    """One round: the most important channels of `trained` stay.
+
+    Args:
+        trained: the model, which is left as it is.
+        archive: its training time.
+        scale: the unit of each field's error, (field, 1, 1).
+        criterion: of importance.
+        keep: the fraction that stays of the channels before the first round.
+        whole: the number of these in each layer.
+
+    Returns:
+        The narrower model, the importance of all channels for each member, and the new widths of the layers.
     """
-    config, members, scores = trained.config, networks_of(trained.model), []
+    config, members = trained.config, networks_of(trained.model)
     groups = members[0].channel_groups()
     source = device_archive(archive, config.model.step_hours)
-    of_weights = make_gradient(members[0], archive.grid, scale)
     windows = window_indices(archive.times, config.model.step_hours, config.model.input_times)
     sampler, size = WindowSampler(windows, (config.seed,)), config.training.batch_size
+    scores = _scores(trained, groups, criterion, sampler, make_gradient(members[0], archive.grid, scale), source)
+    sizes = widths(shared_by(config, criterion), groups, scores, named_weights(members[0]), keep, whole)
+    closure = config.model.closure
+    closure = closure_class(closure.resolved_kind).with_widths(closure, sizes)
+    narrow = trained.with_config(config.with_model(closure=closure))
+    capture = capture_activations(members[0], groups)
+    batches = [jnp.asarray(sampler.rows(place * size, size, len(members))) for place in range(-(-CAPTURED // size))]
+    for own, member, narrow_member in zip(scores, members, networks_of(narrow.model), strict=True):
+        chosen = {
+            group.name: np.sort(np.argsort(-own[group.name], kind="stable")[: sizes[group.layer]]) for group in groups
+        }
+        weights, activations = named_weights(member), capture(member, source, batches)
+        fitted = substitutes(groups, chosen, activations, weights)
+        set_weights(narrow_member, remove_channels(weights, groups, chosen, fitted))
+    return narrow, scores, sizes
 
-    def gradient(weights: Any, batch: Any) -> tuple[Any, Any]:
-        return of_weights(weights, batch, source)
 
-    for number, member in enumerate(members):
+def _scores(
+    trained: TrainedModel,
+    groups: Sequence[ChannelGroup],
+    criterion: str,
+    sampler: WindowSampler,
+    gradient: Callable[[Any, Any, Source], tuple[Any, Any]],
+    source: Source,
+) -> tuple[Importance, ...]:
+    """The importance of all channels for each member, on batches of its own."""
+    config, scores = trained.config, []
+    size = config.training.batch_size
+    for number, member in enumerate(networks_of(trained.model)):
         batches = [jnp.asarray(sampler.rows(place * size, size, number)) for place in range(BATCHES)]
         generator = np.random.default_rng((config.seed, number, config.model.closure.width))
-        scores.append(importance(criterion, member, groups, gradient, batches, generator))
-    kept = widths(shared_by(config, criterion), groups, scores, named_weights(members[0]), keep, whole)
-    closure = config.model.closure
-    closure = closure_class(closure.resolved_kind).with_widths(closure, kept)
-    found = trained.with_config(config.with_model(closure=closure))
-    capture = capture_activations(members[0], groups)
-    seen = [jnp.asarray(sampler.rows(place * size, size, len(members))) for place in range(-(-CAPTURED // size))]
-    for own, member, narrow in zip(scores, members, networks_of(found.model), strict=True):
-        chosen = {
-            group.name: np.sort(np.argsort(-own[group.name], kind="stable")[: kept[group.layer]]) for group in groups
-        }
-        weights = named_weights(member)
-        given = capture(member, source, seen)
-        set_weights(narrow, remove_channels(weights, groups, chosen, substitutes(groups, chosen, given, weights)))
-    return found, tuple(scores), kept
+        gradient_of = partial(_gradient_on, gradient, source)
+        scores.append(importance(criterion, member, groups, gradient_of, batches, generator))
+    return tuple(scores)
+
+
+def _gradient_on(gradient: Callable[..., tuple[Any, Any]], source: Source, weights: Any, batch: Any) -> tuple[Any, Any]:
+    return gradient(weights, batch, source)
 
 
 def shared_by(config: Config, criterion: str) -> str:
-    """How layers share what may stay, by this criterion."""
+    """How the layers share the channels that stay, for this criterion: "global" or "uniform"."""
     return config.compression.widths if criterion in COMPARABLE else "uniform"

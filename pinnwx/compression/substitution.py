@@ -1,14 +1,14 @@
-"""What the channels that stay can tell of those that go.
+"""Substitutes for removed channels: a linear prediction from the channels that stay.
 
-Channels of a layer say similar things. So when some go, what read them need not miss all that they said: their values
-are predicted, by least squares over many cells, from the channels that stay,
+Channels of a layer are correlated. The values of removed channels are predicted, by least squares over many cells, from
+the channels that stay,
 
     channels(cell) = kept(cell) M + c,
 
-and the layers that read them read M and c of the kept ones instead (after He, Zhang and Sun 2017, "Channel Pruning for
-Accelerating Very Deep Neural Networks", who solve for the weights of each reader). Nothing is added to the network, for
-readers are linear: their kernel becomes M kernel, and their bias gains c kernel; a convolution too, because M is the
-same in every cell.
+and the layers that read them read the prediction (after He, Zhang and Sun 2017, "Channel Pruning for Accelerating Very
+Deep Neural Networks", who solve for the weights of each reader). Nothing is added to the network, because readers are
+linear: their kernel becomes M kernel, and c kernel is added to their bias. This holds for a convolution too, because M
+is the same in every cell.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from pinnwx.model.interface import Forecaster
 from pinnwx.runtime import compiler_options
 from pinnwx.training.update import Source
 
-RIDGE = 1e-6  # of the mean variance of the kept channels; what makes the least squares well posed
-MOST = 2**16  # cells of a reader that are looked at
+RIDGE = 1e-6  # of the mean variance of the kept channels, so that the least squares are well posed
+MOST = 2**16  # cells in the fit of a reader
 VARIANCE = 1e-6  # that nnx.LayerNorm adds
 
 
 class Given(NamedTuple):
-    """What a reader is given of a group in some cells, and the channels of the group themselves; the same but where
-    the reader sees them through a normalisation."""
+    """The channels of a group in some cells: as a reader gets them, and before the normalisation of that reader if it
+    has one."""
 
     read: Float[np.ndarray, "cell channel"]
     plain: Float[np.ndarray, "cell channel"]
@@ -45,9 +45,12 @@ class Given(NamedTuple):
 def capture_activations(
     like: Forecaster, groups: Sequence[ChannelGroup]
 ) -> Callable[[Forecaster, Source, Sequence[Int[Array, "batch times"]]], dict[Slot, Given]]:
-    """What tells, of any forecaster alike, what the readers of all groups are given in one step, in batches of windows
-    of analyses (and of the one after, which drives a model with a lateral boundary), both views of a network with
-    hemispheric symmetry; compiled once."""
+    """Returns a function that captures the inputs of the readers of all groups in one step.
+
+    It serves any forecaster of the same architecture, and is compiled once. A window holds the analyses and the one
+    after them, which is the lateral boundary condition of a regional model. A network with hemispheric symmetry gives
+    both of its views.
+    """
     slots = [slot for group in groups for slot in group.readers]
     names = {name for slot in slots for name in (slot.activation, slot.norm) if name}
     graph, _, fixed = nnx.split(like, nnx.Param, ...)
@@ -81,9 +84,9 @@ def capture_activations(
 
 
 def _some(values: Array, parts: int) -> np.ndarray:
-    """Cells of one of so many arrays, evenly and no more than `MOST` of all together."""
+    """Evenly spaced cells of one of `parts` arrays, at most `MOST` of all arrays together."""
     cells = np.asarray(values).reshape(-1, values.shape[-1])
-    return cells[:: -(-len(cells) * parts // MOST) | 1]  # odd, so that it is no whole number of columns
+    return cells[:: -(-len(cells) * parts // MOST) | 1]  # odd, so that it is no multiple of the number of columns
 
 
 def substitutes(
@@ -92,7 +95,7 @@ def substitutes(
     given: Mapping[Slot, Given],
     weights: Weights,
 ) -> dict[Slot, Substitute]:
-    """Of each reader: how the channels that stay stand for all."""
+    """The substitute of each reader."""
     return {
         slot: _fitted(given[slot].read, _after(slot, given[slot].plain[:, stay], stay, weights), stay)
         for group in groups
@@ -102,7 +105,7 @@ def substitutes(
 
 
 def _after(slot: Slot, values: np.ndarray, kept: np.ndarray, weights: Weights) -> np.ndarray:
-    """What a reader will be given of the kept channels: the same, or normalised among fewer."""
+    """The input of a reader from the kept channels: the same, or normalised among fewer channels."""
     if not slot.norm:
         return values
     scale, bias = (np.asarray(weights[f"{slot.norm}/{part}"])[kept] for part in ("scale", "bias"))
@@ -115,7 +118,7 @@ def _fitted(
     values: Float[np.ndarray, "cell kept"],
     kept: Int[np.ndarray, " kept"],
 ) -> Substitute:
-    """The kept channels as they are, and least squares, slightly damped, for what that leaves."""
+    """The kept channels unchanged, and slightly damped least squares for the remainder."""
     left = channels.astype(np.float64)
     left[:, kept] -= values
     mean, centre = left.mean(axis=0), values.mean(axis=0, dtype=np.float64)
