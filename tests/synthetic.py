@@ -12,12 +12,14 @@ from flax import nnx
 
 from pinnwx.config import Config, parse_config
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import time_features
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.model.build import build_forecaster
-from pinnwx.model.inputs import Inputs, Scales
+from pinnwx.model.inputs import Inputs
+from pinnwx.model.step_context import StepContext
 from pinnwx.runtime import keep_compiled_code
+from pinnwx.statistics import Normalisation
+from pinnwx.time_features import TimeFeatures
 
 # The tests keep what they compile for the next time they are run, beside the user's own cache and not in it.
 _USER = os.getuid() if hasattr(os, "getuid") else "user"
@@ -104,10 +106,16 @@ def times(count: int, step_hours: int = 6) -> np.ndarray:
     return START + np.arange(count) * np.timedelta64(step_hours, "h")
 
 
-def step_features(steps: int, batch: int) -> jnp.ndarray:
-    """Time features of the middles of `steps` steps, the same for the whole batch."""
+def step_features(steps: int, batch: int) -> TimeFeatures:
+    """The middles of `steps` steps, (steps, batch), the same for the whole batch."""
     middle = times(steps) + np.timedelta64(3, "h")
-    return jnp.broadcast_to(jnp.asarray(time_features(middle))[:, None], (steps, batch, 5))
+    return TimeFeatures.of(np.broadcast_to(middle[:, None], (steps, batch)))
+
+
+def half_a_year_later(time: TimeFeatures) -> TimeFeatures:
+    """The same hour in the season of the other hemisphere."""
+    opposite = {name: -getattr(time, name) for name in ("sin_year", "cos_year", "solar_declination")}
+    return time._replace(**opposite)
 
 
 def forecaster(settings: Config, grid: Grid | None = None):
@@ -116,28 +124,28 @@ def forecaster(settings: Config, grid: Grid | None = None):
     names = settings.data.fields
     mean, std = np.array([SCALE.get(name, _WIND) for name in names]).T
     maps = np.broadcast_to(mean[:, None, None], (len(names), *grid.shape))
-    scales = Scales(mean, std, 0.3 * std, maps)
-    shown = settings.model.closure.gradients
-    inputs = Inputs(names, grid, scales, {}, settings.variable_table(), gradients=shown)
+    normalisation = Normalisation(names, mean, std, 0.3 * std, maps)
+    gradients = settings.model.closure.gradients
+    inputs = Inputs(grid, normalisation, {}, settings.variable_table(), gradients=gradients)
     return build_forecaster(inputs, settings.model, settings.seed)
 
 
 @nnx.jit
 def begun(model, analyses, time):
     """What `start` makes; compiled, for step by step JAX compiles each operation."""
-    return model.start(analyses, time)
+    return model.start(analyses, StepContext(time))
 
 
 @nnx.jit
 def advanced(model, carry, time):
     """One step, compiled."""
-    return model.advance(carry, time)
+    return model.advance(carry, StepContext(time))
 
 
 @nnx.jit
 def fields_of(model, carry, time):
     """The forecast fields of a carried state, compiled."""
-    return model.to_fields(carry, time)
+    return model.to_fields(carry, StepContext(time))
 
 
 def randomise(model, seed: int, scale: float) -> None:

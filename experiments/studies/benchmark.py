@@ -58,6 +58,7 @@ from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.rollout import rollout
 from pinnwx.operators.advection import SCHEMES, face_velocity, flux_divergence
 from pinnwx.runtime import keep_freed_memory
+from pinnwx.time_features import TimeFeatures
 from pinnwx.training.update import device_archive, initial_state, make_update
 
 MODELS = ("era5_hybrid", "era5_neural", "era5_climode", "gcm_hybrid")
@@ -241,7 +242,7 @@ def peak_memory(steps: int, remember: bool) -> float:
     model = networks_of(TrainedModel.initialise(config, synthetic_archive(config, "5.625deg")).model)[0]
     graph, parameters, fixed = nnx.split(model, nnx.Param, ...)
     shape = (4, model.input_times, len(config.data.fields), 32, 64)
-    analyses, times = 1e-5 * normal(*shape), normal(steps, 4, 5)
+    analyses, times = 1e-5 * normal(*shape), TimeFeatures(*normal(5, steps, 4))
 
     @jax.jit
     def gradient(parameters):

@@ -34,6 +34,7 @@ from pinnwx.data.windows import window_indices
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.preparation import training_archive
 from pinnwx.model.deep_ensemble import networks_of
+from pinnwx.model.step_context import StepContext
 from pinnwx.runtime import prepare
 from pinnwx.training.update import device_archive
 
@@ -60,7 +61,7 @@ def increments_and_changes(config: Config, archive: Archive) -> tuple[Changes, C
 
     @jax.jit
     def increment(rows):
-        terms = model.tendency_terms(source.fields[rows[:, :-1]], source.time[rows[:, -2]])
+        terms = model.tendency_terms(source.fields[rows[:, :-1]], StepContext(source.time.select(rows[:, -2])))
         return sum(term for name, term in terms.items() if name not in NO_TRANSPORT)
 
     increments = jnp.concatenate([increment(rows) for rows in windows.reshape(-1, BATCH, windows.shape[1])])

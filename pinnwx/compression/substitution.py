@@ -26,6 +26,7 @@ from pinnwx.compression.channels import Substitute, Weights
 from pinnwx.model.closures.base import captured
 from pinnwx.model.closures.channels import ChannelGroup, Slot
 from pinnwx.model.interface import Forecaster
+from pinnwx.model.step_context import StepContext
 from pinnwx.runtime import compiler_options
 from pinnwx.training.update import Source
 
@@ -58,11 +59,11 @@ def capture_activations(
     @partial(jax.jit, compiler_options=compiler_options())
     def step(parameters: Any, windows: Array, source: Source) -> dict[str, tuple[Array, ...]]:
         member, inputs = nnx.merge(graph, parameters, fixed), like.input_times
-        fields, time = source.fields[windows], source.time[windows[:, inputs - 1]]
-        boundary = fields[:, inputs] if member.has_lateral_boundary else None
+        fields, time = source.fields[windows], source.time.select(windows[:, inputs - 1])
+        context = StepContext(time, lateral_boundary=fields[:, inputs] if member.has_lateral_boundary else None)
 
         def advanced(member: Forecaster) -> Any:
-            return member.advance(member.start(fields[:, :inputs], time), time, lateral_boundary=boundary)
+            return member.advance(member.start(fields[:, :inputs], context), context)
 
         return {name: values for name, values in captured(advanced, member).items() if name in names}
 

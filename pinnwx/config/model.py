@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from pinnwx.config.limits import MOST_WEIGHTS, Channels, Timescale
+from pinnwx.config.limits import MOST_WEIGHTS, Channels, Option, Timescale
 from pinnwx.config.physics import PhysicsSettings
 from pinnwx.settings import Settings, agreement
 
@@ -50,6 +50,8 @@ class ClosureSettings(Settings):
     """Channels of the network for the learned wind."""
     maximum_learned_wind: Annotated[float, Field(ge=1e-3, le=1e3)] = 20.0
     """Upper bound of the learned wind in m s-1."""
+    options: dict[str, Option] = Field(default_factory=dict)
+    """Options of a closure of your own. Its class declares and validates them."""
 
     @agreement
     def _experts_by_kind(self) -> Iterator[str]:

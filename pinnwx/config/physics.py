@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from pinnwx.config.limits import Option
 from pinnwx.settings import Settings, agreement
 
 if TYPE_CHECKING:
     from pinnwx.physics.terms import AbstractTerm
     from pinnwx.physics.winds import AbstractWind
-
-
-_Option = bool | int | float | str | tuple[bool | int | float | str, ...]
 
 
 def _is_wind(text: str) -> str:
@@ -130,7 +128,7 @@ class PhysicsSettings(Settings):
     transport: tuple[Transport, ...] = Field(default=(), examples=[[_TEMPERATURE, _VORTICITY]])
     """Without such tables, the network does everything. The second example transports the absolute
     vorticity of the wind in flux form: the barotropic vorticity equation with divergence."""
-    terms: Annotated[tuple[dict[str, _Option], ...], AfterValidator(_are_terms)] = ()
+    terms: Annotated[tuple[dict[str, Option], ...], AfterValidator(_are_terms)] = ()
     """Terms of your own for the equation of the transported fields: tables `[[model.physics.terms]]` with the `kind`
     under which an extension registers the term, and the options of its class."""
     substeps: Annotated[int, Field(ge=1, le=1000)] = 4

@@ -1,4 +1,4 @@
-"""Times in ISO 8601 and UTC, periods that include their ends, and the time features of a model."""
+"""Times in ISO 8601 and UTC, and periods that include their ends."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from pinnwx.dates import OTHER_ORDERS, dates_meant
 from pinnwx.errors import UsageError
 
-_J2000 = np.datetime64("2000-01-01T12:00:00", "ns")
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?!\d{3})")
 _DAY = np.timedelta64(1, "D").astype("timedelta64[ns]")
 CLOCKS_DIFFER_BY = np.timedelta64(1, "h")
@@ -163,36 +162,3 @@ def period_mask(
     if last is not None:
         mask &= times <= last
     return mask
-
-
-def year_angle(times: Shaped[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
-    """2 pi times the elapsed fraction of the year, which has 365 or 366 days [radians]."""
-    years = times.astype("datetime64[Y]")
-    begin, following = years.astype("datetime64[ns]"), (years + 1).astype("datetime64[ns]")
-    return 2 * np.pi * ((times - begin) / (following - begin))
-
-
-def hour_angle(times: Shaped[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
-    """2 pi times the elapsed fraction of the UTC day [radians]."""
-    return 2 * np.pi * ((times - times.astype("datetime64[D]")) / _DAY)
-
-
-def solar_declination(times: Shaped[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
-    """Solar declination [radians], accurate to 0.01 degrees from 1950 to 2050.
-
-    sin(delta) = sin(epsilon) sin(lambda), with the low-precision ecliptic longitude lambda and obliquity epsilon of the
-    Astronomical Almanac (section C), n days after 2000-01-01 12:00.
-    """
-    n = (times - _J2000) / _DAY
-    anomaly = np.deg2rad(357.528 + 0.9856003 * n)
-    longitude = np.deg2rad(280.460 + 0.9856474 * n + 1.915 * np.sin(anomaly) + 0.020 * np.sin(2 * anomaly))
-    obliquity = np.deg2rad(23.439 - 0.0000004 * n)
-    return np.arcsin(np.sin(obliquity) * np.sin(longitude))
-
-
-def time_features(times: Shaped[np.ndarray, " time"]) -> Float32[np.ndarray, "time 5"]:
-    """[sin, cos of the day-of-year angle, sin, cos of the UTC hour angle, solar declination in radians]."""
-    times = times.astype("datetime64[ns]")
-    year, hour = year_angle(times), hour_angle(times)
-    features = (np.sin(year), np.cos(year), np.sin(hour), np.cos(hour), solar_declination(times))
-    return np.stack(features, axis=-1).astype(np.float32)

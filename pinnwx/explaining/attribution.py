@@ -138,7 +138,7 @@ def attribution(
     # The target is computed as a departure from this offset, for precision in float32.
     offset = float(np.float32((weights * ordinary[0, -1, place].astype(np.float64)).sum()))
     graph, state = nnx.split(_differentiable(trained.model))
-    times, cell_weights = jnp.asarray(predictor.times(starts)), jnp.asarray(weights, jnp.float32)
+    times, cell_weights = predictor.times(starts), jnp.asarray(weights, jnp.float32)
 
     def evaluate(inputs: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = _value_and_gradient(graph, place, state, times, cell_weights, jnp.asarray(inputs), offset)

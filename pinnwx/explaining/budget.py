@@ -35,6 +35,7 @@ from pinnwx.forecasting.cf import forecast_dataset
 from pinnwx.forecasting.predictor import Predictor, whole_steps
 from pinnwx.forecasting.stability import require_bounded
 from pinnwx.forecasting.trained_model import TrainedModel
+from pinnwx.model.step_context import StepContext
 from pinnwx.variables import Variable, describe
 
 _UNITS = {"wind": "m s-1", "diffusivity": "m2 s-1", "gate": "1", "use": "1"}
@@ -71,7 +72,7 @@ def budget(
     boundary = predictor.lateral_boundary(archive if lateral_boundary is None else lateral_boundary, starts)
     boundary_steps = None if boundary is None else jnp.asarray(np.moveaxis(boundary, 0, 1))
     graph, state = nnx.split(trained.model)
-    analyses, times = jnp.asarray(predictor.analyses(archive, starts)), jnp.asarray(predictor.times(starts))
+    analyses, times = jnp.asarray(predictor.analyses(archive, starts)), predictor.times(starts)
     forecast, change, parts, learned = jax.tree.map(
         np.asarray, _explained(graph, state, analyses, times, boundary_steps)
     )
@@ -133,14 +134,16 @@ def _explained(graph, state, analyses, times, boundary_steps):
 
     def step(state, inputs):
         (carry, before), (time, boundary) = state, inputs
+        context = StepContext(time, lateral_boundary=boundary)
         parts, learned = (
-            dict(model.tendency_terms(carry, time, None, boundary)),
-            model.learned_fields(carry, time, None, boundary),
+            dict(model.tendency_terms(carry, context)),
+            model.learned_fields(carry, context),
         )
         if "network" in parts:  # a `second_order` model also reads out the fields by a network, at the time of the step
-            parts["network"] += model.to_fields(carry, time) - before
-        carry = model.advance(carry, time, None, boundary)
-        after = model.to_fields(carry, time)
+            parts["network"] += model.to_fields(carry, context) - before
+        carry = model.advance(carry, context)
+        after = model.to_fields(carry, context)
         return (carry, after), (after, after - before, parts, dict(learned))
 
-    return jax.lax.scan(step, (model.start(analyses, times[0]), analyses[:, -1]), (times, boundary_steps))[1]
+    start = model.start(analyses, StepContext(times.select(0)))
+    return jax.lax.scan(step, (start, analyses[:, -1]), (times, boundary_steps))[1]

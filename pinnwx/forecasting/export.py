@@ -8,7 +8,7 @@ The file is a NumPy archive (.npz) of plain arrays, without pickles:
     0000, ...   the parameters in the order of the program: weights first, then scales and maps
 
 `analyses` is (input, field, lat, lon): fields one step apart, in SI units, with ascending latitude. `time` has the five
-features of `data.calendar.time_features` at the middle of the step. The result is (field, lat, lon), the fields after
+features of `TimeFeatures`, in its order, at the middle of the step. The result is (field, lat, lon), the fields after
 the step. Weights may be stored with lower precision: as bfloat16 (stored as uint16), or as int8 with a scale for each
 output of a layer, w = scale q, |q| <= 127. The program converts them to float32 and computes in float32. Scales, biases
 and maps are always float32.
@@ -34,7 +34,8 @@ from jaxtyping import Array, Float32
 from pinnwx.errors import UsageError
 from pinnwx.files import replacing
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.model.features import TIME_FEATURES
+from pinnwx.model.step_context import StepContext
+from pinnwx.time_features import TimeFeatures
 from pinnwx.variables import describe
 from pinnwx.version import __version__
 
@@ -65,14 +66,15 @@ def export_model(trained: TrainedModel, path: str | Path, precision: str, notes:
         decoded = [_decoded(parts, precision) for parts in parameters[: len(leaves)]]
         others = [part for parts in parameters[len(leaves) :] for part in parts]
         model = nnx.merge(graph, structure.unflatten(decoded), rest_structure.unflatten(others))
-        carry = model.start(analyses[None], time[None])
-        return model.to_fields(model.advance(carry, time[None]), time[None])[0]
+        context = StepContext(TimeFeatures(*time[:, None]))
+        carry = model.start(analyses[None], context)
+        return model.to_fields(model.advance(carry, context), context)[0]
 
     parameters = [*stored, *([np.asarray(leaf)] for leaf in rest)]
     shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), parameters)
     config, grid = trained.config, trained.grid
     analyses = jax.ShapeDtypeStruct((config.model.input_times, len(trained.names), *grid.shape), jnp.float32)
-    time = jax.ShapeDtypeStruct((TIME_FEATURES,), jnp.float32)
+    time = jax.ShapeDtypeStruct((len(TimeFeatures._fields),), jnp.float32)
     program = jax.export.export(jax.jit(step), platforms=[PLATFORM])(shapes, analyses, time)
     table = config.variable_table()
     about = {

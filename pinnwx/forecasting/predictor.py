@@ -15,13 +15,14 @@ from flax import nnx
 from jaxtyping import Float32, Int, Shaped
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import format_time, time_features
+from pinnwx.data.calendar import format_time
 from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.rollout import rollout
 from pinnwx.model.views import View
 from pinnwx.runtime import memory_limit
+from pinnwx.time_features import TimeFeatures
 
 MOST_HOURS = 876_600
 
@@ -142,17 +143,17 @@ class Predictor:
         lateral_boundary: Float32[np.ndarray, "batch step field lat lon"] | None = None,
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
         """Like a call, but with the given weights and view; all weights of one graph share the compiled code."""
-        times = jnp.asarray(self.times(initial_times))
+        times = self.times(initial_times)
         boundary = None if lateral_boundary is None else jnp.asarray(np.moveaxis(lateral_boundary, 0, 1))
         forecasts = _rollout(
             graph, state, jnp.asarray(self._lead_indices), jnp.asarray(analyses), times, view, boundary
         )
         return np.moveaxis(np.asarray(forecasts), 0, 1)
 
-    def times(self, initial_times: Shaped[np.ndarray, " batch"]) -> Float32[np.ndarray, "step batch 5"]:
-        """Time features at the middle of every step up to the last lead."""
+    def times(self, initial_times: Shaped[np.ndarray, " batch"]) -> TimeFeatures:
+        """The middle of every step up to the last lead, arrays (step, batch)."""
         middles = initial_times + self._step * np.arange(self._lead_indices.max() + 1)[:, None] + self._step // 2
-        return time_features(middles.reshape(-1)).reshape(*middles.shape, -1)
+        return TimeFeatures.of(middles)
 
     @property
     def input_offsets(self) -> Shaped[np.ndarray, " input"]:

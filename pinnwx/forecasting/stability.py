@@ -23,6 +23,7 @@ from pinnwx.errors import StabilityError
 from pinnwx.forecasting.plausibility import implausibilities
 from pinnwx.forecasting.predictor import ForecastPredictor, Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
+from pinnwx.model.step_context import StepContext
 from pinnwx.variables import describe
 
 _BEYOND = 4.0
@@ -164,19 +165,19 @@ def parts_of_step(
     step_hours = trained.config.model.step_hours
     predictor, starts = Predictor(trained, [step_hours * (step + 1)]), np.array([when])
     boundary = predictor.lateral_boundary(archive if lateral_boundary is None else lateral_boundary, starts)
-    times = jnp.asarray(predictor.times(starts))
+    times = predictor.times(starts)
     graph, state = nnx.split(trained.model)
-    carry = nnx.merge(graph, state).start(jnp.asarray(predictor.analyses(archive, starts)), times[0])
-    for number in range(step):
-        carry = _advance(
-            graph, state, carry, times[number], None if boundary is None else jnp.asarray(boundary[:, number])
-        )
-    parts = trained.model.tendency_terms(
-        carry, times[step], None, None if boundary is None else jnp.asarray(boundary[:, step])
-    )
+    contexts = [
+        StepContext(times.select(number), None, None if boundary is None else jnp.asarray(boundary[:, number]))
+        for number in range(step + 1)
+    ]
+    carry = nnx.merge(graph, state).start(jnp.asarray(predictor.analyses(archive, starts)), contexts[0])
+    for context in contexts[:-1]:
+        carry = _advance(graph, state, carry, context)
+    parts = trained.model.tendency_terms(carry, contexts[-1])
     return {name: np.asarray(part[0]) for name, part in parts.items()}
 
 
 @partial(jax.jit, static_argnums=0)
-def _advance(graph, state, carry, time, boundary):
-    return nnx.merge(graph, state).advance(carry, time, None, boundary)
+def _advance(graph, state, carry, context):
+    return nnx.merge(graph, state).advance(carry, context)

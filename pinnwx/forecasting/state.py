@@ -18,13 +18,14 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Shaped
 
-from pinnwx.data.calendar import format_time, parse_time, time_features
+from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.data.inputs import Data
 from pinnwx.errors import UsageError
 from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import require_times
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.rollout import rollout
+from pinnwx.time_features import TimeFeatures
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["fields"], meta_fields=["time", "names"])
@@ -114,7 +115,7 @@ def roll_out(
             raise UsageError(f"the lateral boundary is {lateral_boundary.shape}, not {(steps, *form)}")
         lateral_boundary = jnp.asarray(lateral_boundary)[:, None]
     middles = state.time + _duration(settings.step_hours) * np.arange(steps) + _duration(settings.step_hours / 2)
-    features = jnp.asarray(time_features(middles))[:, None]
+    features = TimeFeatures.of(middles[:, None])
     graph, weights = nnx.split(trained.model)
     fields = _steps(graph, weights, state.fields[None], features, lateral_boundary, remember=remember)
     return Trajectory(fields[:, 0], state.time, settings.step_hours, trained.names)

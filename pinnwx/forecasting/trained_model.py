@@ -23,8 +23,13 @@ from safetensors.numpy import save as save_tensors
 
 from pinnwx.config import Config, config_text, parse_config
 from pinnwx.data.archive import Archive
-from pinnwx.data.climatology import Climatology
-from pinnwx.data.normalisation import Normalisation
+from pinnwx.data.fitting import fit_climatology, fit_normalisation
+from pinnwx.data.statistics_files import (
+    read_climatology,
+    read_normalisation,
+    write_climatology,
+    write_normalisation,
+)
 from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.errors import CheckpointError, ConfigError, GridError, UsageError
 from pinnwx.files import replacing, write_text
@@ -32,11 +37,11 @@ from pinnwx.grid import Grid
 from pinnwx.manifest import RESTORE, TRAINING_CHECK, read_files, write_manifest
 from pinnwx.model.architecture import architecture, differences
 from pinnwx.model.build import build_forecaster
-from pinnwx.model.climate import ModelClimatology
-from pinnwx.model.inputs import Inputs, Scales
+from pinnwx.model.inputs import Inputs
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.runlayout import LIVE, VERSIONS
+from pinnwx.statistics import Climatology, Normalisation
 from pinnwx.version import __version__
 
 if TYPE_CHECKING:
@@ -80,9 +85,9 @@ class TrainedModel:
         `archive` holds the training time alone. `text` is the TOML text of `config` as the user wrote it; by default
         it is written from `config`.
         """
-        normalisation = Normalisation.fit(archive, config.model.step_hours)
+        normalisation = fit_normalisation(archive, config.model.step_hours)
         static = {name: np.asarray(values) for name, values in archive.static.items()}
-        climatology = Climatology.fit(archive)
+        climatology = fit_climatology(archive)
         model = _assemble(config, archive.grid, normalisation, climatology, static)
         text = config_text(config) if text is None else text
         return cls(config, text, archive.grid, model, normalisation, climatology, static, {})
@@ -105,9 +110,9 @@ class TrainedModel:
         manifest, contents = read_files(folder, PARTS, required=PARTS)
         _require_known(manifest, folder)
         config, text = _own_config(contents[CONFIG], folder, manifest)
-        normalisation = Normalisation.load(folder / NORMALISATION, contents[NORMALISATION])
+        normalisation = read_normalisation(folder / NORMALISATION, contents[NORMALISATION])
         grid, static = _read_static(folder / STATIC, contents[STATIC])
-        climatology = Climatology.load(folder / CLIMATOLOGY, contents[CLIMATOLOGY])
+        climatology = read_climatology(folder / CLIMATOLOGY, contents[CLIMATOLOGY])
         _require_fitting(config, grid, normalisation, climatology, static, folder)
         try:
             model = _assemble(config, grid, normalisation, climatology, static)
@@ -189,8 +194,8 @@ class TrainedModel:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / WEIGHTS) as temporary:
             temporary.write_bytes(save_tensors(named_weights(self.model)))
-        self.normalisation.save(folder / NORMALISATION)
-        self.climatology.save(folder / CLIMATOLOGY)
+        write_normalisation(self.normalisation, folder / NORMALISATION)
+        write_climatology(self.climatology, folder / CLIMATOLOGY)
         write_netcdf(_static_dataset(self), folder / STATIC)
         write_text(folder / CONFIG, self.config_text)
         versions = {"pinnwx": __version__} | {name: metadata.version(name) for name in _PACKAGES}
@@ -212,13 +217,9 @@ def _assemble(
     climatology: Climatology,
     static: Mapping[str, np.ndarray],
 ) -> Forecaster:
-    scales = Scales(normalisation.mean, normalisation.std, normalisation.increment_std, normalisation.mean_map)
-    shown = config.model.closure.gradients
-    inputs = Inputs(config.data.fields, grid, scales, static, config.variable_table(), gradients=shown)
-    model_climatology = ModelClimatology(
-        climatology.coefficients, climatology.annual, climatology.diurnal, climatology.minimum, climatology.maximum
-    )
-    return build_forecaster(inputs, config.model, config.seed, model_climatology, static)
+    gradients = config.model.closure.gradients
+    inputs = Inputs(grid, normalisation, static, config.variable_table(), gradients=gradients)
+    return build_forecaster(inputs, config.model, config.seed, climatology, static)
 
 
 def load_optimiser(folder: Path) -> dict[str, np.ndarray] | None:

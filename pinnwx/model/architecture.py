@@ -1,7 +1,7 @@
-"""What a model is made of, in words that its version keeps: so that code without a part of it does not run it without.
+"""The parts of a model as its manifest lists them. Code that lacks one of them refuses the model.
 
-Settings and the names and shapes of weights say much of this, but not all: a term that always belongs to the equations,
-or another use of the same weights, shows in neither.
+Settings, and the names and shapes of weights, do not show every part: a term that always belongs to the equations, or
+another use of the same weights, is in neither.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ import hashlib
 import json
 from typing import Any
 
+from flax import nnx
+
 from pinnwx.config import ModelSettings
 from pinnwx.extensions import origin
+from pinnwx.model.closures import Closure
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.weights import named_weights
 from pinnwx.physics.winds import WINDS
 
-FORMAT = 1  # raised when the same settings and weights make another forecast than before
+FORMAT = 1  # raised when the same settings and weights give another forecast than before
 
 
 def architecture(model: Forecaster, settings: ModelSettings) -> dict[str, Any]:
@@ -39,17 +42,17 @@ def architecture(model: Forecaster, settings: ModelSettings) -> dict[str, Any]:
     return parts
 
 
-def differences(told: Any, own: dict[str, Any]) -> list[str]:
-    """In what a model that was `told` of is not like one's `own`, in words; empty where it is."""
-    if not isinstance(told, dict):
+def differences(declared: Any, own: dict[str, Any]) -> list[str]:
+    """The differences between the declared parts of a model and its `own`, as texts; empty if there are none."""
+    if not isinstance(declared, dict):
         return ["what it is made of is no table"]
-    found = [f"it declares {key} = {json.dumps(told[key])[:200]}" for key in sorted(told.keys() - own.keys())]
+    texts = [f"it declares {key} = {json.dumps(declared[key])[:200]}" for key in sorted(declared.keys() - own.keys())]
     for key, value in own.items():
-        if key in told and told[key] != value and key != "weights":
-            found.append(f"its {key}: {_in_words(told[key])}, here {_in_words(value)}")
-    if not found and told.get("weights") != own["weights"]:
-        found.append("its weights have other names or shapes")
-    return found + [f"it does not tell its {key}" for key in own if key not in told]
+        if key in declared and declared[key] != value and key != "weights":
+            texts.append(f"its {key}: {_in_words(declared[key])}, here {_in_words(value)}")
+    if not texts and declared.get("weights") != own["weights"]:
+        texts.append("its weights have other names or shapes")
+    return texts + [f"it does not tell its {key}" for key in own if key not in declared]
 
 
 def _terms(model: Any) -> list[str]:
@@ -66,10 +69,9 @@ def _winds(model: Any) -> list[str]:
 
 def _extensions(model: Any) -> list[str]:
     """The parts that are not the package's own, each as module.Class."""
-    if not isinstance(model, TransportForecaster):
-        return []
-    closure = () if model.closure is None else (model.closure.network,)
-    parts = (*(one.wind for one in model.solver.equations), *model.solver.right_hand_side.terms, *closure)
+    parts: list[Any] = [module for _, module in nnx.iter_modules(model) if isinstance(module, Closure)]
+    if isinstance(model, TransportForecaster):
+        parts += [*(one.wind for one in model.solver.equations), *model.solver.right_hand_side.terms]
     return sorted({where for part in parts if (where := origin(part))})
 
 

@@ -1,12 +1,12 @@
-"""Values that no forecast may hold: negative humidity or rain, more than the whole of a fraction.
+"""Bounds of the variables: no forecast holds negative humidity or rain, or a fraction above one.
 
-A network's output has no bounds. Where the variable has some (`Variable.forecast_bounds`), every step ends with
+The output of a network is unbounded. Where the variable has bounds (`Variable.forecast_bounds`), every step ends with
 
     X <- min(max(X, low), high)
 
-so a forecast keeps them at any weights. In training the derivative of this is taken as one (a straight-through
-estimator; Bengio et al. 2013, https://arxiv.org/abs/1308.3432): with the true one, zero outside the bounds, nothing
-would tell the network that it rains where it forecasts less than nothing.
+so a forecast is within them for any weights. In training the derivative of this is one (a straight-through estimator;
+Bengio et al. 2013, https://arxiv.org/abs/1308.3432). The true derivative is zero outside the bounds: a network that
+forecasts negative rain would have no gradient towards rain.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from pinnwx.model.inputs import Fixed
 
 
 class Bounds(nnx.Module):
-    """(low, high) of each field, in its units; infinite where it has none."""
+    """The lower and upper bound of each field, in its units; infinite where it has none."""
 
     def __init__(self, bounds: Sequence[tuple[float, float]]):
         self.limits = Fixed(jnp.asarray(np.transpose(bounds)[:, :, None, None], jnp.float32))
 
     @classmethod
     def of(cls, bounds: Sequence[tuple[float, float]], exempt: Sequence[int] = ()) -> Bounds | None:
-        """None where no field has bounds.
+        """The bounds, or None where no field has any.
 
-        The fields in the places `exempt` are left alone: transport keeps the sign of a conserved field by itself, and a
+        The fields at the positions `exempt` are excluded: transport preserves the sign of a conserved field, and a
         bound would change its integral.
         """
-        kept = [(-np.inf, np.inf) if place in exempt else pair for place, pair in enumerate(bounds)]
-        return None if np.isinf(kept).all() else cls(kept)
+        pairs = [(-np.inf, np.inf) if place in exempt else pair for place, pair in enumerate(bounds)]
+        return None if np.isinf(pairs).all() else cls(pairs)
 
     def __call__(self, fields: Float[Array, "*batch field lat lon"]) -> Float[Array, "*batch field lat lon"]:
         """The fields within their bounds; NaN stays NaN."""

@@ -1,83 +1,161 @@
-"""A forecaster from its settings: the one place that knows which kinds there are."""
+"""A forecaster from its settings: the one place that turns settings into terms, winds, closures and views."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
 
-from pinnwx.config import ModelSettings, Transport
+from pinnwx.config import ClosureSettings, ModelSettings, Transport
 from pinnwx.constants import SECONDS_PER_HOUR
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
-from pinnwx.model.climate import Climate, ModelClimatology
+from pinnwx.model.climate import Climate
+from pinnwx.model.closures import closure_class
 from pinnwx.model.deep_ensemble import DeepEnsemble
-from pinnwx.model.forecaster import TransportForecaster
+from pinnwx.model.features import FeatureSpec, described, wind_specs
+from pinnwx.model.forecaster import Networks, TransportForecaster
 from pinnwx.model.inputs import Inputs
 from pinnwx.model.interface import Forecaster
+from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.second_order import SecondOrderForecaster
+from pinnwx.model.transported_fields import TransportedFields
+from pinnwx.model.views import MultiViewNetwork, Views
 from pinnwx.physics.equation import Equation
 from pinnwx.physics.transport import TransportSolver
 from pinnwx.physics.transported_field import TransportedField
-from pinnwx.physics.winds import parse_wind
+from pinnwx.physics.winds import LearnedWind, parse_wind
+from pinnwx.statistics import Climatology
+
+Specs = tuple[FeatureSpec, ...]
+NetworkBuilder = Callable[[Specs, Specs, ClosureSettings], MultiViewNetwork]
 
 
 def build_forecaster(
     inputs: Inputs,
     settings: ModelSettings,
     seed: int,
-    climatology: ModelClimatology | None = None,
+    climatology: Climatology | None = None,
     static: Mapping[str, np.ndarray] | None = None,
 ) -> Forecaster:
-    """A forecaster with fresh weights, the same for the same seed; `climatology` is needed where `settings.climate` is
-    set, and the `static` fields where a term of the equation sees one.
+    """A forecaster with fresh weights, the same for the same seed.
+
+    Args:
+        inputs: constants of the model, and its features.
+        settings: of the model.
+        seed: of the first weights.
+        climatology: needed where `settings.climate` is set.
+        static: static fields, needed where a term of the equation reads one.
 
     Raises:
-        ConfigError: the settings do not fit the grid.
+        ConfigError: the settings do not fit the grid, or each other.
     """
     if settings.kind == "second_order":
-        if not settings.closure.enabled:
-            raise ConfigError('model.kind = "second_order" is made of networks; set model.closure.enabled = true')
-        if settings.physics.transport or settings.physics.learned_diffusivity:
-            raise ConfigError(
-                'model.kind = "second_order" makes its own wind; remove model.physics.transport and '
-                'learned_diffusivity, or use kind = "transport"'
-            )
-        if settings.boundary_width:
-            raise ConfigError('model.boundary_width is for model.kind = "transport"; remove it')
-        if settings.closure.resolved_kind != "residual":
-            raise ConfigError('model.closure.kind is for model.kind = "transport"; remove it')
-        if settings.closure.fine_width or settings.closure.block_widths:
-            raise ConfigError('model.closure.fine_width and block_widths are for model.kind = "transport"; remove them')
-        if settings.climate.is_set:
-            raise ConfigError('model.climate is for model.kind = "transport"; remove it')
-        kind = SecondOrderForecaster
+        build = _second_order_builder(inputs, settings)
     else:
-        solvers = _transport_solvers(inputs.grid, settings)
-        wanted = solvers[0].right_hand_side.inputs
-        known = {name: values for name, values in (static or {}).items() if name in wanted}
-        climate = _climate(inputs, settings, climatology)
-        kind = partial(TransportForecaster, solver=solvers[0], to_the_middle=solvers[1], climate=climate, static=known)
+        build = _transport_builder(inputs, settings, climatology, static or {})
     key = jax.random.key(seed)
-    networks = [kind(inputs, settings, rngs=nnx.Rngs(jax.random.fold_in(key, i))) for i in range(settings.networks)]
+    networks = [build(nnx.Rngs(jax.random.fold_in(key, number))) for number in range(settings.networks)]
     return networks[0] if len(networks) == 1 else DeepEnsemble(networks)
 
 
-def transported_field(settings: Transport) -> TransportedField:
+def transported_field(settings: Transport, maximum_learned_wind: float) -> TransportedField:
     """The object that a `[[model.physics.transport]]` table describes."""
-    options = {name: getattr(settings, name) for name in Transport.model_fields if name != "wind"}
-    return TransportedField(wind=parse_wind(settings.wind), **options)
+    options = {name: getattr(settings, name) for name in Transport.model_fields if name not in ("wind", "learned_wind")}
+    learned = LearnedWind(settings.field, maximum_learned_wind) if settings.learned_wind else None
+    return TransportedField(wind=parse_wind(settings.wind), learned_wind=learned, **options)
+
+
+def _transport_builder(
+    inputs: Inputs, settings: ModelSettings, climatology: Climatology | None, static: Mapping[str, np.ndarray]
+) -> Callable[[nnx.Rngs], TransportForecaster]:
+    """Builds the parts that all networks of an ensemble share, once."""
+    grid = inputs.grid
+    solver, midpoint_solver = _transport_solvers(grid, settings)
+    transported = TransportedFields(inputs.names, solver.equations, grid)
+    _require_possible(solver, grid)
+    views = _views(grid, settings.closure)
+    climate = _climate(inputs, settings, climatology)
+    boundary = LateralBoundary(grid, settings.boundary_width) if settings.boundary_width else None
+    terms = solver.right_hand_side.inputs
+    read = {name: values for name, values in static.items() if name in terms}
+
+    def build(rngs: nnx.Rngs) -> TransportForecaster:
+        wind_network, closure = _transport_networks(inputs, settings, transported, _network_builder(grid, views, rngs))
+        networks = Networks(views, closure, wind_network)
+        return TransportForecaster(
+            inputs, settings, transported, solver, midpoint_solver, networks,
+            climate=climate, lateral_boundary=boundary, static=read,
+        )  # fmt: skip
+
+    return build
+
+
+def _transport_networks(
+    inputs: Inputs, settings: ModelSettings, transported: TransportedFields, network: NetworkBuilder
+) -> tuple[MultiViewNetwork | None, MultiViewNetwork | None]:
+    """The network of the learned winds and the closure; the order of the random draws is this one."""
+    closure, equations = settings.closure, transported.equations
+    features = inputs.features + inputs.change_specs(settings.input_times)
+    if settings.boundary_width:
+        features += described(inputs.fields, "boundary")
+    wind_network = None
+    if transported.learned:
+        small: dict[str, Any] = {"width": closure.learned_wind_width, "blocks": 1}
+        small |= {"fine_width": None, "block_widths": None}
+        if closure.resolved_kind == "experts":  # one block is too few for a mixture
+            small |= {"kind": "residual"}
+        winds = wind_specs(equations[index].field for index in transported.learned)
+        wind_network = network(features, winds, closure.model_copy(update=small))
+    if not closure.enabled:
+        return wind_network, None
+    updated = [inputs.fields[index] for index in transported.updated]
+    shown = wind_specs(equations[index].field for index in transported.shown)
+    features += described(updated, "transport increment") + shown
+    outputs = inputs.fields + tuple(FeatureSpec(f"{field.name} gate") for field in updated)
+    return wind_network, network(features, outputs, closure)
+
+
+def _second_order_builder(inputs: Inputs, settings: ModelSettings) -> Callable[[nnx.Rngs], SecondOrderForecaster]:
+    _require_second_order(settings)
+    closure, velocity = settings.closure, wind_specs(inputs.names)
+    shallow, views = closure.model_copy(update={"blocks": 1}), _views(inputs.grid, closure)
+
+    def build(rngs: nnx.Rngs) -> SecondOrderForecaster:
+        network = _network_builder(inputs.grid, views, rngs)
+        first = network(inputs.features + inputs.change_specs(settings.input_times), velocity, shallow)
+        acceleration = network(inputs.features + velocity, velocity, closure)
+        emission = network(inputs.features, inputs.fields, shallow)
+        return SecondOrderForecaster(inputs, settings, views, first, acceleration, emission)
+
+    return build
+
+
+def _network_builder(grid: Grid, views: Views, rngs: nnx.Rngs) -> NetworkBuilder:
+    """Networks of the kind that the settings name; their options are validated even where the kind ignores them."""
+
+    def network(features: Specs, outputs: Specs, settings: ClosureSettings) -> MultiViewNetwork:
+        kind = closure_class(settings.resolved_kind)
+        kind.options(settings)
+        return MultiViewNetwork(kind(grid, features, outputs, settings, rngs=rngs), views, features, outputs)
+
+    return network
+
+
+def _views(grid: Grid, closure: ClosureSettings) -> Views:
+    return Views.of(grid, hemispheric_symmetry=closure.hemispheric_symmetry, patch_size=closure.patch_size)
 
 
 def _transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[TransportSolver, TransportSolver | None]:
-    """That of a coupling interval; and that to its middle, where the wind of the midpoint is held."""
+    """The solver over a coupling interval, and over half of it where the wind of the midpoint is held."""
     physics = settings.physics
     interval = settings.step_hours * SECONDS_PER_HOUR / physics.coupling_steps
-    transported = tuple(map(transported_field, physics.transport))
+    maximum = settings.closure.maximum_learned_wind
+    transported = tuple(transported_field(table, maximum) for table in physics.transport)
     solver = TransportSolver(
         transported,
         grid,
@@ -93,14 +171,59 @@ def _transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[TransportSo
     return solver, replace(solver, interval=interval / 2, substeps=-(-solver.substeps // 2))
 
 
-def _climate(inputs: Inputs, settings: ModelSettings, climatology: ModelClimatology | None) -> Climate | None:
+def _climate(inputs: Inputs, settings: ModelSettings, climatology: Climatology | None) -> Climate | None:
     if not settings.climate.is_set:
         return None
     if settings.climate.mean_relaxation_days is not None and not inputs.grid.is_global:
         raise ConfigError("model.climate.mean_relaxation_days needs a global grid, for air passes the edges of a box")
-    conserved = [equation.field for equation in settings.physics.transport if equation.conserved]
+    conserved = [table.field for table in settings.physics.transport if table.conserved]
     if conserved:
         raise ConfigError(f"{conserved[0]}: conserved = true excludes model.climate, which adds and takes away")
     if climatology is None:
         raise ConfigError("model.climate needs the climatology of a training time")
     return Climate(climatology, inputs.grid, settings.climate, settings.step_hours)
+
+
+def _require_possible(solver: TransportSolver, grid: Grid) -> None:
+    """Raises:
+    ConfigError: this grid, or these sub-steps, do not allow what the equations promise.
+    """
+    conserved = {equation.field for equation in solver.equations if equation.conserved}
+    for equation in solver.equations:
+        if equation.balanced_field in conserved:
+            raise ConfigError(
+                f"{equation.balanced_field}: conserved = true excludes balanced_field, which would change it too"
+            )
+        if equation.conserved and not grid.is_global:
+            raise ConfigError(f"{equation.field}: conserved = true needs a global grid, for a box has open edges")
+        if equation.diffusivity > solver.largest_diffusivity:
+            raise ConfigError(
+                f"{equation.field}: diffusivity {equation.diffusivity:g} m2 s-1 exceeds the "
+                f"{solver.largest_diffusivity:.3g} that {solver.substeps} sub-steps allow; raise model.physics.substeps"
+            )
+
+
+def _require_second_order(settings: ModelSettings) -> None:
+    """Raises:
+    ConfigError: the settings have a part that the second-order model lacks.
+    """
+    closure, transport_only = settings.closure, 'for model.kind = "transport"; remove'
+    if not closure.enabled:
+        raise ConfigError('model.kind = "second_order" is made of networks; set model.closure.enabled = true')
+    if settings.physics.transport or settings.physics.learned_diffusivity:
+        raise ConfigError(
+            'model.kind = "second_order" makes its own wind; remove model.physics.transport and '
+            'learned_diffusivity, or use kind = "transport"'
+        )
+    refusals: Sequence[tuple[bool, str]] = (
+        (settings.boundary_width > 0, f"model.boundary_width is {transport_only} it"),
+        (closure.resolved_kind == "experts", f"a mixture of experts is {transport_only} model.closure.experts"),
+        (
+            bool(closure.fine_width or closure.block_widths),
+            f"model.closure.fine_width and block_widths are {transport_only} them",
+        ),
+        (settings.climate.is_set, f"model.climate is {transport_only} it"),
+    )
+    for is_set, message in refusals:
+        if is_set:
+            raise ConfigError(message)

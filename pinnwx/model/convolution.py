@@ -28,13 +28,13 @@ def _row_patches(features: Array, columns: int) -> Array:
 
 
 def _shifted(features: Array, kernel: Array) -> Array:
-    """Convolution without padding as one matrix product with the kernel of all cells of the window, whose results are
-    then shifted and added."""
+    """Convolution without padding as one matrix product with all cells of the kernel. The results are shifted and
+    added."""
     rows, columns, inputs, outputs = kernel.shape
     height, width = features.shape[1] - rows + 1, features.shape[2] - columns + 1
-    made = features @ kernel.transpose(2, 0, 1, 3).reshape(inputs, -1)
-    made = made.reshape(*features.shape[:-1], rows, columns, outputs)
-    parts = [made[:, i : i + height, j : j + width, i, j] for i in range(rows) for j in range(columns)]
+    products = features @ kernel.transpose(2, 0, 1, 3).reshape(inputs, -1)
+    products = products.reshape(*features.shape[:-1], rows, columns, outputs)
+    parts = [products[:, i : i + height, j : j + width, i, j] for i in range(rows) for j in range(columns)]
     return sum(parts[1:], parts[0])
 
 
@@ -52,17 +52,17 @@ def _products(features: Array, kernel: Array) -> Array:
 def convolve(
     features: Float[Array, "batch padded_lat padded_lon inputs"], kernel: Float[Array, "rows columns inputs outputs"]
 ) -> Float[Array, "batch lat lon outputs"]:
-    """Sum over the kernel's window, without padding; can be differentiated forward and backward, to any order.
+    """Sum over the kernel's window, without padding; differentiable in forward and reverse mode, to any order.
 
-    Written as matrix products, which use a CPU better than XLA's convolution does. On two cores, 64 channels of two
-    coarse grids take 375 us by XLA, 261 by a product for each row of the kernel, and 215 by one product whose results
-    are shifted; 32 channels that become 4 on the fine grid 175, 157 and 59. The last is what forecasts do. A training
-    gains nothing by it, for its gradient needs the patches of the rows anyway. That is written out: a convolution of
-    the padded cotangent with the turned kernel and products of the patches, made anew so that they need not be kept;
-    left to itself, XLA would convolve in a slow layout inside `lax.scan` (CPU, jaxlib 0.10).
+    The convolution is written as matrix products, which are faster on a CPU than XLA's convolution. On two cores, 64
+    channels of two coarse grids take 375 us by XLA, 261 us by a product for each row of the kernel, and 215 us by one
+    product with shifted results; 32 channels to 4 on the fine grid take 175, 157 and 59 us. Forecasts use the last
+    form. Training uses the second, because its gradient needs the patches of the rows anyway. The gradient is written
+    out: a convolution of the padded cotangent with the flipped kernel, and products of the patches, which are computed
+    again instead of stored. XLA's own gradient convolves in a slow layout inside `lax.scan` (CPU, jaxlib 0.10).
 
     It is a primitive of JAX, because only a primitive may have a tangent and a transpose of its own: a `custom_vjp`
-    has no forward mode, and a `custom_jvp` cannot say how its tangent is transposed.
+    has no forward mode, and a `custom_jvp` has no transpose of its own.
     """
     return _convolution.bind(jnp.asarray(features), jnp.asarray(kernel), by_rows=False)
 
@@ -80,7 +80,7 @@ def _shape(features: ShapedArray, kernel: ShapedArray, *, by_rows: bool) -> Shap
 
 
 def _tangent(primals, tangents, *, by_rows: bool):
-    """The convolution is linear in either argument: its tangent is the sum of two convolutions."""
+    """The convolution is linear in each argument, so its tangent is the sum of two convolutions."""
     del by_rows
     (features, kernel), (of_features, of_kernel) = primals, tangents
     convolved = partial(_convolution.bind, by_rows=True)
@@ -93,14 +93,14 @@ def _tangent(primals, tangents, *, by_rows: bool):
 
 
 def _transpose(cotangent, features, kernel, *, by_rows: bool):
-    """The cotangent of the argument that the convolution is linear in, the other being known."""
+    """The cotangent of one argument; the other is known."""
     undefined = features if ad.is_undefined_primal(features) else kernel
     cotangent = ad.instantiate_zeros(cotangent)
     if undefined is features:
         rows, columns = kernel.shape[:2]
         padded = jnp.pad(cotangent, ((0, 0), (rows - 1, rows - 1), (columns - 1, columns - 1), (0, 0)))
-        turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-        return _convolution.bind(padded, turned, by_rows=by_rows), None
+        flipped = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+        return _convolution.bind(padded, flipped, by_rows=by_rows), None
     rows, columns, inputs, outputs = kernel.aval.shape
     patches, flat = _row_patches(features, columns), cotangent.reshape(-1, outputs)
     height = cotangent.shape[1]
@@ -109,7 +109,7 @@ def _transpose(cotangent, features, kernel, *, by_rows: bool):
 
 
 def _batch(arguments, axes, *, by_rows: bool):
-    """Of many features by one kernel: the batch is larger. Of many kernels: as many matrix products."""
+    """Many features and one kernel are one larger batch; many kernels are as many matrix products."""
     (features, kernel), (axis, axis_of_kernels) = arguments, axes
     if axis_of_kernels is not None:
         return jax.vmap(partial(_compute, by_rows=by_rows), in_axes=axes)(*arguments), 0
@@ -128,7 +128,7 @@ mlir.register_lowering(_convolution, mlir.lower_fun(_compute, multiple_results=F
 
 
 class SphereConv(nnx.Module):
-    """3 x 3 convolution whose halo wraps in longitude and crosses the poles; on a box it repeats the edge."""
+    """3 x 3 convolution. Its halo wraps in longitude and crosses the poles; on a regional grid it repeats the edge."""
 
     def __init__(
         self,

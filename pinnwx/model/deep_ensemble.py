@@ -1,8 +1,8 @@
-"""Several forecasters that learned apart: each step of a forecast is the mean of their steps.
+"""A deep ensemble: forecasters with different weights, of which each step of a forecast is the mean.
 
-What one small network got wrong by chance of its first weights and of the order of its lessons, another got wrong
-differently (Perrone and Cooper 1993). Bounds, signs and integrals that every network keeps, the
-mean keeps.
+A small network has high variance: its errors depend on its first weights and on the order of its training windows. The
+mean of several networks reduces it (Perrone and Cooper 1993). Bounds, signs and integrals that every network preserves
+are preserved by the mean.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import jax.numpy as jnp
 from flax import nnx
 
 from pinnwx.model.closures.channels import ChannelGroup
-from pinnwx.model.interface import Analyses, Fields, Forecaster, LearnedFields, TendencyTerms, Time
-from pinnwx.model.views import View
+from pinnwx.model.interface import Analyses, Fields, Forecaster, LearnedFields, TendencyTerms
+from pinnwx.model.step_context import StepContext
 
 
 class DeepEnsemble(nnx.Module):
-    """A forecaster of which every step is the mean of its networks'."""
+    """A forecaster whose step is the mean of the steps of its networks."""
 
     def __init__(self, networks: Sequence[Forecaster]):
         self.networks = nnx.List(networks)
@@ -31,43 +31,39 @@ class DeepEnsemble(nnx.Module):
             first.has_lateral_boundary,
         )
 
-    def start(self, analyses: Analyses, time: Time, view: View | None = None) -> Any:
-        return self._mean(lambda network: network.start(analyses, time, view))
+    def start(self, analyses: Analyses, context: StepContext) -> Any:
+        return self._mean(lambda network: network.start(analyses, context))
 
-    def advance(self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None) -> Any:
-        return self._mean(lambda network: network.advance(carry, time, view, lateral_boundary))
+    def advance(self, carry: Any, context: StepContext) -> Any:
+        return self._mean(lambda network: network.advance(carry, context))
 
-    def to_fields(self, carry: Any, time: Time, view: View | None = None) -> Fields:
-        return self._mean(lambda network: network.to_fields(carry, time, view))
+    def to_fields(self, carry: Any, context: StepContext) -> Fields:
+        return self._mean(lambda network: network.to_fields(carry, context))
 
-    def tendency_terms(
-        self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
-    ) -> TendencyTerms:
-        return self._mean(lambda network: network.tendency_terms(carry, time, view, lateral_boundary))
+    def tendency_terms(self, carry: Any, context: StepContext) -> TendencyTerms:
+        return self._mean(lambda network: network.tendency_terms(carry, context))
 
     def channel_groups(self) -> list[ChannelGroup]:
         return self.networks[0].channel_groups()
 
-    def learned_fields(
-        self, carry: Any, time: Time, view: View | None = None, lateral_boundary: Fields | None = None
-    ) -> LearnedFields:
-        return self._mean(lambda network: network.learned_fields(carry, time, view, lateral_boundary))
+    def learned_fields(self, carry: Any, context: StepContext) -> LearnedFields:
+        return self._mean(lambda network: network.learned_fields(carry, context))
 
     def _mean(self, of: Callable[[Forecaster], Any]) -> Any:
-        """Exact where the networks agree, and positive where they all are.
+        """The mean of a function of each network: exact where the networks agree, positive where all are positive.
 
-        The networks differ in their weights alone: so what is asked of them is traced and compiled for one of them, and
-        they take turns in a loop.
+        The networks differ only in their weights, so the function is traced and compiled once, and evaluated for each
+        network in a loop.
         """
         graph, _, fixed = nnx.split(self.networks[0], nnx.Param, ...)
         weights = [nnx.state(network, nnx.Param) for network in self.networks]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *weights)
-        made = jax.lax.map(lambda own: of(nnx.merge(graph, own, fixed)), stacked)
+        results = jax.lax.map(lambda own: of(nnx.merge(graph, own, fixed)), stacked)
 
         def mean(each: jax.Array) -> jax.Array:
             return each[0] + jnp.sum(each[1:] - each[0], axis=0) / len(self.networks)
 
-        return jax.tree.map(mean, made)
+        return jax.tree.map(mean, results)
 
 
 def networks_of(model: Forecaster) -> list[Forecaster]:
@@ -76,6 +72,6 @@ def networks_of(model: Forecaster) -> list[Forecaster]:
 
 
 def give_weights(model: Forecaster, parameters: Sequence[Any]) -> None:
-    """Gives each of `networks_of(model)` its own of these nnx states of `Param`s."""
-    for network, learned in zip(networks_of(model), parameters, strict=True):
-        nnx.update(network, learned)
+    """Sets the weights of each of `networks_of(model)` to one of these nnx states of `Param`s."""
+    for network, weights in zip(networks_of(model), parameters, strict=True):
+        nnx.update(network, weights)

@@ -1,6 +1,6 @@
-"""What the networks see, channel last: fields, gradients, winds, time of day and year, sun, place.
+"""The features of the networks, channel last: fields, gradients, winds, time of day and year, sun, place.
 
-Each channel is described by a `FeatureSpec`.
+A `FeatureSpec` describes each channel.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
+from pinnwx.time_features import TimeFeatures
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """A channel that a network is given, or makes.
+    """A channel of the features or of the outputs of a network.
 
     Attributes:
-        name: for people.
-        pole_parity: its factor along a line that crosses a pole; -1 for components of vectors.
-        equator_parity: its factor where weather is reflected in the equator, half a year away.
+        name: to be read.
+        pole_parity: its factor along a line that crosses a pole: -1 for components of vectors.
+        equator_parity: its factor under reflection in the equator, half a year apart.
     """
 
     name: str
@@ -36,7 +37,7 @@ class FeatureSpec:
 
 
 def described(features: Iterable[FeatureSpec], kind: str) -> tuple[FeatureSpec, ...]:
-    """Channels that turn as these do, with the name of their kind behind each."""
+    """Channels with the parities of these features, and the kind appended to each name."""
     return tuple(replace(feature, name=f"{feature.name} {kind}") for feature in features)
 
 
@@ -52,8 +53,8 @@ PLACE = (
     FeatureSpec("sin(longitude)"),
     FeatureSpec("cos(longitude)"),
 )
-# The sun and the hour are reflected with the weather, so the season changes its sign. Latitude, on which the laws
-# depend, stays what it is.
+# The sun and the hour are reflected with the weather, so the season changes its sign. Latitude stays, because the
+# equations depend on it.
 SUN_AND_SEASON = (
     FeatureSpec("cos(zenith angle)"),
     FeatureSpec("daylight"),
@@ -61,11 +62,10 @@ SUN_AND_SEASON = (
     FeatureSpec("cos(day of year)", equator_parity=-1.0),
     FeatureSpec("sin(hour angle)"),
 )
-TIME_FEATURES = 5  # sine and cosine of the day of year, sine and cosine of the UTC hour, solar declination
 
 
 def channels_last(fields: Float[Array, "*batch field lat lon"]) -> Float[Array, "*batch lat lon field"]:
-    """Moves the field axis behind the columns, where convolutions want it."""
+    """The field axis behind the columns, as convolutions need it."""
     return jnp.moveaxis(fields, -3, -1)
 
 
@@ -75,25 +75,26 @@ def channels_first(features: Float[Array, "*batch lat lon field"]) -> Float[Arra
 
 
 def place_features(grid: Grid) -> np.ndarray:
-    """sin(lat), cos(lat), sin(lon), cos(lon): where a cell is, (lat, lon, 4)."""
+    """The place of each cell: sin(lat), cos(lat), sin(lon), cos(lon)."""
     latitude, longitude = np.meshgrid(grid.latitude_radians, grid.longitude_radians, indexing="ij")
     parts = (np.sin(latitude), np.cos(latitude), np.sin(longitude), np.cos(longitude))
     return np.stack(parts, axis=-1).astype(np.float32)
 
 
-def sun_and_season(time: Float[Array, "*batch 5"], grid: Grid) -> Float[Array, "*batch lat lon 5"]:
+def sun_and_season(time: TimeFeatures, grid: Grid) -> Float[Array, "*batch lat lon 5"]:
     """Cosine of the solar zenith angle (negative at night), its daylight part, season, and hour, on the grid.
 
-    cos(zenith) = sin(lat) sin(declination) + cos(lat) cos(declination) cos(hour angle), the hour angle being zero at
-    local noon. `time` is what `data.calendar.time_features` makes of a datetime.
+    cos(zenith) = sin(lat) sin(declination) + cos(lat) cos(declination) cos(hour angle), with the hour angle zero at
+    local noon.
     """
-    latitude = jnp.asarray(grid.latitude_radians, time.dtype)[:, None]
-    longitude = jnp.asarray(grid.longitude_radians, time.dtype)
-    sin_day, cos_day, sin_hour, cos_hour, declination = (time[..., i, None, None] for i in range(TIME_FEATURES))
+    dtype = time.solar_declination.dtype
+    latitude = jnp.asarray(grid.latitude_radians, dtype)[:, None]
+    longitude = jnp.asarray(grid.longitude_radians, dtype)
+    sin_year, cos_year, sin_day, cos_day, declination = time.select((..., None, None))
     # hour angle = 2 pi hour / 24 + longitude - pi, so its cosine is -cos(2 pi hour / 24 + longitude).
-    cos_angle = -(cos_hour * jnp.cos(longitude) - sin_hour * jnp.sin(longitude))
-    sin_angle = -(sin_hour * jnp.cos(longitude) + cos_hour * jnp.sin(longitude))
+    cos_angle = -(cos_day * jnp.cos(longitude) - sin_day * jnp.sin(longitude))
+    sin_angle = -(sin_day * jnp.cos(longitude) + cos_day * jnp.sin(longitude))
     zenith = jnp.sin(latitude) * jnp.sin(declination) + jnp.cos(latitude) * jnp.cos(declination) * cos_angle
     shape = zenith.shape
-    parts = (zenith, jnp.maximum(zenith, 0.0), sin_day, cos_day, sin_angle)
+    parts = (zenith, jnp.maximum(zenith, 0.0), sin_year, cos_year, sin_angle)
     return jnp.stack([jnp.broadcast_to(part, shape) for part in parts], axis=-1)

@@ -1,6 +1,6 @@
-"""First weights, made on the host: XLA would compile its generator, and each product, for every shape of a layer.
+"""First weights, drawn on the host: XLA would compile its generator, and each product, for every shape of a layer.
 
-Each function is an initialiser of `flax.nnx`: of a key, a shape and a dtype it makes an array. The same key gives the
+Each function is an initialiser of `flax.nnx`: it maps a key, a shape and a dtype to an array. The same key gives the
 same values on every machine.
 """
 
@@ -31,12 +31,12 @@ def fan_in_normal(key: Array, shape: Sequence[int], dtype: Any = np.float32, gai
 
 
 def zeros(key: Any, shape: Sequence[int], dtype: Any = np.float32) -> Array:  # noqa: ARG001
-    """Zeros; needs no key."""
+    """Zeros; the key is not used."""
     return jnp.asarray(np.zeros(shape, dtype))
 
 
 def ones(key: Any, shape: Sequence[int], dtype: Any = np.float32) -> Array:  # noqa: ARG001
-    """Ones; needs no key."""
+    """Ones; the key is not used."""
     return jnp.asarray(np.ones(shape, dtype))
 
 
@@ -53,5 +53,5 @@ def linear(inputs: int, outputs: int, gain: float = 1.0, *, rngs: nnx.Rngs) -> n
 
 
 def layer_norm(width: int, *, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """A normalisation over channels that starts with the scale one and the bias zero."""
+    """A normalisation over channels: scale one, bias zero."""
     return nnx.LayerNorm(width, scale_init=ones, bias_init=zeros, param_dtype=np.float32, rngs=rngs)

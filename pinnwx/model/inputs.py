@@ -1,9 +1,8 @@
-"""Fixed knowledge of a model: grid, names, scales and maps; and the feature stack built from it."""
+"""The constants of a model (grid, names, normalisation, static maps) and the features made with them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,58 +20,51 @@ from pinnwx.model.features import (
     sun_and_season,
 )
 from pinnwx.operators.calculus import gradient
+from pinnwx.statistics import Normalisation
+from pinnwx.time_features import TimeFeatures
 from pinnwx.variables import VARIABLES, Variable, describe
 
-TYPICAL_WIND = 10.0  # m s-1, scales winds for the networks
+TYPICAL_WIND = 10.0  # m s-1, unit of the winds among the features
 
 
 class Fixed(nnx.Variable):
-    """An array that belongs to the model and is never trained."""
-
-
-@dataclass(frozen=True)
-class Scales:
-    """Numbers fitted on the training time: mean and standard deviation of each field, standard deviation of its
-    change over one step, each (field,), and its time-mean map, (field, lat, lon); in the fields' units."""
-
-    mean: np.ndarray
-    std: np.ndarray
-    increment_std: np.ndarray
-    mean_map: np.ndarray
+    """An array of the model that is never trained."""
 
 
 class Inputs(nnx.Module):
-    """Turns physical fields into the features of a network.
+    """Computes the features of a network from physical fields.
 
-    The features are, channel last: each field standardised; its eastward and northward gradient, if `gradients`; sun
-    and season; and the fixed maps: time means, place, static fields. `fields` and `features` describe the channels of
-    the fields and of all of them.
+    The features are, channel last: the standardised fields; their eastward and northward gradients, if `gradients`; sun
+    and season; and static maps: time means, place, static fields.
+
+    Attributes:
+        fields: specifications of the field channels.
+        features: specifications of all channels.
     """
 
     def __init__(
         self,
-        names: Sequence[str],
         grid: Grid,
-        scales: Scales,
+        normalisation: Normalisation,
         static: Mapping[str, np.ndarray],
         variables: Mapping[str, Variable] = VARIABLES,
         *,
         gradients: bool = True,
     ):
-        self.names, self.grid, self.gradients = tuple(names), grid, gradients
-        entries = [describe(name, variables) for name in names]
+        self.names, self.grid, self.gradients = normalisation.names, grid, gradients
+        entries = [describe(name, variables) for name in self.names]
         self.forecast_bounds = tuple(entry.forecast_bounds for entry in entries)
-        self.std = Fixed(jnp.asarray(scales.std, jnp.float32)[:, None, None])
-        self.increment_std = Fixed(jnp.asarray(scales.increment_std, jnp.float32)[:, None, None])
+        self.std = Fixed(jnp.asarray(normalisation.std, jnp.float32)[:, None, None])
+        self.increment_std = Fixed(jnp.asarray(normalisation.increment_std, jnp.float32)[:, None, None])
         self.fields = tuple(
             FeatureSpec(name, float(entry.pole_parity), float(entry.equator_parity))
-            for name, entry in zip(names, entries, strict=True)
+            for name, entry in zip(self.names, entries, strict=True)
         )
-        # What turns round beyond a pole or across the equator is scaled about zero, for its mean would not turn.
-        turns = [min(field.pole_parity, field.equator_parity) < 0 for field in self.fields]
-        mean = np.where(turns, 0.0, scales.mean)
+        # A field that changes sign across a pole or the equator is not centred: its mean would not change sign.
+        is_odd = [min(field.pole_parity, field.equator_parity) < 0 for field in self.fields]
+        mean = np.where(is_odd, 0.0, normalisation.mean)
         self.mean = Fixed(jnp.asarray(mean, jnp.float32)[:, None, None])
-        departure = (scales.mean_map - mean[:, None, None]) / scales.std[:, None, None]
+        departure = (normalisation.mean_map - mean[:, None, None]) / normalisation.std[:, None, None]
         maps = [np.moveaxis(departure, 0, -1), place_features(grid)]
         maps += [_standardised(static[name])[..., None] for name in sorted(static)]
         self.maps = Fixed(jnp.asarray(np.concatenate(maps, axis=-1), jnp.float32))
@@ -82,7 +74,7 @@ class Inputs(nnx.Module):
         self.features = (*self.fields, *slopes, *SUN_AND_SEASON, *fixed)
 
     def change_specs(self, input_times: int) -> tuple[FeatureSpec, ...]:
-        """The channels of `changes`."""
+        """The specifications of the channels of `changes`."""
         return tuple(spec for number in range(1, input_times) for spec in described(self.fields, f"change {number}"))
 
     def standardised(self, fields: Float[Array, "*batch field lat lon"]) -> Float[Array, "*batch field lat lon"]:
@@ -94,7 +86,7 @@ class Inputs(nnx.Module):
         return {name: fields[..., index, :, :] for index, name in enumerate(self.names)}
 
     def __call__(
-        self, fields: Float[Array, "batch field lat lon"], time: Float[Array, "batch 5"]
+        self, fields: Float[Array, "batch field lat lon"], time: TimeFeatures
     ) -> Float[Array, "batch lat lon feature"]:
         parts = [self.standardised(fields)]
         if self.gradients:
@@ -106,7 +98,7 @@ class Inputs(nnx.Module):
         return jnp.concatenate([*stacked, sun_and_season(time, self.grid), maps], axis=-1)
 
     def changes(self, analyses: Float[Array, "batch input field lat lon"]) -> Float[Array, "batch lat lon feature"]:
-        """What changed from each analysis to the next, in units of the usual change: shows where weather is going."""
+        """The change from each analysis to the next, in standard deviations of such changes."""
         steps = jnp.diff(analyses, axis=-4) / self.increment_std[...]
         return channels_last(steps.reshape(*steps.shape[:-4], -1, *steps.shape[-2:]))
 

@@ -1,13 +1,13 @@
-"""The lateral boundary of a regional forecast: outer cells that a forecast of a larger area tells at the end of every
-step.
+"""Lateral boundary conditions of a regional model: a forecast of a larger area sets the outer cells after every step.
 
-A box knows nothing of the air that enters it, so within a day most of its error comes from there. A model with a
-lateral boundary sees what its edge is going to do, and inside the box the harmonic extension h of that change,
+A regional model without them has no information about the air that enters the region. Within a day, most of its error
+comes from the edge. With them, the change of the outer cells over the coming step is a feature of the networks. Inside
+the region the feature is the harmonic extension h of that change,
 
-    laplacian(h) = 0,    h = change at the innermost told cells,
+    laplacian(h) = 0,    h = change in the innermost of the outer cells,
 
-which is the smoothest field that meets it: so even the middle of the box hears of the edge in one step. At the end of
-the step the outer cells are as told, whatever the network made of them.
+the smoothest field with these boundary values. So the whole region receives the boundary values in one step. At the end
+of the step the outer cells have the boundary values, whatever the network adds there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LateralBoundary:
     def __init__(self, grid: Grid, width: int):
         """
         Raises:
-            ConfigError: the grid has no edge, or nothing would be left inside.
+            ConfigError: the grid has no edge, or no cells would remain inside.
         """
         if grid.is_periodic:
             raise ConfigError("model.boundary_width needs a box with an edge on every side, not a circle of latitude")
@@ -45,13 +45,13 @@ class LateralBoundary:
         self.outer[inside, inside] = False
 
     def extended(self, change: Fields) -> Fields:
-        """The change to come at the edge, and its harmonic extension inside; the change inside is not looked at."""
+        """The coming change in the outer cells, and its harmonic extension inside. The change inside is not used."""
         rows, columns = self.outer.shape
         ring = slice(self.width - 1, rows - self.width + 1), slice(self.width - 1, columns - self.width + 1)
-        nothing = jnp.zeros((*change.shape[:-2], *self.inner.shape), change.dtype)
-        extended = inverse_laplacian(nothing, self.inner, change[..., *ring])
+        zero = jnp.zeros((*change.shape[:-2], *self.inner.shape), change.dtype)
+        extended = inverse_laplacian(zero, self.inner, change[..., *ring])
         return jnp.where(self.outer, change, jnp.pad(extended, [(0, 0), (0, 0), *[(self.width, self.width)] * 2]))
 
     def imposed(self, fields: Fields, lateral_boundary: Fields) -> Fields:
-        """The fields with the outer cells of the driving ones."""
+        """The fields, with the outer cells of `lateral_boundary`."""
         return jnp.where(self.outer, lateral_boundary, fields)

@@ -6,31 +6,39 @@ import jax
 from jaxtyping import Array, Float
 
 from pinnwx.model.interface import Forecaster
+from pinnwx.model.step_context import StepContext
 from pinnwx.model.views import View
+from pinnwx.time_features import TimeFeatures
 
 
 def rollout(
     model: Forecaster,
     analyses: Float[Array, "batch input field lat lon"],
-    times: Float[Array, "steps batch 5"],
+    times: TimeFeatures,
     view: View | None = None,
     lateral_boundary: Float[Array, "steps batch field lat lon"] | None = None,
     *,
     remember: bool = True,
 ) -> Float[Array, "steps batch field lat lon"]:
-    """The forecasts after 1, 2, ... steps; `times` describes the middle of each step.
+    """The forecasts after 1, 2, ... steps.
 
-    `analyses` are as many as the model looks at (`model.input_times`), a step apart, the latest last.
-    A model with a lateral boundary (`model.lateral_boundary`) needs the `lateral_boundary` fields at the end of every
-    step; only their edge is read. The networks look through one `view`, or take the mean of both hemispheres' views
-    (`model.views`). With `remember=False` the backward pass computes each step anew instead of storing it: memory grows
-    with the fields, not with the network.
+    Args:
+        model: the forecaster.
+        analyses: `model.input_times` of them, one step apart, the latest last.
+        times: the middle of each step, arrays (steps, batch).
+        view: in which the networks see the fields, the same for all steps; None for the mean of both hemispheres'
+            views (`model.views`).
+        lateral_boundary: fields at the end of every step, for a model with a lateral boundary. Only their outer cells
+            are read.
+        remember: False computes each step again in the backward pass instead of storing it: memory grows with the
+            fields, not with the network.
     """
 
-    def step(carry, given):
-        time, boundary = given
-        carry = model.advance(carry, time, view, boundary)
-        return carry, model.to_fields(carry, time, view)
+    def step(carry, arguments):
+        time, boundary = arguments
+        context = StepContext(time, view, boundary)
+        carry = model.advance(carry, context)
+        return carry, model.to_fields(carry, context)
 
-    start = model.start(analyses, times[0], view)
+    start = model.start(analyses, StepContext(times.select(0), view))
     return jax.lax.scan(step if remember else jax.checkpoint(step), start, (times, lateral_boundary))[1]

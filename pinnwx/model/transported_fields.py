@@ -1,12 +1,12 @@
-"""Which fields the wind carries, and what becomes of the others when it has carried them.
+"""The transported fields: computed from the forecast fields, and their changes mapped back to them.
 
-Most equations carry a forecast field itself. Where vorticity is carried but not forecast, it is that of the equation's
-wind, and what transport makes of it goes back to the fields the wind is made from, by the streamfunction of the change:
+Most equations transport a forecast field itself. Where vorticity is transported and is no forecast field, it is the
+vorticity of the equation's wind. Its change goes to the fields of that wind, by the streamfunction of the change:
 
     laplacian(psi) = change of vorticity,    change of (u, v) = (-dpsi/dy, dpsi/dx),    change of Phi = f psi.
 
-The wind takes up the second where it is prognostic; geopotential the third (linear balance), where the wind is its
-geostrophic one or the equation names it as in balance; pressure follows as density times Phi.
+A prognostic wind changes by the second. The geopotential changes by the third (linear balance) where the wind is its
+geostrophic wind, or where the equation names it as balanced. Pressure changes by density times Phi.
 """
 
 from __future__ import annotations
@@ -20,29 +20,41 @@ from pinnwx.grid import Grid
 from pinnwx.operators.calculus import curl
 from pinnwx.physics.diagnostics import balanced_geopotential, mass_field, streamfunction_from_vorticity
 from pinnwx.physics.transported_field import TransportedField
-from pinnwx.physics.winds import AbstractVorticityWind
+from pinnwx.physics.winds import AbstractVorticityWind, AbstractWind
 
 Fields = Float[Array, "batch field lat lon"]
 
 
 class TransportedFields:
-    """The stack of fields that the equations carry; static under jit.
+    """The stack of fields that the equations transport; static under jit.
 
     Attributes:
         updated: positions among the forecast fields of those that transport changes, ascending.
+        gated: of each of these, whether the network may weaken its transport.
+        conserved: positions among the forecast fields of those that conserve their integral.
+        conserved_rows: their positions among the transported fields.
+        learned: positions among the transported fields of those with a learned wind.
+        shown: positions among the transported fields of those whose wind is a feature of the closure: each wind once,
+            and no prognostic wind, which is a field already.
     """
 
     def __init__(self, names: Sequence[str], equations: Sequence[TransportedField], grid: Grid):
         self.names, self.equations, self.grid = tuple(names), tuple(equations), grid
         targets = [name for equation in equations for name in equation.targets(names)]
         self.updated = tuple(sorted({self.names.index(name) for name in targets}))
+        ungated = {name for one in equations if one.conserved or not one.gated for name in one.targets(names)}
+        self.gated = tuple(self.names[index] not in ungated for index in self.updated)
+        self.conserved = tuple(self.names.index(one.field) for one in equations if one.conserved)
+        self.conserved_rows = tuple(row for row, one in enumerate(equations) if one.conserved)
+        self.learned = tuple(row for row, one in enumerate(equations) if one.learned_wind is not None)
+        self.shown = _shown(equations)
 
-    def values(self, fields: Fields) -> Float[Array, "batch carried lat lon"]:
-        """What is carried, one entry an equation."""
+    def values(self, fields: Fields) -> Float[Array, "batch transported lat lon"]:
+        """The transported fields, one for each equation."""
         return jnp.stack([self._value(fields, equation) for equation in self.equations], axis=1)
 
-    def changes(self, change: Float[Array, "batch carried lat lon"]) -> Float[Array, "batch updated lat lon"]:
-        """What a change of the carried fields means for each updated forecast field."""
+    def changes(self, change: Float[Array, "batch transported lat lon"]) -> Float[Array, "batch updated lat lon"]:
+        """The change of each updated forecast field, from the change of the transported fields."""
         parts: dict[str, Array] = {}
         for index, equation in enumerate(self.equations):
             for name, part in self._parts(change[:, index], equation).items():
@@ -50,11 +62,11 @@ class TransportedFields:
         return jnp.stack([parts[self.names[index]] for index in self.updated], axis=1)
 
     def scatter_to_state(self, change: Float[Array, "batch updated lat lon"]) -> Fields:
-        """The change of every forecast field: zero for those that transport leaves alone."""
-        # Put together by slices: XLA's scatter runs element by element on a CPU.
-        nothing = jnp.zeros_like(change[:, 0])
+        """The change of every forecast field: zero for those that transport does not change."""
+        # By slices, because XLA's scatter runs element by element on a CPU.
+        zero = jnp.zeros_like(change[:, 0])
         places = {index: change[:, position] for position, index in enumerate(self.updated)}
-        return jnp.stack([places.get(index, nothing) for index in range(len(self.names))], axis=1)
+        return jnp.stack([places.get(index, zero) for index in range(len(self.names))], axis=1)
 
     def _value(self, fields: Fields, equation: TransportedField) -> Float[Array, "batch lat lon"]:
         if equation.field in self.names:
@@ -69,7 +81,17 @@ class TransportedFields:
             return parts
         streamfunction = streamfunction_from_vorticity(change, self.grid)
         geopotential = balanced_geopotential(streamfunction, self.grid)
-        known = {}
+        wind = {}
         if isinstance(equation.wind, AbstractVorticityWind):
-            known = equation.wind.change_of_inputs(streamfunction, geopotential, self.grid)
-        return parts | {name: known[name] if name in known else mass_field(name, geopotential) for name in followers}
+            wind = equation.wind.change_of_inputs(streamfunction, geopotential, self.grid)
+        return parts | {name: wind[name] if name in wind else mass_field(name, geopotential) for name in followers}
+
+
+def _shown(equations: Sequence[TransportedField]) -> tuple[int, ...]:
+    shown: list[int] = []
+    winds: set[AbstractWind] = set()
+    for row, equation in enumerate(equations):
+        if equation.learned_wind is not None or (equation.wind.is_diagnosed and equation.wind not in winds):
+            shown.append(row)
+            winds.add(equation.wind)
+    return tuple(shown)

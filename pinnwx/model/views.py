@@ -1,11 +1,11 @@
-"""Ways to look at the same weather, between which a network should not tell.
+"""Views: transformations of the features under which the forecast should not change.
 
-The equations of motion keep their form when weather is reflected in the equator, half a year away: scalars keep their
-sign, northward wind and vorticity change it, and latitude, on which the laws depend, stays what it is. And where a
-network works on blocks of cells, the forecast should not depend on where the blocks begin. Each of these is a view.
-Training looks through one view after another. A forecast takes the mean of both hemispheres' views, and so knows no
-hemisphere, whatever the weights (averaging over a group). The mean over offsets too would halve its speed, and made
-errors less than one percent smaller.
+The equations of motion keep their form under reflection in the equator, half a year apart: scalars keep their sign,
+northward wind and vorticity change it, and latitude, on which the equations depend, stays. Where a network works on
+blocks of cells, the forecast should not depend on the position of the blocks. Each reflection and each offset is a
+view. Training uses one view after another. A forecast is the mean of the plain and the reflected view, so it has the
+symmetry exactly, for any weights (group averaging). A mean over offsets as well would halve its speed and reduce errors
+by less than one percent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pinnwx.model.features import FeatureSpec
 
 
 class View(NamedTuple):
-    """One view: whether reflected in the equator, and by how many columns the blocks are shifted eastward."""
+    """One view: whether it is reflected in the equator, and the eastward shift of the blocks in columns."""
 
     reflected: Bool[ArrayLike, ""]
     offset: Int[ArrayLike, ""]
@@ -34,17 +34,17 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Views:
-    """The views of one model: reflected too or not, times the offsets 0 ... offsets - 1."""
+    """The views of one model: with reflection or without, times the offsets 0 ... offsets - 1."""
 
     hemispheric_symmetry: bool = False
     offsets: int = 1
 
     @classmethod
     def of(cls, grid: Grid, *, hemispheric_symmetry: bool, patch_size: int) -> Views:
-        """All the views that a grid allows a network on blocks of `patch_size` columns.
+        """All views of a network on blocks of `patch_size` columns that the grid allows.
 
         Raises:
-            ConfigError: `hemispheric_symmetry` on a grid whose rows are not their own mirror image.
+            ConfigError: `hemispheric_symmetry` on a grid that is not symmetric about the equator.
         """
         latitude = np.asarray(grid.latitude)
         if hemispheric_symmetry and not (grid.is_global and np.allclose(latitude, -latitude[::-1], atol=1e-6)):
@@ -57,14 +57,14 @@ class Views:
         return (1 + self.hemispheric_symmetry) * self.offsets
 
     def __getitem__(self, number: int | Int[Array, ""]) -> View:
-        """View `number`, counted round and round."""
+        """View `number`, modulo their count."""
         return View(
             number % (1 + self.hemispheric_symmetry) == 1, number // (1 + self.hemispheric_symmetry) % self.offsets
         )
 
 
 class MultiViewNetwork(nnx.Module):
-    """A network seen through one view, or the mean of its view and the reflected one."""
+    """A network in one view, or the mean of its plain and its reflected view."""
 
     def __init__(
         self,
@@ -73,21 +73,21 @@ class MultiViewNetwork(nnx.Module):
         features: Sequence[FeatureSpec],
         outputs: Sequence[FeatureSpec],
     ):
-        """`features` and `outputs` describe the channels that the network is given and makes."""
+        """`features` and `outputs` describe the channels of the network."""
         self.network, self.views = network, views
         self.features, self.outputs = tuple(features), tuple(outputs)
 
     def __call__(
         self, features: Float[Array, "batch lat lon channel"], view: View | None = None
     ) -> Float[Array, "batch lat lon channel2"]:
-        """The output in the view of the features; without `view`, the mean of the plain and the reflected view."""
+        """The output, transformed back from `view`; without it, the mean of the plain and the reflected view."""
         if view is not None:
             return self._out_of(view, self.network(self._into(view, features)))
         views = [View(reflected, 0) for reflected in (False, True)[: 1 + self.views.hemispheric_symmetry]]
-        seen = jnp.concatenate([self._into(view, features) for view in views])  # a larger batch runs faster
-        parts = jnp.split(self.network(seen), len(views))
-        turned = [self._out_of(view, part) for view, part in zip(views, parts, strict=True)]
-        return jnp.mean(jnp.stack(turned), axis=0)
+        batch = jnp.concatenate([self._into(view, features) for view in views])  # a larger batch runs faster
+        parts = jnp.split(self.network(batch), len(views))
+        outputs = [self._out_of(view, part) for view, part in zip(views, parts, strict=True)]
+        return jnp.mean(jnp.stack(outputs), axis=0)
 
     def _into(self, view: View, features: Array) -> Array:
         return self._reflected(view, self._shifted(features, view.offset), self.features)

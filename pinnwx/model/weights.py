@@ -12,13 +12,13 @@ from flax import nnx
 
 
 def named(weights: Any) -> dict[str, jax.Array]:
-    """The arrays of an nnx state of `Param`s, or of anything of its structure, by name."""
+    """The arrays of an nnx state of `Param`s, or of a pytree of its structure, by name."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(weights)
     return {_name(path): leaf for path, leaf in leaves}
 
 
 def on_host(weights: Any) -> dict[str, np.ndarray]:
-    """As `named`, without a copy where they are on the host already."""
+    """As `named`, as NumPy arrays; without a copy where they are on the host already."""
     return {name: np.asarray(leaf) for name, leaf in named(weights).items()}
 
 
@@ -34,12 +34,12 @@ def named_weights(model: Any) -> dict[str, np.ndarray]:
 
 
 def set_weights(model: Any, arrays: Mapping[str, Any]) -> None:
-    """Gives a model weights of the names and shapes that it has."""
+    """Sets the weights of a model, which have its names and shapes."""
     nnx.update(model, like(nnx.state(model, nnx.Param), arrays))
 
 
 def count_weights(model: Any) -> int:
-    """How many numbers are trained."""
+    """The number of trained weights."""
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from pinnwx.grid import Grid
@@ -74,13 +75,32 @@ def exact_diffusion(
 
 
 def hyperdiffusion(
-    field: Float[Array, "*batch lat lon"], grid: Grid, dt: ArrayLike, damping_time: float, order: int = 2
+    field: Float[Array, "*batch lat lon"],
+    grid: Grid,
+    dt: ArrayLike,
+    damping_time: float,
+    order: int = 2,
+    maximum_ratio: float = np.inf,
 ) -> Float[Array, "*batch lat lon"]:
-    """Decay by -(-laplacian)^order over a time `dt` [s]; the shortest wave decays within `damping_time` [s].
+    """Decay by -(-laplacian)^order over a time `dt` [s], without error in time.
 
-    The shortest wave has a length of two rows. The area integral on the globe is conserved. With an order above 1,
+    A wave with the eigenvalue lambda of -laplacian decays by exp(-dt / damping_time (lambda / lambda_2)^order), with
+    the eigenvalue lambda_2 of waves of two rows. The area integral on the globe is conserved. With an order above 1,
     small new extrema are possible.
+
+    Args:
+        field: q.
+        grid: the geometry.
+        dt: the time [s].
+        damping_time: time in which waves of two rows decay by the factor e [s].
+        order: of the hyperdiffusion.
+        maximum_ratio: upper bound of lambda / lambda_2. Zonal waves near the poles are much shorter than two rows, and
+            a high power of their ratio overflows in float32.
     """
-    shortest = 4 / grid.meridional_spacing**2
-    rate = jnp.asarray(dt, field.dtype) / damping_time
-    return function_of_laplacian(field, grid, lambda decay: jnp.exp(-rate * (decay / shortest) ** order))
+    two_rows = (2 / grid.meridional_spacing) ** 2
+    rate = dt / damping_time
+
+    def damping(eigenvalue: Array) -> Array:
+        return jnp.exp(-rate * jnp.minimum(eigenvalue / two_rows, maximum_ratio) ** order)
+
+    return function_of_laplacian(field, grid, damping)

@@ -36,6 +36,7 @@ _MODULES = {
         "AbstractVorticityWind",
         "AbstractWind",
         "GeostrophicWind",
+        "LearnedWind",
         "NoWind",
         "PrognosticWind",
         "RotationalWind",

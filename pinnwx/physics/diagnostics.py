@@ -3,8 +3,8 @@
     laplacian(psi) = vorticity     u = -dpsi/dy + dchi/dx
     laplacian(chi) = divergence    v =  dpsi/dx + dchi/dy
 
-On a regional grid psi and chi are zero beyond the edge unless boundary values are given: the wind then follows the
-edge and is the part that the vorticity or divergence *inside* the region explains.
+On a regional grid psi and chi are zero beyond the edge unless boundary values are given. The wind is then parallel to
+the edge, and is the part of the wind that the vorticity or divergence *inside* the region explains.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def corner_mean(
 
 
 def face_velocity_from_streamfunction(corners: Corners, grid: Grid) -> FaceVelocity:
-    """The wind through each face from psi [m2 s-1] at its two ends: what passes is their difference.
+    """The wind through each face from psi [m2 s-1] at its two ends: their difference is the flow through the face.
 
     Discretely non-divergent: `calculus.face_divergence` of it is zero to round-off in every cell, and of exact psi it
     is the exact mean over each face.
@@ -140,17 +140,17 @@ def geostrophic_wind_from_pressure(
 
 
 def balanced_geopotential(streamfunction: Field, grid: Grid) -> Field:
-    """Phi = f psi [m2 s-2], in balance with a streamfunction [m2 s-1]."""
+    """Phi = f psi [m2 s-2], the geopotential in balance with a streamfunction [m2 s-1]."""
     return streamfunction * constant(grid.coriolis, streamfunction)
 
 
 def mass_field(name: str, geopotential: Field) -> Field:
-    """A change of geopotential [m2 s-2] as that of the named field: of `msl`, Phi times the density of air [Pa]."""
+    """A change of geopotential [m2 s-2] in units of the named field: for `msl`, times the density of air [Pa]."""
     return geopotential * REFERENCE_AIR_DENSITY if name == "msl" else geopotential
 
 
 def _zero_beyond(field, grid, boundary):
-    """Boundary values of psi or chi: those given, else zero around a regional grid; none on the globe."""
+    """Boundary values of psi or chi: the given ones, or zero around a regional grid; none on the globe."""
     if grid.is_global or boundary is not None:
         return boundary
     rows, columns = grid.shape

@@ -2,15 +2,15 @@
 
     dq/dt = advection + planetary_vorticity + diffusion + ...
 
-for every transported field q, each with a wind of its own that is held over one coupling interval:
+for every transported field q. Each field has its own wind v, constant over one coupling interval:
 
     advection            -div(v q)  or  -v . grad q
     planetary_vorticity  the same operator on the Coriolis parameter f, for fields transported as absolute vorticity
     diffusion            div(kappa grad q)
     ...                  terms that settings add (`physics.terms.register`)
 
-The network's source S is not a term: it is added once an interval (`model.forecaster`). A term maps the stack of
-transported fields and the `TermContext` to a tendency; the context holds wind, diffusivity, time and further fields.
+The network's source S is not a term: it is added once per interval (`model.forecaster`). A term maps the stack of
+transported fields and the `TermContext` to a tendency. The context holds wind, diffusivity, time and further fields.
 `physics.transport` integrates the equation; `physics.winds` are the winds.
 """
 
@@ -50,7 +50,7 @@ class Equation:
     def of(
         cls, transported: Sequence[TransportedField], others: tuple[AbstractTerm, ...] = (), *, diffusive: bool = False
     ) -> Equation:
-        """Advection, the terms that these fields ask for, and others."""
+        """Advection, the terms that these fields need, and others."""
         terms: list[AbstractTerm] = [Advection()]
         if any(one.absolute_vorticity for one in transported):
             terms.append(PlanetaryVorticity())
@@ -65,24 +65,24 @@ class Equation:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The fields that the terms want to see in `TermContext.inputs`."""
+        """The fields that the terms read from `TermContext.inputs`."""
         return tuple(dict.fromkeys(name for term in self.terms for name in term.inputs))
 
     def __call__(self, fields: Fields, context: TermContext, held: Mapping[str, Fields] | None = None) -> Fields:
-        """The right-hand side [units of each field per second]; `held` is what `self.held` made of the context."""
+        """The right-hand side [units of each field per second]; `held` is the result of `self.held`."""
         return sum(self.tendencies(fields, context, held).values(), jnp.zeros_like(fields))
 
     def tendencies(
         self, fields: Fields, context: TermContext, held: Mapping[str, Fields] | None = None
     ) -> dict[str, Fields]:
         """The tendency of each term, by name."""
-        known = self.held(fields, context) if held is None else held
+        constant = self.held(fields, context) if held is None else held
         return {
-            term.name: known[term.name] if term.is_held else _tendency(term, fields, context) for term in self.terms
+            term.name: constant[term.name] if term.is_held else _tendency(term, fields, context) for term in self.terms
         }
 
     def held(self, fields: Fields, context: TermContext) -> dict[str, Fields]:
-        """The tendencies that do not change while the context is held; of `fields` only the shape matters."""
+        """The tendencies that are constant over the interval. Only the shape of `fields` matters."""
         return {term.name: _tendency(term, fields, context) for term in self.terms if term.is_held}
 
     def without(self, name: str) -> Equation:
@@ -94,7 +94,7 @@ class Equation:
         return sum((term.stability_rate(context) for term in self.terms), jnp.zeros_like(context.wind_divergence))
 
     def largest_step(self, context: TermContext) -> SafeStep:
-        """The longest forward Euler step, and so sub-step of any of the solvers [s]. Not for use under jit."""
+        """The longest stable forward Euler step, hence sub-step of the solvers [s]. Not for use under jit."""
         return safe_step(self.stability_rate(context), context.grid)
 
 

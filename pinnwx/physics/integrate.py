@@ -15,10 +15,10 @@ from pinnwx.errors import ConfigError
 class ShuOsher(diffrax.AbstractSolver):
     """A strong-stability-preserving Runge-Kutta method in the form of Shu and Osher (1988).
 
-    Each stage is w y_0 + (1 - w) E(y), E being one forward Euler step from the stage before: a convex combination of
-    Euler steps. So what Euler keeps under a Courant limit (a bound, a sign, a linear invariant), the method keeps under
-    the same limit. The stages stand one after another, not in a loop as diffrax's own Runge-Kutta methods have it: for
-    cheap tendencies half the time went into that loop.
+    Each stage is w y_0 + (1 - w) E(y) with a forward Euler step E from the stage before: a convex combination of Euler
+    steps. So the method preserves, under the same Courant limit, all that an Euler step preserves: bounds, signs,
+    linear invariants. The stages are unrolled. The Runge-Kutta methods of diffrax loop over them, and for cheap
+    tendencies that loop takes half of the time.
 
     Attributes:
         weights: w of each stage.
@@ -78,23 +78,23 @@ def integrate(
 ) -> Any:
     """The state after `duration` seconds of d(state)/dt = tendency(state, args), in `steps` equal explicit steps.
 
-    The solvers of `SOLVERS` are strong stability preserving: what one forward Euler step of `duration / steps` keeps
-    (bounds, sign), they keep. Those of `SOLVERS_OF_DIFFRAX` promise no such thing. All keep linear invariants to
-    round-off and are differentiable in `state` and `args`. Whether the step is short enough is the caller's to ensure
+    The solvers of `SOLVERS` are strong stability preserving: they preserve the bounds and signs that a forward Euler
+    step of `duration / steps` preserves. Those of `SOLVERS_OF_DIFFRAX` do not guarantee that. All preserve linear
+    invariants to round-off and are differentiable in `state` and `args`. The caller ensures that the step is stable
     (`operators.stability`).
 
     Args:
-        tendency: of the state and `args`; it knows no time.
+        tendency: a function of the state and `args`, not of time.
         state: a pytree of arrays.
         duration: in seconds.
-        steps: how many.
+        steps: their number.
         solver: a name in `SOLVERS` or `SOLVERS_OF_DIFFRAX`.
-        args: given to `tendency`.
-        adjoint: of `diffeqsolve`, a name in `ADJOINTS`: "recursive_checkpoint" stores few states and has reverse mode
-            only, "direct" stores all and has forward mode too. The solvers of `SOLVERS` have both modes and ignore it.
+        args: second argument of `tendency`.
+        adjoint: of `diffeqsolve`, a name in `ADJOINTS`: "recursive_checkpoint" stores few states and has only reverse
+            mode, "direct" stores all and has forward mode too. The solvers of `SOLVERS` have both modes and ignore it.
 
     Raises:
-        ConfigError: no solver or adjoint of that name.
+        ConfigError: there is no solver or adjoint of that name.
     """
     for kind, name, known in (("solver", solver, SOLVERS | SOLVERS_OF_DIFFRAX), ("adjoint", adjoint, ADJOINTS)):
         if name not in known:
@@ -110,8 +110,8 @@ def integrate(
         )  # fmt: skip
     method, step = SOLVERS[solver], duration / steps
 
-    # The solver's step in a loop of JAX: `diffeqsolve`, made for adaptive steps, takes twice as long to trace.
-    # The tendency knows no time, so that every step may begin at 0.
+    # The solver's step in a loop of JAX, because `diffeqsolve` is for adaptive steps and takes twice as long to trace.
+    # The tendency does not depend on time, so every step may begin at 0.
     def advance(carry, _):
         y, memory = carry
         y, _, _, memory, _ = method.step(equation, 0.0, step, y, args, memory, made_jump=False)
@@ -122,5 +122,5 @@ def integrate(
 
 
 def _last(solution: diffrax.Solution) -> Any:
-    """The state at the only time that a solution was saved at."""
+    """The state at the only saved time of a solution."""
     return jax.tree.map(lambda values: values[0], solution.ys)

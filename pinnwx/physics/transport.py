@@ -1,10 +1,10 @@
 """Transport of fields by given winds over one coupling interval: stable for any wind, conservative in flux form, and
-sign-keeping with the limited scheme.
+sign-preserving with the limited scheme.
 
-Three things make it safe at any weights. Near the poles, neighbouring cells of a row are merged into groups at least
-`SMALLEST_SPACING` wide (a reduced grid), so converging meridians do not dictate the time step. The wind out of any
-cell or group is scaled down where it would empty more than the Courant limit's share of it in one sub-step. And the
-diffusivity is held below the explicit limit. Where the winds are moderate, none of the three changes anything.
+Three measures make it stable for any weights. Near the poles, neighbouring cells of a row are merged into groups at
+least `SMALLEST_SPACING` wide (a reduced grid), so converging meridians do not determine the time step. The wind out of
+a cell or group is scaled down where its outflow Courant number in one sub-step exceeds the limit. The diffusivity is
+bounded by the explicit limit. In moderate winds only the first changes anything, near the poles.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ from pinnwx.physics.equation import Equation
 from pinnwx.physics.integrate import integrate
 from pinnwx.physics.terms import Advection, TermContext
 from pinnwx.physics.transported_field import TransportedField
+from pinnwx.time_features import TimeFeatures
 
-# Share of the meridional spacing that a polar group must at least be wide.
+# Least width of a polar group, in units of the meridional spacing.
 SMALLEST_SPACING = 0.5
-# A limited flux keeps sign while outflow Courant number / 0.5 + diffusion number is at most 1 (operators.stability):
-# 0.8 of that is the wind's, and 0.16 diffusion's, whose number is about 4 kappa dt / dx^2.
+# A limited flux preserves the sign while outflow Courant number / 0.5 + diffusion number is at most 1
+# (operators.stability): 0.8 for the wind, and 0.16 for diffusion, whose number is about 4 kappa dt / dx^2.
 POSITIVE_COURANT = 0.4
 DIFFUSION_LIMIT = 0.04  # of kappa dt / dx^2
 
 
 class Surroundings(NamedTuple):
-    """What terms may see besides the transported fields and the wind: see `TermContext`."""
+    """The arguments of terms besides the transported fields and the wind: see `TermContext`."""
 
-    time: Float[Array, "batch 5"] | None = None
+    time: TimeFeatures | None = None
     inputs: Mapping[str, Float[Array, "*batch lat lon"]] | None = None
 
 
@@ -51,12 +52,12 @@ class TransportSolver:
     """Solves dq/dt = sum of the named terms for a stack of fields over one interval; static under jit.
 
     Attributes:
-        equations: one a field of the stack.
+        equations: one for each field of the stack.
         grid: the geometry.
-        interval: over which the wind is held [s].
+        interval: over which the wind is constant [s].
         substeps: of the interval.
-        solver: its name for `integrate`, and
-        adjoint: that of its gradients.
+        solver: a name for `integrate`.
+        adjoint: the method of its gradients, a name for `integrate`.
         courant_limit: largest outflow Courant number of a sub-step; with the limited scheme at most
             `POSITIVE_COURANT`.
         right_hand_side: the terms.
@@ -90,7 +91,7 @@ class TransportSolver:
 
     @cached_property
     def largest_diffusivity(self) -> float:
-        """m2 s-1 that the explicit sub-step allows."""
+        """The largest diffusivity that the explicit sub-step allows [m2 s-1]."""
         widths = np.array(self.groups) * self.grid.zonal_spacing
         narrowest = min(widths.min(), self.grid.meridional_spacing)
         return float(DIFFUSION_LIMIT * narrowest**2 / self.substep)
@@ -98,17 +99,17 @@ class TransportSolver:
     def term_context(
         self, velocity: FaceVelocity, diffusivity: Float[Array, " field"], surroundings: Surroundings = NOTHING
     ) -> TermContext:
-        """Winds and diffusivities made safe for the sub-step."""
+        """The context with winds and diffusivities limited for the sub-step."""
         return self._context(self._safe(velocity), diffusivity, surroundings)
 
     def _safe(self, velocity: FaceVelocity) -> FaceVelocity:
-        """The wind, closed within groups and slowed where it is too fast for the sub-step."""
+        """The wind, zero within groups and scaled down where it is too fast for the sub-step."""
         velocity = close_group_faces(velocity, self.grid, self.groups)
         limits = jnp.asarray(self.courant_limits, velocity.east.dtype)
         return limit_outflow(velocity, self.grid, self.substep, limits, self.groups)
 
     def slowing(self, velocity: FaceVelocity) -> Float[Array, "*batch field lat lon"]:
-        """The outflow Courant number of a sub-step over its limit; where it is above 1, the wind is slowed by it."""
+        """The outflow Courant number of a sub-step over its limit. Above 1, the wind is divided by it."""
         velocity = close_group_faces(velocity, self.grid, self.groups)
         limits = jnp.asarray(self.courant_limits, velocity.east.dtype)
         return courant_number(velocity, self.grid, self.substep, self.groups) / limits
@@ -128,7 +129,7 @@ class TransportSolver:
     ) -> tuple[Float[Array, "*batch field lat lon"], Float[Array, "*batch field lat lon"]]:
         """The fields after and before the interval, both on the reduced grid; their difference is the increment.
 
-        Each field keeps its area integral (flux form) to round-off, and a limited one its sign.
+        In flux form the area integral of a field is preserved to round-off; the limited scheme preserves its sign.
         """
         context = self.term_context(velocity, diffusivity, surroundings)
         before = zonal_group_mean(fields, self.grid, self.groups)
@@ -147,20 +148,20 @@ class TransportSolver:
         diffusivity: Float[Array, " field"],
         surroundings: Surroundings = NOTHING,
     ) -> Mapping[str, Float[Array, "*batch field lat lon"]]:
-        """What each named term adds over the interval: together the increment of a call with the sum of the winds.
+        """The increment by each named term over the interval. Their sum is the increment of a call with all winds.
 
-        Each term is integrated along with the fields, by the same stages, so nothing is left between them and the
-        increment but rounding. Advection is split among the `winds`, as `advection_by_<name>`: a flux is the wind times
-        the value that the whole wind brings to the face, hence linear in the wind where its direction is held. So the
-        share of each is the derivative of the tendency in its direction, and as the tendency is homogeneous of degree
-        one in the wind, the shares add up to it (Euler). Where the wind was slowed, each part of it is, by the same
+        Each term is integrated along with the fields, by the same stages, so the sum differs from the increment only by
+        rounding. Advection is split among the `winds`, as `advection_by_<name>`: a flux is the wind times the value
+        that the sum of the winds brings to the face, hence linear in the wind as long as its direction is the same. So
+        the part of each wind is the derivative of the tendency in its direction. The tendency is homogeneous of degree
+        one in the wind, so the parts add up to it (Euler). Where the sum is scaled down, each wind is, by the same
         factor.
         """
         winds = {name: close_group_faces(wind, self.grid, self.groups) for name, wind in winds.items()}
         whole = jax.tree.map(lambda *parts: sum(parts[1:], parts[0]), *winds.values())
         safe = self._safe(whole)
-        kept = [jnp.where(v != 0, s / jnp.where(v != 0, v, 1), 1) for s, v in zip(safe, whole, strict=True)]
-        parts = {name: FaceVelocity(wind.east * kept[0], wind.north * kept[1]) for name, wind in winds.items()}
+        scaling = [jnp.where(v != 0, s / jnp.where(v != 0, v, 1), 1) for s, v in zip(safe, whole, strict=True)]
+        parts = {name: FaceVelocity(wind.east * scaling[0], wind.north * scaling[1]) for name, wind in winds.items()}
         context = self._context(safe, diffusivity, surroundings)
         others, advection = self.right_hand_side.without(Advection.name), Advection()
         before = zonal_group_mean(fields, self.grid, self.groups)
@@ -172,9 +173,9 @@ class TransportSolver:
             def advected(velocity):
                 return advection.tendency(fields, self._context(velocity, diffusivity, surroundings))
 
-            made = {f"advection_by_{name}": jax.jvp(advected, (safe,), (part,))[1] for name, part in parts.items()}
-            made |= others.tendencies(fields, context, held)
-            return sum(made.values(), jnp.zeros_like(fields)), made
+            terms = {f"advection_by_{name}": jax.jvp(advected, (safe,), (part,))[1] for name, part in parts.items()}
+            terms |= others.tendencies(fields, context, held)
+            return sum(terms.values(), jnp.zeros_like(fields)), terms
 
         names = [f"advection_by_{name}" for name in winds] + list(others.names)
         start = before, {name: jnp.zeros_like(before) for name in names}

@@ -1,4 +1,4 @@
-"""How the wind transports one field."""
+"""One transported field: its wind, the form of its equation and its scheme."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pinnwx.physics.winds import AbstractWind, NoWind
+from pinnwx.physics.winds import AbstractWind, LearnedWind, NoWind
 
 
 @dataclass(frozen=True)
 class TransportedField:
-    """One field that the equation transports: which wind, in which form, by which scheme; static under jit.
+    """A field that the equation transports; static under jit.
 
     Attributes:
-        field: its name; or the vorticity of the wind, which no forecast field holds.
+        field: its name, or the vorticity of its wind where that is no forecast field.
         wind: the physical part of its wind.
         form: "flux", -div(v q), or "advective", -v . grad q.
         scheme: of the face values, a name in `operators.advection.SCHEMES`.
-        absolute_vorticity: whether the planetary vorticity is transported with it.
+        absolute_vorticity: whether planetary vorticity is transported too.
         balanced_field: the geopotential or pressure that follows a change of vorticity.
-        learned_wind: whether a network adds to its wind.
+        learned_wind: the wind that a network adds; None without one.
         conserved: whether it keeps its area integral and its sign for any weights.
         gated: whether the network may weaken its transport.
         diffusivity: kappa [m2 s-1].
@@ -32,12 +32,12 @@ class TransportedField:
     scheme: str = "upwind3"
     absolute_vorticity: bool = False
     balanced_field: str | None = None
-    learned_wind: bool = False
+    learned_wind: LearnedWind | None = None
     conserved: bool = False
     gated: bool = True
     diffusivity: float = 0.0
 
     def targets(self, fields: Sequence[str]) -> tuple[str, ...]:
-        """Those of the forecast fields that its transport changes."""
+        """The forecast fields that its transport changes."""
         own = (self.field,) if self.field in fields else self.wind.inputs
         return own if self.balanced_field is None else (*own, self.balanced_field)

@@ -14,13 +14,13 @@ from jaxtyping import Array, Float, Int
 
 from pinnwx.config import TrainingSettings
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import time_features
 from pinnwx.grid import Grid
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.scores import weighted_square_error
 from pinnwx.model.views import View
 from pinnwx.runtime import compiler_options
+from pinnwx.time_features import TimeFeatures
 from pinnwx.training.devices import Devices
 from pinnwx.training.optimiser import optimiser
 from pinnwx.training.perturbation import perturbed
@@ -41,7 +41,7 @@ class Source(NamedTuple):
     """The training archive on the device: fields and, for the step that begins at each time, its time features."""
 
     fields: Float[Array, "time field lat lon"]
-    time: Float[Array, "time 5"]
+    time: TimeFeatures
 
 
 def device_archive(archive: Archive, step_hours: float) -> Source:
@@ -53,7 +53,7 @@ def device_archives(archives: Sequence[Archive], step_hours: float) -> Source:
     """As `device_archive`, of several archives end to end."""
     middles = [archive.times + np.timedelta64(round(step_hours * 1800), "s") for archive in archives]
     fields = archives[0].fields if len(archives) == 1 else np.concatenate([archive.fields for archive in archives])
-    return Source(jnp.asarray(fields), jnp.asarray(time_features(np.concatenate(middles))))
+    return Source(jnp.asarray(fields), jax.tree.map(jnp.asarray, TimeFeatures.of(np.concatenate(middles))))
 
 
 class UpdateMetrics(NamedTuple):
@@ -94,7 +94,7 @@ def rollout_loss(
     change the fields of the windows, (batch, times, field, lat, lon).
     """
     batch, inputs = perturb(source.fields[windows]), model.input_times
-    times = jnp.moveaxis(source.time[windows[:, inputs - 1 : -1]], 0, 1)
+    times = source.time.select(windows[:, inputs - 1 : -1].T)
     truth = jnp.moveaxis(batch[:, inputs:], 1, 0)
     forecasts = rollout(model, batch[:, :inputs], times, view, truth if model.has_lateral_boundary else None)
     errors = weighted_square_error(forecasts, truth, scale, area).mean(axis=(1, 2))

@@ -12,8 +12,8 @@ from pinnwx.errors import DataError
 
 
 @runtime_checkable
-class Climatology(Protocol):
-    """A climatology fitted on training time only, of the fields in `names`."""
+class ClimatologyLike(Protocol):
+    """The part of `pinnwx.statistics.Climatology` that baselines use. It is fitted on training time only."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def persistence(archive: Archive, init_indices: Int[np.ndarray, " pair"]) -> Flo
 
 
 def climatology_at(
-    climatology: Climatology | None, archive: Archive, times: Shaped[np.ndarray, " pair"]
+    climatology: ClimatologyLike | None, archive: Archive, times: Shaped[np.ndarray, " pair"]
 ) -> Float[np.ndarray, "pair field lat lon"] | None:
     """The climatology of the fields of the archive at the valid times, or `None` without a climatology.
 

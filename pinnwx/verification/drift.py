@@ -20,7 +20,7 @@ from jaxtyping import Float
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import duration
 from pinnwx.errors import DataError, GridError, UnavailableError
-from pinnwx.verification.baselines import Climatology, climatology_at
+from pinnwx.verification.baselines import ClimatologyLike, climatology_at
 from pinnwx.verification.details import large_scale_variance, zonal_power
 
 _MAP_SAMPLE, _POWER_SAMPLE = 8, 4  # every eighth or fourth analysis is enough for a map of deviations or a spectrum
@@ -60,7 +60,7 @@ def measure_drift(
     init_time: np.datetime64,
     lead_hours: Sequence[float] | Float[np.ndarray, " lead"],
     analyses: Archive,
-    climatology: Climatology,
+    climatology: ClimatologyLike,
 ) -> Drift:
     """The drift of one forecast.
 

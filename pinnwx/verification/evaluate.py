@@ -11,7 +11,7 @@ from jaxtyping import Int, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
-from pinnwx.verification.baselines import Climatology, climatology_at, persistence
+from pinnwx.verification.baselines import ClimatologyLike, climatology_at, persistence
 from pinnwx.verification.pairing import NO_HISTORY, Pairs, lead_deltas, pair_by_time, time_mean
 from pinnwx.verification.results import Scores
 from pinnwx.verification.scores import ScoreAccumulator
@@ -30,7 +30,7 @@ class Hindcaster(Protocol):
 def score_hindcasts(
     archive: Archive,
     rollout: Hindcaster,
-    climatology: Climatology | None,
+    climatology: ClimatologyLike | None,
     initial_times: Shaped[np.ndarray, " init"],
     lead_hours: Sequence[float | int],
     *,
@@ -48,7 +48,7 @@ def score_hindcasts(
     Args:
         archive: the analyses, which provide initial states and truth.
         rollout: a `Hindcaster`.
-        climatology: a `Climatology` fitted on the training time; with `None`, its scores are undefined.
+        climatology: a `ClimatologyLike` fitted on the training time; with `None`, its scores are undefined.
         initial_times: as `datetime64`; duplicates count once.
         lead_hours: the leads of the forecasts of `rollout`, in their order.
         batch_size: the largest number of initial times in one call of `rollout`.
@@ -70,7 +70,7 @@ def score_hindcasts(
 def score_pairs(
     archive: Archive,
     rollout: Hindcaster,
-    climatology: Climatology | None,
+    climatology: ClimatologyLike | None,
     pairs: Pairs,
     *,
     batch_size: int,
@@ -108,7 +108,7 @@ def score_pairs(
 def _add(
     accumulator: ScoreAccumulator,
     archive: Archive,
-    climatology: Climatology | None,
+    climatology: ClimatologyLike | None,
     pairs: Pairs,
     rows: np.ndarray,
     forecasts: np.ndarray,

@@ -18,7 +18,7 @@ from pinnwx.errors import DataError, GridError, UnavailableError
 from pinnwx.forecasting.cf import ensemble_mean, inside_edge, lead_hours, read_forecast, reference_time
 from pinnwx.forecasting.form import FIELD_DIMENSIONS, REALIZATION
 from pinnwx.grid import Grid
-from pinnwx.verification.baselines import Climatology
+from pinnwx.verification.baselines import ClimatologyLike
 from pinnwx.verification.ensemble_scores import EnsembleAccumulator
 from pinnwx.verification.evaluate import score_pairs
 from pinnwx.verification.pairing import pair_by_time
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 def verify_forecasts(
     forecasts: Sequence[Forecast],
     archive: Archive,
-    climatology: Climatology | None = None,
+    climatology: ClimatologyLike | None = None,
     *,
     bootstrap: BlockBootstrap = BlockBootstrap(),  # noqa: B008
     run: str | None = None,

@@ -10,6 +10,7 @@ from pinnwx.compression.channels import remove_channels
 from pinnwx.compression.substitution import MOST, _after, _some, capture_activations, substitutes
 from pinnwx.model.closures.channels import Slot
 from pinnwx.model.weights import named_weights, set_weights
+from pinnwx.time_features import TimeFeatures
 from pinnwx.training.update import Source
 
 COUPLED = "coupling_steps = 2\n" + transport("t850")
@@ -35,7 +36,7 @@ def source_of(model):
     generator = np.random.default_rng(3)
     spread = 5 * np.asarray(model.inputs.increment_std[...])
     fields = spread * generator.normal(size=(12, len(spread), *model.inputs.grid.shape))
-    return Source(jnp.asarray(fields, jnp.float32), jnp.zeros((12, 5)))
+    return Source(jnp.asarray(fields, jnp.float32), TimeFeatures(*jnp.zeros((5, 12))))
 
 
 def stepped(model, source):

@@ -1,4 +1,4 @@
-"""Dates: leap years, the sun, periods."""
+"""Dates and periods."""
 
 import numpy as np
 import pytest
@@ -8,42 +8,12 @@ from pinnwx.data.calendar import (
     parse_time,
     period_bounds,
     period_mask,
-    solar_declination,
-    time_features,
-    year_angle,
 )
 from pinnwx.errors import UsageError
 
 
 def times(*texts) -> np.ndarray:
     return np.array(texts, dtype="datetime64[ns]")
-
-
-def test_the_year_is_as_long_as_it_is():
-    found = year_angle(times("2020-01-01", "2020-07-02", "2021-07-02T12", "2021-01-01", "2020-12-31T12", "2020-02-29"))
-    wanted = [0, np.pi, np.pi, 0, 2 * np.pi * 365.5 / 366, 2 * np.pi * 59 / 366]
-    np.testing.assert_allclose(found, wanted, atol=1e-12)
-
-
-def test_features_are_of_the_date_and_of_the_hour():
-    found = time_features(times("2021-01-01T06", "2021-07-02T18"))
-    assert found.dtype == np.float32
-    assert found.shape == (2, 5)
-    np.testing.assert_allclose(found[0, :4], [np.sin(2 * np.pi / 1460), np.cos(2 * np.pi / 1460), 1, 0], atol=1e-6)
-    np.testing.assert_allclose(found[1, 2:4], [-1, 0], atol=1e-6)
-    np.testing.assert_array_equal(time_features(times("2021-07-02T18").astype("datetime64[h]")), found[1:])
-
-
-@pytest.mark.parametrize(
-    ("instant", "degrees"),
-    [
-        ("2020-03-20T03:50", 0.0), ("2020-06-20T21:44", 23.437), ("2025-09-22T18:19", 0.0),
-        ("2025-12-21T15:03", -23.438), ("1992-10-13T00:00", -7.785),
-    ],
-)  # fmt: skip
-def test_the_sun_stands_where_the_almanac_says(instant, degrees):
-    """Equinoxes and solstices as published; Meeus, Astronomical Algorithms, example 25.a, for 1992."""
-    assert np.rad2deg(solar_declination(times(instant)))[0] == pytest.approx(degrees, abs=0.02)
 
 
 def test_texts_are_utc():

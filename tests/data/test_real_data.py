@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.climatology import Climatology
-from pinnwx.data.normalisation import Normalisation
+from pinnwx.data.fitting import fit_climatology, fit_normalisation
 from pinnwx.data.open import check_data, open_data, open_with_report
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import DataError
@@ -40,7 +39,7 @@ def test_era5_is_aliased_on_its_own_grid(real_data):
     """Why vorticity is averaged: at 2.5 degrees its 6 h persistence error exceeds its standard deviation."""
     archive = Archive.from_dataset(open_data(real_data / "era5_global", ("vo850",)), ("vo850",))
     assert archive.grid.has_pole_rows
-    scale = Normalisation.fit(archive, 6)
+    scale = fit_normalisation(archive, 6)
     assert scale.increment_std[0] > 0.98 * scale.std[0]
 
 
@@ -82,7 +81,7 @@ def test_gcm_t31(real_data):
 def test_the_seasonal_climatology_beats_the_mean_on_unseen_years(real_data):
     archive = Archive.from_dataset(open_data(real_data / "ncep_iberia", ("z500", "t850")), ("z500", "t850"))
     train, test = archive.select("1961-01-01", "2000-12-31"), archive.select("2001-01-01", "2005-12-31")
-    climatology = Climatology.fit(train)
+    climatology = fit_climatology(train)
     assert climatology.annual == 2
     assert climatology.diurnal == 0
     seasonal = np.abs(climatology.at(test.times) - test.fields).mean(axis=(0, 2, 3))

@@ -14,12 +14,12 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.model.velocity import on_faces, physical_winds
 from pinnwx.operators.advection import SCHEMES, FaceVelocity
 from pinnwx.operators.calculus import face_divergence
 from pinnwx.operators.stability import courant_number, limit_outflow
 from pinnwx.physics.transport import TransportSolver
 from pinnwx.physics.transported_field import TransportedField
+from pinnwx.physics.velocity import face_winds, stacked_winds
 from pinnwx.physics.winds import RotationalWind
 
 BOX = box()
@@ -69,9 +69,9 @@ def test_rotational_wind_does_not_converge_at_the_edge():
     """Its streamfunction is zero beyond, so no wind crosses there; it is as free of divergence as inside."""
     equations = [TransportedField("vo850", wind=RotationalWind("vo850"), form="flux", absolute_vorticity=True)]
     vorticity = jnp.asarray(2e-5 * smooth_noise(BOX, 8, seed=1, waves=12), jnp.float32)
-    winds = physical_winds(equations, {"vo850": vorticity}, BOX)
+    winds = stacked_winds([one.wind for one in equations], {"vo850": vorticity}, BOX)
     assert float(jnp.abs(winds).mean()) > 1.0
-    divergence = np.abs(face_divergence(on_faces(winds, BOX, equations), BOX))
+    divergence = np.abs(face_divergence(face_winds(winds, BOX, equations), BOX))
     of_a_cell = float(jnp.abs(winds).max()) / BOX.zonal_spacing.max()  # the wind continued would make half of it
     assert divergence.max() < 0.03 * of_a_cell, "the meridians converge by so much in a cell"
 

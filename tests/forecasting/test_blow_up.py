@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from synthetic import advanced, begun, config_text, fields_of, tiny_trained, transport, wave_archive
 
-from pinnwx.data.calendar import time_features
 from pinnwx.errors import StabilityError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import parts_of_step, require_bounded
+from pinnwx.time_features import TimeFeatures
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 ARCHIVE = wave_archive(60)
@@ -78,7 +78,7 @@ def test_the_parts_add_up_to_the_step(text):
 def test_the_parts_of_the_second_order_model():
     """Both read at the same time: what it observes depends on the time too."""
     trained = tiny_trained(config_text(model='kind = "second_order"'))
-    time = jnp.asarray(time_features(WHEN + np.array([3], "timedelta64[h]")))
+    time = TimeFeatures.of(WHEN + np.array([3], "timedelta64[h]"))
     carry = begun(trained.model, jnp.asarray(ARCHIVE.fields[10:11, None]), time)
     steps = carry, advanced(trained.model, carry, time)
     before, after = (fields_of(trained.model, each, time)[0] for each in steps)

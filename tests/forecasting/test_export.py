@@ -15,10 +15,11 @@ from flax import nnx
 from synthetic import config_text, times, tiny_trained, transport, wave_archive
 
 from pinnwx import run_exported
-from pinnwx.data.calendar import time_features
 from pinnwx.errors import UsageError
 from pinnwx.forecasting.export import PRECISIONS, encoded, export_model
 from pinnwx.forecasting.predictor import Predictor
+from pinnwx.model.step_context import StepContext
+from pinnwx.time_features import TimeFeatures
 
 SCRIPT = Path(run_exported.__file__)
 ARCHIVE = wave_archive(60)
@@ -48,7 +49,7 @@ def one_step(path: Path, trained) -> np.ndarray:
         assert next(arrays, None) is None
         program = jax.export.deserialize(bytearray(model["program"]))
     analyses = Predictor(trained, [6]).analyses(ARCHIVE, WHEN)[0]
-    time = time_features(WHEN + np.timedelta64(3, "h"))[0]
+    time = np.concatenate(TimeFeatures.of(WHEN + np.timedelta64(3, "h")))
     return np.asarray(program.call(parameters, analyses, time))
 
 
@@ -60,15 +61,15 @@ def in_roundings(difference, fields):
 def own_step(trained):
     """One step of the model, compiled by itself."""
     analyses = jnp.asarray(Predictor(trained, [6]).analyses(ARCHIVE, WHEN))
-    time = jnp.asarray(time_features(WHEN + np.timedelta64(3, "h")))
+    context = StepContext(TimeFeatures.of(WHEN + np.timedelta64(3, "h")))
     graph, state = nnx.split(trained.model)
 
     @jax.jit
-    def step(state, analyses, time):
+    def step(state, analyses, context):
         model = nnx.merge(graph, state)
-        return model.to_fields(model.advance(model.start(analyses, time), time), time)[0]
+        return model.to_fields(model.advance(model.start(analyses, context), context), context)[0]
 
-    return np.asarray(step(state, analyses, time))
+    return np.asarray(step(state, analyses, context))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,7 +114,9 @@ def test_the_script_tells_the_time_as_the_model_was_told_it():
     features = run_exported.time_features
     moments = np.concatenate([times(400, 22), np.array(["2024-02-29T12", "1999-12-31T23", "2100-01-01T00"], "M8[ns]")])
     for moment in moments:
-        np.testing.assert_allclose(features(moment.astype("M8[s]")), time_features(moment[None])[0], atol=2e-7)
+        np.testing.assert_allclose(
+            features(moment.astype("M8[s]")), np.concatenate(TimeFeatures.of(moment[None])), atol=2e-7
+        )
 
 
 def test_coarser_weights_are_smaller_and_cost_little(tmp_path):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from synthetic import advanced, config_text, tiny_trained, wave_archive
 
-from pinnwx.data.calendar import time_features
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
+from pinnwx.time_features import TimeFeatures
 
 ARCHIVE = wave_archive(60)
 
@@ -31,7 +31,7 @@ def test_each_step_sees_the_middle_of_its_own_interval(trained):
     carry = jnp.asarray(ARCHIVE.fields[5:6, None])
     for step in range(2):
         middle = start + np.timedelta64(3 + 6 * step, "h")
-        carry = advanced(trained.model, carry, jnp.asarray(time_features(np.array([middle]))))
+        carry = advanced(trained.model, carry, TimeFeatures.of(np.array([middle])))
         scale = trained.normalisation.std[:, None, None]
         np.testing.assert_allclose((found[step] - carry[0, -1]) / scale, 0, atol=1e-4)
     noon = Predictor(trained, [6])(ARCHIVE.fields[5:6, None], ARCHIVE.times[5:6] + np.timedelta64(12, "h"))

@@ -10,15 +10,16 @@ from synthetic import config, randomise, states, step_features, transport
 
 from pinnwx.config import ClimateSettings
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import time_features
-from pinnwx.data.climatology import Climatology
+from pinnwx.data.fitting import fit_climatology
 from pinnwx.errors import ConfigError
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.model.build import build_forecaster
-from pinnwx.model.climate import Climate, ModelClimatology
-from pinnwx.model.inputs import Inputs, Scales
+from pinnwx.model.climate import Climate
+from pinnwx.model.inputs import Inputs
 from pinnwx.model.rollout import rollout
+from pinnwx.statistics import Climatology, Normalisation
+from pinnwx.time_features import TimeFeatures
 
 GRID = Grid.parse("22.5deg")
 NAMES = ("msl", "t850")
@@ -29,28 +30,24 @@ TIMES = np.datetime64("2020-01-01", "ns") + np.timedelta64(6, "h") * np.arange(1
 def archive() -> Archive:
     """More than a year with seasons, hours and weather."""
     noise = states(NAMES, GRID, count=40)[np.random.default_rng(0).integers(0, 40, len(TIMES))]
-    season = time_features(TIMES)
-    cycle = 500 * season[:, 1] + 300 * season[:, 2]
+    time = TimeFeatures.of(TIMES)
+    cycle = 500 * time.cos_year + 300 * time.sin_day
     return Archive(TIMES, noise + np.float32(cycle)[:, None, None, None], NAMES, GRID)
 
 
 @pytest.fixture(scope="module")
 def fitted(archive) -> Climatology:
-    return Climatology.fit(archive)
-
-
-def model_climatology_of(fitted: Climatology) -> ModelClimatology:
-    return ModelClimatology(fitted.coefficients, fitted.annual, fitted.diurnal, fitted.minimum, fitted.maximum)
+    return fit_climatology(archive)
 
 
 def climate(fitted: Climatology, **keys) -> Climate:
-    return Climate(model_climatology_of(fitted), GRID, ClimateSettings(**keys), 6.0)
+    return Climate(fitted, GRID, ClimateSettings(**keys), 6.0)
 
 
-def features(start: str = "2021-03-07T06", hours: int = 3) -> jnp.ndarray:
-    """Time features of the middle of the step that begins then."""
+def features(start: str = "2021-03-07T06", hours: int = 3) -> TimeFeatures:
+    """The middle of the step that begins then."""
     middle = np.array([start], "datetime64[ns]") + np.timedelta64(hours, "h")
-    return jnp.asarray(time_features(middle))
+    return TimeFeatures.of(middle)
 
 
 def area_mean(fields) -> np.ndarray:
@@ -121,7 +118,7 @@ def test_what_happened_in_the_training_time_is_left_alone(archive, fitted):
     number = 777
     truth = jnp.asarray(archive.fields[number : number + 2])
     held = climate(fitted, bound_margin=0.0)
-    middle = jnp.asarray(time_features(TIMES[[number]] + np.timedelta64(3, "h")))
+    middle = TimeFeatures.of(TIMES[[number]] + np.timedelta64(3, "h"))
     np.testing.assert_allclose(held(truth[1:], truth[:1], middle), truth[1:], rtol=1e-6)
 
 
@@ -145,12 +142,10 @@ def test_a_forecaster_that_would_blow_up_is_held(archive, fitted):
 
 
 def test_what_it_cannot_hold_is_refused(fitted):
-    known = model_climatology_of(fitted)
-
-    def build(settings, grid=GRID, climatology=known):
-        count = len(settings.data.fields)
-        scales = Scales(np.zeros(count), np.ones(count), np.ones(count), np.zeros((count, *grid.shape)))
-        return build_forecaster(Inputs(settings.data.fields, grid, scales, {}), settings.model, 0, climatology)
+    def build(settings, grid=GRID, climatology=fitted):
+        zeros, ones = np.zeros(len(settings.data.fields)), np.ones(len(settings.data.fields))
+        normalisation = Normalisation(settings.data.fields, zeros, ones, ones, np.zeros((len(zeros), *grid.shape)))
+        return build_forecaster(Inputs(grid, normalisation, {}), settings.model, 0, climatology)
 
     def with_climate(text, **options):
         return config(NAMES, closure=f"width = 16\nblocks = 1\n[model.climate]\n{text}", **options)

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from synthetic import advanced, begun, config, fields_of, forecaster, randomise, states, step_features
+from synthetic import advanced, begun, config, fields_of, forecaster, randomise, states, step_features, transport
 
 from pinnwx.config import ClosureSettings
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.grid import Grid
-from pinnwx.model.closures import Closure, ResidualClosure, closure_class, register
+from pinnwx.model.closures import Closure, ResidualClosure, Settings, closure_class, register
 from pinnwx.model.convolution import SphereConv
 from pinnwx.model.features import FeatureSpec
 from pinnwx.model.space_to_depth import coarse_grid
@@ -75,12 +75,16 @@ def shallow_closure():
 
     @register("shallow")
     class Shallow(Closure):
-        def __init__(self, grid, features, outputs, settings, *, rngs):  # noqa: ARG002
+        class Options(Settings):
+            scale: float = 1.0
+
+        def __init__(self, grid, features, outputs, settings, *, rngs):
             signs = [feature.pole_parity for feature in features]
+            self.scale = self.options(settings).scale
             self.convolution = SphereConv(grid, len(features), len(outputs), signs=signs, gain=0.0, rngs=rngs)
 
         def __call__(self, features):
-            return self.convolution(features)
+            return self.scale * self.convolution(features)
 
     return Shallow
 
@@ -90,7 +94,10 @@ def test_a_closure_of_the_users_own_makes_a_forecast():
     settings = config(closure='kind = "shallow"')
     model = forecaster(settings)
     assert isinstance(model.closure.network, own)
-    analyses, time = jnp.asarray(states(settings.data.fields, model.inputs.grid))[:, None], step_features(1, 2)[0]
+    analyses, time = (
+        jnp.asarray(states(settings.data.fields, model.inputs.grid))[:, None],
+        step_features(1, 2).select(0),
+    )
     np.testing.assert_array_equal(
         fields_of(model, advanced(model, begun(model, analyses, time), time), time), analyses[:, 0]
     )
@@ -100,6 +107,31 @@ def test_a_closure_of_the_users_own_makes_a_forecast():
     assert np.abs(forecast - analyses[:, 0]).max() > 1
     with pytest.raises(UsageError, match="a closure of type Shallow lists no channels"):
         model.channel_groups()
+
+
+SCALED = 'kind = "shallow"\n[model.closure.options]\nscale = '
+
+
+def test_every_network_is_of_the_kind_and_has_the_options_that_the_settings_name():
+    own = shallow_closure()
+    hybrid = forecaster(config(closure=SCALED + "3", physics=transport("t850", wind="none", learned_wind=True)))
+    rival = forecaster(config(closure=SCALED + "3", model='kind = "second_order"'))
+    networks = (hybrid.closure, hybrid.wind_network, rival.first_velocity, rival.acceleration, rival.emission)
+    assert [(type(one.network), one.network.scale) for one in networks] == [(own, 3.0)] * 5
+
+
+@pytest.mark.parametrize(
+    ("closure", "message"),
+    [
+        (SCALED + '"wide"', r"model\.closure\.options: scale: Input should be a valid number.*options: scale$"),
+        (SCALED.replace("scale", "scal") + "1", r'options: scal: Extra inputs .* did you mean "scale"\?'),
+        ("[model.closure.options]\nscale = 1", r"scale: Extra inputs .*ResidualClosure has the options: none$"),
+    ],
+)
+def test_options_that_a_closure_does_not_have_are_refused(closure, message):
+    shallow_closure()
+    with pytest.raises(ConfigError, match=message):
+        forecaster(config(closure=closure))
 
 
 def test_names_of_closures_are_known_once():

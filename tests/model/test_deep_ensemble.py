@@ -31,7 +31,8 @@ def test_a_step_is_the_mean_of_the_steps_of_the_members():
     analyses = jnp.asarray(states(NAMES, Grid.parse("22.5deg")))[:, None]
     times = step_features(2, 2)
     carry = analyses
-    for forecast, time in zip(rollout(model, analyses, times), times, strict=True):
+    for number, forecast in enumerate(rollout(model, analyses, times)):
+        time = times.select(number)
         steps = [advanced(network, carry, time) for network in model.networks]
         carry = jnp.mean(jnp.stack(steps), axis=0)
         spread = np.asarray(analyses).std((0, 1, 3, 4))[:, None, None]

@@ -7,18 +7,18 @@ import pytest
 from exact.sphere import integral
 from synthetic import config, forecaster, states, step_features
 
-from pinnwx.data.calendar import time_features
 from pinnwx.grid import Grid
 from pinnwx.model.features import place_features, sun_and_season
-from pinnwx.model.inputs import Inputs, Scales
+from pinnwx.model.inputs import Inputs
+from pinnwx.statistics import Normalisation
+from pinnwx.time_features import TimeFeatures
 
 FINE = Grid.parse("2.5deg+poles")
 TIMES = ["2025-12-21T15:03", "2026-03-20T14:46", "2026-06-21T08:25", "2026-01-31T00:00", "2026-08-12T17:30"]
 
 
 def sun(times, grid: Grid = FINE) -> np.ndarray:
-    features = time_features(np.array(times, dtype="datetime64[ns]"))
-    return np.asarray(sun_and_season(jnp.asarray(features), grid))
+    return np.asarray(sun_and_season(TimeFeatures.of(np.array(times, dtype="datetime64[ns]")), grid))
 
 
 def at(latitude: float, longitude: float) -> tuple[int, int]:
@@ -87,7 +87,8 @@ def inputs(names, grid: Grid, mean=None, static=None, **options) -> Inputs:
     count = len(names)
     mean = np.zeros(count) if mean is None else np.asarray(mean)
     maps = np.broadcast_to(mean[:, None, None], (count, *grid.shape))
-    return Inputs(names, grid, Scales(mean, np.ones(count), np.ones(count), maps), static or {}, **options)
+    normalisation = Normalisation(tuple(names), mean, np.ones(count), np.ones(count), maps)
+    return Inputs(grid, normalisation, static or {}, **options)
 
 
 @pytest.mark.parametrize("gradients", [True, False])
@@ -97,7 +98,7 @@ def test_every_feature_is_described(names, gradients):
     static = {"orography": np.arange(128.0).reshape(8, 16), "lsm": np.zeros((8, 16))}
     made = inputs(names, grid, static=static, gradients=gradients)
     assert len({feature.name for feature in made.features}) == len(made.features)
-    features = made(jnp.asarray(states(names, grid)), step_features(1, 2)[0])
+    features = made(jnp.asarray(states(names, grid)), step_features(1, 2).select(0))
     assert features.shape == (2, 8, 16, len(made.features))
     assert np.isfinite(features).all(), "a static field without variance too"
     assert features.dtype == jnp.float32
@@ -118,7 +119,9 @@ def wind_over_the_poles(mean: float):
     lat, lon = grid.latitude_radians[:, None], grid.longitude_radians
     made = inputs(("u500", "v500"), grid, mean=[mean, mean])
     fields = jnp.asarray(np.stack([-np.sin(lon) + 0 * lat, -np.sin(lat) * np.cos(lon)])[None], jnp.float32)
-    return np.asarray(jax.jit(made)(fields, step_features(1, 1)[0])[0]), [one.pole_parity for one in made.features]
+    return np.asarray(jax.jit(made)(fields, step_features(1, 1).select(0))[0]), [
+        one.pole_parity for one in made.features
+    ]
 
 
 @pytest.mark.parametrize("mean", [0.0, 7.0])

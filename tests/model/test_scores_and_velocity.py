@@ -7,11 +7,10 @@ from synthetic import states
 
 from pinnwx.grid import Grid
 from pinnwx.model.scores import weighted_square_error
-from pinnwx.model.velocity import on_faces, physical_winds
 from pinnwx.operators.advection import face_velocity
 from pinnwx.physics.diagnostics import geostrophic_wind, geostrophic_wind_from_pressure, rotational_wind
-from pinnwx.physics.transported_field import TransportedField
-from pinnwx.physics.winds import PrognosticWind, parse_wind
+from pinnwx.physics.velocity import face_winds, stacked_winds
+from pinnwx.physics.winds import LearnedWind, PrognosticWind, parse_wind
 
 GRID = Grid.parse("22.5deg")
 NAMES = ("z500", "msl", "vo850", "u500", "v500", "u10", "v10")
@@ -44,11 +43,18 @@ def test_the_wind_of_the_config(wind, expected):
 
 
 def test_winds_are_stacked_in_the_order_of_the_equations():
-    equations = [TransportedField("msl", PrognosticWind("10m")), TransportedField("z500", PrognosticWind("500"))]
-    winds = physical_winds(equations, FIELDS, GRID)
+    winds = stacked_winds([PrognosticWind("10m"), PrognosticWind("500")], FIELDS, GRID)
     assert winds.shape == (2, *GRID.shape, 2)
     np.testing.assert_array_equal(winds[0, ..., 1], FIELDS["v10"])
     np.testing.assert_array_equal(winds[1, ..., 0], FIELDS["u500"])
-    faces, alone = on_faces(winds, GRID), face_velocity(FIELDS["u500"], FIELDS["v500"], GRID)
+    faces, alone = face_winds(winds, GRID), face_velocity(FIELDS["u500"], FIELDS["v500"], GRID)
     np.testing.assert_allclose(faces.east[1], alone.east)
     np.testing.assert_allclose(faces.north[1], alone.north)
+
+
+def test_a_learned_wind_is_bounded_and_near_zero_the_velocity_of_its_network():
+    wind = LearnedWind("msl", maximum=10.0)
+    velocity = jnp.asarray([-1e3, 0.0, 0.01, 3.0, 1e3])[:, None, None] * jnp.ones(GRID.shape)
+    eastward, northward = wind(dict(zip(wind.inputs, (velocity, -velocity), strict=True)), GRID)
+    np.testing.assert_allclose(eastward[:, 0, 0], [-10, 0, 0.01, 10 * np.tanh(0.3), 10], rtol=1e-6)
+    np.testing.assert_array_equal(northward, -eastward)

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 from exact.grids import box
 from flax import nnx
-from synthetic import advanced, begun, config, forecaster, randomise, states, step_features, times, transport
+from synthetic import (
+    advanced,
+    begun,
+    config,
+    forecaster,
+    half_a_year_later,
+    randomise,
+    states,
+    step_features,
+    times,
+    transport,
+)
 
-from pinnwx.data.calendar import time_features
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.model.closures import Closure
@@ -16,11 +26,11 @@ from pinnwx.model.features import FeatureSpec
 from pinnwx.model.inputs import Fixed
 from pinnwx.model.rollout import rollout
 from pinnwx.model.views import MultiViewNetwork, View, Views
+from pinnwx.time_features import TimeFeatures
 from pinnwx.training.update import Source, initial_state, make_update, rollout_loss
 
 NAMES = ("msl", "vo850", "u850", "v850")
 PARITY = np.array([1, -1, 1, -1])[:, None, None]
-SEASONS_SWAPPED = np.array([-1, -1, 1, 1, -1])
 GRID = Grid.parse("22.5deg")
 NETWORK = "width = 16\nblocks = 1\nhemispheric_symmetry = true"
 PHYSICS = (
@@ -77,7 +87,7 @@ def test_weather_reflected_in_the_equator_half_a_year_away_has_the_reflected_for
     model = CASES[kind]
     fields, time = batch()
     forecast = rollout(model, fields[:, :1], time)
-    other = rollout(on_the_reflected_earth(model), jnp.asarray(reflected(fields[:, :1])), time * SEASONS_SWAPPED)
+    other = rollout(on_the_reflected_earth(model), jnp.asarray(reflected(fields[:, :1])), half_a_year_later(time))
     np.testing.assert_allclose(in_deviations(other - reflected(forecast), fields), 0, atol=1e-4)
     assert np.abs(in_deviations(forecast - fields[:, 0], fields)).max() > 0.01
 
@@ -91,7 +101,7 @@ def test_one_view_alone_knows_its_hemisphere_and_reflection_turns_it_into_the_ot
     forecast = rollout(model, fields[:, :1], time, plain)
     turned = jnp.asarray(reflected(fields[:, :1]))
     earth = on_the_reflected_earth(model)
-    same, other = (rollout(earth, turned, time * SEASONS_SWAPPED, view) for view in (turned_view, plain))
+    same, other = (rollout(earth, turned, half_a_year_later(time), view) for view in (turned_view, plain))
     np.testing.assert_allclose(in_deviations(same - reflected(forecast), fields), 0, atol=1e-4)
     assert np.abs(in_deviations(other - reflected(forecast), fields)).max() > 0.01
 
@@ -99,8 +109,9 @@ def test_one_view_alone_knows_its_hemisphere_and_reflection_turns_it_into_the_ot
 def test_half_a_year_away_is_the_season_with_its_signs_turned():
     january = times(2)
     july = january + np.timedelta64(4383, "h")  # half a year of 365.25 days
-    one, other = (np.asarray(time_features(when)) for when in (january, july))
-    np.testing.assert_allclose((one * SEASONS_SWAPPED)[..., [0, 1, 4]], other[..., [0, 1, 4]], atol=0.02)
+    one, other = half_a_year_later(TimeFeatures.of(january)), TimeFeatures.of(july)
+    for name in ("sin_year", "cos_year", "solar_declination"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=0.02)
 
 
 class Table(Closure):
@@ -155,7 +166,7 @@ def test_updates_look_through_one_view_after_another():
     model = forecaster(settings)
     randomise(model, 0, 0.1)
     fields = jnp.asarray(states(NAMES, GRID, count=4))
-    source = Source(fields, jnp.asarray(time_features(times(4))))
+    source = Source(fields, jax.tree.map(jnp.asarray, TimeFeatures.of(times(4))))
     scale = model.inputs.increment_std[...]
     area = jnp.asarray(GRID.area_weights, jnp.float32)
     windows = jnp.asarray([[0, 1], [2, 3]], jnp.int32)
@@ -182,11 +193,11 @@ def test_a_variable_of_the_users_own_is_reflected_as_it_says():
     model = forecaster(config(names, closure=NETWORK, extra=own))
     randomise(model, 0, 0.1)
     fields = states(names, GRID)[:, None]
-    time = step_features(1, 2)[0]
+    time = step_features(1, 2).select(0)
 
     def forecast(fields, time):
         return np.asarray(advanced(model, begun(model, jnp.asarray(fields), time), time))[:, 0]
 
-    plain, other = forecast(fields, time), forecast(parity * fields[..., ::-1, :], time * SEASONS_SWAPPED)
+    plain, other = forecast(fields, time), forecast(parity * fields[..., ::-1, :], half_a_year_later(time))
     np.testing.assert_allclose((other - parity * plain[..., ::-1, :])[:, 1], 0, atol=1e-4 * fields[:, :, 1].std())
     assert np.abs(plain - fields[:, 0])[:, 1].max() > 0.01 * fields[:, :, 1].std()

@@ -142,11 +142,23 @@ def test_hyperdiffusion_is_scale_selective(kind):
     large = jnp.asarray(cell_mean(harmonic(2), grid))
     rows = (-1.0) ** np.arange(grid.shape[0])[:, None] * np.cos(grid.latitude_radians)[:, None] ** 2
     small = jnp.asarray(np.broadcast_to(rows, grid.shape))
-    kept = [float(jnp.abs(hyperdiffusion(q, grid, 3600.0, 3600.0)).max() / jnp.abs(q).max()) for q in (large, small)]
-    assert kept[0] > 0.999
-    assert kept[1] < 0.5
+    left = [float(jnp.abs(hyperdiffusion(q, grid, 3600.0, 3600.0)).max() / jnp.abs(q).max()) for q in (large, small)]
+    assert left[0] > 0.999
+    assert left[1] < 0.5
     constant = hyperdiffusion(jnp.ones(grid.shape), grid, 1e9, 3600.0)
     np.testing.assert_allclose(constant, 1.0, rtol=1e-13)
+
+
+def test_a_bound_of_the_ratio_limits_the_decay_of_the_shortest_waves(kind):
+    """Waves of two columns are at least as short as those of two rows, and the shorter the nearer to a pole."""
+    grid = Grid.parse(f"7.5{kind}")
+    rows = slice(1, -1)  # a row on a pole has one value
+    columns = (
+        jnp.broadcast_to(jnp.asarray((-1.0) ** np.arange(grid.shape[1])), grid.shape).at[jnp.array([0, -1])].set(0)
+    )
+    bounded, free = (hyperdiffusion(columns, grid, 3600.0, 3600.0, 4, ratio) / columns for ratio in (0.5, np.inf))
+    np.testing.assert_allclose(bounded[rows], np.exp(-(0.5**4)), rtol=1e-9)
+    assert np.abs(free[1]).max() < 1e-3
 
 
 def test_gradients(random):

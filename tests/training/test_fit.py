@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 from synthetic import config, wave_archive
 
-from pinnwx.data.normalisation import Normalisation
+from pinnwx.data.fitting import fit_normalisation
 from pinnwx.errors import CheckpointError, DataError, StabilityError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
@@ -236,7 +236,7 @@ def test_resume_needs_a_state(tmp_path, fake):
 
 def test_a_step_sees_the_time_of_its_middle():
     source = device_archive(ARCHIVE, 6.0)
-    hour = np.rad2deg(np.arctan2(source.time[:, 2], source.time[:, 3])) / 15 % 24
+    hour = np.rad2deg(np.arctan2(source.time.sin_day, source.time.cos_day)) / 15 % 24
     np.testing.assert_allclose(hour[:4], [3, 9, 15, 21], atol=1e-3)
 
 
@@ -345,7 +345,7 @@ def test_resumed_is_bit_identical(tmp_path, optimiser, members):
 def test_scales_come_from_the_training_time_alone():
     """The archive handed to a model is all that it is fitted on."""
     trained = TrainedModel.initialise(config(), ARCHIVE)
-    np.testing.assert_array_equal(trained.normalisation.mean, Normalisation.fit(ARCHIVE, 6).mean)
+    np.testing.assert_array_equal(trained.normalisation.mean, fit_normalisation(ARCHIVE, 6).mean)
     np.testing.assert_allclose(trained.model.inputs.std[...][:, 0, 0], trained.normalisation.std, rtol=1e-6)
 
 

@@ -1,6 +1,6 @@
-"""Networks that supply what the equations leave out: one interface, `Closure`, and a registry, `closure.kind`.
+"""Networks that represent what the equations leave out: one interface, `Closure`, and a registry, `closure.kind`.
 
-A closure of your own is a subclass of `Closure`, made known by `@closures.register("mine")`; settings name it
+A closure of your own is a subclass of `Closure`, registered by `@closures.register("mine")`. Settings name it
 `closure.kind = "mine"`.
 """
 
@@ -11,8 +11,9 @@ from pinnwx.extensions import PINNWX_EXTENSIONS, Registry
 from pinnwx.model.closures.base import Closure
 from pinnwx.model.closures.experts import ExpertClosure
 from pinnwx.model.closures.residual import ResidualClosure
+from pinnwx.settings import Settings
 
-__all__ = ["CLOSURES", "Closure", "ExpertClosure", "ResidualClosure", "closure_class", "register"]
+__all__ = ["CLOSURES", "Closure", "ExpertClosure", "ResidualClosure", "Settings", "closure_class", "register"]
 
 CLOSURES: Registry[Closure] = Registry("closure")
 register = CLOSURES.register

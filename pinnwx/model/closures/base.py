@@ -1,40 +1,57 @@
-"""What a closure is: a network that makes of features what the equations leave out.
+"""The interface of a closure: the network that represents what the equations leave out.
 
     outputs = closure(features),    both (batch, lat, lon, channel)
 
-A closure of one's own is a final subclass of `Closure` with `__init__` and `__call__`, registered under a name:
+A closure of your own is a final subclass of `Closure` with `__init__` and `__call__`, registered under a name:
 
     @closures.register("shallow")
     class Shallow(Closure):
+        class Options(Settings):
+            scale: float = 1.0
+
         def __init__(self, grid, features, outputs, settings, *, rngs):
             signs = [feature.pole_parity for feature in features]
+            self.scale = self.options(settings).scale
             self.convolution = SphereConv(grid, len(features), len(outputs), signs=signs, gain=0.0, rngs=rngs)
 
         def __call__(self, features):
-            return self.convolution(features)
+            return self.scale * self.convolution(features)
 
-Then `model.closure.kind = "shallow"` is that closure. What else it can do is optional: list its channels, which
-makes it prunable, and tell which experts it uses.
+Then `model.closure.kind = "shallow"` is that closure, and the table `[model.closure.options]` holds its options. The
+rest is optional: a closure that lists its channels can be pruned, and a mixture reports the use of its experts.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from flax import nnx
 from jaxtyping import Array, Float
+from pydantic import ValidationError
 
 from pinnwx.config import ClosureSettings
-from pinnwx.errors import UsageError
+from pinnwx.errors import ConfigError, UsageError
 from pinnwx.grid import Grid
 from pinnwx.model.closures.channels import ChannelGroup
 from pinnwx.model.features import FeatureSpec
+from pinnwx.settings import Settings
+from pinnwx.tomltext import problems_of
+
+
+class NoOptions(Settings):
+    """The options of a closure that has none."""
 
 
 class Closure(nnx.Module):
-    """The interface; it is abstract, and its subclasses are final."""
+    """The interface; it is abstract, and its subclasses are final.
+
+    Attributes:
+        Options: the keys that `[model.closure.options]` may have.
+    """
+
+    Options: ClassVar[type[Settings]] = NoOptions
 
     @abstractmethod
     def __init__(
@@ -49,9 +66,9 @@ class Closure(nnx.Module):
         """
         Args:
             grid: of the features and of the outputs.
-            features: the channels that the closure is given.
-            outputs: the channels that it makes.
-            settings: its size.
+            features: the channels of the features.
+            outputs: the channels of the outputs.
+            settings: its size and its options.
             rngs: of the first weights.
 
         Raises:
@@ -60,15 +77,29 @@ class Closure(nnx.Module):
 
     @abstractmethod
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
-        """The outputs. The first of an untrained closure should be zero."""
+        """The outputs. Those of an untrained closure should be zero."""
+
+    @classmethod
+    def options(cls, settings: ClosureSettings) -> Any:
+        """The options in the settings, as an object of the class's `Options`.
+
+        Raises:
+            ConfigError: there is an unknown option, or a value of the wrong type.
+        """
+        try:
+            return cls.Options.model_validate(settings.options)
+        except ValidationError as error:
+            problems = problems_of(error, cls.Options, settings.options)
+            known = ", ".join(cls.Options.model_fields) or "none"
+            raise ConfigError(f"model.closure.options: {problems}; {cls.__name__} has the options: {known}") from None
 
     def channel_groups(self) -> list[ChannelGroup]:
         """The channels that pruning may remove; names are relative to the closure.
 
-        What the readers of a group are given is recorded in `__call__` by `record_activation`.
+        `__call__` records the inputs of the readers of a group by `record_activation`.
 
         Raises:
-            UsageError: the closure does not tell.
+            UsageError: the closure does not list its channels.
         """
         raise UsageError(f"a closure of type {type(self).__name__} lists no channels: there is nothing to prune")
 
@@ -78,7 +109,7 @@ class Closure(nnx.Module):
         settings: ClosureSettings,  # noqa: ARG003
         widths: Mapping[str, int],  # noqa: ARG003
     ) -> ClosureSettings:
-        """The settings of a closure of which each layer of the channel groups has so many channels."""
+        """The settings of a closure whose layers have these numbers of channels."""
         raise UsageError(f"a closure of type {cls.__name__} has no widths of its layers: there is nothing to prune")
 
     def expert_use(
@@ -90,13 +121,13 @@ class Closure(nnx.Module):
 
 
 def record_activation(module: nnx.Module, name: str, values: Array) -> Array:
-    """The values as they are; `captured` keeps them under the path of the module and this name."""
+    """The values themselves; `captured` returns them under the path of the module and this name."""
     if hasattr(module, "__captures__"):  # outside of nnx.capture, `sow` would change the module
         module.sow(nnx.Intermediate, name, values)
     return values
 
 
 def captured(function: Callable[..., Any], module: Any, *arguments: Any) -> dict[str, tuple[Array, ...]]:
-    """What is recorded in `function(module, *arguments)`, by path and name: one array for each call of the layer."""
+    """The activations recorded in `function(module, *arguments)`, by path and name: one array for each call."""
     _, state = nnx.capture(function, nnx.Intermediate)(module, *arguments)
     return {"/".join(map(str, path)): tuple(variable.get_value()) for path, variable in nnx.to_flat_state(state)}

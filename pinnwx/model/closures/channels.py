@@ -1,7 +1,7 @@
-"""Channels of a closure: which numbers make one, and which layers read it.
+"""Channels of a closure: the weights that belong to each, and the layers that read it.
 
-A channel is one entry of a layer's output. Layers whose outputs are added to each other share their channels, so these
-are in one group. A closure that lists its groups can be pruned (`pinnwx.compression`).
+A channel is one entry of a layer's output. Layers whose outputs are added share their channels, so these form one
+group. A closure that lists its groups can be pruned (`pinnwx.compression`).
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from jaxtyping import Float, Int
 
 @dataclass(frozen=True)
 class Slot:
-    """Where the channels of a group lie in an array of weights.
+    """The position of a group's channels in an array of weights.
 
     Attributes:
         array: name of the weights.
-        axis: along which the channels lie.
-        copies: how many times over, one for each cell of a patch.
+        axis: of the channels.
+        copies: of the channels along the axis, one for each cell of a patch.
         bias: of a layer that reads them, the name of its bias.
-        activation: of a layer that reads them, the name under which the closure records what the layer is given.
-        norm: of a layer that reads them through a layer normalisation, the name of that, under which the closure
-            records what it is given.
+        activation: of a layer that reads them, the name under which the closure records the input of the layer.
+        norm: of a layer that reads them through a layer normalisation, the name of the normalisation, under which the
+            closure records the input of the normalisation.
     """
 
     array: str
@@ -34,18 +34,18 @@ class Slot:
     activation: str = ""
     norm: str = ""
 
-    def taken(self, values: np.ndarray, kept: Int[np.ndarray, " kept"], size: int) -> np.ndarray:
-        """The array with these of its `size` channels only."""
-        places = np.concatenate([size * copy + kept for copy in range(self.copies)])
+    def taken(self, values: np.ndarray, channels: Int[np.ndarray, " channel"], size: int) -> np.ndarray:
+        """The array with only these of its `size` channels."""
+        places = np.concatenate([size * copy + channels for copy in range(self.copies)])
         return np.take(values, places, axis=self.axis)
 
     def by_channel(self, values: np.ndarray, size: int) -> Float[np.ndarray, " channel"]:
-        """The sum of the array over all but its channels."""
+        """The sum of the array over all axes except that of its channels."""
         other = tuple(axis for axis in range(values.ndim) if axis != self.axis % values.ndim)
         return np.sum(values, axis=other).reshape(self.copies, size).sum(axis=0)
 
     def below(self, path: str) -> Slot:
-        """The slot in a network that lies at a path of a model."""
+        """The slot in a model that has the network at this path."""
         names = ("array", "bias", "activation", "norm")
         return replace(self, **{name: f"{path}/{own}" for name in names if (own := getattr(self, name))})
 
@@ -56,12 +56,12 @@ class ChannelGroup:
 
     Attributes:
         name: of the group.
-        layer: to which it belongs; groups of one layer (those of the experts of a block) have one size.
-        size: how many channels it has.
-        writers: what makes a channel: weights into it, its bias.
-        readers: weights of the linear layers that take it in. A channel times m, seen by all of them, is the same as
-            these weights times m.
-        scales: what else belongs to a channel: the scale and bias of its normalisation.
+        layer: that it belongs to; groups of one layer (those of the experts of a block) have one size.
+        size: the number of channels.
+        writers: the weights whose output is a channel, and its bias.
+        readers: weights of the linear layers whose input is a channel. Multiplying the channel by m for all readers
+            is the same as multiplying these weights by m.
+        scales: the scale and bias of a channel's normalisation.
     """
 
     name: str
@@ -73,25 +73,25 @@ class ChannelGroup:
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """All places that a channel is taken from."""
+        """All slots of a channel."""
         return (*self.writers, *self.readers, *self.scales)
 
     def below(self, path: str) -> ChannelGroup:
-        """The group of a network that lies at a path of a model."""
+        """The group in a model that has the network at this path."""
         kinds = ("writers", "readers", "scales")
         return replace(self, **{kind: tuple(slot.below(path) for slot in getattr(self, kind)) for kind in kinds})
 
 
 def written(layer: str, axis: int, copies: int = 1) -> tuple[Slot, ...]:
-    """What a layer writes: along an axis of its kernel, and its bias."""
+    """The slots of a layer's output: an axis of its kernel, and its bias."""
     return Slot(f"{layer}/kernel", axis, copies), Slot(f"{layer}/bias", 0, copies)
 
 
 def read(layer: str, axis: int, copies: int = 1, norm: str = "") -> Slot:
-    """What a layer reads along an axis of its kernel; its activations are recorded under its own name."""
+    """The slot of a layer's input, an axis of its kernel; its activations are recorded under its own name."""
     return Slot(f"{layer}/kernel", axis, copies, f"{layer}/bias", layer, norm)
 
 
 def within(groups: Sequence[ChannelGroup], block: str) -> list[ChannelGroup]:
-    """The groups of a block of a network, with its name before theirs."""
+    """The groups of a block of a network, with the name of the block before theirs."""
     return [replace(group, name=f"{block}/{group.name}", layer=f"{block}/{group.layer}") for group in groups]

@@ -1,18 +1,18 @@
-"""A mixture of experts: dense layers of which each region of the globe is given those that chose it.
+"""A mixture of experts: pairs of dense layers, each of which works on the regions of the grid that it chooses.
 
-The grid is cut into regions of `REGION` x `REGION` cells. A router scores every region for every expert, by a softmax
-over the experts of what the mean of the region's cells says, and each expert takes the regions that score highest for
-it, as many for each:
+The grid is divided into regions of `REGION` x `REGION` cells. A router scores every region for every expert, by a
+softmax over the experts of a linear function of the region's mean. Each expert takes the regions that score highest for
+it, the same number for each:
 
     y(r) = sum over the experts e that took r of  count / per_region score(r, e) f_e(x(r)),
     regions that each takes = per_region R / count
 
 (expert choice: Zhou et al. 2022, "Mixture-of-Experts with Expert Choice Routing"). So the load is balanced by
-construction, shapes are static, only what was taken is computed, and a forecast does not depend on what else is in its
-batch. What no expert takes is passed on as it is.
+construction, shapes are static, only the regions that are taken are computed, and a forecast does not depend on the
+others of its batch. A region that no expert takes passes through unchanged.
 
-Regions and not cells, because to gather single cells would cost as much as the experts save: regions go to their
-experts and come back as products with a matrix of zeros and ones.
+Experts take regions instead of cells, because gathering single cells would cost as much as the experts save. Regions
+are gathered and scattered by products with a matrix of zeros and ones.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Experts(nnx.Module):
     ):
         """
         Raises:
-            ConfigError: the grid does not divide into regions, or the regions not among the experts.
+            ConfigError: the grid does not divide into regions, or the regions do not divide among the experts.
         """
         rows, columns = grid.shape
         regions = rows // REGION * (columns // REGION)
@@ -61,26 +61,26 @@ class Experts(nnx.Module):
         self.widen, self.narrow = (nnx.List(layers) for layers in zip(*pairs, strict=True))
         self.taken, self.fraction = regions * per_region // count, per_region / count
 
-    def __call__(self, seen: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
-        cells = _by_region(seen)
+    def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
+        cells = _by_region(features)
         scores, chosen = self._choice(cells)
         parts = []
         for expert, (widen, narrow) in enumerate(zip(self.widen, self.narrow, strict=True)):
-            takes = jax.nn.one_hot(chosen[:, expert], cells.shape[1], dtype=seen.dtype)  # batch, taken, region
-            made = mixed(jnp.einsum("btr,brcw->btcw", takes, cells), widen, narrow, partial(self._record, expert))
+            takes = jax.nn.one_hot(chosen[:, expert], cells.shape[1], dtype=features.dtype)  # batch, taken, region
+            output = mixed(jnp.einsum("btr,brcw->btcw", takes, cells), widen, narrow, partial(self._record, expert))
             weight = jnp.einsum("btr,br->bt", takes, scores[..., expert]) / self.fraction
-            parts.append(jnp.einsum("btr,btcw->brcw", takes, weight[..., None, None] * made))
-        rows, columns = seen.shape[1] // REGION, seen.shape[2] // REGION
+            parts.append(jnp.einsum("btr,btcw->brcw", takes, weight[..., None, None] * output))
+        rows, columns = features.shape[1] // REGION, features.shape[2] // REGION
         result = sum(parts[1:], parts[0])
-        return depth_to_space(result.reshape(len(seen), rows, columns, -1), REGION)
+        return depth_to_space(result.reshape(len(features), rows, columns, -1), REGION)
 
-    def use(self, seen: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon expert"]:
-        """1 where an expert took the cell, else 0."""
-        cells = _by_region(seen)
+    def use(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon expert"]:
+        """1 where an expert takes the cell, else 0."""
+        cells = _by_region(features)
         chosen = self._choice(cells)[1]
-        took = jax.nn.one_hot(chosen, cells.shape[1], dtype=seen.dtype).sum(axis=2)  # batch, expert, region
-        rows, columns = seen.shape[1] // REGION, seen.shape[2] // REGION
-        by_region = jnp.moveaxis(took, 1, -1).reshape(len(seen), rows, columns, -1)
+        uses = jax.nn.one_hot(chosen, cells.shape[1], dtype=features.dtype).sum(axis=2)  # batch, expert, region
+        rows, columns = features.shape[1] // REGION, features.shape[2] // REGION
+        by_region = jnp.moveaxis(uses, 1, -1).reshape(len(features), rows, columns, -1)
         return by_region.repeat(REGION, axis=1).repeat(REGION, axis=2)
 
     def _record(self, expert: int, layer: str, values: Array) -> Array:
@@ -89,20 +89,20 @@ class Experts(nnx.Module):
     def _choice(
         self, cells: Float[Array, "batch region cell channel"]
     ) -> tuple[Float[Array, "batch region expert"], Int[Array, "batch expert taken"]]:
-        """The score of each region for each expert, and which regions each takes."""
+        """The score of each region for each expert, and the regions that each expert takes."""
         means = record_activation(self, "route", cells.mean(axis=2))
         scores = jax.nn.softmax(self.route(means), axis=-1)
         _, chosen = jax.lax.top_k(jax.lax.stop_gradient(jnp.swapaxes(scores, 1, 2)), self.taken)
         return scores, chosen
 
 
-def _by_region(seen: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch region cell channel"]:
-    return space_to_depth(seen, REGION).reshape(len(seen), -1, REGION**2, seen.shape[-1])
+def _by_region(features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch region cell channel"]:
+    return space_to_depth(features, REGION).reshape(len(features), -1, REGION**2, features.shape[-1])
 
 
 @final
 class ExpertBlock(Block):
-    """A block of which each region is mixed by the experts that chose it."""
+    """A block in which the experts that take a region mix its channels."""
 
     def __init__(
         self, grid: Grid, width: int, inner: int, hidden: int, *, experts: int, per_region: int, rngs: nnx.Rngs
@@ -114,7 +114,7 @@ class ExpertBlock(Block):
         return self.experts(features)
 
     def dense_channels(self, path: str) -> tuple[list[Slot], list[Slot], list[ChannelGroup]]:
-        """The router too reads what the convolution makes."""
+        """As for dense layers; the router reads the output of the convolution too."""
         writers, readers, groups = [], [read(f"{path}/experts/route", 0)], []
         for number, layer in enumerate(self.experts.widen):
             widen, narrow = (f"{path}/experts/{name}/{number}" for name in ("widen", "narrow"))
@@ -136,11 +136,11 @@ class ExpertClosure(PatchedClosure):
         return ExpertBlock(grid, width, inner, hidden, **count, rngs=rngs)
 
     def expert_use(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon expert"]:
-        """In which fraction of the blocks each expert is used, of features in a plain view."""
+        """The fraction of the blocks in which each expert is used, for features in the plain view."""
         _, coarse = self.encoded(features)
-        used = []
+        uses = []
         for block in cast("Sequence[ExpertBlock]", self.blocks):
-            used.append(block.experts.use(block.convolved(coarse)))
+            uses.append(block.experts.use(block.convolved(coarse)))
             coarse = block(coarse)
-        fraction = jnp.mean(jnp.stack(used), axis=0)
+        fraction = jnp.mean(jnp.stack(uses), axis=0)
         return fraction.repeat(self.patch_size, axis=1).repeat(self.patch_size, axis=2)

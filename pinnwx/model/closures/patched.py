@@ -1,7 +1,7 @@
-"""What residual and expert closures have in common: blocks on a coarser grid, between two convolutions on the fine one.
+"""The base of residual and expert closures: blocks on a coarser grid between two convolutions on the fine grid.
 
-Dense channel-last convolutions, most of them on a coarser grid: on a CPU these run near the peak of the machine,
-while depthwise or fine-grid ones do not.
+The convolutions are dense and channel-last, most of them on the coarser grid. On a CPU they run near the peak of the
+machine; depthwise convolutions, and convolutions on the fine grid, do not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EXPANSION = 2  # of the width, between the two dense layers of a block
 
 
 def dense_pair(inputs: int, hidden: int, outputs: int, rngs: nnx.Rngs) -> tuple[nnx.Linear, nnx.Linear]:
-    """Two layers that mix the channels of a cell; what they add starts small, so that a stack of them starts near the
+    """Two layers that mix the channels of a cell. Their output starts small, so that a stack of blocks starts near the
     identity."""
     return linear(inputs, hidden, rngs=rngs), linear(hidden, outputs, 0.1, rngs=rngs)
 
@@ -38,14 +38,14 @@ def mixed(
     narrow: nnx.Linear,
     record: Callable[[str, Array], Array] = lambda _, values: values,
 ) -> Float[Array, "*cells channel2"]:
-    """What a pair of layers makes of each cell; `record` is called with what each of them is given."""
+    """The output of a pair of layers in each cell; `record` is called with the input of each layer."""
     return narrow(record("narrow", jax.nn.relu(widen(record("widen", features)))))
 
 
 class Block(nnx.Module):
     """x + mix(conv(normalised x)): each cell sees its neighbours once; then dense layers mix its channels.
 
-    Abstract: subclasses make their dense layers and say how they mix and which channels they have.
+    Abstract: subclasses have the dense layers, mix the channels with them and list them.
     """
 
     def __init__(self, grid: Grid, width: int, inner: int, *, rngs: nnx.Rngs):
@@ -56,24 +56,24 @@ class Block(nnx.Module):
         return features + self.mix(self.convolved(features))
 
     def convolved(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
-        """What the dense layers are given."""
+        """The input of the dense layers."""
         normalised = self.norm(record_activation(self, "norm", features))
         return jax.nn.relu(self.input_convolution(record_activation(self, "input_convolution", normalised)))
 
     @abstractmethod
     def mix(self, features: Float[Array, "batch lat lon channel2"]) -> Float[Array, "batch lat lon channel"]:
-        """What the dense layers make of the channels of each cell."""
+        """The output of the dense layers, which mix the channels of each cell."""
 
     @abstractmethod
     def dense_channels(self, path: str) -> tuple[list[Slot], list[Slot], list[ChannelGroup]]:
-        """Of the dense layers of a block at a path of its network: what writes the block's output, what reads its
-        convolution, and the groups between."""
+        """The channels of the dense layers of a block at a path of its network: the writers of the block's output, the
+        readers of its convolution, and the groups between."""
 
 
 class PatchedClosure(Closure):
     """Fine features; space to depth onto the coarse grid; residual blocks there; depth to space back.
 
-    Abstract: subclasses make the blocks. The last layer starts at zero, so an untrained closure adds nothing.
+    Abstract: subclasses build the blocks. The last layer starts at zero, so an untrained closure adds nothing.
     """
 
     def __init__(
@@ -118,9 +118,9 @@ class PatchedClosure(Closure):
         return fine, self.fold(record_activation(self, "fold", space_to_depth(fine, self.patch_size)))
 
     def channel_groups(self) -> list[ChannelGroup]:
-        """The fine features and what is added to them by depth to space, `fine`; everything that the blocks read and
-        add to, `residual`; and of each block what its convolution makes, `input_convolution`, and what its dense layers
-        have between them, `hidden`."""
+        """The fine features with the output of depth to space, `fine`; the channels that the blocks read and add to,
+        `residual`; and of each block the output of its convolution, `input_convolution`, and the channels between its
+        dense layers, `hidden`."""
         cells = self.patch_size**2
         writers, readers, norms = [*written("fold", 1)], [read("unfold", 0)], []
         of_blocks: list[ChannelGroup] = []

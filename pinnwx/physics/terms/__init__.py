@@ -1,7 +1,7 @@
 """The terms of the equation by kind: each an object with a name, a tendency, a stability rate and inputs.
 
-A term of your own is a frozen dataclass after `AbstractTerm`, made known by `@terms.register("mine")`; settings name it
-`[[model.physics.terms]] kind = "mine"`.
+A term of your own is a frozen dataclass that inherits from `AbstractTerm`, registered by `@terms.register("mine")`.
+Settings name it `[[model.physics.terms]] kind = "mine"`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = [
     "make_term", "register",
 ]  # fmt: skip
 
-TERMS: Registry[AbstractTerm] = Registry("term")  # those that settings may add; the equation has the others by itself
+TERMS: Registry[AbstractTerm] = Registry("term")  # that settings may add; the equation adds the others
 register = TERMS.register
 
 
 def make_term(options: Mapping[str, Any]) -> AbstractTerm:
-    """The term that settings describe: an object of the class of their `kind`, made with the other options.
+    """The term that settings describe: an object of the class of their `kind`, with the other options.
 
     Raises:
         ValueError: there is no such kind, or its class has no such options.

@@ -36,7 +36,7 @@ class Advection(AbstractTerm):
 
 
 def advected(fields: Fields, context: TermContext) -> Fields:
-    """The tendency by advection, each field in its own scheme: one operator call for all fields that share one."""
+    """The tendency by advection. All fields with the same scheme share one call of the operator."""
     transported, grid, groups = context.discretisation.transported, context.grid, context.discretisation.groups
     velocity, schemes = context.velocity, [one.scheme for one in transported]
     tendencies: dict[int, Array] = {}
@@ -49,7 +49,7 @@ def advected(fields: Fields, context: TermContext) -> Fields:
 
 
 def _entries(stack: Array, members: Sequence[int]) -> Array:
-    """These entries of a stack of fields. By slices: XLA gathers, and scatters in the gradient, slowly on a CPU."""
+    """These entries of a stack of fields, by slices: XLA's gather and the gradient's scatter are slow on a CPU."""
     if list(members) == list(range(stack.shape[-3])):
         return stack
     return jnp.stack([stack[..., index, :, :] for index in members], axis=-3)

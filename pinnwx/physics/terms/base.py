@@ -1,4 +1,4 @@
-"""What a term is: an object that makes one tendency of the transported fields; and what it may see."""
+"""The interface of a term, which computes one tendency of the transported fields, and the context that it reads."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pinnwx.operators.advection import FaceVelocity
 from pinnwx.operators.calculus import face_divergence
 from pinnwx.operators.polar import cap_groups
 from pinnwx.physics.transported_field import TransportedField
+from pinnwx.time_features import TimeFeatures
 
 Fields = Float[Array, "*batch field lat lon"]
 
@@ -24,7 +25,7 @@ Fields = Float[Array, "*batch field lat lon"]
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Discretisation:
-    """What is transported, on which grid; `groups` are the cells merged into one in each row (`operators.polar`)."""
+    """The transported fields, the grid, and the cells merged into one in each row (`operators.polar`)."""
 
     transported: tuple[TransportedField, ...]
     grid: Grid
@@ -32,15 +33,14 @@ class Discretisation:
 
 
 class TermContext(NamedTuple):
-    """What the terms see besides the fields: all that is held over one coupling interval.
+    """The arguments of the terms besides the fields. They are constant over one coupling interval.
 
     Attributes:
-        discretisation: what is transported, on which grid.
+        discretisation: the transported fields and the grid.
         velocity: face winds of each transported field [m s-1].
         diffusivity: of each [m2 s-1].
         wind_divergence: div(v) of each in advective form, zero for those in flux form [s-1].
-        time: features of the middle of the step, (batch, 5): sine and cosine of the time of year and of the UTC time of
-            day, and the fifth of `data.calendar.time_features`; None outside a model.
+        time: the middle of the step, arrays (batch,); None outside a model.
         inputs: the fields that the terms name as their inputs, at the start of the interval: forecast fields,
             (*batch, lat, lon), and static ones, (lat, lon).
     """
@@ -49,7 +49,7 @@ class TermContext(NamedTuple):
     velocity: FaceVelocity
     diffusivity: Float[Array, " field"]
     wind_divergence: Fields
-    time: Float[Array, "batch 5"] | None = None
+    time: TimeFeatures | None = None
     inputs: Mapping[str, Float[Array, "*batch lat lon"]] = {}
 
     @classmethod
@@ -60,10 +60,10 @@ class TermContext(NamedTuple):
         velocity: FaceVelocity,
         diffusivity: Float[Array, " field"] | None = None,
         groups: tuple[int, ...] | None = None,
-        time: Float[Array, "batch 5"] | None = None,
+        time: TimeFeatures | None = None,
         inputs: Mapping[str, Float[Array, "*batch lat lon"]] | None = None,
     ) -> TermContext:
-        """The context of these winds, one entry a field; by default nothing diffuses and no cells are merged."""
+        """The context of these winds, one for each field. By default the cells at the poles are merged."""
         groups = cap_groups(grid) if groups is None else groups
         if diffusivity is None:
             diffusivity = jnp.asarray([one.diffusivity for one in transported], velocity.east.dtype)
@@ -87,12 +87,12 @@ class AbstractTerm(ABC):
     """One term of the equation. Subclasses are frozen dataclasses: hashable, hence static under jit.
 
     Attributes:
-        name: by which its tendency is asked for; no two terms of an equation share one.
-        inputs: names of the forecast and static fields that it finds in `TermContext.inputs`.
-        is_held: whether its tendency does not depend on the transported fields; it is computed once an interval then.
-        is_conservative: whether it keeps what transport promises: the area integral and the sign of conserved fields,
-            and one value in each group of polar cells. The tendency of another term is averaged over such groups, and
-            left out for conserved fields.
+        name: of its tendency, unique in an equation.
+        inputs: names of the forecast and static fields that it reads from `TermContext.inputs`.
+        is_held: whether its tendency is independent of the transported fields. It is then computed once per interval.
+        is_conservative: whether it preserves the area integral and the sign of conserved fields, and one value in
+            each group of polar cells. The tendency of any other term is averaged over such groups, and is zero for
+            conserved fields.
     """
 
     name: ClassVar[str]
@@ -106,4 +106,4 @@ class AbstractTerm(ABC):
 
     @abstractmethod
     def stability_rate(self, context: TermContext) -> Float[Array, "*#batch #field #lat #lon"]:
-        """How fast it is [s-1]: a forward Euler step times the sum of these rates of all terms must not exceed 1."""
+        """Its rate [s-1]. A forward Euler step is stable if its length times the sum of all rates is at most 1."""

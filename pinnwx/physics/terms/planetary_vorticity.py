@@ -28,5 +28,5 @@ class PlanetaryVorticity(AbstractTerm):
         return advected(jnp.broadcast_to(coriolis, divergence.shape), context)
 
     def stability_rate(self, context: TermContext) -> Float[Array, ""]:
-        """0: it does not depend on the fields."""
+        """0, because it does not depend on the fields."""
         return jnp.zeros((), context.wind_divergence.dtype)

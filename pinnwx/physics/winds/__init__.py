@@ -1,7 +1,7 @@
-"""Winds by kind: each an object with `.inputs` and `__call__(fields, grid)`; and the one parser of their names.
+"""Winds by kind, each an object with `.inputs` and `__call__(fields, grid)`, and the parser of their names.
 
-A wind of your own is a frozen dataclass after `AbstractWind`, made known by `@winds.register("mine")`; settings name it
-`wind = "mine:SOURCE"`.
+A wind of your own is a frozen dataclass that inherits from `AbstractWind`, registered by `@winds.register("mine")`.
+Settings name it `wind = "mine:SOURCE"`. The learned wind needs a network, so settings name it `learned_wind = true`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from contextlib import suppress
 from pinnwx.extensions import Registry
 from pinnwx.physics.winds.base import AbstractVorticityWind, AbstractWind
 from pinnwx.physics.winds.geostrophic import GeostrophicWind
+from pinnwx.physics.winds.learned import LearnedWind
 from pinnwx.physics.winds.none import NoWind
 from pinnwx.physics.winds.prognostic import PrognosticWind
 from pinnwx.physics.winds.rotational import RotationalWind
 
 __all__ = [
-    "WINDS", "AbstractVorticityWind", "AbstractWind", "GeostrophicWind", "NoWind", "PrognosticWind", "RotationalWind",
-    "parse_wind", "register",
+    "WINDS", "AbstractVorticityWind", "AbstractWind", "GeostrophicWind", "LearnedWind", "NoWind", "PrognosticWind",
+    "RotationalWind", "parse_wind", "register",
 ]  # fmt: skip
 
 WINDS: Registry[AbstractWind] = Registry("wind")

@@ -1,4 +1,4 @@
-"""What a wind is: an object that makes the wind (u, v) of a transported field from the fields of the state."""
+"""The interface of a wind, which computes the wind (u, v) of a transported field from fields of the state."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ Wind = tuple[Field, Field]
 
 
 class AbstractWind(ABC):
-    """The wind that the fields hold. Subclasses are frozen dataclasses: hashable, hence static under jit.
+    """The wind that transports a field. Subclasses are frozen dataclasses: hashable, hence static under jit.
 
     Attributes:
-        syntax: how settings write it, `kind:SOURCE`; for error messages.
-        is_diagnosed: whether it is computed from the fields. The components of other winds are fields themselves, which
-            the network sees anyway.
-        ends_at_edge: whether it is zero beyond the edge of a regional grid, instead of continuing as at the edge.
+        syntax: its form in settings, `kind:SOURCE`; for error messages.
+        is_diagnosed: whether it is computed from the fields. The components of any other wind are fields themselves,
+            which are features of the network anyway.
+        ends_at_edge: whether it is zero beyond the edge of a regional grid. Any other wind continues with its value
+            at the edge.
     """
 
     syntax: ClassVar[str]
@@ -40,7 +41,7 @@ class AbstractWind(ABC):
     @property
     @abstractmethod
     def inputs(self) -> tuple[str, ...]:
-        """Names of the fields that it is made from."""
+        """Names of the fields that it is computed from."""
 
     @abstractmethod
     def __call__(self, fields: Mapping[str, Field], grid: Grid) -> Wind:
@@ -48,16 +49,16 @@ class AbstractWind(ABC):
 
 
 class AbstractVorticityWind(AbstractWind):
-    """A wind whose vorticity may be transported where no forecast field holds it: its inputs take up the change."""
+    """A wind whose vorticity may be transported where it is no forecast field: its inputs take up the change."""
 
     @property
     @abstractmethod
     def vorticity_level(self) -> str | None:
-        """The level of its vorticity as field names write it, `850`; None where it may stand for that of any level."""
+        """The level of its vorticity as in field names, `850`; None where it may be that of any level."""
 
     @abstractmethod
     def change_of_inputs(self, streamfunction: Field, geopotential: Field, grid: Grid) -> dict[str, Field]:
-        """What the inputs gain, in their units, where this is added to the streamfunction of the wind [m2 s-1].
+        """The change of the inputs, in their units, for a change of the streamfunction of the wind [m2 s-1].
 
         `geopotential` is in balance with it [m2 s-2].
         """

@@ -14,7 +14,7 @@ from pinnwx.physics.winds.base import AbstractWind, Field, Wind
 
 @dataclass(frozen=True)
 class NoWind(AbstractWind):
-    """u = v = 0: the field is not moved, or by a learned wind alone."""
+    """u = v = 0: without a learned wind, the field is not transported."""
 
     syntax: ClassVar[str] = "none"
     is_diagnosed: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""The wind that is itself forecast."""
+"""A wind that is forecast itself."""
 
 from __future__ import annotations
 

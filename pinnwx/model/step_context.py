@@ -1,0 +1,25 @@
+"""What a step of a forecaster depends on besides the carried state."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Array, Float
+
+from pinnwx.model.views import View
+from pinnwx.time_features import TimeFeatures
+
+
+class StepContext(NamedTuple):
+    """The arguments of one step; a pytree.
+
+    Attributes:
+        time: the middle of the step, arrays (batch,).
+        view: in which the networks see the fields; None for the mean of both hemispheres' views (`model.views`).
+        lateral_boundary: fields of a larger area at the end of the step, of which a model with a lateral boundary
+            reads the outer cells; None for any other model.
+    """
+
+    time: TimeFeatures
+    view: View | None = None
+    lateral_boundary: Float[Array, "batch field lat lon"] | None = None
