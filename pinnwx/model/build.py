@@ -63,7 +63,7 @@ def build_forecaster(
     return networks[0] if len(networks) == 1 else DeepEnsemble(networks)
 
 
-def transported_field(settings: Transport, maximum_learned_wind: float) -> TransportedField:
+def transported_field(settings: Transport, maximum_learned_wind: float = LearnedWind.maximum) -> TransportedField:
     """The object that a `[[model.physics.transport]]` table describes."""
     options = {name: getattr(settings, name) for name in Transport.model_fields if name not in ("wind", "learned_wind")}
     learned = LearnedWind(settings.field, maximum_learned_wind) if settings.learned_wind else None
