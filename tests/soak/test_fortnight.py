@@ -17,7 +17,8 @@ def test_every_forecast_that_could_be_made_is_made_once_and_is_right(tmp_path):
     """In a process of its own: one that had compiled thousands of programs before crashed while it read one more."""
     words = [sys.executable, str(SCRIPT), str(tmp_path), "--seed", str(SEED)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
-    messages = (tmp_path / "messages.log").read_text(encoding="utf-8")
+    log = tmp_path / "messages.log"
+    messages = log.read_text(encoding="utf-8") if log.exists() else ""
     tails = f"{done.stdout[-2000:]} {done.stderr[-2000:]} {messages[-3000:]}"
     assert done.stdout.splitlines()[-1:] == ["all is well"], tails
     for reason in ("no analysis at", "the file is damaged", "is not promoted"):
