@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from pinnwx.data.calendar import format_time, require_one_time
-from pinnwx.errors import OutputError, UsageError
+from pinnwx.errors import OutputError
 from pinnwx.files import check_writable, output_lock
 from pinnwx.forecasting.cf import write_forecast
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
@@ -50,8 +50,9 @@ def forecast(
         UnavailableError: the data hold no analysis for `init`, or the boundary does not reach far enough.
         StabilityError: the forecast is not finite; nothing is written.
         LockedError: another job is writing `out`.
-        UsageError: `init` is a period, `out` a folder, or another argument impossible.
-        MissingInputError, CheckpointError, DataError, OutputError: as their names say.
+        UsageError: `init` is a period, or another argument impossible.
+        OutputError: `out` is a folder, or exists and holds something else, or cannot be written.
+        MissingInputError, CheckpointError, DataError: as their names say.
     """
     prepare()
     require_one_time(init)
@@ -81,10 +82,10 @@ def forecast(
 
 def _require_file(out: str | Path | None) -> None:
     """Raises:
-    UsageError: the name is that of a folder.
+    OutputError: the name is that of a folder.
     """
     if out is not None and (str(out).endswith("/") or Path(out).is_dir()):
-        raise UsageError(f"--out {out} is a folder; give a file, or fill the folder with forecast-series")
+        raise OutputError(f"{out} is a folder; give a file name, or fill the folder with forecast-series")
 
 
 def _require_replaceable(
