@@ -10,7 +10,6 @@ from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import parts_of_step, require_bounded
 from pinnwx.time_features import TimeFeatures
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 ARCHIVE = wave_archive(60)
 WHEN = ARCHIVE.times[10]
 LEADS = (6, 12, 18)

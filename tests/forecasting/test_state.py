@@ -13,7 +13,6 @@ from pinnwx.forecasting.state import State
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 GRID = Grid.parse("22.5deg")
 STEPS = 2
 DATASET_TIME = str(synthetic.times(6)[3])

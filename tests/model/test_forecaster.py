@@ -29,7 +29,6 @@ from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.second_order import SecondOrderForecaster
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 NAMES = ("msl", "vo850", "u850", "v850")
 WINDS = transport("vo850", wind="rotational:vo850", absolute_vorticity=True) + transport("msl", wind="prognostic:850")
 OFF = "enabled = false"
