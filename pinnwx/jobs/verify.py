@@ -21,7 +21,7 @@ from pinnwx.forecasting.runs import Run
 from pinnwx.grid import Grid
 from pinnwx.jobs.readiness import doubtful_analyses
 from pinnwx.variables import VARIABLES
-from pinnwx.verification.baselines import Climatology
+from pinnwx.verification.baselines import ClimatologyLike
 from pinnwx.verification.drift import Drift, measure_drift
 from pinnwx.verification.results import Scores
 from pinnwx.verification.verify import verify_forecasts
@@ -96,7 +96,7 @@ def _require_drift(drift: str | Path, paths: Sequence[str | Path], run: str | Pa
     check_picture(drift, force=force)
 
 
-def _measure_drift(forecast: xr.Dataset, archive: Archive, training: Period, climatology: Climatology) -> Drift:
+def _measure_drift(forecast: xr.Dataset, archive: Archive, training: Period, climatology: ClimatologyLike) -> Drift:
     """The drift of a forecast, or of the first member of an ensemble."""
     if REALIZATION in forecast.dims:
         forecast = forecast.isel({REALIZATION: 0})
