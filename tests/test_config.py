@@ -296,7 +296,7 @@ def test_a_variable_of_the_users_own_says_what_it_is(name, keys, expected):
             'model.physics.transport of "msl" needs "u850", which is not in data.fields',
         ),
         ('[[model.physics.transport]]\nfield = "q850"', 'needs "q850", which is not in data.fields'),
-        (2 * '[[model.physics.transport]]\nfield = "msl"\n', "model.physics.transport: a field is carried twice"),
+        (2 * '[[model.physics.transport]]\nfield = "msl"\n', "model.physics.transport: a field is transported twice"),
     ],
 )
 def test_problems_are_named_by_their_path(addition, path):
@@ -308,7 +308,7 @@ def test_problems_are_named_by_their_path(addition, path):
     [
         ('"msl"', '"pressure"', 'data: unknown variable "pressure"'),
         ('"msl"', '"z"', 'data: variable "z" needs its pressure level in hPa, as in "z500"'),
-        ('"msl"', '"vo850"', "data.fields: a name stands twice"),
+        ('"msl"', '"vo850"', "data.fields: a name is repeated"),
         ('["msl", "vo850"]', "[]", "data.fields: Tuple should have at least 1 item"),
         ('"small"', '"a small one"', "name: String should match pattern"),
         ('name = "small"', "", "name: Field required"),
@@ -375,7 +375,7 @@ def test_what_does_not_agree_is_told_with_what_is_wrong_by_itself():
         "model.closure.width: ", "training.batch_size: ", "retraining.hold_out_days: ",
     )  # fmt: skip
     do_not_agree = (
-        'data: unknown variable "presure"', "data.fields: a name stands twice",
+        'data: unknown variable "presure"', "data.fields: a name is repeated",
         *(f'model.physics.transport of "t850" needs "{name}"' for name in ("t850", "u850", "v850")),
         'training.field_weights: "z500" is not in data.fields', "data.train: starts at 2026-01-31, after its end",
         "model.physics: backpropagate = false excludes learned_wind", "model.physics.transport.1: a conserved field",

@@ -2,7 +2,7 @@
 
 Unknown keys, wrong types and impossible combinations are reported all at once, each by its path, as one `ConfigError`.
 The string below each key is its description: `pinnwx config template`, `pinnwx config schema` and the reference of the
-documentation are made from them.
+documentation are generated from them.
 """
 
 from pinnwx.config.data import DataSettings, Period, VariableSettings

@@ -1,4 +1,4 @@
-"""Which fields are forecast, on which grid, from which times."""
+"""Settings of the data: fields, grid and periods."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def _is_time(text: str) -> str:
 
 def _is_a_number(value: float) -> float:
     if math.isnan(value):
-        raise ValueError("nan is no number")
+        raise ValueError("nan is not a number")
     return value
 
 
 _Time = Annotated[str, AfterValidator(_is_time)]
-_Bound = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_is_a_number)]  # inf: there is none
+_Bound = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_is_a_number)]  # inf: no bound
 _Name = Annotated[str, Field(max_length=100)]
 
 
@@ -64,16 +64,16 @@ class Period(Settings):
 
 
 class VariableSettings(Settings):
-    """A variable of the user's own, in CF terms.
+    """A user-defined variable, in CF terms.
 
     Name it in `data.fields`, as `ozone` or, on a pressure level, as `ozone500`. A name of the built-in table
     replaces that entry.
     """
 
     standard_name: str = Field(default="", examples=["mass_fraction_of_ozone_in_air"])
-    """CF standard name by which files call the variable."""
+    """CF standard name of the variable in files."""
     long_name: str = Field(default="", examples=["Ozone mass mixing ratio"])
-    """Name for people. Without it, the name of this table is used."""
+    """Long name for plots and files. Without it, the name of this table is used."""
     units: str = Field(examples=["kg kg-1"])
     """Units of the values and of the two bounds."""
     minimum: _Bound = Field(examples=[0.0])
@@ -86,14 +86,14 @@ class VariableSettings(Settings):
     """Whether the variable has no time."""
     vector: Direction | None = Field(default=None, examples=["northward"])
     """Direction, `eastward` or `northward`, of a component of a horizontal vector. It changes its sign across a pole.
-    Without the key, as the built-in variable of this name or standard name; else none."""
+    Without the key, that of the built-in variable with this name or standard name; else none."""
     equator_parity: Parity | None = Field(default=None, examples=[-1])
-    """Factor where weather is reflected in the equator. -1: northward components, vorticity, potential vorticity.
-    Without the key, as the built-in variable of this name or standard name; else -1 for a northward component, 1
+    """Factor under reflection in the equator. -1: northward components, vorticity, potential vorticity. Without the
+    key, that of the built-in variable with this name or standard name; else -1 for a northward component, 1
     otherwise."""
     nonnegative: bool | None = Field(default=None, examples=[True])
-    """Keep forecasts and the members of an ensemble at or above zero, though analyses may hold small negative values.
-    Without the key, as the built-in variable of this name or standard name; else false."""
+    """Keep forecasts and ensemble members at or above zero, although analyses may contain small negative values.
+    Without the key, that of the built-in variable with this name or standard name; else false."""
     aliases: tuple[str, ...] = Field(default=(), examples=[["o3", "go3"]])
     """Other names that files use."""
 
@@ -121,7 +121,7 @@ class DataSettings(Settings):
     fields: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=1000)] = Field(
         examples=[["z500", "t850", "u850", "v850"]]
     )
-    """Forecast fields: short name, and the pressure level in hPa where there is one.
+    """Forecast fields: short name, with the pressure level in hPa if there is one.
 
     - On pressure levels: `z` (geopotential), `t` (temperature), `q` (specific humidity), `u` and `v` (wind), `vo`
       (vorticity).
@@ -130,14 +130,14 @@ class DataSettings(Settings):
     Data with other units, orders or names (CDS, NCEP, WeatherBench, GRIB) are converted when they are read.
     """
     static: Annotated[tuple[_Name, ...], Field(max_length=1000)] = Field(default=(), examples=[["orography"]])
-    """Fields without time that the network sees: `orography`, `lsm`."""
+    """Static input fields of the network: `orography`, `lsm`."""
     levels: dict[str, Annotated[int, Field(ge=1, le=200_000)]] = Field(default_factory=dict, examples=[{"z": 500}])
     """Pressure level in hPa of variables whose files do not state it."""
     grid: Annotated[str, AfterValidator(_is_grid)] = "5.625deg"
     """Grid of the model. `5.625deg` (32 x 64) has no rows on the poles, `2.5deg+poles` has them. `native` is the
     grid of the data, which may be regional. Data on another grid are averaged conservatively."""
     train: Period = Field(examples=[{"start": "2000-01-01", "end": "2001-06-30"}])
-    """Training time, both ends included. Normalisation and climatology are fitted on this time and no other."""
+    """Training time, both ends included. Normalisation and climatology are fitted only on this time."""
     validate_: Period | None = Field(
         default=None, alias="validate", examples=[{"start": "2001-08-01", "end": "2001-12-31"}]
     )

@@ -1,4 +1,4 @@
-"""All settings of an experiment, and the checks of what its tables say together."""
+"""All settings of an experiment, and the checks that combine several tables."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def _are_available(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Config(Settings):
-    """Everything that a run is made from, besides the data."""
+    """Everything that defines a run, except the data."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] = Field(examples=["my_experiment"])
     """Letters, digits, - and _, at most 64."""
     description: str = ""
-    """One line for people. It is kept with the run."""
+    """A description in one line. It is stored with the run."""
     extensions: Annotated[tuple[str, ...], AfterValidator(_are_available)] = ()
-    """Python modules with terms or winds of your own. Settings import nothing: list each module, or the path of its
-    file, in the environment variable PINNWX_EXTENSIONS too."""
+    """Python modules with user-defined terms or winds. Settings import nothing: also list each module, or the path of
+    its file, in the environment variable PINNWX_EXTENSIONS."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the first weights and of the order of training windows. The same seed and data give the same run."""
     data: DataSettings
@@ -65,7 +65,7 @@ class Config(Settings):
     @agreement
     def _fields_differ(self) -> Iterator[str]:
         if len(set(self.data.fields)) < len(self.data.fields):
-            yield "data.fields: a name stands twice"
+            yield "data.fields: a name is repeated"
 
     @agreement
     def _transport_has_its_fields(self) -> Iterator[str]:
@@ -85,7 +85,7 @@ class Config(Settings):
     def _transported_once(self) -> Iterator[str]:
         carried = [transport.field for transport in self.model.physics.transport]
         if len(set(carried)) < len(carried):
-            yield "model.physics.transport: a field is carried twice"
+            yield "model.physics.transport: a field is transported twice"
 
     @agreement
     def _weighted_fields_exist(self) -> Iterator[str]:
@@ -94,17 +94,17 @@ class Config(Settings):
                 yield f'training.field_weights: "{name}" is not in data.fields'
 
     def with_model(self, **changes: Any) -> Config:
-        """These settings with other ones of the model."""
+        """These settings with changes of the model."""
         return self.model_copy(update={"model": self.model.model_copy(update=changes)})
 
     def with_training(self, **changes: Any) -> Config:
-        """These settings with other ones of the training."""
+        """These settings with changes of the training."""
         return self.model_copy(update={"training": self.training.model_copy(update=changes)})
 
     def variable_table(self) -> dict[str, Variable]:
-        """The built-in table and the user's own variables; the user's win."""
+        """The built-in table with the user-defined variables, which take precedence."""
         return {**VARIABLES, **{name: entry.variable(name) for name, entry in self.variables.items()}}
 
     def reading_options(self) -> dict[str, Any]:
-        """The variables and levels that data are read with, as options of `open_data` and `check_data`."""
+        """The variables and levels as options of `open_data` and `check_data`."""
         return {"variables": self.variable_table(), "levels": self.data.levels}

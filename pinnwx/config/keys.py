@@ -1,4 +1,4 @@
-"""The tables and keys of a config, as the settings describe them."""
+"""The tables and keys of a config, from the settings."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pinnwx.config.experiment import Config
 from pinnwx.config.training import Stage
 from pinnwx.settings import Settings, tables_in
 
-INLINE = (Period, Stage)  # tables that stand on one line
+INLINE = (Period, Stage)  # tables that are written on one line
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key of a table, as its field describes it."""
+    """One key of a table, from its field."""
 
     name: str
     field: FieldInfo
 
     @property
     def mark(self) -> str:
-        """What the value in the template is, beside a default."""
+        """The mark of a value in the template that is not a default."""
         return "(required) " if self.field.is_required() else "(example) " if self.field.examples else ""
 
     @property
@@ -44,7 +44,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: its keys, and the tables inside of it are entries of their own."""
+    """One table with its keys; the tables inside it are separate entries."""
 
     path: str
     schema: type[Settings]
@@ -56,12 +56,12 @@ class Table:
 
     @property
     def heading(self) -> str:
-        """As it stands in TOML; empty at the top of the file."""
+        """The heading in TOML; empty at the top of the file."""
         return f"[[{self.path}]]" if self.is_array else self.path and f"[{self.path}]"
 
     @property
     def examples(self) -> list[dict[str, Any]]:
-        """Of an array, what the template shows of each entry; of another table, nothing in particular."""
+        """For an array, the entries in the template; for another table, one empty entry."""
         return self.field.examples[0] if self.is_array and self.field and self.field.examples else [{}]
 
     @property
@@ -70,12 +70,12 @@ class Table:
 
     @property
     def description(self) -> str:
-        """That of the schema, and of the key in the table around it."""
+        """The descriptions of the schema and of the key in the outer table."""
         return "\n\n".join(filter(None, (_docstring(self.schema), self.field and self.field.description)))
 
 
 def tables(path: str = "", schema: type[Settings] = Config, field: FieldInfo | None = None) -> Iterator[Table]:
-    """Every table of a config, from the outside in. A table of the user's names is called by an example."""
+    """Every table of a config, outer tables first. A table with names chosen by the user has an example name."""
     yield Table(path, schema, field)
     for name, inner in schema.model_fields.items():
         if not _own_table(inner):
@@ -98,7 +98,7 @@ def one_line(value: Any) -> str:
 
 
 def _own_table(field: FieldInfo) -> bool:
-    """Whether the values of a field are tables of their own, rather than inline ones."""
+    """Whether the values of a field are separate tables, not inline tables."""
     inner = next(tables_in(field.annotation), None)
     return inner is not None and inner not in INLINE
 

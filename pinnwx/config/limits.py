@@ -8,7 +8,7 @@ from pydantic import Field
 
 MOST_MINUTES = 525_600  # a year
 MOST_UPDATES = 10**9
-MOST_WEIGHTS = 10**9  # numbers that a model may train
+MOST_WEIGHTS = 10**9  # trained parameters of a model
 
 # A value of the user's own part, which the class of that part validates.
 Option = bool | int | float | str | tuple[bool | int | float | str, ...]

@@ -1,4 +1,4 @@
-"""The network, what holds it near the climate, and the model that they make up with the equations."""
+"""Settings of the model: network, corrections towards climatology, and step."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pinnwx.settings import Settings, agreement
 
 
 class ClosureSettings(Settings):
-    """The network, which supplies what the equations leave out."""
+    """The network, which represents the processes that the equations omit."""
 
     enabled: bool = True
     """Whether there is a network. `false`: physics alone."""
     kind: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(default=None, examples=["residual"])
-    """`residual`: residual blocks of dense convolutions. `experts`: each region of the grid has some of several
-    experts. Or the name of a class of the user's own, see `pinnwx.model.closures.register`. Without it,
+    """`residual`: residual blocks of dense convolutions. `experts`: each region of the grid uses some of several
+    experts. Or the name of a user-defined class, see `pinnwx.model.closures.register`. Without it,
     `experts` if `experts` is above 1, else `residual`."""
     width: Channels = 96
     """Channels. Time and memory grow with the square."""
     blocks: Annotated[int, Field(ge=1, le=64)] = 4
-    """Residual blocks. They decide how far one step of the network sees."""
+    """Residual blocks. Their number determines the range of one step of the network."""
     fine_width: Channels | None = Field(default=None, examples=[48])
     """Channels on the fine grid. Without it, half of `width`, at least 16."""
     block_widths: tuple[tuple[Channels, Channels], ...] | None = Field(
@@ -35,15 +35,15 @@ class ClosureSettings(Settings):
     patch_size: Literal[1, 2, 4] = 2
     """Cells in each direction that become one cell of the network's grid. 2 is four times as fast as 1."""
     hemispheric_symmetry: bool = False
-    """Train on weather reflected in the equator too, and forecast with the mean of both views. The equations of
-    motion have this symmetry. It needs a global grid. It helps most where the training time is short. A forecast
-    takes nearly twice as long."""
+    """Also train on weather reflected in the equator, and forecast with the mean of both views. The equations of
+    motion have this symmetry. It needs a global grid. It helps most if the training time is short. A forecast takes
+    nearly twice as long."""
     gradients: bool = True
-    """Show the network the gradients of the fields. Where the equations transport the fields, the increment of
-    transport replaces them at less cost. A network alone is better with them."""
+    """Use the gradients of the fields as input of the network. If the equations transport the fields, the increment of
+    transport replaces them at a lower cost. A network alone is better with them."""
     experts: Annotated[int, Field(ge=1, le=64)] = 1
     """Experts in each block, among which the regions of the grid are divided. 1: no mixture of experts. More
-    experts have more weights and take hardly more time."""
+    experts have more weights and need hardly more time."""
     experts_per_region: Annotated[int, Field(ge=1, le=64)] = 1
     """Experts of a region, on average."""
     learned_wind_width: Channels = 32
@@ -72,11 +72,11 @@ class ClosureSettings(Settings):
 
     @property
     def resolved_kind(self) -> str:
-        """`kind`, or what it is without the key."""
+        """`kind`, or its value if the key is absent."""
         return self.kind or ("experts" if self.experts > 1 else "residual")
 
     def narrower(self, width: int) -> ClosureSettings:
-        """Of this width, all other widths in proportion."""
+        """These settings with this width, and all other widths in proportion."""
 
         def scaled(other: int) -> int:
             return max(round(other * width / self.width), 1)
@@ -90,26 +90,26 @@ class ClosureSettings(Settings):
 
 
 class ClimateSettings(Settings):
-    """Corrections after every step that hold forecasts of weeks and months near the climate of the training time.
+    """Corrections after every step that keep forecasts of weeks and months near the climate of the training time.
 
-    A correction whose key is absent is not made. Not for conserved fields.
+    A correction whose key is absent is not applied. Conserved fields are not corrected.
     """
 
     relaxation_days: Timescale | None = Field(default=None, examples=[25.0])
     """Time scale in days of the decay of departures from climatology."""
     smoothing_hours: Timescale | None = Field(default=None, examples=[300.0])
     """Time scale in hours of the decay of waves of two cells. Waves of eight cells stay. A network that trains on
-    single steps may make stripes of two cells within days; 1 removes them after every step."""
+    single steps may create stripes of two cells within days; 1 removes them after every step."""
     mean_relaxation_days: Timescale | None = Field(default=None, examples=[5.0])
-    """Time scale in days of the decay of the area mean of departures, whatever the step does to it. It needs a
+    """Time scale in days of the decay of the area mean of departures, whatever its change in the step. It needs a
     global grid."""
     bound_margin: NonNegativeFloat | None = Field(default=None, examples=[0.1])
-    """Fraction by which departures may exceed the extremes of the training time at the same place. Larger ones are
-    cut off, records too."""
+    """Fraction by which departures may exceed the extremes of the training time at the same place. Larger departures
+    are clipped."""
 
     @property
     def is_set(self) -> bool:
-        """Whether anything is to be held."""
+        """Whether any correction is set."""
         return self != ClimateSettings()
 
 
@@ -121,22 +121,22 @@ class ModelSettings(Settings):
     step_hours: Annotated[float, Field(ge=0.01, le=744)] = 6.0
     """Hours of one step. A multiple of the spacing of the data."""
     input_times: Literal[1, 2, 3, 4] = 1
-    """Analyses that a forecast starts from, one step apart. 2 show the network where the weather moves. 4 steps of
-    6 h show a whole day."""
+    """Number of input analyses of a forecast, one step apart. 2 show the motion of weather systems. 4 steps of 6 h
+    cover a whole day."""
     networks: Annotated[int, Field(ge=1, le=16)] = 1
     """Networks of a deep ensemble. They train in turn, and each step of a forecast is the mean of their steps.
-    Several are better where there is more time than data. They share the updates, and a forecast takes as many
-    times as long."""
+    Several are better if there is more time than data. They share the updates, and the time of a forecast is
+    proportional to their number."""
     boundary_width: Annotated[int, Field(ge=0, le=8)] = 0
-    """Cells at the edge of a regional grid that lateral boundary conditions set at the end of every step: a
-    forecast of a larger area, or, in training and hindcasts, the analyses. 0: none."""
+    """Width in cells of the lateral boundary of a regional grid, which is set at the end of every step: from a
+    forecast for a larger area, or, in training and hindcasts, from the analyses. 0: none."""
     physics: PhysicsSettings = PhysicsSettings()
     closure: ClosureSettings = ClosureSettings()
     climate: ClimateSettings = ClimateSettings()
 
     @property
     def weights(self) -> int:
-        """About how many numbers the networks train: the products of layers, without what fields decide."""
+        """The approximate number of trained parameters, without those that depend on the number of fields."""
         one, count = self.closure, 0
         if one.enabled:
             fine = (one.fine_width or max(one.width // 2, 16)) * one.patch_size**2
@@ -151,6 +151,6 @@ class ModelSettings(Settings):
     def _of_a_size_that_can_be(self) -> Iterator[str]:
         if self.weights > MOST_WEIGHTS:
             yield (
-                f"{self.networks} network(s) of width {self.closure.width} train about {self.weights:,} numbers, more "
+                f"{self.networks} network(s) of width {self.closure.width} have about {self.weights:,} weights, more "
                 f"than {MOST_WEIGHTS:,}; lower networks, closure.width or closure.blocks"
             )

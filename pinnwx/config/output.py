@@ -1,4 +1,4 @@
-"""What forecast files say beside the forecast."""
+"""Settings of forecast files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AttributeText = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class OutputSettings(Settings):
-    """Forecast files. In the config.toml of a run folder this table may be edited; it holds for the next forecast."""
+    """Forecast files. This table may be edited in the config.toml of a run folder; the next forecast uses it."""
 
     attributes: dict[_AttributeName, _AttributeText] = Field(
         default_factory=dict, examples=[{"institution": "Example Weather Service"}]
@@ -29,5 +29,5 @@ class OutputSettings(Settings):
 
     @agreement
     def _not_ours(self) -> Iterator[str]:
-        if taken := sorted(_OWN_ATTRIBUTES & self.attributes.keys()):
-            yield f"attributes: {', '.join(taken)} are written by pinnwx; choose other names"
+        if reserved := sorted(_OWN_ATTRIBUTES & self.attributes.keys()):
+            yield f"attributes: {', '.join(reserved)} are written by pinnwx; choose other names"

@@ -1,4 +1,4 @@
-"""The experiments that come with the package, by their names."""
+"""The packaged experiments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def experiment_path(name: str) -> Path:
     """The TOML file of a packaged experiment.
 
     Raises:
-        MissingInputError: there is none of that name.
+        MissingInputError: there is no experiment with this name.
     """
     if name not in experiments():
         raise MissingInputError(f"no config file {name}, and no experiment of that name: {', '.join(experiments())}")
@@ -25,7 +25,7 @@ def experiment_path(name: str) -> Path:
 
 
 def _folder() -> Path:
-    """Inside the installed package, or in the checkout."""
+    """The folder of experiments in the installed package or in the checkout."""
     package = Path(str(files("pinnwx")))
     inside = package / "experiments"
     return inside if inside.is_dir() else package.parent / "experiments"

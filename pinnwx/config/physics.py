@@ -1,4 +1,4 @@
-"""The equations: which fields are transported, by which wind, and how they are integrated."""
+"""Settings of the equations: transported fields, winds, and time integration."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _are_terms(tables: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]
 
 
 def _wind(text: str) -> AbstractWind:
-    from pinnwx.physics.winds import parse_wind  # brings JAX, which settings alone do without
+    from pinnwx.physics.winds import parse_wind  # imports JAX, which other settings do not need
 
     return parse_wind(text)
 
@@ -41,7 +41,7 @@ class Transport(Settings):
 
     Each field has its own wind, form and scheme. A field without such a table changes by the network alone.
     Vorticity may be transported although it is not in `data.fields`: then it is the vorticity of a prognostic or
-    geostrophic wind, and the fields of that wind take up its change.
+    geostrophic wind, and its change is applied to the fields of that wind.
     """
 
     field: str = Field(examples=["t850"])
@@ -56,10 +56,11 @@ class Transport(Settings):
     - `none`: no physical wind
     """
     form: Literal["flux", "advective"] = "advective"
-    """`advective`: -v . grad X, for temperature or vorticity. `flux`: -div(v X), which keeps the area integral, for
-    the density of a tracer."""
+    """`advective`: -v . grad X, for temperature or vorticity. `flux`: -div(v X), which conserves the area integral,
+    for the density of a tracer."""
     scheme: Literal["upwind1", "centred2", "upwind3", "limited"] = "upwind3"
-    """`upwind1` damps, `centred2` makes ripples, `upwind3` is accurate, `limited` makes no new extrema."""
+    """`upwind1` is diffusive, `centred2` is dispersive, `upwind3` is the most accurate, `limited` creates no new
+    extrema."""
     absolute_vorticity: bool = False
     """Transport vorticity plus planetary vorticity. For vorticity only."""
     balanced_field: str | None = Field(default=None, examples=["z500"])
@@ -67,10 +68,10 @@ class Transport(Settings):
     learned_wind: bool = False
     """Add the wind of a network to the physical wind."""
     conserved: bool = False
-    """Keep the area integral and the sign of this field for any weights. It needs a global grid, `form = "flux"` and
-    `scheme = "limited"`."""
+    """Conserve the area integral and the sign of this field for any weights. It needs a global grid, `form = "flux"`
+    and `scheme = "limited"`."""
     gated: bool = True
-    """Scale the increment of transport by a gate that the network learns for each place."""
+    """Scale the increment of transport by a gate, which the network computes for each place."""
     diffusivity: Annotated[float, Field(ge=0, le=1e7)] = 0.0
     """Diffusivity in m2 s-1. Values that the sub-steps do not allow are refused."""
 
@@ -98,7 +99,7 @@ class Transport(Settings):
             yield f"{pair}: only z500 (any level) or msl follow, and only vorticity"
 
     def lacks(self, fields: Sequence[str]) -> Iterator[str]:
-        """What stands in the way where these are the forecast fields."""
+        """The problems of this transport with these forecast fields."""
         from pinnwx.physics.winds import AbstractVorticityWind
 
         wind = _wind(self.wind)
@@ -122,14 +123,14 @@ _VORTICITY = {
 class PhysicsSettings(Settings):
     """The time integration of the equations.
 
-    The wind is held over one coupling interval. A step has `coupling_steps` of them.
+    The wind is constant over one coupling interval. A step has `coupling_steps` intervals.
     """
 
     transport: tuple[Transport, ...] = Field(default=(), examples=[[_TEMPERATURE, _VORTICITY]])
-    """Without such tables, the network does everything. The second example transports the absolute
+    """Without such tables, only the network changes the fields. The second example transports the absolute
     vorticity of the wind in flux form: the barotropic vorticity equation with divergence."""
     terms: Annotated[tuple[dict[str, Option], ...], AfterValidator(_are_terms)] = ()
-    """Terms of your own for the equation of the transported fields: tables `[[model.physics.terms]]` with the `kind`
+    """User-defined terms of the equation of the transported fields: tables `[[model.physics.terms]]` with the `kind`
     under which an extension registers the term, and the options of its class."""
     substeps: Annotated[int, Field(ge=1, le=1000)] = 4
     """Sub-steps of the solver in one step of the model. More are more accurate and slower."""
@@ -137,8 +138,8 @@ class PhysicsSettings(Settings):
     """Coupling intervals in one step of the model. In each, transport comes first and the network second. The
     sub-steps are divided among them."""
     wind_time: Literal["start", "midpoint"] = "start"
-    """Time of the wind that is held over a coupling interval. `start` is first order in the interval. `midpoint` is
-    second order, and the equations take half as long again."""
+    """Time of the wind that is used over a coupling interval. `start` is first order in the interval. `midpoint` is
+    second order, and the equations take 1.5 times as long."""
     solver: Literal[
         "euler", "heun", "ssprk3", "diffrax:Midpoint", "diffrax:Ralston", "diffrax:Heun", "diffrax:Bosh3",
         "diffrax:Tsit5", "diffrax:Dopri5",
@@ -146,7 +147,7 @@ class PhysicsSettings(Settings):
     """Time integration. `euler` (order 1), `heun` (2) and `ssprk3` (3) are strong stability preserving. The
     methods of diffrax have the orders 2, 2, 2, 3, 5 and 5. They run in `diffrax.diffeqsolve`."""
     adjoint: Literal["recursive_checkpoint", "direct"] = "recursive_checkpoint"
-    """Gradients through the solvers of diffrax. `direct` stores every sub-step and has forward mode too."""
+    """Gradients through the solvers of diffrax. `direct` stores every sub-step and also supports forward mode."""
     courant_limit: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Maximum outflow Courant number of a sub-step. Faster winds are scaled down."""
     learned_diffusivity: bool = False
@@ -171,7 +172,7 @@ class PhysicsSettings(Settings):
     @agreement
     def _keeps_signs(self) -> Iterator[str]:
         if self.solver.startswith("diffrax:") and any(one.scheme == "limited" for one in self.transport):
-            yield f'scheme = "limited" needs a solver that keeps signs: euler, heun or ssprk3, not {self.solver}'
+            yield f'scheme = "limited" needs a solver that preserves signs: euler, heun or ssprk3, not {self.solver}'
 
     @agreement
     def _learns_by_gradients(self) -> Iterator[str]:

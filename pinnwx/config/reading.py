@@ -1,4 +1,4 @@
-"""Settings out of TOML, and back."""
+"""Reads settings from TOML and writes them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def parse_config(text: str, source: str = "config") -> Config:
     """The settings in a TOML text.
 
     Raises:
-        ConfigError: with every problem, each by its path; `source` names the file in the message.
-        UsageError: its name is a path.
+        ConfigError: the message lists every problem with its path; `source` names the file in the message.
+        UsageError: the name of the experiment is a path.
     """
     return _validated(toml_table(text, source), source)
 
@@ -39,14 +39,14 @@ def _validated(raw: dict[str, Any], source: str) -> Config:
 
 
 def config_text(config: Config) -> str:
-    """Settings as a TOML text that `parse_config` reads back as they are; what was not given is left out."""
+    """Settings as a TOML text that `parse_config` reads back unchanged; keys that were not set are left out."""
     return tomli_w.dumps(config.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True))
 
 
 def load_config(config: ConfigLike) -> Config:
-    """The settings in a TOML file, in a mapping of the same keys, or of a packaged experiment by its name, as `quick`.
+    """The settings from a TOML file, a mapping with the same keys, or a packaged experiment by name (such as `quick`).
 
-    A `Config` is returned as it is.
+    A `Config` is returned unchanged.
 
     Raises:
         MissingInputError: there is no such file and no such experiment.
@@ -63,7 +63,7 @@ def load_config(config: ConfigLike) -> Config:
 
 
 def text_of(config: ConfigLike) -> str:
-    """The TOML text of a config, as the user wrote it where it is a file.
+    """The TOML text of a config; for a file, the text that the user wrote.
 
     Raises:
         MissingInputError, ConfigError: as `load_config`.
@@ -72,10 +72,10 @@ def text_of(config: ConfigLike) -> str:
 
 
 def config_as_read(path: str | Path) -> Config:
-    """As much of the settings in a TOML file as can be read (`pinnwx.settings.as_read`).
+    """The valid settings in a TOML file (`pinnwx.settings.as_read`).
 
     Raises:
-        MissingInputError, ConfigError: there is no such file, or it is no TOML.
+        MissingInputError, ConfigError: the file does not exist, or is not TOML.
     """
     return as_read(Config, toml_table(read_text(path), str(path)))
 
@@ -84,8 +84,8 @@ def read_text(source: str | Path) -> str:
     """The TOML text of a file, or of a packaged experiment by its name (`experiments`).
 
     Raises:
-        MissingInputError: there is neither.
-        ConfigError: it is too large, or no UTF-8 text.
+        MissingInputError: neither the file nor the experiment exists.
+        ConfigError: the file is too large, or not UTF-8 text.
     """
     path = Path(source)
     if not path.is_file():

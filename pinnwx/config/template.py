@@ -10,12 +10,12 @@ from pinnwx.config.keys import Table, one_line, tables
 
 _WIDTH = 120
 _HEADER = """\
-Every key of a pinnwx configuration. Copy this file and keep what you need:
+Every key of a pinnwx configuration. Copy this file and keep the keys that you need:
 
     pinnwx train my_experiment.toml --data my_data --out my_run --minutes 10
 
-"(required)" has no default. "(example)" shows a value of its own; without the key there is none, or what the comment
-says. Every other key shows its default and may be left out.
+A "(required)" key has no default. An "(example)" key shows an example; without the key there is no value, or the value
+in the comment. Every other key shows its default and may be left out.
 
 An unknown key, a wrong type or an impossible combination is refused. All problems are listed at once.
 `pinnwx config template` writes this file."""
@@ -27,7 +27,7 @@ def template() -> str:
 
 
 def _shown(table: Table) -> Iterator[str]:
-    """A table of the template. Of an array, the first example shows every key, but those that only later ones have."""
+    """A table of the template. For an array, the first example shows every key that does not only occur later."""
     if table.path:
         yield from ("", *_comment(table.description), table.heading)
     first, *later = table.examples
@@ -44,7 +44,7 @@ def _shown(table: Table) -> Iterator[str]:
 
 
 def _comment(text: str) -> Iterator[str]:
-    """The paragraphs of a text, list items included, as comment lines; indented lines stay as they are."""
+    """The paragraphs of a text, list items included, as comment lines; indented lines are unchanged."""
     for number, paragraph in enumerate(text.split("\n\n")):
         if number and not paragraph.startswith("- "):
             yield "#"

@@ -1,4 +1,4 @@
-"""How weights are fitted: training, retraining, compression."""
+"""Settings of training, retraining and compression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from pinnwx.config.limits import Minutes, Updates
 from pinnwx.settings import Settings, agreement
 
-MINIMUM_PROMOTION_DAYS = 3  # that bounds need at least: the MINIMUM_BLOCKS of verification.significance, a day each
+MINIMUM_PROMOTION_DAYS = 3  # the minimum for bounds: MINIMUM_BLOCKS of verification.significance, with a day each
 
 
 class Stage(Settings):
@@ -23,7 +23,7 @@ class Stage(Settings):
 
 
 class TrainingSettings(Settings):
-    """How the weights are fitted."""
+    """The training of the weights."""
 
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
     """Windows in one update."""
@@ -36,22 +36,22 @@ class TrainingSettings(Settings):
     clip_norm: PositiveFloat = 1.0
     """Maximum norm of a gradient. Longer gradients are scaled down."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
-    """Decay of the running average of the weights, which makes the forecasts. 0: no average."""
+    """Decay of the running average of the weights, which forecasts use. 0: no average."""
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Fraction of the updates in which the learning rate rises."""
     curriculum: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=1, fraction=1.0),)
     """Stages, one after another. Each trains on rollouts of `steps` steps for a `fraction` of the updates.
     `[{ steps = 1, fraction = 0.5 }, { steps = 4, fraction = 0.5 }]` trains on 6 hours first, then on a day."""
     updates: Updates | None = Field(default=None, examples=[2000])
-    """Number of updates. Such a training repeats to the last bit. Without it, the minutes decide."""
+    """Number of updates. Such a training is reproducible bit for bit. Without it, the minutes decide."""
     minutes: Minutes = 10.0
     """Wall-clock budget if neither `updates` nor `--minutes` is given."""
     field_weights: dict[str, PositiveFloat] = Field(default_factory=dict, examples=[{"z500": 2.0}])
     """Weight of a field in the loss. Without it, 1."""
     perturbation_scale: NonNegativeFloat = 0.0
     """Size of the perturbations of training windows, relative to the change of a step. Half of the windows are
-    shifted by a zonal mean that decays. The model then reduces large-scale errors, for forecasts of weeks. It loses
-    some skill at a day."""
+    shifted by a zonal mean that decays. The model then reduces large-scale errors in forecasts of weeks. Its skill at
+    a day is slightly lower."""
 
 
 class RetrainingSettings(Settings):
@@ -63,12 +63,12 @@ class RetrainingSettings(Settings):
     """Newest days, which no update uses. The candidate is compared with the live model on them. More days are held
     out if these contain fewer than 8 forecasts of the longest lead."""
     leads: Annotated[tuple[Annotated[float, Field(gt=0, le=8784)], ...], Field(min_length=1, max_length=100)] = (6, 24)
-    """Lead times of the comparison in hours. Those that are no multiple of the model's step are skipped."""
+    """Lead times of the comparison in hours. Leads that are not a multiple of the step are skipped."""
     learning_rate_factor: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Maximum of the learning rate, relative to that of `[training]`."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 4
-    """Steps of the rollouts. If this key is absent, those of a day, and at most 4. Long rollouts leave few fresh
-    windows."""
+    """Steps of the rollouts. If this key is absent, the steps of a day, but at most 4. With long rollouts, there are
+    few fresh windows."""
     minutes: Minutes = 1.0
     """Wall-clock budget if neither `updates` nor `--minutes` is given."""
     updates: Updates | None = Field(default=None, examples=[200])
@@ -79,13 +79,13 @@ class RetrainingSettings(Settings):
         needed = MINIMUM_PROMOTION_DAYS + max(self.leads) / 24
         if self.hold_out_days < needed:
             yield (
-                f"hold_out_days = {self.hold_out_days:g} is too short to judge forecasts of {max(self.leads):g} h: "
-                f"bounds need {MINIMUM_PROMOTION_DAYS} days of them, so {needed:g}"
+                f"hold_out_days = {self.hold_out_days:g} is too short for forecasts of {max(self.leads):g} h: "
+                f"bounds need {MINIMUM_PROMOTION_DAYS} days of initial times, so at least {needed:g}"
             )
 
 
 class CompressionSettings(Settings):
-    """How `pinnwx compress` makes a smaller model."""
+    """The compression of a model by `pinnwx compress`."""
 
     rounds: Annotated[int, Field(ge=1, le=16)] = 2
     """Pruning: number of rounds. Each scores the channels, removes some, and fine-tunes the rest."""

@@ -60,7 +60,7 @@ def test_a_config_that_cannot_be(change, words):
     if words == "model.closure":
         text = text.replace("blocks = 1", "").replace("[model]", "[model]\nnetworks = 16")
         found = problem(text)
-        assert "16 network(s) of width 4096 train about" in found
+        assert "16 network(s) of width 4096 have about" in found
         assert f"more than {MOST_WEIGHTS:,}" in found
         return
     assert words in problem(text)
@@ -82,7 +82,7 @@ def test_every_problem_of_a_config_is_told_at_once():
 def test_a_bound_of_a_variable_may_be_open():
     text = BASE + '[variables.x]\nunits = "1"\nminimum = 0\nmaximum = inf\n'
     assert math.isinf(parse_config(text).variables["x"].maximum)
-    assert "nan is no number" in problem(text.replace("maximum = inf", "maximum = nan"))
+    assert "nan is not a number" in problem(text.replace("maximum = inf", "maximum = nan"))
 
 
 @pytest.mark.parametrize(
