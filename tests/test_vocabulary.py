@@ -41,8 +41,10 @@ REPLACED = {
     "DAYS_OF_GATE": "MINIMUM_PROMOTION_DAYS", "Report": "Progress", "UPDATES_PER_REPORT": "UPDATES_PER_TURN",
 }  # fmt: skip
 # Words that say nothing of what a variable holds; its noun says more. They are gone from these packages.
-VAGUE = {"told", "found", "made", "seen", "asked", "kept"}
-NOUNS_ONLY = ("data", "explaining", "forecasting", "jobs", "reporting", "verification")
+VAGUE = {"told", "found", "made", "seen", "asked", "kept", "given", "said"}
+NOUNS_ONLY = (
+    "compression", "config", "data", "explaining", "forecasting", "jobs", "operators", "reporting", "verification",
+)  # fmt: skip
 
 
 def names_in(tree: ast.AST) -> Iterator[tuple[str, int]]:

@@ -73,7 +73,7 @@ def teacher_trajectories(teacher: TrainedModel, archive: Archive) -> list[Archiv
     windows = window_indices(archive.times, model.step_hours, model.input_times - 1 + steps)[:, : model.input_times]
     starts = _Starts.drawn(teacher, archive, windows)
     predictor = Predictor(teacher, [model.step_hours * number for number in range(1, steps + 1)])
-    count, trajectories = len(starts.rows), []
+    count, archives = len(starts.rows), []
     for first in range(0, count, BATCH):
         chosen = np.arange(first, min(first + BATCH, count))
         filled = np.resize(chosen, BATCH)  # the last batch is filled up, so that its shape needs no new compilation
@@ -83,13 +83,13 @@ def teacher_trajectories(teacher: TrainedModel, archive: Archive) -> list[Archiv
             if is_stable(forecasts[place], predictor.lead_hours, teacher, times[place]):
                 fields = np.concatenate([analyses[place], forecasts[place]])
                 valid = np.concatenate([archive.times[row], times[place] + predictor.lead_offsets])
-                trajectories.append(replace(archive, times=valid, fields=fields))
-    if len(trajectories) < _FEWEST * count:
+                archives.append(replace(archive, times=valid, fields=fields))
+    if len(archives) < _FEWEST * count:
         raise StabilityError(
-            f"{count - len(trajectories)} of {count} forecasts of the teacher blew up; lower perturbation_scale of "
+            f"{count - len(archives)} of {count} forecasts of the teacher blew up; lower perturbation_scale of "
             "[compression], or use a teacher that has model.climate.bound_margin set"
         )
-    return trajectories
+    return archives
 
 
 @dataclass(frozen=True, eq=False)
