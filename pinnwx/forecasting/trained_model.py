@@ -1,8 +1,8 @@
-"""A trained model: its parts on disk, verified and put together.
+"""A trained model and its files.
 
-A version folder holds `weights.safetensors`, `normalisation.nc`, `climatology.nc`, `static.nc`, `config.toml`
-and, written last, the manifest of them all (`pinnwx.manifest`). `optimiser.safetensors`, which retraining goes on from,
-may be among them; forecasts do not need it.
+A version folder holds `weights.safetensors`, `normalisation.nc`, `climatology.nc`, `static.nc`, `config.toml` and their
+manifest, which is written last (`pinnwx.manifest`). It may hold `optimiser.safetensors`, the state from which
+retraining continues. Forecasts do not need it.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ _log = logging.getLogger(__name__)
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
 CONFIG, OPTIMISER = "config.toml", "optimiser.safetensors"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
-_OF_A_VERSION = ("files", "model", "versions", "device", "pinnwx", "format")  # what a manifest says anew
+_OF_A_VERSION = ("files", "model", "versions", "device", "pinnwx", "format")  # keys that are not copied to the next version
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A forecaster with all it needs to be run and scored; `manifest` says where it comes from."""
+    """A forecaster with everything that forecasts and scores need. `manifest` records its origin."""
 
     config: Config
     config_text: str
@@ -71,7 +71,7 @@ class TrainedModel:
     climatology: Climatology
     static: Mapping[str, np.ndarray]
     manifest: Mapping[str, Any]
-    optimiser: Mapping[str, np.ndarray] | None = None  # of a training that has just ended; retraining goes on from it
+    optimiser: Mapping[str, np.ndarray] | None = None  # after a training in this process; retraining continues from it
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,10 +80,10 @@ class TrainedModel:
 
     @classmethod
     def initialise(cls, config: Config, archive: Archive, text: str | None = None) -> TrainedModel:
-        """Returns a forecaster with fresh weights; its scales and climatology are fitted on `archive`.
+        """Returns a forecaster with new random weights. Its normalisation and climatology are fitted on `archive`.
 
-        `archive` holds the training time alone. `text` is the TOML text of `config` as the user wrote it; by default
-        it is written from `config`.
+        `archive` holds the training time and nothing else. `text` is the user's TOML text of `config`. By default it is
+        written from `config`.
         """
         normalisation = fit_normalisation(archive, config.model.step_hours)
         static = {name: np.asarray(values) for name, values in archive.static.items()}
@@ -94,13 +94,13 @@ class TrainedModel:
 
     @classmethod
     def load(cls, folder: str | Path) -> TrainedModel:
-        """Reads a version back, or the live one of a run folder; every file is verified against the manifest.
+        """Reads a version folder, or the live version of a run folder. Every file is verified against the manifest.
 
-        The bytes that were compared are the bytes that are used.
+        Each file is read once; the verified bytes are the bytes that are used.
 
         Raises:
-            CheckpointError: the manifest is missing, a file is damaged or a link, the model is of a kind that this
-                package lacks, or the weights do not fit the config.
+            CheckpointError: the manifest is missing, a file is damaged or a link, this package lacks the kind of model,
+                or the weights do not fit the config.
         """
         folder = Path(folder)
         if (folder / LIVE).exists() or (folder / VERSIONS).is_dir():
@@ -123,12 +123,12 @@ class TrainedModel:
         return cls(config, text, grid, model, normalisation, climatology, static, manifest)
 
     def with_config(self, config: Config) -> TrainedModel:
-        """Returns a model of other settings with fresh weights; scales and climatology stay."""
+        """Returns a model of other settings with new random weights and the same normalisation and climatology."""
         model = _assemble(config, self.grid, self.normalisation, self.climatology, self.static)
         return replace(self, config=config, config_text=config_text(config), model=model, manifest={})
 
     def state(self, data: Data, time: str | np.datetime64) -> State:
-        """The state at a time, out of files, a dataset or an archive: see `pinnwx.forecasting.state`."""
+        """The state at a time, from files, a dataset or an archive: see `pinnwx.forecasting.state`."""
         from pinnwx.forecasting.state import state_of
 
         return state_of(self, data, time)
@@ -150,20 +150,21 @@ class TrainedModel:
         members: int | None = None,
         lateral_boundary: Paths | xr.Dataset | None = None,
     ) -> xr.Dataset:
-        """A forecast as a CF dataset, of one analysis out of the data: see `pinnwx.forecasting.forecasts`."""
+        """A forecast as a CF dataset, from one analysis of the data: see `pinnwx.forecasting.forecasts`."""
         from pinnwx.forecasting.forecasts import forecast
 
         return forecast(self, data, init=init, hours=hours, members=members, lateral_boundary=lateral_boundary)
 
     def save(self, folder: str | Path, *, force: bool = False) -> None:
-        """Writes a run folder in which this model is live: `load`, and every verb of the command line, reads it.
+        """Writes a run folder in which this model is live. `load` and every command of `pinnwx` can read it.
 
-        `force` adds the model to an existing run as one more version. A model that did not pass its training check
-        becomes live too, with a warning; its manifest gives the result of the check, and that the user saved it.
+        `force` adds the model to an existing run as a further version. A model that did not pass its training check
+        also becomes live, with a warning. Its manifest records the result of the check and that the user saved the
+        model.
 
         Raises:
-            OutputError: the folder holds something already, or cannot be written.
-            LockedError: a job is at work in it.
+            OutputError: the folder is not empty, or it cannot be written.
+            LockedError: a job is running in it.
         """
         from pinnwx.forecasting.runs import new_run
 
@@ -185,8 +186,8 @@ class TrainedModel:
     ) -> None:
         """Writes a version into a new or empty folder.
 
-        `notes` (seed, data hash, plan ...) go into the manifest, with the packages and the device of this process.
-        `optimiser` is the state in which training left it, by name.
+        The manifest gets `notes` (seed, data hash, plan ...), and the package versions and the device of this process.
+        `optimiser` is the state of the optimiser after training, by name.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -204,10 +205,9 @@ class TrainedModel:
             with replacing(folder / OPTIMISER) as temporary:
                 temporary.write_bytes(save_tensors(dict(optimiser)))
             parts += (OPTIMISER,)
-        made_of = architecture(self.model, self.config.model)
-        write_manifest(
-            folder, parts, {**notes, "model": made_of, "versions": versions, "device": jax.devices()[0].device_kind}
-        )
+        parts_of_model = architecture(self.model, self.config.model)
+        device = jax.devices()[0].device_kind
+        write_manifest(folder, parts, {**notes, "model": parts_of_model, "versions": versions, "device": device})
 
 
 def _assemble(
@@ -223,10 +223,10 @@ def _assemble(
 
 
 def load_optimiser(folder: Path) -> dict[str, np.ndarray] | None:
-    """The state of the optimiser that a version was left with, verified; None where it has none.
+    """Returns the verified state of the optimiser of a version, or None if the version has none.
 
     Raises:
-        CheckpointError: as `TrainedModel.load`.
+        CheckpointError: see `TrainedModel.load`.
     """
     _, contents = read_files(folder, (OPTIMISER,))
     return _tensors(contents[OPTIMISER], folder / OPTIMISER) if OPTIMISER in contents else None
@@ -234,7 +234,7 @@ def load_optimiser(folder: Path) -> dict[str, np.ndarray] | None:
 
 def _require_known(manifest: Mapping[str, Any], folder: Path) -> None:
     """Raises:
-    CheckpointError: the version has a part that this package would leave out of a forecast.
+    CheckpointError: the version has a file that this package does not know.
     """
     unknown = sorted(manifest["files"].keys() - {*PARTS, OPTIMISER})
     if unknown:
@@ -245,24 +245,24 @@ def _require_known(manifest: Mapping[str, Any], folder: Path) -> None:
 
 def _require_same_parts(model: Forecaster, config: Config, manifest: Mapping[str, Any], folder: Path) -> None:
     """Raises:
-    CheckpointError: the version is told to be made of other parts than this package gives it. Versions that tell
-        nothing of it were made before there was a choice.
+    CheckpointError: the manifest lists other parts of the model than this package builds from the config. Manifests of
+        early versions list no parts; for them every part has only one possible kind.
     """
     if "model" not in manifest:
         return
     if mismatches := differences(manifest["model"], architecture(model, config.model)):
         raise CheckpointError(
-            f"{folder} is not of the model that pinnwx {__version__} makes of its config.toml: {mismatches[0]}; "
+            f"{folder} is not the model that pinnwx {__version__} builds from its config.toml: {mismatches[0]}; "
             f"{_made_by(manifest)}"
         )
 
 
 def _made_by(manifest: Mapping[str, Any]) -> str:
-    return f"use the pinnwx that made it ({manifest.get('pinnwx') or 'unknown'}), or train again"
+    return f"use the version of pinnwx that wrote it ({manifest.get('pinnwx') or 'unknown'}), or train again"
 
 
 def _own_config(content: bytes, folder: Path, manifest: Mapping[str, Any]) -> tuple[Config, str]:
-    """The settings of a version, and their text; what this package would not accept was made by another one."""
+    """The settings of a version, and their text. A config that this package refuses was written by another version."""
     try:
         text = content.decode("utf-8")
         return parse_config(text, str(folder / CONFIG)), text
@@ -279,7 +279,7 @@ def _require_fitting(
     folder: Path,
 ) -> None:
     """Raises:
-    CheckpointError: the parts of a version are not of one model.
+    CheckpointError: the files of a version do not belong to the same model.
     """
     names, shape = config.data.fields, grid.shape
     arrays = {
@@ -297,10 +297,10 @@ def _require_fitting(
             raise CheckpointError(f"{folder}/{name} has the shape {values.shape}, not {expected}; {RESTORE}")
     for part, held in ((NORMALISATION, normalisation.names), (CLIMATOLOGY, climatology.names)):
         if held != names:
-            raise CheckpointError(f"{folder / part} is of {', '.join(held)}, not of {', '.join(names)}; {RESTORE}")
+            raise CheckpointError(f"{folder / part} holds {', '.join(held)}, not {', '.join(names)}; {RESTORE}")
     if set(static) != set(config.data.static):
         raise CheckpointError(
-            f"{folder / STATIC} holds {', '.join(static) or 'nothing'}, and the config names "
+            f"{folder / STATIC} holds {', '.join(static) or 'nothing'}, but the config names "
             f"{', '.join(config.data.static) or 'nothing'}; {RESTORE}"
         )
     if not ((normalisation.std > 0).all() and (normalisation.increment_std > 0).all()):
@@ -321,7 +321,7 @@ def _read_static(path: Path, content: bytes) -> tuple[Grid, dict[str, np.ndarray
     if [each.dims for each in coordinates] != [("latitude",), ("longitude",)]:
         raise CheckpointError(f"{path} holds no grid; {RESTORE}")
     if not all(np.issubdtype(values.dtype, np.number) for values in dataset.variables.values()):
-        raise CheckpointError(f"{path} holds what are no numbers; {RESTORE}")
+        raise CheckpointError(f"{path} holds a variable that is not numeric; {RESTORE}")
     try:
         grid = Grid.from_coordinates(*(each.values for each in coordinates))
     except GridError as error:
@@ -340,8 +340,8 @@ def _set_weights(model: Forecaster, stored: Mapping[str, np.ndarray], path: Path
     expected = {name: (leaf.shape, leaf.dtype) for name, leaf in named_weights(model).items()}
     actual = {name: (values.shape, values.dtype) for name, values in stored.items()}
     if expected != actual:
-        odd = sorted(set(expected.items()) ^ set(actual.items()), key=str)[0][0]
-        raise CheckpointError(f"{path}: {odd} is {actual.get(odd, 'absent')}, not {expected.get(odd, 'wanted')}")
+        name = sorted(set(expected.items()) ^ set(actual.items()), key=str)[0][0]
+        raise CheckpointError(f"{path}: {name} is {actual.get(name, 'missing')}, not {expected.get(name, 'unused')}")
     broken = sorted(name for name, values in stored.items() if not np.isfinite(values).all())
     if broken:
         raise CheckpointError(f"{path}: {broken[0]} is not finite; {RESTORE}")
@@ -349,6 +349,7 @@ def _set_weights(model: Forecaster, stored: Mapping[str, np.ndarray], path: Path
 
 
 def error_scale(trained: TrainedModel) -> np.ndarray:
-    """The unit of each field's error in the loss, (field, 1, 1): its usual change over a step, and its weight."""
+    """The unit of each field's error in the loss, (field, 1, 1): the typical change in a step, divided by the square
+    root of the weight."""
     weights = np.array([trained.config.training.field_weights.get(name, 1.0) for name in trained.names])
     return (trained.normalisation.increment_std / np.sqrt(weights))[:, None, None]

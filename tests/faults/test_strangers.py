@@ -380,7 +380,7 @@ def test_a_model_of_other_parts_is_not_run_without_them(copy, change, words):
     folder = copy / "versions" / "0001"
     told = json.loads((folder / MANIFEST).read_text())["model"]
     resealed(folder, model=told | change if isinstance(change, dict) else change)
-    message = rf"that pinnwx .* makes of its config\.toml: {words}; use the pinnwx that made it"
+    message = rf"that pinnwx .* builds from its config\.toml: {words}; use the version of pinnwx that wrote it"
     with pytest.raises(CheckpointError, match=message):
         Run(copy).load()
 
@@ -395,7 +395,7 @@ def test_settings_of_another_package_are_an_artefact_of_its(copy):
     text = (folder / "config.toml").read_text()
     (folder / "config.toml").write_text(text.replace("[model.closure]", "[model.closure]\nattention_heads = 4"))
     resealed(folder)
-    with pytest.raises(CheckpointError, match=r"attention_heads.*; use the pinnwx that made it \(0\."):
+    with pytest.raises(CheckpointError, match=r"attention_heads.*; use the version of pinnwx that wrote it \(0\."):
         Run(copy).load()
 
 
