@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
 CONFIG, OPTIMISER = "config.toml", "optimiser.safetensors"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
-_OF_A_VERSION = ("files", "model", "versions", "device", "pinnwx", "format")  # keys that are not copied to the next version
+_OF_A_VERSION = ("files", "model", "versions", "device", "pinnwx", "format")  # keys of one version
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
 
 
