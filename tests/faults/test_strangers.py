@@ -202,7 +202,7 @@ def test_no_part_of_a_path_is_followed(tmp_path, outside, name):
     with appended_own(inside, "a/new") as handle:
         os.write(handle, b"text")
     assert read_own(inside, "a/new") == b"text"
-    with pytest.raises(CheckpointError, match="4 bytes, more than the 3"):
+    with pytest.raises(CheckpointError, match="4 bytes, more than the limit of 3"):
         read_own(inside, "a/new", 3)
 
 
