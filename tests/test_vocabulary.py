@@ -42,9 +42,7 @@ REPLACED = {
 }  # fmt: skip
 # Words that say nothing of what a variable holds; its noun says more. They are gone from these packages.
 VAGUE = {"told", "found", "made", "seen", "asked", "kept", "given", "said"}
-NOUNS_ONLY = (
-    "compression", "config", "data", "explaining", "forecasting", "jobs", "operators", "reporting", "verification",
-)  # fmt: skip
+NOUNS_ONLY = ("config", "data", "explaining", "forecasting", "jobs", "operators", "reporting", "verification")
 
 
 def names_in(tree: ast.AST) -> Iterator[tuple[str, int]]:

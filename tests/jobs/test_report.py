@@ -89,7 +89,7 @@ def test_the_newest_forecast_and_the_history_are_shown(made):
 def test_scores_on_what_it_was_trained_on_are_marked(made, data, tmp_path):
     run, _ = made
     path = pinnwx.report(run.folder, data, tmp_path / "r.html", **PERIOD | {"start": "2026-01-14"})
-    assert "CAUTION: the model was trained on a part of this time" in path.read_text()
+    assert "CAUTION: the model was trained on a part of this period" in path.read_text()
 
 
 def test_the_period_is_that_of_the_config_or_given(data, tmp_path):
