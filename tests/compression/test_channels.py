@@ -130,7 +130,7 @@ def test_the_closure_of_a_forecaster_and_of_no_other():
     assert names == {"fine", "residual", "blocks/0/input_convolution", "blocks/0/hidden"}, (
         "not the network of the learned wind"
     )
-    with pytest.raises(UsageError, match="has no closure network"):
+    with pytest.raises(UsageError, match="the model has no network"):
         forecaster(
             config(physics=carried.replace("learned_wind = true", ""), closure="enabled = false")
         ).channel_groups()
