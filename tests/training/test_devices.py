@@ -57,6 +57,7 @@ def start(virtual_devices: int, number: int = 0, processes: int = 1, port: int =
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={virtual_devices}",
         "PYTHONPATH": str(Path(__file__).parent.parent),
         "PINNWX_CACHE": "",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",  # without them, rounding differs more between layouts of devices
     }
     command = [sys.executable, "-c", LOSSES, *map(str, (number, processes, port))]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
