@@ -73,7 +73,7 @@ def forecast(run, tmp_path) -> Callable[..., Ended]:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # compiled as the forecasts of the module are, so the values are equal
 def expected(untouched_run, good, tmp_path_factory) -> xr.Dataset:
     """The forecast from the data without fault."""
     folder = tmp_path_factory.mktemp("expected")
