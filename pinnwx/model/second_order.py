@@ -58,7 +58,10 @@ class SecondOrderForecaster(nnx.Module):
         acceleration: MultiViewNetwork,
         emission: MultiViewNetwork,
     ):
-        self.inputs, self.settings, self.input_times = inputs, settings, settings.input_times
+        self.inputs, self.input_times = inputs, settings.input_times
+        self.substeps, self.courant_limit = settings.physics.substeps, settings.physics.courant_limit
+        self.solver, self.adjoint = settings.physics.solver, settings.physics.adjoint
+        self.maximum_wind = settings.closure.maximum_learned_wind
         self.bounds = Bounds.of(inputs.forecast_bounds)
         self.interval = settings.step_hours * SECONDS_PER_HOUR
         self.groups = zonal_groups(inputs.grid, SMALLEST_SPACING * inputs.grid.meridional_spacing)
@@ -81,7 +84,7 @@ class SecondOrderForecaster(nnx.Module):
         return observed if self.bounds is None else self.bounds(observed)
 
     def advance(self, carry: FieldsAndVelocity, context: StepContext) -> FieldsAndVelocity:
-        for _ in range(self.settings.physics.substeps):
+        for _ in range(self.substeps):
             carry = self._substep(carry, context)
         return carry
 
@@ -98,8 +101,8 @@ class SecondOrderForecaster(nnx.Module):
 
     def _substep(self, carry: FieldsAndVelocity, context: StepContext) -> FieldsAndVelocity:
         """The velocity by one Euler step (as published), then the fields in that velocity."""
-        physics, grid = self.settings.physics, self.inputs.grid
-        seconds = self.interval / physics.substeps
+        grid = self.inputs.grid
+        seconds = self.interval / self.substeps
         features = self.inputs(self._physical(carry.fields), context.time)
         features = jnp.concatenate([features, channels_last(carry.velocity) / TYPICAL_WIND], axis=-1)
         output = channels_first(self.acceleration(features, context.view))
@@ -107,16 +110,16 @@ class SecondOrderForecaster(nnx.Module):
 
         winds = self._bounded(velocity)
         faces = close_group_faces(face_velocity(winds[:, 0::2], winds[:, 1::2], grid), grid, self.groups)
-        faces = limit_outflow(faces, grid, seconds, physics.courant_limit, self.groups)
+        faces = limit_outflow(faces, grid, seconds, self.courant_limit, self.groups)
         before = zonal_group_mean(carry.fields, grid, self.groups)
         after = integrate(
             lambda fields, wind: flux_divergence(fields, wind, grid, "upwind3", groups=self.groups),
-            before, seconds, 1, physics.solver, faces, physics.adjoint,
+            before, seconds, 1, self.solver, faces, self.adjoint,
         )  # fmt: skip
         return FieldsAndVelocity(carry.fields + after - before, velocity)
 
     def _bounded(self, velocity: Array) -> Array:
-        limit = self.settings.closure.maximum_learned_wind
+        limit = self.maximum_wind
         return limit * jnp.tanh(velocity / limit)
 
     def _physical(self, scaled: Fields) -> Fields:
