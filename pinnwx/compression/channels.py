@@ -53,20 +53,20 @@ def gate_gradients(
 def remove_channels(
     weights: Weights,
     groups: Sequence[ChannelGroup],
-    kept: Mapping[str, Int[np.ndarray, " kept"]],
+    remaining: Mapping[str, Int[np.ndarray, " remaining"]],
     substitutes: Mapping[Slot, Substitute] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The weights, by name, of the network with only the `kept` channels of each group.
+    """The weights, by name, of the network with only the `remaining` channels of each group.
 
     The readers of a removed channel do without it, or read its `substitutes` among the channels that stay.
     """
     narrow = dict(weights)
     for group in groups:
         for slot in (*group.writers, *group.scales):
-            narrow[slot.array] = slot.taken(narrow[slot.array], kept[group.name], group.size)
+            narrow[slot.array] = slot.taken(narrow[slot.array], remaining[group.name], group.size)
         for slot in group.readers:
             if substitutes is None:
-                narrow[slot.array] = slot.taken(narrow[slot.array], kept[group.name], group.size)
+                narrow[slot.array] = slot.taken(narrow[slot.array], remaining[group.name], group.size)
             else:
                 narrow[slot.array], more = substitutes[slot].read_by(narrow[slot.array], slot)
                 narrow[slot.bias] = narrow[slot.bias] + more

@@ -3,7 +3,7 @@
 Channels of a layer are correlated. The values of removed channels are predicted, by least squares over many cells, from
 the channels that stay,
 
-    channels(cell) = kept(cell) M + c,
+    channels(cell) = remaining(cell) M + c,
 
 and the layers that read them read the prediction (after He, Zhang and Sun 2017, "Channel Pruning for Accelerating Very
 Deep Neural Networks", who solve for the weights of each reader). Nothing is added to the network, because readers are
@@ -30,12 +30,12 @@ from pinnwx.model.step_context import StepContext
 from pinnwx.runtime import compiler_options
 from pinnwx.training.update import Source
 
-RIDGE = 1e-6  # of the mean variance of the kept channels, so that the least squares are well posed
+RIDGE = 1e-6  # of the mean variance of the remaining channels, so that the least squares are well posed
 MOST = 2**16  # cells in the fit of a reader
 VARIANCE = 1e-6  # that nnx.LayerNorm adds
 
 
-class Given(NamedTuple):
+class Activations(NamedTuple):
     """The channels of a group in some cells: as a reader gets them, and before the normalisation of that reader if it
     has one."""
 
@@ -45,7 +45,7 @@ class Given(NamedTuple):
 
 def capture_activations(
     like: Forecaster, groups: Sequence[ChannelGroup]
-) -> Callable[[Forecaster, Source, Sequence[Int[Array, "batch times"]]], dict[Slot, Given]]:
+) -> Callable[[Forecaster, Source, Sequence[Int[Array, "batch times"]]], dict[Slot, Activations]]:
     """Returns a function that captures the inputs of the readers of all groups in one step.
 
     It serves any forecaster of the same architecture, and is compiled once. A window holds the analyses and the one
@@ -67,7 +67,7 @@ def capture_activations(
 
         return {name: values for name, values in captured(advanced, member).items() if name in names}
 
-    def capture(member: Forecaster, source: Source, batches: Sequence[Array]) -> dict[Slot, Given]:
+    def capture(member: Forecaster, source: Source, batches: Sequence[Array]) -> dict[Slot, Activations]:
         parameters = nnx.state(member, nnx.Param)
         parts: dict[str, list[np.ndarray]] = {}
         for windows in batches:
@@ -79,7 +79,7 @@ def capture_activations(
             values = whole[name]
             return values.reshape(-1, values.shape[-1] // slot.copies)
 
-        return {slot: Given(of(slot.activation, slot), of(slot.norm or slot.activation, slot)) for slot in slots}
+        return {slot: Activations(of(slot.activation, slot), of(slot.norm or slot.activation, slot)) for slot in slots}
 
     return capture
 
@@ -92,41 +92,43 @@ def _some(values: Array, parts: int) -> np.ndarray:
 
 def substitutes(
     groups: Sequence[ChannelGroup],
-    kept: Mapping[str, Int[np.ndarray, " kept"]],
-    given: Mapping[Slot, Given],
+    remaining: Mapping[str, Int[np.ndarray, " remaining"]],
+    activations: Mapping[Slot, Activations],
     weights: Weights,
 ) -> dict[Slot, Substitute]:
     """The substitute of each reader."""
     return {
-        slot: _fitted(given[slot].read, _after(slot, given[slot].plain[:, stay], stay, weights), stay)
+        slot: _fitted(
+            activations[slot].read, _after(slot, activations[slot].plain[:, indices], indices, weights), indices
+        )
         for group in groups
-        for stay in (kept[group.name],)
+        for indices in (remaining[group.name],)
         for slot in group.readers
     }
 
 
-def _after(slot: Slot, values: np.ndarray, kept: np.ndarray, weights: Weights) -> np.ndarray:
-    """The input of a reader from the kept channels: the same, or normalised among fewer channels."""
+def _after(slot: Slot, values: np.ndarray, remaining: np.ndarray, weights: Weights) -> np.ndarray:
+    """The input of a reader from the remaining channels: the same, or normalised among fewer channels."""
     if not slot.norm:
         return values
-    scale, bias = (np.asarray(weights[f"{slot.norm}/{part}"])[kept] for part in ("scale", "bias"))
+    scale, bias = (np.asarray(weights[f"{slot.norm}/{part}"])[remaining] for part in ("scale", "bias"))
     apart = values - values.mean(axis=1, keepdims=True)
     return scale * apart / np.sqrt(np.square(apart).mean(axis=1, keepdims=True) + VARIANCE) + bias
 
 
 def _fitted(
     channels: Float[np.ndarray, "cell channel"],
-    values: Float[np.ndarray, "cell kept"],
-    kept: Int[np.ndarray, " kept"],
+    values: Float[np.ndarray, "cell remaining"],
+    remaining: Int[np.ndarray, " remaining"],
 ) -> Substitute:
-    """The kept channels unchanged, and slightly damped least squares for the remainder."""
+    """The remaining channels unchanged, and slightly damped least squares for the others."""
     left = channels.astype(np.float64)
-    left[:, kept] -= values
+    left[:, remaining] -= values
     mean, centre = left.mean(axis=0), values.mean(axis=0, dtype=np.float64)
     known = values - centre
     square = known.T @ known
     damping = RIDGE * max(float(np.trace(square)) / len(square), float(np.finfo(np.float32).tiny))
-    of_kept = np.linalg.solve(square + damping * np.eye(len(square)), known.T @ (left - mean))
-    constant = mean - centre @ of_kept
-    of_kept[np.arange(len(kept)), kept] += 1.0
-    return Substitute(of_kept, constant)
+    matrix = np.linalg.solve(square + damping * np.eye(len(square)), known.T @ (left - mean))
+    constant = mean - centre @ matrix
+    matrix[np.arange(len(remaining)), remaining] += 1.0
+    return Substitute(matrix, constant)

@@ -121,10 +121,10 @@ class TransportForecaster(nnx.Module):
 
     def diffusivity(self) -> Float[Array, " field"]:
         """kappa >= 0 of each transported field [m2 s-1]. The learned part starts near 7 % of the stable limit."""
-        given = jnp.asarray([e.diffusivity for e in self.solver.equations], jnp.float32)
+        prescribed = jnp.asarray([e.diffusivity for e in self.solver.equations], jnp.float32)
         if self.raw_diffusivity is None:
-            return given
-        return given + 0.1 * self.solver.largest_diffusivity * jax.nn.softplus(self.raw_diffusivity[...])
+            return prescribed
+        return prescribed + 0.1 * self.solver.largest_diffusivity * jax.nn.softplus(self.raw_diffusivity[...])
 
     def winds(
         self, fields: Fields, features: Features, view: View | None = None, surroundings: Surroundings = NOTHING
@@ -256,10 +256,10 @@ class TransportForecaster(nnx.Module):
         if not self.solver.equations:
             source, gate = self._sources(features, context.view)
             return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, jnp.zeros(()), features)
-        given = fields if self.backpropagate else jax.lax.stop_gradient(fields)
-        surroundings = self._surroundings(given, context.time)
-        winds = self.winds(given, features, context.view, surroundings)
-        after, before = self._transport(self.solver, given, winds, surroundings)
+        inputs = fields if self.backpropagate else jax.lax.stop_gradient(fields)
+        surroundings = self._surroundings(inputs, context.time)
+        winds = self.winds(inputs, features, context.view, surroundings)
+        after, before = self._transport(self.solver, inputs, winds, surroundings)
         change = self.transported.changes(after - before)
         scaled = change * self.coupling_steps / self.inputs.increment_std[...][np.array(self.transported.updated)]
         shown = [features, channels_last(scaled), *(winds[:, index] / TYPICAL_WIND for index in self.transported.shown)]

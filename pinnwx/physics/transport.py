@@ -133,12 +133,12 @@ class TransportSolver:
         """
         context = self.term_context(velocity, diffusivity, surroundings)
         before = zonal_group_mean(fields, self.grid, self.groups)
-        given = context, self.right_hand_side.held(before, context)
+        constants = context, self.right_hand_side.held(before, context)
 
-        def tendency(fields, given):
-            return self.right_hand_side(fields, *given)
+        def tendency(fields, constants):
+            return self.right_hand_side(fields, *constants)
 
-        after = integrate(tendency, before, self.interval, self.substeps, self.solver, given, self.adjoint)
+        after = integrate(tendency, before, self.interval, self.substeps, self.solver, constants, self.adjoint)
         return after, before
 
     def increments(

@@ -41,9 +41,9 @@ def attribution_lines(dataset: xr.Dataset) -> None:
     for name, values in dataset.data_vars.items():
         field, _, kind = str(name).rpartition("_")
         if kind == "attribution":
-            for age, given in zip(
+            for age, total in zip(
                 dataset["forecast_period"].values, values.sum(("latitude", "longitude")).values, strict=True
             ):
-                rows.append((field, f"{age:g} h", of_it(float(given))))
+                rows.append((field, f"{age:g} h", of_it(float(total))))
     rows.append(("not attributed", "", of_it(attributes["completeness_gap"])))
     print_table(console, ("field", "analysis", "of it"), rows)
