@@ -64,4 +64,6 @@ def test_the_readme_runs(python, tmp_path):
 
 @pytest.mark.slow
 def test_the_extension_page_runs(python, tmp_path):
-    assert "sea_relaxation" in _run(python, _python_of("docs/how-to/extend.md"), tmp_path)
+    shown = _run(python, _python_of("docs/how-to/extend.md"), tmp_path)
+    assert "['__main__.Convolutions', '__main__.SeaRelaxation', '__main__.ZonalMeanWind']" in shown
+    assert "rossby_haurwitz: 4 (__main__.RossbyHaurwitz)" in shown

@@ -82,7 +82,7 @@ def test_a_height_is_not_divided_again(tmp_path):
     found = opened(write(dataset, tmp_path / "x.nc"))
     assert float(found["orography"].max()) == pytest.approx(20000 / GRAVITY, rel=1e-6)
     del dataset["z"].attrs["units"]
-    assert "is of the surface, without units" in refusal(write(dataset, tmp_path / "y.nc"))
+    assert "is a field of the surface without units" in refusal(write(dataset, tmp_path / "y.nc"))
 
 
 def test_a_level_that_is_stated_stays_that_of_the_field(tmp_path):

@@ -215,7 +215,7 @@ CHANGES = {
     "nan": lambda d, n: put(d, "msl", n, np.nan),
     "all nan": lambda d, n: put(d, "t850", n, np.nan, whole=True),
     "spike": lambda d, n: put(d, "msl", n, 109000.0),
-    "stuck": lambda d, n: put(d, "t850", n, d["t850"].values[max(n - 1, 0)], whole=True),
+    "stuck": lambda d, n: put(d, "t850", n, step_before(d["t850"].values, n), whole=True),
     "sentinel": lambda d, n: put(d, "msl", n, -9999.0),
     "repeated time": lambda d, n: d.assign_coords(time=np.where(np.arange(d.sizes["time"]) == n, d.time[:1], d.time)),
     "no steps": lambda d, _: d.isel(time=slice(0, 0)),
@@ -225,6 +225,10 @@ CHANGES = {
     "surface geopotential": lambda d, _: with_surface_geopotential(d) if "msl" in d else d,
     "shuffled": lambda d, n: d.isel(time=np.random.default_rng(n).permutation(d.sizes["time"])),
 }  # fmt: skip
+
+
+def step_before(values, step):
+    return values[max(step % len(values) - 1, 0)] if len(values) else np.nan
 
 
 def put(dataset, name, step, value, whole=False):

@@ -102,7 +102,7 @@ def test_a_missing_file_is_refused(version, name):
 
 def test_a_folder_without_manifest_is_no_version(version):
     (version / "manifest.json").unlink()
-    with pytest.raises(CheckpointError, match=r"holds no manifest\.json"):
+    with pytest.raises(CheckpointError, match=r"has no manifest\.json"):
         TrainedModel.load(version)
 
 

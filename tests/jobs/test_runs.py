@@ -56,7 +56,7 @@ def test_a_damaged_pointer_is_refused(run, pointer):
 
 def test_a_version_cut_off_is_refused(run):
     (run.folder / "versions" / "0001" / "manifest.json").unlink()
-    with pytest.raises(CheckpointError, match=r"holds no manifest\.json"):
+    with pytest.raises(CheckpointError, match=r"has no manifest\.json"):
         run.load()
 
 
