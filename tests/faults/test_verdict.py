@@ -247,7 +247,7 @@ def test_check_and_the_verbs_agree(tmp_path_factory, steps, changes):
     """For whatever is wrong with the data: `check` accepts exactly what a forecast is made from."""
     dataset = wave_dataset(steps)
     for change, step in changes:
-        dataset = CHANGES[change](dataset, step if step >= 0 else dataset.sizes["time"] - 1)
+        dataset = CHANGES[change](dataset, step if step >= 0 else max(dataset.sizes["time"] - 1, 0))
     path = write(dataset, tmp_path_factory.mktemp("data") / "a.nc")
     report = check_data(path)
     assert report.ok == a_forecast_is_accepted(path), (changes, errors(report))
