@@ -14,6 +14,10 @@ if hasattr(signal, "SIGHUP"):  # where `nohup` starts the tests it is ignored, b
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).resolve().parent.parent
+QUICKLY_COMPILED = {  # folders and modules of tests
+    "compression", "explaining", "faults", "forecasting", "model", "physics", "training",
+    "test_compress", "test_documentation",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,12 +29,15 @@ def few_memory_maps() -> Iterator[None]:
         sys.modules["jax"].clear_caches()
 
 
-@pytest.fixture(scope="module")
-def quickly_compiled() -> Iterator[None]:
+@pytest.fixture(scope="module", autouse=True)
+def quickly_compiled(request) -> Iterator[None]:
     """XLA compiles in half the time, without most optimisations; so do the processes that the tests start.
 
     For tests of programs that run for a moment, where most of the time is compilation.
     """
+    if QUICKLY_COMPILED.isdisjoint((request.path.parent.name, request.path.stem)):
+        yield
+        return
     import jax
 
     before = jax.config.values["jax_disable_most_optimizations"]

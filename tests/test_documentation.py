@@ -21,7 +21,6 @@ from pinnwx.forecasting.trained_model import TrainedModel
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 RUN = "runs/quick"  # what the pages call it
 
 

@@ -12,11 +12,6 @@ from verbs import INIT, Ended, pinnwx
 from pinnwx.forecasting.runs import new_run
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quickly_compiled_programs(quickly_compiled):
-    """Most of the time of a refusal or a forecast is compilation."""
-
-
 @pytest.fixture(scope="session")
 def untouched_run(tmp_path_factory) -> Iterator[Path]:
     """A run whose model has random weights: nothing here depends on skill. It is for copies: every verb adds to it."""

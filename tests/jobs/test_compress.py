@@ -17,7 +17,6 @@ from pinnwx.errors import CheckpointError, OutputError, UnavailableError, UsageE
 from pinnwx.forecasting.runs import Run
 from pinnwx.jobs.train import train
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 RECIPE = config_text(
     closure="width = 32\nblocks = 1",
     model="networks = 2",
