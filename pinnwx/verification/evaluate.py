@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -15,7 +14,7 @@ from pinnwx.verification.baselines import ClimatologyLike, climatology_at, persi
 from pinnwx.verification.pairing import NO_HISTORY, Pairs, lead_deltas, pair_by_time, time_mean
 from pinnwx.verification.results import Scores
 from pinnwx.verification.scores import ScoreAccumulator
-from pinnwx.verification.significance import BlockBootstrap
+from pinnwx.verification.significance import BlockBootstrap, describe
 
 
 @runtime_checkable
@@ -148,5 +147,5 @@ def _settings(
         "weighting": "cell area",
         "acc_reference": "training climatology",
         "acc_wb1_reference": "mean of the truth over the scored valid times of each lead",
-        "bootstrap": {"method": "circular blocks of days, Student intervals", **asdict(bootstrap)},
+        "bootstrap": describe(bootstrap),
     }

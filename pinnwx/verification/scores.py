@@ -20,6 +20,7 @@ take three times as long.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -28,15 +29,14 @@ from pinnwx.data.calendar import format_time
 from pinnwx.errors import DataError, StabilityError
 from pinnwx.grid import Grid
 from pinnwx.verification.details import detail_statistics, details
-from pinnwx.verification.significance import BlockBootstrap, Estimate
+from pinnwx.verification.significance import BlockBootstrap, Measurement, adjusted, overlap_days
 
 PairFields = Float[np.ndarray, "pair field lat lon"]
 PairValues = Float[np.ndarray, "pair field"]
 
-SCORES = (
-    "rmse", "rmse_pooled", "bias", "acc", "acc_wb1",
-    "persistence_rmse", "climatology_rmse", "persistence_ratio", "climatology_ratio",
-)  # fmt: skip
+BASELINES = ("persistence", "climatology")
+RATIOS = tuple(f"{name}_ratio" for name in BASELINES)
+SCORES = ("rmse", "rmse_pooled", "bias", "acc", "acc_wb1", *(f"{name}_rmse" for name in BASELINES), *RATIOS)
 
 
 def pair_statistics(
@@ -146,21 +146,27 @@ class ScoreAccumulator:
         """One entry for each variable and lead.
 
         The keys are `variable, lead_hours, n, n_days`; the scores of this module with their `_low` and `_high` bounds;
-        `bounds_missing`, the reason why there are no bounds, or None; `details` (see `verification.details`); and
-        `daily`, a list of `[day, n, rmse]` for each day of initial times, with which two runs can be compared. An
-        undefined score is `None`: every score if n is 0, and a correlation or ratio 0 / 0.
+        for each `*_ratio`, `_p`, the p-value of the ratio 1, and `_p_adjusted`, the same adjusted for the number of
+        entries (Benjamini and Hochberg 1995); `bounds_missing`, the reason why there are no bounds, or None; `details`
+        (see `verification.details`); and `daily`, a list of `[day, n, rmse]` for each day of initial times, with which
+        two runs can be compared. An undefined score is `None`: every score if n is 0, and a correlation or ratio 0 / 0.
         """
         entries = []
         for position, name in enumerate(self._names):
             for lead in sorted(self._statistics):
                 entry = {"variable": name, "lead_hours": int(lead) if float(lead).is_integer() else lead}
                 entries.append(entry | self._entry(lead, position, bootstrap))
+        for name in RATIOS:
+            p_values = adjusted([entry[f"{name}_p"] for entry in entries])
+            for entry, p in zip(entries, p_values, strict=True):
+                entry[f"{name}_p_adjusted"] = p
         return entries
 
     def _entry(self, lead: float, position: int, bootstrap: BlockBootstrap) -> dict:
         batches = self._statistics[lead]
         if not batches:
-            blank = {name + bound: None for name in SCORES for bound in ("", "_low", "_high")}
+            blank: dict[str, Any] = {name + bound: None for name in SCORES for bound in ("", "_low", "_high")}
+            blank |= {f"{name}_p": None for name in RATIOS}
             return {"n": 0, "n_days": 0, **blank, "bounds_missing": "no pairs", "details": {}, "daily": []}
         days, day = np.unique(np.concatenate(self._times[lead]).astype("datetime64[D]"), return_inverse=True)
         pairs = {name: np.concatenate([batch[name][:, position] for batch in batches]) for name in batches[0]}
@@ -169,47 +175,50 @@ class ScoreAccumulator:
             return np.bincount(day, weights=values, minlength=len(days))
 
         result: dict = {"n": len(day), "n_days": len(days)}
-        for name, estimate in _estimates(pairs, day_sums, bootstrap).items():
-            result |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        overlap = overlap_days(days, lead)
+        for name, measured in _measurements(pairs, day_sums, bootstrap, overlap).items():
+            value, low, high = measured.estimate(bootstrap.level, _LIMITS.get(name, (0.0, np.inf)))
+            result |= {name: value, f"{name}_low": low, f"{name}_high": high}
+            if name in RATIOS:
+                result[f"{name}_p"] = measured.p_value(1.0)
         counts, errors = np.bincount(day), day_sums(np.sqrt(pairs["mse"]))
         daily = [[str(d), int(n), float(e / n)] for d, n, e in zip(days, counts, errors, strict=True)]
-        result |= {"bounds_missing": bootstrap.obstacle(len(days)), "details": details(pairs), "daily": daily}
+        result |= {"bounds_missing": bootstrap.obstacle(len(days), overlap), "details": details(pairs), "daily": daily}
         return result
 
 
-def _estimates(
-    pairs: Mapping[str, np.ndarray], day_sums: Callable[[np.ndarray], np.ndarray], bootstrap: BlockBootstrap
-) -> dict[str, Estimate]:
+def _measurements(
+    pairs: Mapping[str, np.ndarray],
+    day_sums: Callable[[np.ndarray], np.ndarray],
+    bootstrap: BlockBootstrap,
+    overlap: int,
+) -> dict[str, Measurement]:
     """Every score of `SCORES` from the statistics of the pairs of one variable and lead."""
 
-    def ratio(above: np.ndarray, below: np.ndarray, limits: tuple[float, float]) -> Estimate:
-        return bootstrap.estimate(lambda a, b: a / b, day_sums(above), day_sums(below), limits=limits)
+    def measure(statistic: Callable[..., np.ndarray], *values: np.ndarray) -> Measurement:
+        return bootstrap.measure(statistic, *map(day_sums, values), overlap=overlap)
 
-    positive, unlimited, correlation = (0.0, np.inf), (-np.inf, np.inf), (-1.0, 1.0)
+    def ratio(above: np.ndarray, below: np.ndarray) -> Measurement:
+        return measure(lambda a, b: a / b, above, below)
+
     one, error = np.ones_like(pairs["mse"]), np.sqrt(pairs["mse"])
-    count, persistence = day_sums(one), np.sqrt(pairs["persistence_mse"])
-    absent = Estimate(None, None, None)
-    estimates = {
-        "rmse": ratio(error, one, positive),
-        "rmse_pooled": bootstrap.estimate(lambda a, n: np.sqrt(a / n), day_sums(pairs["mse"]), count, limits=positive),
-        "bias": ratio(pairs["bias"], one, unlimited),
-        "acc": absent,
-        "acc_wb1": bootstrap.estimate(
-            _pooled_correlation, count, *(day_sums(pairs[name]) for name in _POOLED), limits=correlation
-        ),
-        "persistence_rmse": ratio(persistence, one, positive),
-        "climatology_rmse": absent,
-        "persistence_ratio": ratio(error, persistence, positive),
-        "climatology_ratio": absent,
+    absent = Measurement(None)
+    measured = {
+        "rmse": ratio(error, one),
+        "rmse_pooled": measure(lambda a, n: np.sqrt(a / n), pairs["mse"], one),
+        "bias": ratio(pairs["bias"], one),
+        "acc": ratio(pairs["correlation"], one) if "correlation" in pairs else absent,
+        "acc_wb1": measure(_pooled_correlation, one, *(pairs[name] for name in _POOLED)),
     }
-    if "climatology_mse" in pairs:
-        climatology = np.sqrt(pairs["climatology_mse"])
-        estimates["acc"] = ratio(pairs["correlation"], one, correlation)
-        estimates["climatology_rmse"] = ratio(climatology, one, positive)
-        estimates["climatology_ratio"] = ratio(error, climatology, positive)
-    return estimates
+    for name in BASELINES:
+        known = f"{name}_mse" in pairs
+        baseline = np.sqrt(pairs[f"{name}_mse"]) if known else one
+        measured[f"{name}_rmse"] = ratio(baseline, one) if known else absent
+        measured[f"{name}_ratio"] = ratio(error, baseline) if known else absent
+    return measured
 
 
+_LIMITS = {"bias": (-np.inf, np.inf), "acc": (-1.0, 1.0), "acc_wb1": (-1.0, 1.0)}  # all others are not negative
 _POOLED = (
     "covariance", "forecast_square", "truth_square",
     "forecast_mean", "truth_mean", "forecast_cell_mean", "truth_cell_mean",
