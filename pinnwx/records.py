@@ -204,6 +204,7 @@ class Score(_Record):
     persistence_rmse_low: Error | None = None
     persistence_rmse_high: Error | None = None
     persistence_ratio: Error | None = None
+    persistence_ratio_p_adjusted: Annotated[Number, Field(ge=0, le=1)] | None = None
     climatology_rmse: Error | None = None
     climatology_rmse_low: Error | None = None
     climatology_rmse_high: Error | None = None

@@ -119,6 +119,10 @@ def test_the_wheel_has_all_of_them():
 
 def test_the_gate_holds_out_as_many_days_as_bounds_need():
     assert MINIMUM_PROMOTION_DAYS == MINIMUM_BLOCKS
+    settings = SMALLEST + "[retraining]\nleads = [24, 72]\nhold_out_days = "
+    assert parse_config(settings + "12").retraining.leads == (24, 72)
+    with pytest.raises(ConfigError, match="3 blocks of initial times, each as long as the lead, so at least 12 days"):
+        parse_config(settings + "11")
 
 
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.toml")), ids=lambda path: path.stem)

@@ -8,8 +8,8 @@
 A run is a base experiment with some settings changed, and a seed. Its scores are stored in
 experiments/results/ablations/STUDY/RUN.SEED.json as soon as it is scored, and an interrupted run continues where it
 stopped; so a study may take many days and several machines. Runs with a budget of minutes are trained in turns with
-those that they are compared with. Each run is compared with the reference of its study on the same forecasts
-(`pinnwx compare`), with days drawn in blocks.
+those that they are compared with. Each run is compared with the reference of its study on the same forecasts, with
+bounds over days and, where there are several, over seeds (`pinnwx.verification.significance`).
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ from experiments.studies.harness import (
     study_parser,
 )
 from experiments.studies.training_runs import TrainingRun, train_and_score
-from pinnwx.verification.comparison import compare_scores
+from pinnwx.verification.comparison import compare_seeds
 from pinnwx.verification.results import Scores
+from pinnwx.verification.significance import FALSE_DISCOVERIES, adjusted, is_significant
 
 STORED = RESULTS / "ablations"
 
@@ -108,7 +109,7 @@ def runs_of(name: str, study: Mapping[str, Any]) -> Iterator[AblationRun]:
 
 
 def table(name: str, study: Mapping[str, Any]) -> str:
-    """A row for each run: its RMSE over that of its reference with the same seed, mean over seeds, paired bounds."""
+    """A row for each run: its RMSE over that of its reference with the same seeds, with bounds over days and seeds."""
     stored = {run: Scores.load(run.scores) for run in runs_of(name, study) if run.scores.is_file()}
     by_name: dict[str, list[tuple[AblationRun, Scores]]] = {}
     for run, scores in stored.items():
@@ -117,12 +118,28 @@ def table(name: str, study: Mapping[str, Any]) -> str:
     if not by_name:
         return "\n".join([title, "Not run yet.\n"])
     columns = [(variable, lead) for variable in study["variables"] for lead in study["leads"]]
+    comparisons = {
+        (run_name, *column): _compared_with_reference(scored_runs, stored, *column)
+        for run_name, scored_runs in by_name.items()
+        for column in columns
+    }
+    p_values = adjusted([None if each is None else each["p_value"] for each in comparisons.values()])
+    significant = {key for key, p in zip(comparisons, p_values, strict=True) if is_significant(p)}
     rows = []
     for run_name, scored_runs in by_name.items():
-        ratios = [_ratio_cell(scored_runs, stored, variable, lead) for variable, lead in columns]
-        rows.append([run_name, len(scored_runs), *ratios, *_cost_cells([run for run, _ in scored_runs])])
+        cells = []
+        for column in columns:
+            key = (run_name, *column)
+            cells.append(_ratio_cell(scored_runs, comparisons[key], *column, star=key in significant))
+        rows.append([run_name, len(scored_runs), *cells, *_cost_cells([run for run, _ in scored_runs])])
     titles = ["run", "seeds", *(f"{variable} {lead} h" for variable, lead in columns), "updates", "s"]
-    return "\n".join([title, *markdown_table(titles, rows)]) + "\n"
+    tested = sum(p is not None for p in p_values)
+    note = (
+        f"\n`*`: {len(significant)} of {tested} ratios differ from 1 with a false discovery rate of "
+        f"{100 * FALSE_DISCOVERIES:.0f} %."
+        + (" Bounds of one seed are over days only.\n" if min(map(len, by_name.values())) == 1 else "\n")
+    )
+    return "\n".join([title, *markdown_table(titles, rows), note if tested else ""])
 
 
 def cost_of(run: AblationRun) -> dict[str, Any]:
@@ -140,28 +157,59 @@ def _cost_cells(runs: Sequence[AblationRun]) -> tuple[str, str]:
     return updates, seconds + (f" ({', '.join(sorted(devices))})" if devices else "")
 
 
-def _ratio_cell(
+def _compared_with_reference(
     runs: Sequence[tuple[AblationRun, Scores]], stored: Mapping[AblationRun, Scores], variable: str, lead: int
-) -> str:
-    """The error of a reference over that of persistence, or the error of another run over that of its reference."""
+) -> Mapping[str, Any] | None:
+    """The comparison of a run with its reference, or `None` for the reference itself."""
     first = runs[0][0]
     if first.name == first.reference:
-        return f"{np.mean([scores.entry(variable, lead)['persistence_ratio'] for _, scores in runs]):.3f}"
+        return None
     references = [(run, scores) for run, scores in stored.items() if run.name == first.reference]
-    ratio = paired_ratio(runs, references, variable, lead)
-    if ratio is None:
-        return "-"
-    value, low, high = ratio
-    return f"{value:.3f}" + ("" if np.isnan(low) else f" ({low:.3f}-{high:.3f})")
+    return compared(runs, references, variable, lead)
 
 
-def entry_ratio(scores: Scores, reference: Scores, variable: str, lead: int) -> Mapping[str, Any]:
-    """The RMSE of a variable and lead over that of a reference, with its bounds, paired by day."""
+def _ratio_cell(
+    runs: Sequence[tuple[AblationRun, Scores]],
+    comparison: Mapping[str, Any] | None,
+    variable: str,
+    lead: int,
+    *,
+    star: bool,
+) -> str:
+    """The error of a reference over that of persistence, or the error of another run over that of its reference."""
+    if runs[0][0].name == runs[0][0].reference:
+        return f"{np.mean([scores.entry(variable, lead)['persistence_ratio'] for _, scores in runs]):.3f}"
+    return "-" if comparison is None else ratio_text(comparison) + ("*" if star else "")
+
+
+def ratio_text(comparison: Mapping[str, Any]) -> str:
+    """`0.954 (0.946-0.963)`; without the bounds where too few days give none."""
+    bounds = comparison["ratio_low"], comparison["ratio_high"]
+    text = f"{comparison['ratio']:.3f}"
+    return text if None in bounds else f"{text} ({bounds[0]:.3f}-{bounds[1]:.3f})"
+
+
+def entry_ratio(scores: Sequence[Scores], references: Sequence[Scores], variable: str, lead: int) -> Mapping[str, Any]:
+    """The RMSE of a variable and lead over that of a reference, with bounds over days and seeds."""
 
     def single(whole: Scores) -> Scores:
         return Scores((whole.entry(variable, lead),), settings=whole.settings)
 
-    return compare_scores(single(scores), single(reference)).ratios[0]
+    return compare_seeds([*map(single, scores)], [*map(single, references)]).ratios[0]
+
+
+def compared(
+    runs: Sequence[tuple[AblationRun, Scores]],
+    references: Sequence[tuple[AblationRun, Scores]],
+    variable: str,
+    lead: int,
+) -> Mapping[str, Any] | None:
+    """The comparison of a run with its reference over the seeds of both, or `None` without a common seed."""
+    by_seed = {run.seed: scores for run, scores in references}
+    pairs = [(scores, by_seed[run.seed]) for run, scores in runs if run.seed in by_seed]
+    if not pairs:
+        return None
+    return entry_ratio([own for own, _ in pairs], [other for _, other in pairs], variable, lead)
 
 
 def paired_ratio(
@@ -170,14 +218,12 @@ def paired_ratio(
     variable: str,
     lead: int,
 ) -> tuple[float, float, float] | None:
-    """The RMSE of a run over that of its reference with its bounds (NaN without), mean of the seeds of both."""
-    by_seed = {run.seed: scores for run, scores in references}
-    ratios = [entry_ratio(scores, by_seed[run.seed], variable, lead) for run, scores in runs if run.seed in by_seed]
-    if not ratios:
+    """The RMSE of a run over that of its reference with its bounds (NaN without), over days and the seeds of both."""
+    comparison = compared(runs, references, variable, lead)
+    if comparison is None:
         return None
     value, low, high = (
-        float(np.mean([np.nan if ratio[key] is None else ratio[key] for ratio in ratios]))
-        for key in ("ratio", "ratio_low", "ratio_high")
+        np.nan if comparison[key] is None else comparison[key] for key in ("ratio", "ratio_low", "ratio_high")
     )
     return value, low, high
 

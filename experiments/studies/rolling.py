@@ -181,8 +181,8 @@ def table(figures: Mapping[str, Any]) -> str:
     promoted = [week["costs"]["retrained"]["promoted"] for week in figures["weeks"]]
     lines = markdown_table(["", *ARMS, "retrained over frozen", "retrained over from scratch"], rows)
     return "\n".join(lines) + (
-        f"\n\nRMSE over that of persistence in {len(promoted)} weeks; ratios with 95 % bounds, paired by day. The "
-        f"first training and those from scratch took {figures['minutes']:g} minutes; {sum(promoted)} of "
+        f"\n\nRMSE over that of persistence in {len(promoted)} weeks; ratios with 95 % bounds over days, of one seed. "
+        f"The first training and those from scratch took {figures['minutes']:g} minutes; {sum(promoted)} of "
         f"{len(promoted)} retrained candidates passed the promotion check.\n\n"
         "![Errors week by week](results/rolling.png)\n"
     )

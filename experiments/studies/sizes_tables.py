@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.studies.ablations import entry_ratio
+from experiments.studies.ablations import entry_ratio, ratio_text
 from experiments.studies.harness import RESULTS, markdown_table
 from experiments.studies.sizes_record import (
     BY_CHANCE,
@@ -21,11 +21,9 @@ from experiments.studies.sizes_record import (
     load_times,
     median_fact,
     pruned_names,
-    result_path,
     training_facts,
 )
 from pinnwx.forecasting.export import PRECISIONS
-from pinnwx.verification.results import Scores
 
 SHOWN = [(variable, lead) for variable in VARIABLES for lead in LEADS]
 TITLES = [f"{variable} {lead} h" for variable, lead in SHOWN]
@@ -50,9 +48,9 @@ def introduction() -> list[str]:
     variable, lead = HEADLINE
     return [
         f"{headline['n']} forecasts of {headline['n_days']} validation days. RMSE over that of another model of the "
-        f"same seed, mean of the seeds (minimum-maximum); last, the ratio of {variable} at {lead} h of the first seed "
-        "with its 95 % bounds, paired by day. Seconds are those of training the first seed, where CPU cores did it. "
-        f"Teachers over persistence: {listed}.\n"
+        f"same seed, mean of the seeds (minimum-maximum); last, the ratio of {variable} at {lead} h "
+        "with its 95 % bounds over days and seeds. Seconds are those of training the first seed, where CPU cores did "
+        f"it. Teachers over persistence: {listed}.\n"
     ]
 
 
@@ -173,9 +171,9 @@ def mean_and_range(values: Sequence[float]) -> str:
 
 
 def paired_ratio(name: str, other: str) -> str:
-    """The headline ratio of the first seed with its bounds."""
-    if not (is_stored(name, FIRST) and is_stored(other, FIRST)):
+    """The headline ratio over the seeds of both with its bounds over days and seeds."""
+    scores, others = load_scores(name), load_scores(other)
+    shared = [seed for seed in scores if seed in others]
+    if not shared:
         return "-"
-    scores, others = (Scores.load(result_path(each, FIRST)) for each in (name, other))
-    ratio = entry_ratio(scores, others, *HEADLINE)
-    return f"{ratio['ratio']:.3f} ({ratio['ratio_low']:.3f}-{ratio['ratio_high']:.3f})"
+    return ratio_text(entry_ratio([scores[seed] for seed in shared], [others[seed] for seed in shared], *HEADLINE))

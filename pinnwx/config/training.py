@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -61,7 +62,7 @@ class RetrainingSettings(Settings):
     """Fraction of older windows in a batch."""
     hold_out_days: Annotated[float, Field(ge=1, le=366)] = 4.0
     """Newest days, which no update uses. The candidate is compared with the live model on them. More days are held
-    out if these contain fewer than 8 forecasts of the longest lead."""
+    out if these contain fewer than 8 forecasts of the longest lead, or too few for its bounds."""
     leads: Annotated[tuple[Annotated[float, Field(gt=0, le=8784)], ...], Field(min_length=1, max_length=100)] = (6, 24)
     """Lead times of the comparison in hours. Leads that are not a multiple of the step are skipped."""
     learning_rate_factor: Annotated[float, Field(gt=0, le=1)] = 0.2
@@ -76,11 +77,12 @@ class RetrainingSettings(Settings):
 
     @agreement
     def _enough_days(self) -> Iterator[str]:
-        needed = MINIMUM_PROMOTION_DAYS + max(self.leads) / 24
+        needed = MINIMUM_PROMOTION_DAYS * math.ceil(max(self.leads) / 24) + max(self.leads) / 24
         if self.hold_out_days < needed:
             yield (
                 f"hold_out_days = {self.hold_out_days:g} is too short for forecasts of {max(self.leads):g} h: "
-                f"bounds need {MINIMUM_PROMOTION_DAYS} days of initial times, so at least {needed:g}"
+                f"bounds need {MINIMUM_PROMOTION_DAYS} blocks of initial times, each as long as the lead, so at least "
+                f"{needed:g} days"
             )
 
 

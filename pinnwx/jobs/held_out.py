@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import default_leads
 from pinnwx.training.fine_tune import FineTuningWindows, set_aside
 from pinnwx.verification.pairing import lead_deltas
+from pinnwx.verification.significance import MINIMUM_BLOCKS
 
 _log = logging.getLogger(__name__)
 FEWEST_FORECASTS = 8  # the minimum number of held-out forecasts for the promotion check
@@ -64,13 +66,18 @@ def split(incumbent: TrainedModel, archive: Archive, since: str | None) -> Perio
 
 
 def _days_held_out(incumbent: TrainedModel) -> float:
-    """The days of the settings, or more if `FEWEST_FORECASTS` forecasts of the longest lead need them."""
+    """The days of the settings, or more if `FEWEST_FORECASTS` forecasts of the longest lead, or its bounds, need them.
+
+    Bounds need `MINIMUM_BLOCKS` blocks of initial times, none shorter than the lead (`significance`).
+    """
     days, step = incumbent.config.retraining.hold_out_days, incumbent.config.model.step_hours
-    needed = (FEWEST_FORECASTS * step + max(comparison_leads(incumbent))) / 24
+    longest, spacing = max(comparison_leads(incumbent)), max(step, 24)
+    blocks = MINIMUM_BLOCKS * math.ceil(longest / spacing) * spacing
+    needed = (max(FEWEST_FORECASTS * step, blocks) + longest) / 24
     if needed > days:
         _log.info(
-            "note: the newest %g days are held out instead of %g: with steps of %g h, %d forecasts need them",
-            needed, days, step, FEWEST_FORECASTS,
+            "note: the newest %g days are held out instead of %g: forecasts of %g h need them, with steps of %g h",
+            needed, days, longest, step,
         )  # fmt: skip
     return max(days, needed)
 

@@ -100,7 +100,8 @@ def compare_candidate(
     """Scores both models on every analysis between `start` and `end`, both included.
 
     `archives` are the analyses with the fields and grid of the candidate and of the incumbent. `block_days` is the
-    block length of the bootstrap. A few days have bounds only with blocks of one day, which assumes independent days.
+    block length of the bootstrap, unless the lead is longer. A few days have bounds only with blocks of one day, which
+    assumes independent days. Every variable and lead has to pass, so no p-value is adjusted for their number.
 
     Raises:
         UsageError: one of the models was trained on these days.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pinnwx.terminal.table import Console, print_table
 from pinnwx.variables import VARIABLES, Variable
+from pinnwx.verification.significance import is_significant
 
 if TYPE_CHECKING:
     from pinnwx.verification.comparison import Comparison
@@ -19,6 +20,8 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
     console = Console()
     print_table(console, headings, scores.table(variables))
     console.print("RMSE beside that of persistence and climatology; ratio: RMSE over persistence.", style="dim")
+    if significance := scores.significance:
+        console.print(significance, style="dim", highlight=False)
     if details:
         from pinnwx.verification.results import DETAIL_COLUMNS
 
@@ -49,6 +52,8 @@ def comparison_table(comparison: Comparison) -> None:
     headings = ("variable", "lead", "n", "days", "ratio", "95 % bounds", "verdict")
     console.print(f"RMSE of {comparison.first} over RMSE of {comparison.second}", highlight=False, soft_wrap=True)
     print_table(console, headings, [_comparison_row(entry) for entry in comparison.ratios])
+    console.print(comparison.summary, style="dim", highlight=False)
+    console.print("Bounds are over days, not over seeds; a verdict uses the adjusted p-value.", style="dim")
     missing = {entry["bounds_missing"] for entry in comparison.ratios if entry["bounds_missing"]}
     for reason in sorted(missing):
         console.print(f"No bounds: {reason}.", style="dim")
@@ -59,7 +64,8 @@ def _comparison_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     bounds = verdict = "-"
     if low is not None and high is not None:
         bounds = f"{low:.3f} to {high:.3f}"
-        verdict = "first better" if high < 1 else "second better" if low > 1 else "level"
+        better = "first better" if ratio < 1 else "second better"
+        verdict = better if is_significant(entry["p_adjusted"]) else "undecided"
     return (
         entry["variable"], f"{entry['lead_hours']:g} h", str(entry["n"]), str(entry["n_days"]),
         "-" if ratio is None else f"{ratio:.3f}", bounds, verdict,

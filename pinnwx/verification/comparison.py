@@ -50,11 +50,10 @@ class Comparison:
             )
             return f"first better in {better}, second better in {worse}"
 
-        level = 1 - float(self.settings["bootstrap"]["level"])
-        return (
-            f"{len(tested)} comparisons, each by its own bounds: {counts('p_value', level)}. With a false discovery "
-            f"rate of {FALSE_DISCOVERIES:.0%} (Benjamini and Hochberg): {counts('p_adjusted', FALSE_DISCOVERIES)}."
-        )
+        alone = counts("p_value", 1 - float(self.settings["bootstrap"]["level"]))
+        together = counts("p_adjusted", FALSE_DISCOVERIES)
+        rate = f"a false discovery rate of {100 * FALSE_DISCOVERIES:.0f} % (Benjamini and Hochberg)"
+        return f"{len(tested)} comparisons, each by its own bounds: {alone}. With {rate}: {together}."
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object."""

@@ -15,6 +15,7 @@ from pinnwx.records import NotARecord, ScoresFile, checked, parsed
 from pinnwx.text import decimals_for, three_digits, with_decimals
 from pinnwx.variables import VARIABLES, Variable, difference_units
 from pinnwx.verification.details import PERCENTILES, REGIONS
+from pinnwx.verification.significance import FALSE_DISCOVERIES, is_significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +111,19 @@ class Scores:
         """Rows of text for `ENSEMBLE_COLUMNS`, for the entries of ensembles."""
         scored = (entry for entry in self.scores if all(entry.get(name) is not None for name in ENSEMBLE_SCORES))
         return [_ensemble_row(entry, variables) for entry in scored]
+
+    @property
+    def significance(self) -> str:
+        """How many of the entries differ from persistence, after the adjustment for their number; empty if unknown."""
+        tested = [entry for entry in self.scores if entry.get("persistence_ratio_p_adjusted") is not None]
+        if not tested:
+            return ""
+        different = [entry for entry in tested if is_significant(entry["persistence_ratio_p_adjusted"])]
+        better = sum(entry["persistence_ratio"] < 1 for entry in different)
+        return (
+            f"Of {len(tested)} comparisons, better than persistence: {better}, worse: {len(different) - better}, with "
+            f"a false discovery rate of {100 * FALSE_DISCOVERIES:.0f} %."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of a scores file."""

@@ -193,6 +193,11 @@ def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else next(controlled) for p in p_values]
 
 
+def is_significant(p_adjusted: float | None) -> bool:
+    """Whether an adjusted p-value belongs to a difference; false where it is unknown."""
+    return p_adjusted is not None and p_adjusted <= FALSE_DISCOVERIES
+
+
 def _reach(errors: Sequence[StandardError], p: float) -> float:
     """The half width of the interval that misses with probability p: quantiles times errors, added in squares."""
     return math.hypot(*(-float(stdtrit(error.degrees, p / 2)) * error.size for error in errors))

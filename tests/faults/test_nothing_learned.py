@@ -43,9 +43,9 @@ def analyses(step: int, days: int) -> Archive:
     return Archive(times, np.zeros((len(times), 2, 8, 16), np.float32), whole.names, whole.grid)
 
 
-@pytest.mark.parametrize(("step", "held_out_days"), [(6, 4), (12, 5), (24, 9), (48, 18)])
+@pytest.mark.parametrize(("step", "held_out_days"), [(6, 4), (12, 5), (24, 9), (30, 15), (48, 18)])
 def test_enough_forecasts_are_held_out_for_a_verdict(step, held_out_days):
-    """Four days hold three forecasts of a daily model: no verdict."""
+    """Four days hold three forecasts of a daily model: no verdict. Leads of three steps need nine for their bounds."""
     trained, archive = incumbent(step), analyses(step, 80)
     periods = split(trained, archive, None)
     held_out = archive.times[archive.times > periods.learn_to]

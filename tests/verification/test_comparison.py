@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pinnwx.errors import DataError
-from pinnwx.verification.comparison import compare_scores
+from pinnwx.verification.comparison import compare_scores, compare_seeds
 from pinnwx.verification.evaluate import score_hindcasts
 from pinnwx.verification.results import Scores
 
@@ -116,3 +116,47 @@ def test_scores_from_a_file_compare_as_well(archive, errors, tmp_path):
     stored = json.loads((tmp_path / "comparison.json").read_text())
     assert stored == comparison.to_dict()
     assert len((tmp_path / "comparison.json").read_text().splitlines()) == len(comparison.ratios) + 7
+
+
+def seeds_of(archive, errors, factors):
+    return [scored(archive, factor * errors) for factor in factors]
+
+
+def test_seeds_that_differ_widen_the_bounds(archive, errors):
+    """Seeds 0.95 and 0.99 of the same errors: each alone is certain over days, both together are not."""
+    first, second = seeds_of(archive, errors, (0.95, 0.99)), seeds_of(archive, errors, (1.0, 1.0))
+    together = compare_seeds(first, second)
+    for index, entry in enumerate(together.ratios):
+        alone = [compare_scores(*pair).ratios[index] for pair in zip(first, second, strict=True)]
+        assert all(one["ratio_high"] < 1 for one in alone)
+        assert entry["ratio"] == pytest.approx(0.97, rel=2e-3)
+        # t = 12.706 for one degree of freedom, on a standard error of 0.04 / 2
+        assert entry["ratio_high"] - entry["ratio"] == pytest.approx(12.706 * 0.02, rel=0.05)
+        assert entry["n_seeds"] == 2
+        assert entry["p_value"] > 0.05
+    assert compare_seeds(first[:1], second[:1]).ratios == compare_scores(first[0], second[0]).ratios
+
+
+def test_as_many_seeds_are_needed_of_both(archive, errors):
+    with pytest.raises(DataError, match="2 and 1 seeds to compare"):
+        compare_seeds(seeds_of(archive, errors, (1.0, 1.0)), seeds_of(archive, errors, (1.0,)))
+
+
+def test_the_number_of_comparisons_is_stated(archive, errors):
+    comparison = compare_scores(scored(archive, 0.9 * errors), scored(archive, errors))
+    assert comparison.settings["comparisons"] == len(comparison.ratios) == 4
+    alone = "4 comparisons, each by its own bounds: first better in 4, second better in 0."
+    assert comparison.summary.startswith(alone)
+    assert "Benjamini and Hochberg): first better in 4, second better in 0." in comparison.summary
+    assert all(entry["p_adjusted"] >= entry["p_value"] for entry in comparison.ratios)
+
+
+def test_a_block_is_never_shorter_than_the_lead(archive, errors):
+    """Eight days allow blocks of two, and no bounds at three days."""
+    scores = scored(archive, errors, leads=(24, 72), times=archive.times[:32])
+    day, three_days = compare_scores(scores, scores).ratios[:2]
+    assert day["bounds_missing"] is None
+    assert three_days["ratio_low"] is None
+    assert three_days["bounds_missing"] == "only 8 day(s); bounds need 9, 3 blocks of 3"
+    assert scores.entry("msl", 72)["rmse_low"] is None
+    assert scores.entry("msl", 24)["persistence_ratio_p_adjusted"] is not None
