@@ -3,10 +3,10 @@
 Most equations transport a forecast field itself. Where vorticity is transported and is no forecast field, it is the
 vorticity of the equation's wind. Its change goes to the fields of that wind, by the streamfunction of the change:
 
-    laplacian(psi) = change of vorticity,    change of (u, v) = (-dpsi/dy, dpsi/dx),    change of Phi = f psi.
+    laplacian(psi) = change of vorticity,    change of (u, v) = (-dpsi/dy, dpsi/dx).
 
-A prognostic wind changes by the second. The geopotential changes by the third (linear balance) where the wind is its
-geostrophic wind, or where the equation names it as balanced. Pressure changes by density times Phi.
+A prognostic wind changes by the second. The geopotential that is in balance with psi (`physics.balance`) changes where
+the wind is its geostrophic wind, or where the equation names it as balanced. Pressure changes by density times Phi.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
 from pinnwx.operators.calculus import curl
-from pinnwx.physics.diagnostics import balanced_geopotential, mass_field, streamfunction_from_vorticity
+from pinnwx.physics.balance import balanced_geopotential
+from pinnwx.physics.diagnostics import mass_field, streamfunction_from_vorticity
 from pinnwx.physics.transported_field import TransportedField
 from pinnwx.physics.winds import AbstractVorticityWind, AbstractWind
 

@@ -40,18 +40,35 @@ class _Modes(NamedTuple):
     decay: np.ndarray
 
 
+class LatitudeWeight(NamedTuple):
+    """A positive weight of gradients that depends on latitude.
+
+    Attributes:
+        rows: at the rows, which weights the eastward derivative.
+        edges: at the edges of the rows, which weights the northward derivative.
+    """
+
+    rows: tuple[float, ...]
+    edges: tuple[float, ...]
+
+
 def function_of_laplacian(
-    field: Float[Array, "*batch lat lon"], grid: Grid, function: Callable[[Array], Array], fixed_edge: bool = False
+    field: Float[Array, "*batch lat lon"],
+    grid: Grid,
+    function: Callable[[Array], Array],
+    fixed_edge: bool = False,
+    weight: LatitudeWeight | None = None,
 ) -> Float[Array, "*batch lat lon"]:
-    """Applies f(-laplacian) to a field.
+    """Applies f(-laplacian) to a field, or f(-div(weight grad)).
 
     Args:
         field: the field; a row on a pole is replaced by its mean.
         grid: the geometry.
         function: f, from the nonnegative eigenvalues of minus the Laplacian [m-2] to factors.
         fixed_edge: on a regional grid, the field is zero beyond the edge; otherwise its normal gradient is zero.
+        weight: of the gradient.
     """
-    modes = _modes(grid, fixed_edge and not grid.is_global)
+    modes = _modes(grid, fixed_edge and not grid.is_global, weight)
     zonal = constant(modes.zonal, field)
     factors = function(jnp.asarray(modes.decay, field.dtype))
     waves = _product("...jc,cmp->...jmp", field, zonal)
@@ -73,11 +90,21 @@ def inverse_laplacian(
     """
     if boundary is not None and not grid.is_global:
         field = field - laplacian(jnp.zeros_like(field), grid, boundary)
+    return function_of_laplacian(field, grid, _inverse, fixed_edge=boundary is not None)
 
-    def inverse(decay):
-        return jnp.where(decay > 0, -1 / jnp.where(decay > 0, decay, 1), 0)
 
-    return function_of_laplacian(field, grid, inverse, fixed_edge=boundary is not None)
+def inverse_weighted_laplacian(
+    field: Float[Array, "*batch lat lon"], grid: Grid, weight: LatitudeWeight
+) -> Float[Array, "*batch lat lon"]:
+    """The solution x of div(weight grad x) = field; on a regional grid, x is zero beyond the edge.
+
+    On the globe, the area mean of the field is removed, and that of x is zero.
+    """
+    return function_of_laplacian(field, grid, _inverse, fixed_edge=True, weight=weight)
+
+
+def _inverse(decay: Array) -> Array:
+    return jnp.where(decay > 0, -1 / jnp.where(decay > 0, decay, 1), 0)
 
 
 def solve_helmholtz(
@@ -99,11 +126,13 @@ def solve_helmholtz(
 
 
 @lru_cache(maxsize=8)
-def _modes(grid: Grid, fixed_edge: bool) -> _Modes:
+def _modes(grid: Grid, fixed_edge: bool, weight: LatitudeWeight | None) -> _Modes:
     zonal, bend = _zonal_waves(grid.shape[1], grid.is_periodic, fixed_edge)
     area = grid.cell_area
     across = grid.east_face_length / (zonal_distance(grid) * area)
     along = grid.north_face_length / grid.meridional_spacing
+    if weight is not None:
+        across, along = across * weight.rows, along * weight.edges
     if not fixed_edge:
         along[[0, -1]] = 0  # no flux across a closed pole, or across an edge with zero normal gradient
 
@@ -116,7 +145,7 @@ def _modes(grid: Grid, fixed_edge: bool) -> _Modes:
     caps = [0, -1] if grid.has_pole_rows else []
     for cap in caps:  # a pole row has one value, so it has no waves
         symmetric[1:, cap, :] = symmetric[1:, :, cap] = 0
-    scale = grid.meridional_spacing**2
+    scale = grid.meridional_spacing**2 / (1 if weight is None else max(weight.rows))
     values, vectors = np.linalg.eigh(symmetric * scale)
     decay = np.maximum(-values / scale, 0)
     for cap in caps:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pinnwx.lazy import lazy_attributes
 
 _MODULES = {
+    "balance": ("balanced_geopotential", "inverse_geostrophic_balance", "linear_balance"),
     "diagnostics": (
         "divergent_wind",
         "geostrophic_wind",

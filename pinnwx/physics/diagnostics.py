@@ -139,11 +139,6 @@ def geostrophic_wind_from_pressure(
     return geostrophic_wind(pressure / REFERENCE_AIR_DENSITY, grid, scaled, equatorial_latitude)
 
 
-def balanced_geopotential(streamfunction: Field, grid: Grid) -> Field:
-    """Phi = f psi [m2 s-2], the geopotential in balance with a streamfunction [m2 s-1]."""
-    return streamfunction * constant(grid.coriolis, streamfunction)
-
-
 def mass_field(name: str, geopotential: Field) -> Field:
     """A change of geopotential [m2 s-2] in units of the named field: for `msl`, times the density of air [Pa]."""
     return geopotential * REFERENCE_AIR_DENSITY if name == "msl" else geopotential

@@ -1,0 +1,73 @@
+"""The geopotential in balance with a rotational wind.
+
+On the globe, linear balance (Lorenz 1960, Tellus 12):
+
+    laplacian(Phi) = div(f grad psi),    area mean of Phi zero.
+
+It is the divergence equation without its time derivative, its nonlinear terms and the divergent wind. It holds at the
+equator. On a regional grid, the inverse of the geostrophic relation:
+
+    div(1/f grad Phi) = laplacian(psi),    Phi zero beyond the edge, as psi is.
+
+So the vorticity of the geostrophic wind of Phi is that of psi. This requires that f keeps its sign. A regional grid
+that reaches into the tropics uses linear balance instead, with Phi zero beyond the edge.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pinnwx.constants import EARTH_ROTATION
+from pinnwx.grid import Grid
+from pinnwx.operators.calculus import face_divergence, face_gradient
+from pinnwx.operators.poisson import LatitudeWeight, inverse_laplacian, inverse_weighted_laplacian
+from pinnwx.operators.stencils import FaceVector, constant
+
+Field = Float[Array, "*batch lat lon"]
+
+EQUATORIAL_LATITUDE = 10.0  # degrees, where the geostrophic relation ends; as in `diagnostics.geostrophic_wind`
+
+
+def balanced_geopotential(streamfunction: Field, grid: Grid) -> Field:
+    """Phi [m2 s-2] in balance with a streamfunction [m2 s-1], which is zero beyond the edge of a regional grid."""
+    latitude = np.abs(np.rad2deg(np.append(grid.latitude_radians, grid.latitude_edges)))
+    if grid.is_global or latitude.min() < EQUATORIAL_LATITUDE:
+        return linear_balance(streamfunction, grid)
+    return inverse_geostrophic_balance(streamfunction, grid)
+
+
+def linear_balance(streamfunction: Field, grid: Grid) -> Field:
+    """The solution Phi [m2 s-2] of laplacian(Phi) = div(f grad psi), for psi [m2 s-1]; second order.
+
+    On the globe, the area mean of Phi is zero. On a regional grid, psi and Phi are zero beyond the edge.
+    """
+    beyond = None if grid.is_global else jnp.zeros(tuple(size + 2 for size in grid.shape), streamfunction.dtype)
+    return inverse_laplacian(_weighted_laplacian(streamfunction, grid, _coriolis(grid)), grid, beyond)
+
+
+def inverse_geostrophic_balance(streamfunction: Field, grid: Grid) -> Field:
+    """The solution Phi [m2 s-2] of div(1/f grad Phi) = laplacian(psi), for psi [m2 s-1], on a regional grid.
+
+    psi and Phi are zero beyond the edge. The Coriolis parameter f must keep its sign within the grid.
+    """
+    coriolis = _coriolis(grid)
+    ones = LatitudeWeight(*(tuple(np.ones(len(values))) for values in coriolis))
+    inverse = LatitudeWeight(*(tuple((1 / np.abs(values)).tolist()) for values in coriolis))
+    vorticity = _weighted_laplacian(streamfunction, grid, ones)
+    return float(np.sign(coriolis.rows[0])) * inverse_weighted_laplacian(vorticity, grid, inverse)
+
+
+def _coriolis(grid: Grid) -> LatitudeWeight:
+    angles = grid.latitude_radians, grid.latitude_edges
+    return LatitudeWeight(*(tuple((2 * EARTH_ROTATION * np.sin(angle)).tolist()) for angle in angles))
+
+
+def _weighted_laplacian(field: Field, grid: Grid, weight: LatitudeWeight) -> Field:
+    """div(weight grad q) of a field that is zero beyond the edge of a regional grid."""
+    beyond = None if grid.is_global else jnp.zeros(tuple(size + 2 for size in grid.shape), field.dtype)
+    rows, edges = (np.asarray(values)[:, None] for values in weight)
+    slope = face_gradient(field, grid, beyond)
+    flux = FaceVector(slope.east * constant(rows, field), slope.north * constant(edges, field))
+    return face_divergence(flux, grid)
