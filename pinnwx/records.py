@@ -156,6 +156,19 @@ class TrainingCheckNotes(_Record):
         return self
 
 
+class SlowedWindsNotes(_Record):
+    """`slowed_winds` of a manifest (`pinnwx.training.slowed`)."""
+
+    field: Text
+    fraction: Number
+    median_courant: Number
+    largest_courant: Number
+    courant_limit: Number
+    substeps: Count
+    substeps_needed: Count
+    substeps_for_all: Count
+
+
 class Manifest(_Record):
     """`manifest.json` (`pinnwx.manifest`)."""
 
@@ -174,6 +187,8 @@ class Manifest(_Record):
     updates_between_rounds: Count = 0
     source: Text = ""
     device: Text = ""
+    substeps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    slowed_winds: SlowedWindsNotes | None = None
     versions: dict[str, Text] = {}
     compressed_from: Origin | None = None
     training_check: TrainingCheckNotes = TrainingCheckNotes()

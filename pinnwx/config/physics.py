@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, TypeAdapter, WrapValidator
 
-from pinnwx.config.limits import Option
+from pinnwx.config.limits import Option, Substeps
+from pinnwx.errors import ConfigError
 from pinnwx.settings import Settings, agreement
 
 if TYPE_CHECKING:
@@ -34,6 +35,19 @@ def _wind(text: str) -> AbstractWind:
     from pinnwx.physics.winds import parse_wind  # imports JAX, which other settings do not need
 
     return parse_wind(text)
+
+
+def _number_or_auto(value: Any, _: Any) -> Any:
+    """A union of both types would report each invalid value twice."""
+    if value == "auto":
+        return value
+    if isinstance(value, str):
+        raise ValueError(f'"{value[:100]}" is neither "auto" nor a whole number')
+    return _SUBSTEPS.validate_python(value)
+
+
+_SUBSTEPS = TypeAdapter(Substeps)
+SUBSTEPS_WITHOUT_WIND = 4  # nothing is known about learned winds before training
 
 
 class Transport(Settings):
@@ -132,8 +146,12 @@ class PhysicsSettings(Settings):
     terms: Annotated[tuple[dict[str, Option], ...], AfterValidator(_are_terms)] = ()
     """User-defined terms of the equation of the transported fields: tables `[[model.physics.terms]]` with the `kind`
     under which an extension registers the term, and the options of its class."""
-    substeps: Annotated[int, Field(ge=1, le=1000)] = 4
-    """Sub-steps of the solver in one step of the model. More are more accurate and slower."""
+    substeps: Annotated[Literal["auto"] | Substeps, WrapValidator(_number_or_auto)] = "auto"
+    """Sub-steps of the solver in one step of the model. More are more accurate and slower.
+
+    - `auto`: the fewest with which the physical winds of the training time exceed `courant_limit` in at most 1 % of
+      the cells, at most 100. A model with a learned wind has at least 4. The manifest of a version holds the number.
+    """
     coupling_steps: Annotated[int, Field(ge=1, le=100)] = 1
     """Coupling intervals in one step of the model. In each, transport comes first and the network second. The
     sub-steps are divided among them."""
@@ -155,6 +173,21 @@ class PhysicsSettings(Settings):
     backpropagate: bool = True
     """Pass gradients through the equations. `false` treats the increment of transport as a constant: training is
     cheaper. It excludes learned winds and learned diffusivities."""
+
+    @property
+    def number_of_substeps(self) -> int:
+        """`substeps` as a number.
+
+        Raises:
+            ConfigError: it is `auto` and has not been chosen yet (`pinnwx.training.substeps`).
+        """
+        if self.substeps != "auto":
+            return self.substeps
+        if self.transport:
+            raise ConfigError(
+                'model.physics.substeps = "auto" is chosen from the winds of a training time; give a number'
+            )
+        return SUBSTEPS_WITHOUT_WIND
 
     def made_terms(self) -> tuple[AbstractTerm, ...]:
         """The objects that `terms` describes."""

@@ -49,6 +49,8 @@ def _kind(schema: dict[str, Any]) -> str:
         return f"`{{ {', '.join(table.model_fields)} }}`"
     if "anyOf" in schema:
         return " or ".join(_kind(each) for each in schema["anyOf"] if each.get("type") != "null")
+    if "const" in schema:
+        return f"`{one_line(schema['const'])}`"
     if "enum" in schema:
         return "one of " + ", ".join(f"`{one_line(each)}`" for each in schema["enum"])
     kind = schema.get("type", "value")

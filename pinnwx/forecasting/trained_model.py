@@ -42,6 +42,7 @@ from pinnwx.model.interface import Forecaster
 from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.runlayout import LIVE, VERSIONS
 from pinnwx.statistics import Climatology, Normalisation
+from pinnwx.training.substeps import with_number, with_substeps
 from pinnwx.version import __version__
 
 if TYPE_CHECKING:
@@ -55,13 +56,17 @@ _log = logging.getLogger(__name__)
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
 CONFIG, OPTIMISER = "config.toml", "optimiser.safetensors"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
-_OF_A_VERSION = ("files", "model", "versions", "device", "pinnwx", "format")  # keys of one version
+_SUBSTEPS = "substeps"  # of transport, in the manifest
+_OF_A_VERSION = ("files", "model", _SUBSTEPS, "versions", "device", "pinnwx", "format")  # keys of one version
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A forecaster with everything that forecasts and scores need. `manifest` records its origin."""
+    """A forecaster with everything that forecasts and scores need. `manifest` records its origin.
+
+    `config_text` is the user's. `config` differs from it in automatic sub-steps: it holds the number that was chosen.
+    """
 
     config: Config
     config_text: str
@@ -82,14 +87,16 @@ class TrainedModel:
     def initialise(cls, config: Config, archive: Archive, text: str | None = None) -> TrainedModel:
         """Returns a forecaster with new random weights. Its normalisation and climatology are fitted on `archive`.
 
-        `archive` holds the training time and nothing else. `text` is the user's TOML text of `config`. By default it is
-        written from `config`.
+        Automatic sub-steps are chosen from the winds of `archive` (`pinnwx.training.substeps`). `archive` holds the
+        training time and nothing else. `text` is the user's TOML text of `config`. By default it is written from
+        `config`.
         """
         normalisation = fit_normalisation(archive, config.model.step_hours)
         static = {name: np.asarray(values) for name, values in archive.static.items()}
         climatology = fit_climatology(archive)
-        model = _assemble(config, archive.grid, normalisation, climatology, static)
         text = config_text(config) if text is None else text
+        config = config.model_copy(update={"model": with_substeps(config.model, archive)})
+        model = _assemble(config, archive.grid, normalisation, climatology, static)
         return cls(config, text, archive.grid, model, normalisation, climatology, static, {})
 
     @classmethod
@@ -110,6 +117,7 @@ class TrainedModel:
         manifest, contents = read_files(folder, PARTS, required=PARTS)
         _require_known(manifest, folder)
         config, text = _own_config(contents[CONFIG], folder, manifest)
+        config = _with_known_substeps(config, manifest.get(_SUBSTEPS))
         normalisation = read_normalisation(folder / NORMALISATION, contents[NORMALISATION])
         grid, static = _read_static(folder / STATIC, contents[STATIC])
         climatology = read_climatology(folder / CLIMATOLOGY, contents[CLIMATOLOGY])
@@ -123,7 +131,11 @@ class TrainedModel:
         return cls(config, text, grid, model, normalisation, climatology, static, manifest)
 
     def with_config(self, config: Config) -> TrainedModel:
-        """Returns a model of other settings with new random weights and the same normalisation and climatology."""
+        """Returns a model of other settings with new random weights and the same normalisation and climatology.
+
+        Automatic sub-steps are those of this model.
+        """
+        config = _with_known_substeps(config, _substeps(self.config))
         model = _assemble(config, self.grid, self.normalisation, self.climatology, self.static)
         return replace(self, config=config, config_text=config_text(config), model=model, manifest={})
 
@@ -207,7 +219,10 @@ class TrainedModel:
             parts += (OPTIMISER,)
         parts_of_model = architecture(self.model, self.config.model)
         device = jax.devices()[0].device_kind
-        write_manifest(folder, parts, {**notes, "model": parts_of_model, "versions": versions, "device": device})
+        own = {"model": parts_of_model, "versions": versions, "device": device}
+        if (substeps := _substeps(self.config)) is not None:
+            own[_SUBSTEPS] = substeps
+        write_manifest(folder, parts, {**notes, **own})
 
 
 def _assemble(
@@ -220,6 +235,19 @@ def _assemble(
     gradients = config.model.closure.gradients
     inputs = Inputs(grid, normalisation, static, config.variable_table(), gradients=gradients)
     return build_forecaster(inputs, config.model, config.seed, climatology, static)
+
+
+def _substeps(config: Config) -> int | None:
+    """The number of sub-steps; None for a model that has no use for one."""
+    substeps = config.model.physics.substeps
+    return None if substeps == "auto" else substeps
+
+
+def _with_known_substeps(config: Config, substeps: int | None) -> Config:
+    """The settings with this number instead of automatic sub-steps."""
+    if substeps is None or config.model.physics.substeps != "auto":
+        return config
+    return config.model_copy(update={"model": with_number(config.model, substeps)})
 
 
 def load_optimiser(folder: Path) -> dict[str, np.ndarray] | None:

@@ -69,7 +69,7 @@ def _for_training(config: str | Path, data: Sequence[str | Path] | str | Path) -
     if report.ok:
         try:
             archive, trained = prepared(settings, Path(config).read_text(encoding="utf-8-sig"), data)
-            slowed = slowed_winds(trained.model, archive, settings.model)
+            slowed = slowed_winds(trained.config.model, archive)
             if slowed is not None and slowed.matters:
                 report = replace(report, problems=(*report.problems, Problem("warning", str(slowed))))
         except (ConfigError, DataError, UnavailableError) as error:

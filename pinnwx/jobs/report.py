@@ -28,6 +28,7 @@ from pinnwx.reporting.curves import read_metrics, scores_figure, training_figure
 from pinnwx.reporting.maps import forecast_figure
 from pinnwx.reporting.page import Picture, Section, Table, page
 from pinnwx.runtime import prepare
+from pinnwx.training.slowed import SlowedWinds
 from pinnwx.variables import describe
 from pinnwx.verification.results import COLUMNS, Scores
 
@@ -225,4 +226,6 @@ def _provenance(trained: TrainedModel) -> Section:
         "Device": str(manifest.get("device", "unknown")),
         "Versions": ", ".join(f"{name} {version}" for name, version in manifest.get("versions", {}).items()),
     }
+    if (slowed := manifest.get("slowed_winds")) is not None:
+        facts["Winds"] = SlowedWinds.from_dict(slowed).summary()
     return Section("Provenance", facts=facts, listing=trained.config_text)

@@ -157,16 +157,18 @@ def _train_in_memory(
 
 
 def _task(settings: Config, text: str, data: Data, deadline: float, config: str) -> TrainingTask:
-    """Prepares a training; warns of suspicious analyses and of limited winds. `config` names the settings."""
+    """Prepares a training; warns of suspicious analyses and of slowed winds. `config` names the settings."""
     archive, trained = prepared(settings, text, data)
     if doubts := training_doubts(archive, settings.variable_table()):
         _log.warning(
             "warning: training learns from analyses that are suspicious: %s; pinnwx check --config %s names them "
             "all: remove them from the data if they are wrong", doubts, config,
         )  # fmt: skip
-    slowed = slowed_winds(trained.model, archive, settings.model)
-    if slowed is not None and slowed.matters:
-        _log.warning("warning: %s", slowed)
+    slowed = slowed_winds(trained.config.model, archive)
+    if slowed is not None:
+        _log.info("note: %s", slowed.summary())
+        if slowed.matters:
+            _log.warning("warning: %s", slowed)
     notes = {} if slowed is None else {"slowed_winds": slowed.to_dict()}
     return TrainingTask(trained, archive, validation_archive(trained, data), deadline, notes=notes)
 

@@ -70,12 +70,37 @@ def transported_field(settings: Transport, maximum_learned_wind: float = Learned
     return TransportedField(wind=parse_wind(settings.wind), learned_wind=learned, **options)
 
 
+def transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[TransportSolver, TransportSolver | None]:
+    """The solver over a coupling interval, and over half of it where the wind of the midpoint is held.
+
+    Raises:
+        ConfigError: the number of sub-steps has not been chosen yet (`PhysicsSettings.number_of_substeps`).
+    """
+    physics = settings.physics
+    interval = settings.step_hours * SECONDS_PER_HOUR / physics.coupling_steps
+    maximum = settings.closure.maximum_learned_wind
+    transported = tuple(transported_field(table, maximum) for table in physics.transport)
+    solver = TransportSolver(
+        transported,
+        grid,
+        interval,
+        substeps=-(-physics.number_of_substeps // physics.coupling_steps),
+        solver=physics.solver,
+        adjoint=physics.adjoint,
+        courant_limit=physics.courant_limit,
+        right_hand_side=Equation.of(transported, physics.made_terms(), diffusive=physics.learned_diffusivity),
+    )
+    if physics.wind_time == "start":
+        return solver, None
+    return solver, replace(solver, interval=interval / 2, substeps=-(-solver.substeps // 2))
+
+
 def _transport_builder(
     inputs: Inputs, settings: ModelSettings, climatology: Climatology | None, static: Mapping[str, np.ndarray]
 ) -> Callable[[nnx.Rngs], TransportForecaster]:
     """Builds the parts that all networks of an ensemble share, once."""
     grid = inputs.grid
-    solver, midpoint_solver = _transport_solvers(grid, settings)
+    solver, midpoint_solver = transport_solvers(grid, settings)
     transported = TransportedFields(inputs.names, solver.equations, grid)
     _require_possible(solver, grid)
     views = _views(grid, settings.closure)
@@ -148,27 +173,6 @@ def _network_builder(grid: Grid, views: Views, rngs: nnx.Rngs) -> NetworkBuilder
 
 def _views(grid: Grid, closure: ClosureSettings) -> Views:
     return Views.of(grid, hemispheric_symmetry=closure.hemispheric_symmetry, patch_size=closure.patch_size)
-
-
-def _transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[TransportSolver, TransportSolver | None]:
-    """The solver over a coupling interval, and over half of it where the wind of the midpoint is held."""
-    physics = settings.physics
-    interval = settings.step_hours * SECONDS_PER_HOUR / physics.coupling_steps
-    maximum = settings.closure.maximum_learned_wind
-    transported = tuple(transported_field(table, maximum) for table in physics.transport)
-    solver = TransportSolver(
-        transported,
-        grid,
-        interval,
-        substeps=-(-physics.substeps // physics.coupling_steps),
-        solver=physics.solver,
-        adjoint=physics.adjoint,
-        courant_limit=physics.courant_limit,
-        right_hand_side=Equation.of(transported, physics.made_terms(), diffusive=physics.learned_diffusivity),
-    )
-    if physics.wind_time == "start":
-        return solver, None
-    return solver, replace(solver, interval=interval / 2, substeps=-(-solver.substeps // 2))
 
 
 def _climate(inputs: Inputs, settings: ModelSettings, climatology: Climatology | None) -> Climate | None:

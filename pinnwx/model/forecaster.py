@@ -138,10 +138,6 @@ class TransportForecaster(nnx.Module):
         change = self.transported.scatter_to_state(self.transported.changes(after - before))
         return self._physical(fields + change, learned)
 
-    def slowing(self, fields: Fields) -> Float[Array, "batch equation lat lon"]:
-        """The ratio of the physical wind's Courant number to its limit (`TransportSolver.slowing`)."""
-        return self.solver.slowing(face_winds(self._physical(fields, None), self.inputs.grid, self.solver.equations))
-
     def _physical(self, fields: Fields, learned: Array | None) -> Array:
         """The winds of the fields, plus the learned winds of the equations that have one."""
         winds = stacked_winds([one.wind for one in self.solver.equations], self.inputs.named(fields), self.inputs.grid)

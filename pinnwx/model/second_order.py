@@ -59,7 +59,7 @@ class SecondOrderForecaster(nnx.Module):
         emission: MultiViewNetwork,
     ):
         self.inputs, self.input_times = inputs, settings.input_times
-        self.substeps, self.courant_limit = settings.physics.substeps, settings.physics.courant_limit
+        self.substeps, self.courant_limit = settings.physics.number_of_substeps, settings.physics.courant_limit
         self.solver, self.adjoint = settings.physics.solver, settings.physics.adjoint
         self.maximum_wind = settings.closure.maximum_learned_wind
         self.bounds = Bounds.of(inputs.forecast_bounds)

@@ -4,7 +4,7 @@ sign-preserving with the limited scheme.
 Three measures make it stable for any weights. Near the poles, neighbouring cells of a row are merged into groups at
 least `SMALLEST_SPACING` wide (a reduced grid), so converging meridians do not determine the time step. The wind out of
 a cell or group is scaled down where its outflow Courant number in one sub-step exceeds the limit. The diffusivity is
-bounded by the explicit limit. In moderate winds only the first changes anything, near the poles.
+bounded by the explicit limit. With enough sub-steps for the wind only the first changes anything, near the poles.
 """
 
 from __future__ import annotations

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from pinnwx.config import ModelSettings
 from pinnwx.data.archive import Archive
-from pinnwx.model.deep_ensemble import networks_of
-from pinnwx.model.forecaster import TransportForecaster
-from pinnwx.model.interface import Forecaster
-from pinnwx.physics.winds import NoWind
-
-LARGEST_FRACTION = 0.01  # of the cells, above which there is a warning
-_SAMPLE = 48  # analyses in the sample, spread evenly
+from pinnwx.model.build import transport_solvers
+from pinnwx.training.substeps import LARGEST_FRACTION, courant_excess, quantiles, substeps_for, winds_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +24,7 @@ class SlowedWinds:
         median_courant: the median of the outflow Courant numbers of a sub-step.
         largest_courant: the largest of them.
         courant_limit: above which the wind is slowed.
-        substeps: of the settings (`model.physics.substeps`).
+        substeps: of a step of the model.
         substeps_needed: with which the wind is slowed in at most `LARGEST_FRACTION` of the cells.
         substeps_for_all: with which the wind is slowed nowhere in the sample.
     """
@@ -58,43 +50,52 @@ class SlowedWinds:
             f"slow no more than {100 * LARGEST_FRACTION:g} %, {self.substeps_for_all} none"
         )
 
+    def summary(self) -> str:
+        """The sub-steps and the fraction in a few words."""
+        return (
+            f"transport has {self.substeps} sub-step{'s' * (self.substeps > 1)} in a step and slows the wind in "
+            f"{100 * self.fraction:.3g} % of the cells"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON object."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> SlowedWinds:
+        """From an entry of a manifest (`pinnwx.records.SlowedWindsNotes`)."""
+        return cls(**{field.name: stored[field.name] for field in fields(cls)})
 
-def slowed_winds(model: Forecaster, archive: Archive, settings: ModelSettings) -> SlowedWinds | None:
+
+def slowed_winds(settings: ModelSettings, archive: Archive) -> SlowedWinds | None:
     """How often the physical wind of the analyses is slowed; None if no equation has one.
 
     The learned wind is left out, because it is not known before training.
+
+    Raises:
+        ConfigError: the number of sub-steps has not been chosen yet.
     """
-    member = networks_of(model)[0]
-    if not isinstance(member, TransportForecaster):
+    if settings.kind != "transport":
         return None
-    equations = member.solver.equations
-    with_wind = [index for index, equation in enumerate(equations) if equation.wind != NoWind()]
-    if not with_wind:
+    solver, intervals = transport_solvers(archive.grid, settings)[0], settings.physics.coupling_steps
+    excess = courant_excess(solver, archive)
+    if excess is None:
         return None
-    sample = np.linspace(0, len(archive) - 1, min(_SAMPLE, len(archive))).round().astype(int)
-    graph, state = nnx.split(member)
-    slowing = jax.jit(lambda state, fields: nnx.merge(graph, state).slowing(fields))
-    excess = np.asarray(slowing(state, jnp.asarray(archive.fields[sample])), np.float64)[:, with_wind]
     worst = int((excess > 1).mean(axis=(0, 2, 3)).argmax())
-    own, limit = excess[:, worst], float(member.solver.courant_limits[with_wind[worst], 0, 0])
-    coupling_steps = settings.physics.coupling_steps
-    in_use = member.solver.substeps * coupling_steps
+    own, index = excess[:, worst], winds_of(solver)[worst]
+    limit = float(solver.courant_limits[index, 0, 0])
 
     def needed(ratio: float) -> int:
         """The sub-steps of all coupling steps together that reduce this ratio to 1."""
-        return max(math.ceil(in_use * ratio / coupling_steps - 1e-9) * coupling_steps, in_use)
+        return substeps_for(solver.substeps * max(ratio, 1.0)) * intervals
 
     return SlowedWinds(
-        equations[with_wind[worst]].field,
+        solver.equations[index].field,
         float((own > 1).mean()),
         float(np.median(own)) * limit,
         float(own.max()) * limit,
         limit,
-        in_use,
-        needed(float(np.quantile(own, 1 - LARGEST_FRACTION))),
+        solver.substeps * intervals,
+        needed(float(quantiles(excess, 1 - LARGEST_FRACTION)[worst])),
         needed(float(own.max())),
     )

@@ -12,10 +12,11 @@ import pinnwx
 from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.open import open_data
-from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
+from pinnwx.jobs.report import _provenance
 from pinnwx.jobs.train import train
 from pinnwx.training.slowed import slowed_winds
+from pinnwx.training.substeps import with_substeps
 
 NO_NETWORK = "enabled = false"
 BOX = Grid.from_coordinates(np.arange(-10.0, 11.0, 2.5), np.arange(0.0, 30.0, 2.5))
@@ -36,9 +37,7 @@ def found(archive: Archive, substeps: int, **physics):
     equation = transport("t500", wind="prognostic:500")
     extra = "".join(f"{key} = {value}\n" for key, value in physics.items())
     text = config_text(archive.names, grid="native", substeps=substeps, physics=extra + equation, closure=NO_NETWORK)
-    settings = parse_config(text)
-    trained = TrainedModel.initialise(settings, archive, text)
-    return slowed_winds(trained.model, archive, settings.model)
+    return slowed_winds(parse_config(text).model, archive)
 
 
 @pytest.mark.parametrize("coupling_steps", [1, 2])
@@ -73,8 +72,7 @@ def test_one_storm_in_48_analyses():
 def test_nothing_is_slowed_without_a_wind():
     archive = zonal_winds(np.full(12, 100.0))
     text = config_text(archive.names, grid="native", closure="patch_size = 1")
-    settings = parse_config(text)
-    assert slowed_winds(TrainedModel.initialise(settings, archive, text).model, archive, settings.model) is None
+    assert slowed_winds(parse_config(text).model, archive) is None
 
 
 def test_train_says_so_and_keeps_it(tmp_path, caplog):
@@ -99,12 +97,15 @@ def test_train_says_so_and_keeps_it(tmp_path, caplog):
         training="batch_size = 2\nupdates = 1",
     )
     (tmp_path / "c.toml").write_text(text)
-    with caplog.at_level(logging.WARNING, "pinnwx"):
+    with caplog.at_level(logging.INFO, "pinnwx"):
         run = train(tmp_path / "c.toml", tmp_path / "winds.nc", tmp_path / "run", promote_anyway=True)
     assert "the wind of t500 is slowed in 100 % of the cells" in caplog.text
     kept = json.loads((run.version("0001") / "manifest.json").read_text())["slowed_winds"]
     assert kept["fraction"] == 1
     assert f"model.physics.substeps = {kept['substeps_needed']} instead of 1" in caplog.text
+    line = "transport has 1 sub-step in a step and slows the wind in 100 % of the cells"
+    assert f"note: {line}" in caplog.text
+    assert _provenance(run.load()).facts["Winds"] == line
     told = pinnwx.check(tmp_path / "winds.nc", config=tmp_path / "c.toml")
     assert told.ok
     (warning,) = (one.message for one in told.problems if "is slowed" in one.message)
@@ -112,17 +113,22 @@ def test_train_says_so_and_keeps_it(tmp_path, caplog):
 
 
 @pytest.mark.real_data
-def test_europe_is_slowed_in_every_other_cell(real_data):
+def test_europe_is_slowed_in_every_other_cell_with_12_substeps_and_hardly_with_automatic_ones(real_data):
     """The figures that were measured by hand on every 15th day: 55 %, median 0.98, most 5.7."""
     dataset = open_data(real_data / "erainterim_europe", ("z500",), start="2000-01-01", end="2006-12-31")
     archive = Archive.from_dataset(dataset, ("z500",), ())
     equation = transport("vo500", wind="geostrophic:z500", absolute_vorticity=True)
     text = config_text(("z500",), grid="native", substeps=12, physics=equation, closure=NO_NETWORK)
     text = text.replace("hours = 6", "hours = 24")
-    settings = parse_config(text)
-    said = slowed_winds(TrainedModel.initialise(settings, archive, text).model, archive, settings.model)
+    settings = parse_config(text).model
+    said = slowed_winds(settings, archive)
     assert said.fraction == pytest.approx(0.55, abs=0.05)
     assert said.median_courant == pytest.approx(0.98, abs=0.1)
     assert 4.5 < said.largest_courant < 6.5
     assert 50 < said.substeps_for_all < 90
     assert 12 < said.substeps_needed < said.substeps_for_all
+    automatic = with_substeps(parse_config(text.replace("= 12", '= "auto"')).model, archive)
+    assert automatic.physics.substeps == said.substeps_needed
+    now = slowed_winds(automatic, archive)
+    assert 0 < now.fraction <= 0.01
+    assert not now.matters
