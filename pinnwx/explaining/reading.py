@@ -69,13 +69,13 @@ class Share:
 
 def shares(dataset: xr.Dataset) -> list[Share]:
     """The share of each part in the budget of each field, total and residual last."""
-    weights, rows = _area_weights(dataset), []
+    weights, rows = _area_weights(dataset).values, []
 
-    def mean(values: xr.DataArray) -> float:
-        return float(values.weighted(weights).mean())
+    def mean(values: np.ndarray) -> float:
+        return float(np.average(values.mean(axis=0), weights=weights))
 
     for field in budget_fields(dataset):
-        parts = {name: values.astype(np.float64) for name, values in parts_of(dataset, field).items()}
+        parts = {name: _by_time(values) for name, values in parts_of(dataset, field).items()}
         whole = mean(parts[TOTAL] ** 2)
         for name, part in parts.items():
             share = mean(part * parts[TOTAL]) / whole if whole else 0.0
@@ -96,6 +96,12 @@ def in_words(shares: Sequence[Share], variables: Mapping[str, Variable] = VARIAB
             (one.field, one.part.replace("_", " "), size, f"{round(100 * one.share, 1) + 0.0:.1f} %")
         )  # no -0.0
     return rows
+
+
+def _by_time(array: xr.DataArray) -> np.ndarray:
+    """The values in double precision, (step, lat, lon)."""
+    values = array.transpose(..., "latitude", "longitude").values.astype(np.float64)
+    return values.reshape(-1, *values.shape[-2:])
 
 
 def _area_weights(dataset: xr.Dataset) -> xr.DataArray:

@@ -1,5 +1,7 @@
 """The budget of a forecast: it closes, each part is what it says, and the file holds it all."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -41,12 +43,18 @@ SETTINGS = {
 }
 
 
-def explained(kind: str) -> xr.Dataset:
+@functools.cache
+def _explained(kind: str) -> xr.Dataset:
     names, physics, model = SETTINGS[kind]
     archive = wave_archive(40, names=names)
     trained = tiny_trained(config_text(names, physics=physics, model=model), archive)
     randomise(trained.model, 0, 0.05)
     return budget(trained, archive, WHEN, 12)
+
+
+def explained(kind: str) -> xr.Dataset:
+    """The budget with these settings, computed once; a test may change its copy."""
+    return _explained(kind).copy(deep=True)
 
 
 @pytest.fixture(scope="module", params=SETTINGS)

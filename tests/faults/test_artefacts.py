@@ -216,7 +216,7 @@ def test_50_a_worse_candidate_is_not_promoted(tmp_path):
     """Exit 77, the report is kept, and the live model stays; a better one passes."""
     data, run = tmp_path / "long.nc", tmp_path / "run"
     wave_dataset(120).to_netcdf(data)
-    training, bounded = "batch_size = 8\nupdates = 1000\nlearning_rate = 3e-3", "climate = { bound_margin = 0.1 }"
+    training, bounded = "batch_size = 8\nupdates = 400\nlearning_rate = 3e-3", "climate = { bound_margin = 0.1 }"
     pinnwx("train", recipe(tmp_path, training, model=bounded), "--data", data, "--out", run).did()
     Run(run).publish(tiny_trained(), {"seed": 0})
     Run(run).point_to("0001")
