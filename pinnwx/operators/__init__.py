@@ -25,12 +25,19 @@ _MODULES = {
         "gradient",
         "laplacian",
     ),
+    "departure": ("departure_points",),
     "diffusion": (
         "diffusive_tendency",
         "exact_diffusion",
         "hyperdiffusion",
         "implicit_diffusion",
     ),
+    "interpolation": (
+        "Interpolated",
+        "Points",
+        "interpolate",
+    ),
+    "mass_fixer": ("clip_and_assured_sum",),
     "poisson": (
         "function_of_laplacian",
         "inverse_laplacian",
@@ -41,6 +48,7 @@ _MODULES = {
         "zonal_group_mean",
         "zonal_groups",
     ),
+    "semi_lagrangian": ("semi_lagrangian_step",),
     "stability": (
         "SafeStep",
         "check_courant",

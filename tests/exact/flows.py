@@ -65,19 +65,29 @@ class SolidBody:
 
         return face_velocity_from_streamfunction(jnp.asarray(corner_values(streamfunction, grid)), grid)
 
-    def solution(self, initial, time: float):
-        """The field at `time`: the initial one at the departure point, found by turning back about the axis."""
+    def wind(self, grid: Grid) -> tuple[jnp.ndarray, jnp.ndarray]:
+        """The eastward and the northward wind at the cell centres [m s-1]."""
+        lon, lat = grid.longitude_radians[None, :], grid.latitude_radians[:, None]
+        east = np.cos(lat) * np.cos(self.tilt) + np.cos(lon) * np.sin(lat) * np.sin(self.tilt)
+        north = -np.sin(lon) * np.sin(self.tilt) + 0 * lat
+        return jnp.asarray(self.speed * east), jnp.asarray(self.speed * north)
+
+    def departure(self, lon, lat, time: float) -> np.ndarray:
+        """Where the air at these places was `time` earlier: unit vectors, found by turning back about the axis."""
         axis = np.array([-np.sin(self.tilt), 0.0, np.cos(self.tilt)])
-        angle = -2 * np.pi * time / self.period
+        angle, x = -2 * np.pi * time / self.period, cartesian(lon, lat)
+        along = np.tensordot(axis, x, axes=1)
+        return (
+            x * np.cos(angle)
+            + np.cross(axis, x, axisb=0, axisc=0) * np.sin(angle)
+            + axis.reshape(3, *(1,) * (x.ndim - 1)) * along * (1 - np.cos(angle))
+        )
+
+    def solution(self, initial, time: float):
+        """The field at `time`: the initial one at the departure point."""
 
         def field(lon, lat):
-            x = cartesian(lon, lat)
-            along = np.tensordot(axis, x, axes=1)
-            turned = (
-                x * np.cos(angle)
-                + np.cross(axis, x, axisb=0, axisc=0) * np.sin(angle)
-                + axis.reshape(3, *(1,) * (x.ndim - 1)) * along * (1 - np.cos(angle))
-            )
+            turned = self.departure(lon, lat, time)
             return initial(np.arctan2(turned[1], turned[0]), np.arcsin(np.clip(turned[2], -1, 1)))
 
         return field
@@ -120,6 +130,14 @@ class Deformation:
 
     period: float = 12 * DAY
     strength: float = 1.0
+
+    def wind(self, lon, lat, time):
+        """The eastward and the northward wind [m s-1]."""
+        radius, period = EARTH_RADIUS, self.period
+        moved = lon - 2 * np.pi * time / period
+        amplitude = 10 * self.strength * radius / period * jnp.cos(np.pi * time / period)
+        east = amplitude * jnp.sin(moved) ** 2 * jnp.sin(2 * lat) + 2 * np.pi * radius / period * jnp.cos(lat)
+        return east, amplitude * jnp.sin(2 * moved) * jnp.cos(lat)
 
     def velocity(self, grid: Grid, time) -> FaceVelocity:
         radius, period = EARTH_RADIUS, self.period
