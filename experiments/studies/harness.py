@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,8 +79,7 @@ class StoredFigures:
 
     def save(self) -> None:
         """Writes all figures; the file is replaced whole."""
-        text = json.dumps(self.figures, indent=1) + "\n" if self._rows is None else in_lines(self.figures, self._rows)
-        write_text(self.path, text)
+        write_text(self.path, _indented(self.figures) if self._rows is None else in_lines(self.figures, self._rows))
 
     def measure_missing(
         self,
@@ -95,6 +95,12 @@ class StoredFigures:
                 print(name, flush=True)
                 target[name] = measure()
                 self.save()
+
+
+def _indented(figures: Mapping[str, Any]) -> str:
+    """JSON with indentation, and each list of numbers on one line."""
+    text = json.dumps(figures, indent=1) + "\n"
+    return re.sub(r"\[\n([-+.\deE,\s]+)\n\s*\]", lambda match: f"[{' '.join(match[1].split())}]", text)
 
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

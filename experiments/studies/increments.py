@@ -4,13 +4,16 @@
 
 For each hybrid experiment, with the wind of the start and of the midpoint of a step. One factor is fitted for each
 field. The changes are those to the last `ANALYSES` analyses of the training time, area-weighted, without the time-mean
-change at each place. Figures go to experiments/results/increments.json, the table to experiments/README.md.
+change at each place. With the wind of the experiment, also by bands of latitude and of zonal wavenumber, with a factor
+and without any (`increments_bands`). Figures go to experiments/results/increments.json by the equations that they were
+measured with, the table to experiments/README.md, and the picture of the bands to experiments/results/increments.png.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +31,8 @@ from experiments.studies.harness import (
     splice,
     study_parser,
 )
+from experiments.studies.increments_bands import Split, by_latitude, by_wavenumber
+from experiments.studies.increments_pictures import figure
 from pinnwx.config import Config, load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
@@ -35,15 +40,19 @@ from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.preparation import training_archive
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.step_context import StepContext
+from pinnwx.reporting.style import save
 from pinnwx.runtime import prepare
 from pinnwx.training.update import device_archive
 
 EXPERIMENT_NAMES = ("era5_hybrid", "europe_hybrid", "gcm_hybrid")
 WIND_TIMES = ("start", "midpoint")
+# What the figures of the results file were measured with, newest last. A change of the equations adds a line.
+EQUATIONS = ("before the corrections", "linear balance, 46 sub-steps over Europe")
 ANALYSES, BATCH = 240, 16
 NO_TRANSPORT = ("network", "climate", "boundary")
 
 Changes = Float[np.ndarray, "time field lat lon"]
+Bands = dict[str, Any]
 
 
 def with_wind_time(config: Config, wind_time: str) -> Config:
@@ -69,9 +78,8 @@ def increments_and_changes(config: Config, archive: Archive) -> tuple[Changes, C
     return np.asarray(increments, np.float64), np.asarray(changes, np.float64)
 
 
-def explained_fractions(config: Config, archive: Archive) -> dict[str, float]:
+def explained_fractions(increments: Changes, changes: Changes, archive: Archive) -> dict[str, float]:
     """The fraction of the variance of each transported field's change: the squared correlation with its increment."""
-    increments, changes = (values - values.mean(0) for values in increments_and_changes(config, archive))
     weights = archive.grid.area_weights
 
     def product(first: Changes, second: Changes) -> Float[np.ndarray, " field"]:
@@ -83,22 +91,52 @@ def explained_fractions(config: Config, archive: Archive) -> dict[str, float]:
     return {archive.names[index]: round(float(value), 3) for index, value in zip(moved, fractions, strict=True)}
 
 
-def measure(name: str) -> dict[str, dict[str, float]]:
-    """The fractions of one experiment by the time of the wind."""
+def in_bands(split: Split, increments: Changes, changes: Changes, archive: Archive) -> Bands:
+    """The explained variance of each transported field by band; each entry is a list in the order of `bands`."""
+    moved = np.flatnonzero(np.abs(increments).max((0, 2, 3)) > 0)
+    explained = split(increments[:, moved], changes[:, moved], archive.grid)
+    measures = {name: getattr(explained, name) for name in ("fraction", "as_it_is", "share")}
+    return {"bands": [list(band) for band in explained.bands]} | {
+        archive.names[index]: {name: [round(float(v), 3) for v in values[row]] for name, values in measures.items()}
+        for row, index in enumerate(moved)
+    }
+
+
+def measure(name: str) -> dict[str, Any]:
+    """The fractions of one experiment by the time of the wind; and by latitude and wavenumber with its own."""
     config = load_config(EXPERIMENTS / f"{name}.toml")
     archive = training_archive(config, DATA / scoring_of(name).folder)
-    return {wind_time: explained_fractions(with_wind_time(config, wind_time), archive) for wind_time in WIND_TIMES}
+    figures: dict[str, Any] = {}
+    for wind_time in WIND_TIMES:
+        increments, changes = (
+            values - values.mean(0) for values in increments_and_changes(with_wind_time(config, wind_time), archive)
+        )
+        figures[wind_time] = explained_fractions(increments, changes, archive)
+        if wind_time == config.model.physics.wind_time:
+            figures["by_latitude"] = in_bands(by_latitude, increments, changes, archive)
+            figures["by_wavenumber"] = in_bands(by_wavenumber, increments, changes, archive)
+    return figures
 
 
-def table(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """A row for each experiment and field."""
+def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """A row for each experiment and field, columns for the equations and the time of the wind."""
+    columns = [(equations, wind_time) for equations in figures for wind_time in WIND_TIMES]
+    fields = {name: tuple(one[WIND_TIMES[0]]) for measured in figures.values() for name, one in measured.items()}
     rows = [
-        [f"{name}, {field}", *(f"{by_wind_time[wind_time][field]:.0%}" for wind_time in WIND_TIMES)]
-        for name, by_wind_time in figures.items()
-        for field in by_wind_time[WIND_TIMES[0]]
+        [
+            f"{name}, {field}",
+            *(_percent(figures[equations].get(name, {}), wind_time, field) for equations, wind_time in columns),
+        ]
+        for name in fields
+        for field in fields[name]
     ]
-    titles = ["experiment, field", *(f"wind of the {wind_time}" for wind_time in WIND_TIMES)]
+    titles = ["experiment, field", *(f"{equations}; wind of the {wind_time}" for equations, wind_time in columns)]
     return "\n".join(markdown_table(titles, rows)) + "\n"
+
+
+def _percent(measured: Mapping[str, Any], wind_time: str, field: str) -> str:
+    value = measured.get(wind_time, {}).get(field)
+    return "-" if value is None else f"{value:.0%}"
 
 
 def main() -> None:
@@ -106,8 +144,12 @@ def main() -> None:
     stored = StoredFigures(RESULTS / "increments.json")
     if not options.tables:
         prepare()
-        stored.measure_missing({name: partial(measure, name) for name in EXPERIMENT_NAMES}, again=options.again)
-    splice(README, "increments", table(stored.figures))
+        section = stored.figures.setdefault(EQUATIONS[-1], {})
+        measurements = {name: partial(measure, name) for name in EXPERIMENT_NAMES}
+        stored.measure_missing(measurements, section=section, again=options.again)
+    figures = {equations: stored.figures[equations] for equations in EQUATIONS if equations in stored.figures}
+    splice(README, "increments", table(figures))
+    save(figure(figures), RESULTS / "increments.png")
 
 
 if __name__ == "__main__":
