@@ -17,7 +17,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
-from pinnwx.operators.calculus import curl
 from pinnwx.physics.balance import balanced_geopotential
 from pinnwx.physics.diagnostics import mass_field, streamfunction_from_vorticity
 from pinnwx.physics.transported_field import TransportedField
@@ -73,7 +72,7 @@ class TransportedFields:
         if equation.field in self.names:
             return fields[:, self.names.index(equation.field)]
         named = {name: fields[:, index] for index, name in enumerate(self.names)}
-        return curl(*equation.wind(named, self.grid), self.grid)
+        return equation.wind.cell_vorticity(named, self.grid)
 
     def _parts(self, change: Float[Array, "batch lat lon"], equation: TransportedField) -> dict[str, Array]:
         parts = {equation.field: change} if equation.field in self.names else {}

@@ -59,6 +59,21 @@ def inverse_geostrophic_balance(streamfunction: Field, grid: Grid) -> Field:
     return float(np.sign(coriolis.rows[0])) * inverse_weighted_laplacian(vorticity, grid, inverse)
 
 
+def geostrophic_vorticity(geopotential: Field, grid: Grid) -> Field:
+    """div(F grad Phi) [s-1], with F = 1/f bounded near the equator as in `diagnostics.geostrophic_wind`.
+
+    Beyond the edge of a regional grid, Phi continues with its value at the edge.
+    """
+    bound = 2 * EARTH_ROTATION * np.sin(np.deg2rad(EQUATORIAL_LATITUDE))
+    rows, edges = (np.asarray(values)[:, None] for values in _coriolis(grid))
+    slope = face_gradient(geopotential, grid)
+    flux = FaceVector(
+        slope.east * constant(rows / np.maximum(np.abs(rows), bound) ** 2, geopotential),
+        slope.north * constant(edges / np.maximum(np.abs(edges), bound) ** 2, geopotential),
+    )
+    return face_divergence(flux, grid)
+
+
 def _coriolis(grid: Grid) -> LatitudeWeight:
     angles = grid.latitude_radians, grid.latitude_edges
     return LatitudeWeight(*(tuple((2 * EARTH_ROTATION * np.sin(angle)).tolist()) for angle in angles))

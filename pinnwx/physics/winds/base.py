@@ -9,6 +9,7 @@ from typing import ClassVar
 from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
+from pinnwx.operators.compact import compact_curl
 
 Field = Float[Array, "*batch lat lon"]
 Wind = tuple[Field, Field]
@@ -46,6 +47,10 @@ class AbstractWind(ABC):
     @abstractmethod
     def __call__(self, fields: Mapping[str, Field], grid: Grid) -> Wind:
         """(u, v) at the cell centres [m s-1], eastward and northward; each field is (*batch, lat, lon)."""
+
+    def cell_vorticity(self, fields: Mapping[str, Field], grid: Grid) -> Field:
+        """Its vorticity [s-1], the mean of each cell."""
+        return compact_curl(*self(fields, grid), grid)
 
 
 class AbstractVorticityWind(AbstractWind):

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pinnwx.constants import REFERENCE_AIR_DENSITY
 from pinnwx.grid import Grid
+from pinnwx.physics.balance import geostrophic_vorticity
 from pinnwx.physics.diagnostics import geostrophic_wind, geostrophic_wind_from_pressure, mass_field
 from pinnwx.physics.winds.base import AbstractVorticityWind, Field, Wind
 
@@ -42,6 +44,10 @@ class GeostrophicWind(AbstractVorticityWind):
         if self.source == "msl":
             return geostrophic_wind_from_pressure(fields[self.source], grid)
         return geostrophic_wind(fields[self.source], grid)
+
+    def cell_vorticity(self, fields: Mapping[str, Field], grid: Grid) -> Field:
+        field = fields[self.source]
+        return geostrophic_vorticity(field / REFERENCE_AIR_DENSITY if self.source == "msl" else field, grid)
 
     def change_of_inputs(self, streamfunction: Field, geopotential: Field, grid: Grid) -> dict[str, Field]:  # noqa: ARG002
         return {self.source: mass_field(self.source, geopotential)}

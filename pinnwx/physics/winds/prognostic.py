@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pinnwx.grid import Grid
-from pinnwx.physics.diagnostics import wind_from_streamfunction
+from pinnwx.operators.compact import compact_rotational_wind
 from pinnwx.physics.winds.base import AbstractVorticityWind, Field, Wind
 
 
@@ -41,4 +41,4 @@ class PrognosticWind(AbstractVorticityWind):
         return fields[eastward], fields[northward]
 
     def change_of_inputs(self, streamfunction: Field, geopotential: Field, grid: Grid) -> dict[str, Field]:  # noqa: ARG002
-        return dict(zip(self.inputs, wind_from_streamfunction(streamfunction, grid), strict=True))
+        return dict(zip(self.inputs, compact_rotational_wind(streamfunction, grid), strict=True))
