@@ -50,9 +50,9 @@ class TrainingSettings(Settings):
     field_weights: dict[str, PositiveFloat] = Field(default_factory=dict, examples=[{"z500": 2.0}])
     """Weight of a field in the loss. Without it, 1."""
     perturbation_scale: NonNegativeFloat = 0.0
-    """Size of the perturbations of training windows, relative to the change of a step. Half of the windows are
-    shifted by a zonal mean that decays. The model then reduces large-scale errors in forecasts of weeks. Its skill at
-    a day is slightly lower."""
+    """Size of the perturbations of training windows, relative to the change over six hours. Half of the windows are
+    shifted by a zonal mean that decays in five days. The model then reduces large-scale errors in forecasts of weeks.
+    Its skill at a day is slightly lower."""
 
 
 class RetrainingSettings(Settings):

@@ -5,8 +5,9 @@ is not constrained, and long forecasts develop them. Half of the windows are the
 
     d(field, latitude) = size sum_{n <= 5} c_n sqrt(2n + 1) P_n(sin latitude),    sum over n of E[c_n^2] = 1,
 
-the analyses by d and the truth n steps after them by d exp(-n / 20). Zonal flow does not change a zonal mean, and real
-anomalies of it decay in days. `size` is half-normal, in units of the standard deviation of the change over a step.
+the analyses by d and the truth t hours after them by d exp(-t / 120). Zonal flow does not change a zonal mean, and real
+anomalies of it decay in days. `size` is half-normal, in units of the standard deviation of the change over six hours.
+That is estimated from the change over a step, as of a random walk: it grows with the square root of time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from pinnwx.grid import Grid
 
 _DEGREES = 6  # of the Legendre polynomials, from the area mean on
 _FRACTION = 0.5  # of the windows
-_MEMORY_STEPS = 20.0
+_MEMORY_HOURS = 120.0
+_UNIT_HOURS = 6.0
 
 Windows = Float[Array, "batch times field lat lon"]
 
@@ -32,6 +34,7 @@ def perturbed(
     inputs: int,
     scale: Float[Array, "field 1 1"],
     grid: Grid,
+    step_hours: float,
 ) -> Windows:
     """The windows, about half of them perturbed.
 
@@ -40,13 +43,16 @@ def perturbed(
         starts: the index of each window; with `update` it seeds the perturbation, on however many devices.
         update: the number of the update.
         inputs: analyses that a forecast starts from.
-        scale: the size of a perturbation, in the units of the fields.
+        scale: the size of a perturbation if a step has six hours, in the units of the fields: a multiple of the change
+            over a step.
         grid: of the fields.
+        step_hours: between the times of a window.
     """
     draw = jax.vmap(lambda start: _shift(jax.random.fold_in(jax.random.key(update), start), windows.shape[2], grid))
     after = np.maximum(np.arange(windows.shape[1]) - (inputs - 1), 0)
-    decay = np.exp(-after / _MEMORY_STEPS).astype(np.float32)
-    return windows + decay[:, None, None, None] * (scale * draw(starts))[:, None]
+    decay = np.exp(-after / (_MEMORY_HOURS / step_hours)).astype(np.float32)
+    size = scale * np.float32(np.sqrt(_UNIT_HOURS / step_hours))
+    return windows + decay[:, None, None, None] * (size * draw(starts))[:, None]
 
 
 def _shift(key: Array, fields: int, grid: Grid) -> Float[Array, "field lat 1"]:

@@ -150,7 +150,14 @@ class Trainer:
         self._devices.require_even_shares(settings.batch_size)
         self._source = self._devices.on_all(device_archives(self.archives, self.config.model.step_hours))
         # The members are alike but for their weights, so one compiled update serves them all.
-        self._update = make_update(self._members[0], self.archives[0].grid, self.scale, settings, self._devices)
+        self._update = make_update(
+            self._members[0],
+            self.archives[0].grid,
+            self.scale,
+            settings,
+            self._devices,
+            self.config.model.step_hours,
+        )
         self._skipped = 0  # updates since the last turn without a skipped one
 
     def run(

@@ -127,7 +127,12 @@ def _loss_of(model: Forecaster, grid: Grid, scale: np.ndarray) -> Callable[..., 
 
 
 def make_update(
-    model: Forecaster, grid: Grid, scale: np.ndarray, settings: TrainingSettings, devices: Devices | None = None
+    model: Forecaster,
+    grid: Grid,
+    scale: np.ndarray,
+    settings: TrainingSettings,
+    devices: Devices | None = None,
+    step_hours: float = 6.0,
 ) -> Callable[[TrainingState, Int[Array, "batch times"], Source, Any], tuple[TrainingState, UpdateMetrics]]:
     """The jitted `update(state, windows, source, total)`: one optimiser update on one batch of windows.
 
@@ -135,7 +140,8 @@ def make_update(
 
     `total` is the planned number of updates; it is an argument, so that a new plan does not recompile. An update whose
     loss or gradient is not finite is skipped: it changes the counts of updates and of skipped updates, nothing else.
-    Each update uses the next of the model's views. `devices` share the batch, by default all devices.
+    Each update uses the next of the model's views. `devices` share the batch, by default all devices. The
+    perturbations depend on `step_hours`, the step of the model.
     """
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     optimise = optimiser(settings)
@@ -147,7 +153,7 @@ def make_update(
             if not settings.perturbation_scale:
                 return batch
             size = settings.perturbation_scale * unit
-            return perturbed(batch, windows[:, 0], number, model.input_times, size, grid)
+            return perturbed(batch, windows[:, 0], number, model.input_times, size, grid, step_hours)
 
         return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, view, perturb)
 

@@ -12,9 +12,11 @@ GRID = Grid.parse("5.625deg")
 SCALE = jnp.asarray([3.0, 0.5])[:, None, None]
 
 
-def perturbations(count: int = 400, update: int = 7, first: int = 0) -> np.ndarray:
-    windows = jnp.zeros((count, 5, 2, *GRID.shape))
-    return np.asarray(perturbed(windows, first + jnp.arange(count), jnp.asarray(update), 2, SCALE, GRID))
+def perturbations(
+    count: int = 400, update: int = 7, first: int = 0, step_hours: float = 6, times: int = 5
+) -> np.ndarray:
+    windows = jnp.zeros((count, times, 2, *GRID.shape))
+    return np.asarray(perturbed(windows, first + jnp.arange(count), jnp.asarray(update), 2, SCALE, GRID, step_hours))
 
 
 def test_they_are_zonal_means_that_fade_after_the_analyses():
@@ -23,6 +25,13 @@ def test_they_are_zonal_means_that_fade_after_the_analyses():
     np.testing.assert_array_equal(found[:, 0], found[:, 1])
     for step in (2, 3, 4):
         np.testing.assert_allclose(found[:, step], np.exp(-(step - 1) / 20) * found[:, 1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_day_is_a_day_at_any_step():
+    """Four steps of 6 h and one of 24 h. In 24 h a random walk changes by twice as much as in 6 h."""
+    short, long = perturbations(8, times=6), 2 * perturbations(8, step_hours=24, times=3)
+    np.testing.assert_allclose(long[:, 1], short[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(long[:, 2], short[:, 5], rtol=1e-5, atol=1e-6)
 
 
 def test_half_of_the_windows_are_disturbed_by_the_size_asked_for():
@@ -42,8 +51,8 @@ def test_they_depend_on_window_and_update_alone():
 
 
 def test_it_can_be_compiled():
-    jitted = jax.jit(perturbed, static_argnums=(3, 5))
+    jitted = jax.jit(perturbed, static_argnums=(3, 5, 6))
     windows = jnp.ones((4, 3, 2, *GRID.shape))
-    found = jitted(windows, jnp.arange(4), jnp.asarray(3), 1, SCALE, GRID)
+    found = jitted(windows, jnp.arange(4), jnp.asarray(3), 1, SCALE, GRID, 6.0)
     assert found.shape == windows.shape
     assert np.isfinite(found).all()
