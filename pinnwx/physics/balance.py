@@ -62,11 +62,13 @@ def inverse_geostrophic_balance(streamfunction: Field, grid: Grid) -> Field:
 def geostrophic_vorticity(geopotential: Field, grid: Grid) -> Field:
     """div(F grad Phi) [s-1], with F = 1/f bounded near the equator as in `diagnostics.geostrophic_wind`.
 
-    Beyond the edge of a regional grid, Phi continues with its value at the edge.
+    Beyond the edge of a regional grid, Phi continues linearly, so that the geostrophic wind continues with its value.
     """
     bound = 2 * EARTH_ROTATION * np.sin(np.deg2rad(EQUATORIAL_LATITUDE))
     rows, edges = (np.asarray(values)[:, None] for values in _coriolis(grid))
-    slope = face_gradient(geopotential, grid)
+    width = [(0, 0)] * (geopotential.ndim - 2) + [(1, 1), (1, 1)]
+    beyond = None if grid.is_global else jnp.pad(geopotential, width, mode="reflect", reflect_type="odd")
+    slope = face_gradient(geopotential, grid, beyond)
     flux = FaceVector(
         slope.east * constant(rows / np.maximum(np.abs(rows), bound) ** 2, geopotential),
         slope.north * constant(edges / np.maximum(np.abs(edges), bound) ** 2, geopotential),
