@@ -219,10 +219,19 @@ class Score(_Record):
     persistence_rmse_low: Error | None = None
     persistence_rmse_high: Error | None = None
     persistence_ratio: Error | None = None
+    climatology_ratio: Error | None = None
+    damped_persistence_ratio: Error | None = None
+    linear_inverse_ratio: Error | None = None
     persistence_ratio_p_adjusted: Annotated[Number, Field(ge=0, le=1)] | None = None
     climatology_rmse: Error | None = None
     climatology_rmse_low: Error | None = None
     climatology_rmse_high: Error | None = None
+    damped_persistence_rmse: Error | None = None
+    damped_persistence_rmse_low: Error | None = None
+    damped_persistence_rmse_high: Error | None = None
+    linear_inverse_rmse: Error | None = None
+    linear_inverse_rmse_low: Error | None = None
+    linear_inverse_rmse_high: Error | None = None
     crps: Number | None = None
     spread: Error | None = None
     mean_rmse_pooled: Error | None = None

@@ -17,6 +17,7 @@ from pinnwx.statistics import Climatology, Normalisation, harmonic_basis
 _ANNUAL = 2  # harmonics of the year
 _DIURNAL = 2  # harmonics of the day, at most
 _YEAR = np.timedelta64(365, "D")
+_FOR_THE_DAY = np.timedelta64(10, "D")  # the shortest training time whose daily cycle is fitted
 _CHUNK = 256  # times that are converted to float64 at once
 
 
@@ -47,8 +48,8 @@ def fit_normalisation(archive: Archive, step_hours: int | float) -> Normalisatio
 def fit_climatology(archive: Archive) -> Climatology:
     """A least-squares fit at every grid point.
 
-    It has harmonics of the year where the training time spans one, and those of the day that its hours resolve.
-    Without either, the climatology is the mean.
+    It has harmonics of the year where the training time spans one, and those of the day that its hours resolve where it
+    spans ten days. Without either, the climatology is the mean.
     """
     annual, diurnal = _harmonics(archive.times)
     design = harmonic_basis(archive.times, annual, diurnal)
@@ -94,8 +95,9 @@ def _largest_statistics(departure: Float64[np.ndarray, "time lat lon"], grid: Gr
 
 def _harmonics(times: np.ndarray) -> tuple[int, int]:
     """The numbers of harmonics of the year and of the day that these times determine."""
-    spacing = np.diff(times).min() if times.size > 1 else _YEAR
-    if times.size == 0 or times[-1] - times[0] + spacing < _YEAR:
+    if times.size < 2:
         return 0, 0
+    span = times[-1] - times[0] + np.diff(times).min()
     hours = np.unique(times - times.astype("datetime64[D]")).size
-    return _ANNUAL, min(_DIURNAL, (hours - 1) // 2)
+    annual = _ANNUAL if span >= _YEAR else 0
+    return annual, min(_DIURNAL, (hours - 1) // 2) if span >= _FOR_THE_DAY else 0

@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.data.inputs import Data
+from pinnwx.errors import UnavailableError
 from pinnwx.files import check_writable
 from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
@@ -42,8 +43,9 @@ def evaluate(
 ) -> Scores:
     """Scores forecasts from every analysis between `start` and `end`, both included.
 
-    `model` is a model, or a run folder with a live model. Pairs without truth are skipped and counted. Model,
-    persistence and climatology are scored on the same pairs. For a model with a lateral boundary
+    `model` is a model, or a run folder with a live model. Pairs without truth are skipped and counted. Model
+    and baselines are scored on the same pairs. Damped persistence and the linear inverse model are fitted on the
+    training time, as far as the data contain it. For a model with a lateral boundary
     (`model.boundary_width`), the analyses provide the boundary fields, which the settings of the scores record, and
     only cells inside the boundary are scored. `leads` defaults to 6, 12, 24, 48 and 72 h, or to 1 to 3 steps if the
     step is longer.
@@ -58,7 +60,9 @@ def evaluate(
     trained = model if isinstance(model, TrainedModel) else Run.open(model).load()
     predictor = Predictor(trained, leads or default_leads(trained))
     with shown(progress, scoring_text) as show:
-        scores = score_period(predictor, data, start, end, predictor.needed_offsets, show)
+        archive = matching_archive(trained, data)
+        starts, training = initial_times_between(archive, start, end), training_part(trained, archive)
+        scores = score_from(predictor, archive, starts, predictor.needed_offsets, show, training=training)
     if json is not None:
         scores.save(json)
     return scores
@@ -100,8 +104,12 @@ def score_from(
     initial_times: Shaped[np.ndarray, " init"],
     inputs: Shaped[np.ndarray, " input"],
     progress: Callable[[int, int], None] | None = None,
+    *,
+    training: Archive | None = None,
 ) -> Scores:
     """Scores of forecasts from the initial times for which all `inputs` exist.
+
+    With the analyses of the training time, `training`, all baselines are scored.
 
     The lateral boundary cells of a model are not scored, because their values are prescribed.
     """
@@ -114,12 +122,23 @@ def score_from(
         initial_times,
         predictor.lead_hours,
         inputs=inputs,
+        training=None if training is None else training.inside(width),
         progress=progress,
         run=predictor.trained.config.name,
     )
     if width:
         scores = replace(scores, settings={**scores.settings, "lateral_boundary": "analyses of the valid times"})
     return _with_overlap(scores, predictor.trained)
+
+
+def training_part(trained: TrainedModel, archive: Archive) -> Archive | None:
+    """The analyses of the archive in the training time of a model, `None` without any."""
+    period = trained.config.data.train
+    start, end = trained.manifest.get("trained_on", (period.start, period.end))
+    try:
+        return archive.select(start, end)
+    except UnavailableError:
+        return None
 
 
 def _with_overlap(scores: Scores, trained: TrainedModel) -> Scores:

@@ -20,7 +20,7 @@ from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
-from pinnwx.jobs.evaluate import OVERLAP, default_leads, score_on
+from pinnwx.jobs.evaluate import OVERLAP, default_leads, score_from, training_part
 from pinnwx.jobs.events import read_log
 from pinnwx.model.weights import count_weights
 from pinnwx.reporting.budget import budget_figure
@@ -30,6 +30,7 @@ from pinnwx.reporting.page import Picture, Section, Table, page
 from pinnwx.runtime import prepare
 from pinnwx.training.slowed import SlowedWinds
 from pinnwx.variables import describe
+from pinnwx.verification.pairing import initial_times_between
 from pinnwx.verification.results import COLUMNS, Scores
 
 FORECAST_HOURS = 72.0
@@ -71,7 +72,8 @@ def report(
         raise UsageError("the config has no data.validate period; give --start and --end of the scored period")
     archive = matching_archive(trained, data)
     predictor = Predictor(trained, leads or default_leads(trained))
-    scores = score_on(predictor, archive, start, end, predictor.needed_offsets)
+    starts, training = initial_times_between(archive, start, end), training_part(trained, archive)
+    scores = score_from(predictor, archive, starts, predictor.needed_offsets, training=training)
     sections = [
         _card(trained, version, scores),
         _scores(trained, scores, start, end),

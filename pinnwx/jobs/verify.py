@@ -19,6 +19,7 @@ from pinnwx.forecasting.cf import inside_edge, lead_hours, read_forecast, readin
 from pinnwx.forecasting.form import FIELD_DIMENSIONS, REALIZATION
 from pinnwx.forecasting.runs import Run
 from pinnwx.grid import Grid
+from pinnwx.jobs.evaluate import training_part
 from pinnwx.jobs.readiness import doubtful_analyses
 from pinnwx.variables import VARIABLES
 from pinnwx.verification.baselines import ClimatologyLike
@@ -40,8 +41,9 @@ def verify(
 ) -> Scores:
     """Scores forecast files against truth at their valid times.
 
-    The climatology is that of `run`; without `run`, its columns are empty. Suspicious analyses (stuck, with a spike, in
-    the future) are used with a warning. Entries of ensembles also have `crps` and `spread`.
+    The climatology is that of `run`; without `run`, its columns are empty. Damped persistence and the linear inverse
+    model are fitted on the training time of `run`, as far as the data contain it. Suspicious analyses (stuck, with a
+    spike, in the future) are used with a warning. Entries of ensembles also have `crps` and `spread`.
 
     Args:
         forecasts: forecast files.
@@ -76,6 +78,7 @@ def verify(
         paths,
         archive,
         climatology=climatology,
+        training=None if trained is None else training_part(trained, archive),
         run=first.attrs.get("model") if trained is None else trained.config.name,
     )
     if json is not None:

@@ -18,6 +18,7 @@ from pinnwx.records import MetricsLine, NotARecord, checked, parsed
 from pinnwx.reporting.style import (
     CLIMATOLOGY_COLOUR,
     MODEL_COLOUR,
+    PART_COLOURS,
     PERSISTENCE_COLOUR,
     describe_or_guess,
     save,
@@ -34,7 +35,10 @@ _CURVES = (
     ("rmse", "model", MODEL_COLOUR, "-", "o"),
     ("persistence_rmse", "persistence", PERSISTENCE_COLOUR, "--", "s"),
     ("climatology_rmse", "climatology", CLIMATOLOGY_COLOUR, ":", "^"),
+    ("damped_persistence_rmse", "damped persistence", PART_COLOURS[4], "--", "v"),
+    ("linear_inverse_rmse", "linear inverse model", PART_COLOURS[6], "-.", "D"),
 )
+_OPTIONAL = ("damped_persistence_rmse", "linear_inverse_rmse")  # they may not reach every lead
 
 
 def plot_scores(scores: Mapping[str, Any], path: str | Path) -> Path:
@@ -48,7 +52,7 @@ def plot_scores(scores: Mapping[str, Any], path: str | Path) -> Path:
 
 
 def scores_figure(scores: Mapping[str, Any]) -> Figure:
-    """RMSE of model, persistence and climatology against lead time, with one panel for each variable.
+    """RMSE of model and baselines against lead time, with one panel for each variable.
 
     Args:
         scores: the scores JSON, `{"run", "scores": [{"variable", "lead_hours", "n", "rmse", ...}]}` in SI units. If an
@@ -86,7 +90,8 @@ def _error_growth(axes: Axes, name: str, entries: Sequence[Mapping[str, Any]]) -
     variable = describe_or_guess(name)
     hours = [_lead(entry) for entry in entries]
     for key, text, colour, line, marker in _CURVES:
-        if all(entry.get(key) is None for entry in entries):
+        missing = [entry.get(key) is None for entry in entries]
+        if all(missing) or (key in _OPTIONAL and any(missing)):
             continue
         values = _numbers(entries, key, name) * variable.display_factor
         axes.plot(hours, values, line, color=colour, marker=marker, markersize=4, label=text)

@@ -22,6 +22,12 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
     console.print("RMSE beside that of persistence and climatology; ratio: RMSE over persistence.", style="dim")
     if significance := scores.significance:
         console.print(significance, style="dim", highlight=False)
+    if rows := scores.baseline_table():
+        from pinnwx.verification.results import BASELINE_COLUMNS
+
+        console.print()
+        print_table(console, BASELINE_COLUMNS, rows)
+        console.print("RMSE over that of each baseline; the last two are fitted on the training time.", style="dim")
     if details:
         from pinnwx.verification.results import DETAIL_COLUMNS
 

@@ -1,4 +1,4 @@
-"""The baselines of a forecast: persistence and climatology."""
+"""The baselines of a forecast: persistence, climatology, and the interface of those that are fitted."""
 
 from __future__ import annotations
 
@@ -22,6 +22,27 @@ class ClimatologyLike(Protocol):
 
     def at(self, times: Shaped[np.ndarray, " time"], /) -> Float[np.ndarray, "time field lat lon"]:
         """The climatological fields at these times, in the units of the archive."""
+        ...
+
+
+@runtime_checkable
+class Baseline(Protocol):
+    """A forecast from one analysis with a few numbers that are fitted on training time only."""
+
+    def __call__(
+        self,
+        departures: Float[np.ndarray, "pair field lat lon"],
+        climatology: Float[np.ndarray, "pair field lat lon"],
+        lead_hours: float,
+        /,
+    ) -> Float[np.ndarray, "pair field lat lon"] | None:
+        """The forecast of the valid times, or `None` at a lead that the baseline does not reach.
+
+        Args:
+            departures: the analyses of the initial times minus the climatology of these times.
+            climatology: the climatology of the valid times.
+            lead_hours: the lead.
+        """
         ...
 
 
@@ -50,3 +71,27 @@ def climatology_at(
     if fields.shape != expected:
         raise DataError(f"climatology of shape {fields.shape}, the data {expected}; use that of the same run")
     return fields
+
+
+def departures(
+    climatology: ClimatologyLike, archive: Archive, indices: Int[np.ndarray, " time"]
+) -> Float32[np.ndarray, "time field lat lon"]:
+    """The analyses of these archive indices minus the climatology of their times.
+
+    Raises:
+        DataError: as `climatology_at`.
+    """
+    expected = climatology_at(climatology, archive, archive.times[indices])
+    assert expected is not None
+    return (archive.fields[indices] - expected).astype(np.float32)
+
+
+def damping(
+    before: Float[np.ndarray, "pair field lat lon"],
+    after: Float[np.ndarray, "pair field lat lon"],
+    weights: Float[np.ndarray, "lat 1"],
+) -> Float[np.ndarray, " field"]:
+    """The factor a of each field that minimises the sum over pairs of A(after - a before)^2; 0 for a field of zeros."""
+    product = (weights * before.astype(np.float64) * after).sum((0, 2, 3))
+    square = (weights * before.astype(np.float64) ** 2).sum((0, 2, 3))
+    return np.divide(product, square, out=np.zeros_like(product), where=square > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -10,7 +10,8 @@ from jaxtyping import Int, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
-from pinnwx.verification.baselines import ClimatologyLike, climatology_at, persistence
+from pinnwx.verification.baselines import Baseline, ClimatologyLike, climatology_at, departures, persistence
+from pinnwx.verification.fitted_baselines import describe_fit, fit_baselines
 from pinnwx.verification.pairing import NO_HISTORY, Pairs, lead_deltas, pair_by_time, time_mean
 from pinnwx.verification.results import Scores
 from pinnwx.verification.scores import ScoreAccumulator
@@ -35,11 +36,12 @@ def score_hindcasts(
     *,
     batch_size: int = 16,
     inputs: Shaped[np.ndarray, " input"] = NO_HISTORY,
+    training: Archive | None = None,
     bootstrap: BlockBootstrap = BlockBootstrap(),  # noqa: B008
     progress: Callable[[int, int], None] | None = None,
     run: str | None = None,
 ) -> Scores:
-    """Scores of a model, persistence and climatology on the same pairs.
+    """Scores of a model and its baselines on the same pairs.
 
     Initial times without their analyses and pairs without truth are skipped and counted. Only the fields of one batch
     are in memory. All batches have the same size, so that a rollout is compiled once.
@@ -52,6 +54,8 @@ def score_hindcasts(
         lead_hours: the leads of the forecasts of `rollout`, in their order.
         batch_size: the largest number of initial times in one call of `rollout`.
         inputs: the times of the input analyses of a forecast, as `timedelta64` from its initial time.
+        training: the analyses of the training time and no others, on which damped persistence and the linear inverse
+            model are fitted; with `None`, their scores are undefined.
         bootstrap: the method of the confidence bounds.
         progress: called after each batch with the number of finished initial times and their total.
         run: the name of the run in the result.
@@ -62,8 +66,9 @@ def score_hindcasts(
     """
     pairs = pair_by_time(archive, initial_times, lead_hours, inputs=inputs)
     return score_pairs(
-        archive, rollout, climatology, pairs, batch_size=batch_size, bootstrap=bootstrap, progress=progress, run=run
-    )
+        archive, rollout, climatology, pairs, training=training, batch_size=batch_size, bootstrap=bootstrap,
+        progress=progress, run=run,
+    )  # fmt: skip
 
 
 def score_pairs(
@@ -72,6 +77,7 @@ def score_pairs(
     climatology: ClimatologyLike | None,
     pairs: Pairs,
     *,
+    training: Archive | None = None,
     batch_size: int,
     bootstrap: BlockBootstrap,
     progress: Callable[[int, int], None] | None = None,
@@ -82,6 +88,7 @@ def score_pairs(
         lead: time_mean(archive, column[column >= 0])
         for lead, column in zip(pairs.lead_hours, pairs.truth_indices.T, strict=True)
     }
+    fitted = fit_baselines(training, climatology, pairs.lead_hours)
     accumulator = ScoreAccumulator(archive.names, archive.grid, test_means)
     n = len(pairs.init_indices)
     n_batches = -(-n // batch_size)
@@ -93,14 +100,15 @@ def score_pairs(
         expected = (size, len(pairs.lead_hours), *archive.fields.shape[1:])
         if forecasts.shape != expected:
             raise ValueError(f"rollout returned {forecasts.shape}, not {expected} (init, lead, field, lat, lon)")
-        _add(accumulator, archive, climatology, pairs, rows, forecasts)
+        _add(accumulator, archive, climatology, fitted, pairs, rows, forecasts)
         if progress is not None:
             progress(int(rows[-1]) + 1, n)
     return Scores(
         scores=tuple(accumulator.table(bootstrap)),
         run=run,
         skipped=pairs.skipped,
-        settings=_settings(archive, archive.times[pairs.init_indices], pairs.lead_hours, bootstrap),
+        settings=_settings(archive, archive.times[pairs.init_indices], pairs.lead_hours, bootstrap)
+        | {"baselines": describe_fit(training, fitted)},
     )
 
 
@@ -108,6 +116,7 @@ def _add(
     accumulator: ScoreAccumulator,
     archive: Archive,
     climatology: ClimatologyLike | None,
+    fitted: Mapping[str, Baseline],
     pairs: Pairs,
     rows: np.ndarray,
     forecasts: np.ndarray,
@@ -118,13 +127,14 @@ def _add(
         if not has_truth.any():
             continue
         init, truth = pairs.init_indices[rows][has_truth], pairs.truth_indices[rows, column][has_truth]
+        expected = climatology_at(climatology, archive, archive.times[truth])
+        known = {"persistence": persistence(archive, init), "climatology": expected}
+        if climatology is not None and fitted:
+            start = departures(climatology, archive, init)
+            known |= {name: baseline(start, expected, lead) for name, baseline in fitted.items()}
+        baselines = {name: fields for name, fields in known.items() if fields is not None}
         accumulator.add(
-            archive.times[init],
-            lead,
-            forecasts[: len(rows), column][has_truth],
-            archive.fields[truth],
-            climatology_at(climatology, archive, archive.times[truth]),
-            persistence(archive, init),
+            archive.times[init], lead, forecasts[: len(rows), column][has_truth], archive.fields[truth], baselines
         )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DETAIL_COLUMNS = ("variable", "lead", *REGIONS, *(f"{percent} %" for percent in PERCENTILES), "variance")
 ENSEMBLE_SCORES = ("crps", "spread", "mean_rmse_pooled")
 ENSEMBLE_COLUMNS = ("variable", "lead", "n", "CRPS", "spread", "RMSE of the mean", "spread / RMSE")
+BASELINE_COLUMNS = ("variable", "lead", "persistence", "climatology", "damped persistence", "linear inverse model")
 COLUMNS = ("variable", "lead", "n", "RMSE", "95 % bounds", "persistence", "climatology", "ratio", "ACC")
 
 
@@ -106,6 +107,15 @@ class Scores:
     def details_table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
         """Rows of text for `DETAIL_COLUMNS`, for the entries with details."""
         return [_detail_row(entry, variables) for entry in self.scores if entry.get("details")]
+
+    def baseline_table(self) -> list[tuple[str, ...]]:
+        """Rows of text for `BASELINE_COLUMNS`: the RMSE over that of each baseline, for entries with fitted ones."""
+        names = ("persistence", "climatology", "damped_persistence", "linear_inverse")
+        return [
+            (entry["variable"], f"{entry['lead_hours']:g} h", *(_text(entry.get(f"{name}_ratio")) for name in names))
+            for entry in self.scores
+            if entry.get("damped_persistence_ratio") is not None
+        ]
 
     def ensemble_table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
         """Rows of text for `ENSEMBLE_COLUMNS`, for the entries of ensembles."""

@@ -12,9 +12,9 @@ time, o the test mean (the mean of t over the scored valid times of a lead), and
                  (as in WeatherBench, Rasp et al. 2020; that mean gives every cell the same weight)
     *_ratio      rmse divided by the rmse of the baseline
 
-Persistence (the analysis of the initial time) and climatology are scored by `rmse` on the same pairs. The tests compare
-these scores with the `scores` package to 12 digits. That package is not used here, because its calls on labelled arrays
-take three times as long.
+The baselines (persistence, the analysis of the initial time; climatology; damped persistence; the linear inverse model)
+are scored by `rmse` on the same pairs. The tests compare these scores with the `scores` package to 12 digits. That
+package is not used here, because its calls on labelled arrays take three times as long.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pinnwx.verification.significance import BlockBootstrap, Measurement, adjust
 PairFields = Float[np.ndarray, "pair field lat lon"]
 PairValues = Float[np.ndarray, "pair field"]
 
-BASELINES = ("persistence", "climatology")
+BASELINES = ("persistence", "climatology", "damped_persistence", "linear_inverse")
 RATIOS = tuple(f"{name}_ratio" for name in BASELINES)
 SCORES = ("rmse", "rmse_pooled", "bias", "acc", "acc_wb1", *(f"{name}_rmse" for name in BASELINES), *RATIOS)
 
@@ -42,8 +42,7 @@ SCORES = ("rmse", "rmse_pooled", "bias", "acc", "acc_wb1", *(f"{name}_rmse" for 
 def pair_statistics(
     forecast: PairFields,
     truth: PairFields,
-    climatology: PairFields | None,
-    persistence: PairFields,
+    baselines: Mapping[str, PairFields],
     test_mean: Float[np.ndarray, "field lat lon"],
     weights: Float[np.ndarray, "lat 1"],
 ) -> dict[str, PairValues]:
@@ -52,13 +51,12 @@ def pair_statistics(
     Args:
         forecast: finite fields at the valid times.
         truth: the analyses at the valid times, in the same units.
-        climatology: the climatology at the valid times, or None.
-        persistence: the analyses of the initial times.
+        baselines: their fields at the valid times, by their names in `BASELINES`; some may be absent.
         test_mean: mean of the truth over all scored valid times of this lead.
         weights: cell areas divided by their mean (`Grid.area_weights`).
 
     Returns:
-        Arrays (pair, field) by name; without a climatology, `correlation` and `climatology_mse` are absent.
+        Arrays (pair, field) by name, with `<baseline>_mse`; without a climatology, `correlation` is absent.
     """
     forecast, truth = forecast.astype(np.float64), truth.astype(np.float64)
 
@@ -69,7 +67,6 @@ def pair_statistics(
     statistics = {
         "mse": area_mean((forecast - truth) ** 2),
         "bias": area_mean(forecast - truth),
-        "persistence_mse": area_mean((persistence - truth) ** 2),
         "covariance": area_mean(f * t),
         "forecast_square": area_mean(f * f),
         "truth_square": area_mean(t * t),
@@ -78,11 +75,12 @@ def pair_statistics(
         "forecast_cell_mean": f.mean((-2, -1)),
         "truth_cell_mean": t.mean((-2, -1)),
     }
-    if climatology is not None:
+    statistics |= {f"{name}_mse": area_mean((fields - truth) ** 2) for name, fields in baselines.items()}
+    if (climatology := baselines.get("climatology")) is not None:
         f, t = forecast - climatology, truth - climatology
         with np.errstate(invalid="ignore"):  # 0 / 0 if the forecast equals climatology
             correlation = area_mean(f * t) / np.sqrt(area_mean(f * f) * area_mean(t * t))
-        statistics |= {"correlation": correlation, "climatology_mse": area_mean((climatology - truth) ** 2)}
+        statistics["correlation"] = correlation
     return statistics
 
 
@@ -113,24 +111,23 @@ class ScoreAccumulator:
         lead_hours: float | int,
         forecast: PairFields,
         truth: PairFields,
-        climatology: PairFields | None,
-        persistence: PairFields,
+        baselines: Mapping[str, PairFields],
     ) -> None:
         """Adds the pairs of one lead.
 
         Raises:
             StabilityError: the forecast is not finite; the message names the first such initial time, lead and field.
-            DataError: truth, climatology or persistence is not finite.
+            DataError: truth or a baseline is not finite.
         """
-        for kind, fields in (("truth", truth), ("climatology", climatology), ("persistence", persistence)):
-            if fields is not None and (where := self._first_not_finite(fields, init_times)):
+        for kind, fields in {"truth": truth, **baselines}.items():
+            if where := self._first_not_finite(fields, init_times):
                 raise DataError(f"{kind} of {where} is not finite at {lead_hours:g} h; repair or leave out that time")
         if where := self._first_not_finite(forecast, init_times):
             raise StabilityError(f"forecast of {where} is not finite at {lead_hours:g} h; score shorter leads")
         self._times[lead_hours].append(np.asarray(init_times))
         weights = self._grid.area_weights
         self._statistics[lead_hours].append(
-            pair_statistics(forecast, truth, climatology, persistence, self._test_means[lead_hours], weights)
+            pair_statistics(forecast, truth, baselines, self._test_means[lead_hours], weights)
             | detail_statistics(forecast, truth, self._grid)
         )
 

@@ -34,10 +34,11 @@ def verify_forecasts(
     archive: Archive,
     climatology: ClimatologyLike | None = None,
     *,
+    training: Archive | None = None,
     bootstrap: BlockBootstrap = BlockBootstrap(),  # noqa: B008
     run: str | None = None,
 ) -> Scores:
-    """Scores of forecasts, and of persistence and climatology on the same pairs.
+    """Scores of forecasts and of baselines on the same pairs.
 
     Forecasts without an analysis at their reference time and steps without truth are skipped and counted. For an
     ensemble, the ensemble mean is scored. If all forecasts are ensembles, entries also have `crps`, `spread` and
@@ -49,6 +50,8 @@ def verify_forecasts(
         archive: the truth; it may have further fields.
         climatology: the climatology of the run of the forecasts; with `None`, `acc` and the scores of climatology are
             `None`.
+        training: the analyses of the training time of that run and no others, on which damped persistence and the
+            linear inverse model are fitted; with `None`, their scores are `None`.
         bootstrap: the method of the confidence bounds.
         run: the name of the run in the result.
 
@@ -65,6 +68,8 @@ def verify_forecasts(
     if names != archive.names:
         columns = [archive.names.index(name) for name in names]
         archive = replace(archive, fields=archive.fields[:, columns], names=names, static={})
+        if training is not None:
+            training = replace(training, fields=training.fields[:, columns], names=names, static={})
 
     reached = np.array([np.isin(every_lead, own) for own in leads])
     pairs = pair_by_time(archive, np.array(list(sources)), every_lead.tolist(), reached)
@@ -79,7 +84,9 @@ def verify_forecasts(
             forecasts.append(_on_leads(ensemble_mean(dataset), names, every_lead))
         return np.stack(forecasts)
 
-    scores = score_pairs(archive, stored, climatology, pairs, batch_size=8, bootstrap=bootstrap, run=run)
+    scores = score_pairs(
+        archive, stored, climatology, pairs, training=training, batch_size=8, bootstrap=bootstrap, run=run
+    )
     return scores if ensembles is None else _with_ensemble_scores(scores, ensembles, sizes)
 
 

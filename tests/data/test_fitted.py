@@ -18,6 +18,7 @@ from pinnwx.data.statistics_files import (
 from pinnwx.errors import CheckpointError, DataError, MissingInputError
 from pinnwx.grid import Grid
 from pinnwx.statistics import Normalisation
+from pinnwx.time_features import day_angle
 
 GRID = Grid.parse("15deg+poles")
 SINE = np.sin(GRID.latitude_radians)[:, None] * np.ones(GRID.shape)
@@ -116,8 +117,19 @@ def test_harmonics_are_recovered_and_hold_for_other_years():
     np.testing.assert_allclose(at, signal(later), atol=2e-3)
 
 
-def test_less_than_a_year_gives_the_mean():
-    values = noise(1000)
+def test_two_months_resolve_the_day_and_not_the_year():
+    """62 days of 6 h: the daily cycle is recovered on later days, and the mean alone is wrong by it."""
+    times = np.datetime64("2021-01-01", "ns") + np.timedelta64(6, "h") * np.arange(62 * 4)
+    daily = 3 * (1 - SINE**2) * np.cos(day_angle(times)[:, None, None] + SINE)
+    found = fit_climatology(archive((280 + daily)[:, None], "2021-01-01"))
+    assert (found.annual, found.diurnal) == (0, 1)
+    later = times + np.timedelta64(90, "D")
+    np.testing.assert_allclose(found.at(later)[:, 0], 280 + daily, atol=1e-3)
+    assert np.abs(found.minimum).max() < 1e-3
+
+
+def test_less_than_ten_days_give_the_mean():
+    values = noise(39)
     found = fit_climatology(archive(values))
     assert (found.annual, found.diurnal) == (0, 0)
     at = found.at(np.array(["2030-07-01"], dtype="datetime64[ns]"))
