@@ -133,18 +133,21 @@ def attribution(
         )
     predictor, starts = Predictor(trained, [hours]), np.array([when])
     analyses, weights = predictor.analyses(archive, starts), target.weights(trained.grid)
-    require_bounded(predictor(analyses, starts)[0], [hours], trained, when, archive)
     ordinary, place = trained.climatology.at(when + predictor.input_offsets)[None], trained.names.index(target.field)
     # The target is computed as a departure from this offset, for precision in float32.
     offset = float(np.float32((weights * ordinary[0, -1, place].astype(np.float64)).sum()))
     graph, state = nnx.split(_differentiable(trained.model))
     times, cell_weights = predictor.times(starts), jnp.asarray(weights, jnp.float32)
 
-    def evaluate(inputs: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = _value_and_gradient(graph, place, state, times, cell_weights, jnp.asarray(inputs), offset)
-        return float(value), np.asarray(gradient)
+    def evaluate(inputs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        (value, forecast), gradient = _value_and_gradient(
+            graph, place, state, times, cell_weights, jnp.asarray(inputs), offset
+        )
+        return float(value), np.asarray(gradient), np.asarray(forecast)
 
-    (value, sensitivity), (base, _) = evaluate(analyses), evaluate(ordinary)
+    value, sensitivity, forecast = evaluate(analyses)
+    require_bounded(forecast, [hours], trained, when, archive)
+    base = evaluate(ordinary)[0]
     mean = np.zeros(analyses.shape)
     for node, weight in zip(*np.polynomial.legendre.leggauss(points), strict=True):
         mean += weight / 2 * evaluate(ordinary + (1 + node) / 2 * (analyses - ordinary))[1]
@@ -188,10 +191,10 @@ def _differentiable(model: Forecaster) -> Forecaster:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _value_and_gradient(graph, place, state, times, weights, analyses, offset):
-    """J minus the offset, and its gradient with respect to the analyses."""
+    """(J minus the offset, the forecast (1, field, lat, lon)), and the gradient of J with respect to the analyses."""
 
     def value(analyses):
-        forecast = rollout(nnx.merge(graph, state), analyses, times, remember=False)[-1, 0, place]
-        return jnp.sum(weights * (forecast - offset))
+        forecast = rollout(nnx.merge(graph, state), analyses, times, remember=False)[-1]
+        return jnp.sum(weights * (forecast[0, place] - offset)), forecast
 
-    return jax.value_and_grad(value)(analyses)
+    return jax.value_and_grad(value, has_aux=True)(analyses)

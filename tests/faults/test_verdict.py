@@ -238,7 +238,7 @@ def put(dataset, name, step, value, whole=False):
     return dataset
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.integers(1, 30),
     changes=st.lists(st.tuples(st.sampled_from(sorted(CHANGES)), st.sampled_from([0, 5, -1])), max_size=3),
