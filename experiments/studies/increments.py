@@ -47,7 +47,7 @@ from pinnwx.training.update import device_archive
 EXPERIMENT_NAMES = ("era5_hybrid", "europe_hybrid", "gcm_hybrid")
 WIND_TIMES = ("start", "midpoint")
 # What the figures of the results file were measured with, newest last. A change of the equations adds a line.
-EQUATIONS = ("before the corrections", "linear balance, 46 sub-steps over Europe")
+EQUATIONS = ("before the corrections", "linear balance, kept waves, automatic sub-steps")
 ANALYSES, BATCH = 240, 16
 NO_TRANSPORT = ("network", "climate", "boundary")
 
