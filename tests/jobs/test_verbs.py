@@ -152,6 +152,8 @@ def test_evaluate(run, data, tmp_path):
     assert written == json.loads(json.dumps(scores.to_dict()))
     assert written["run"] == "tiny"
     assert {"rmse", "rmse_pooled", "bias", "acc", "acc_wb1", "climatology_rmse"} <= written["scores"][0].keys()
+    assert scores.settings["baselines"]["fitted_on"][1] < "2026-01-16"  # nothing is fitted on the scored time
+    assert all(entry["damped_persistence_rmse"] > 0 for entry in written["scores"])
 
 
 def test_details_are_a_table_of_their_own_that_fits_80_columns(run, data, capsys, monkeypatch):
