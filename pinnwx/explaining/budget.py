@@ -1,12 +1,13 @@
 """The budget of a forecast: the contribution of each named part of the model to the tendency of each field.
 
     (X(t + dt) - X(t)) / dt = advection_by_physical_wind + advection_by_learned_wind + planetary_vorticity + diffusion
-                              + network + climate + boundary + polar_mean + residual
+                              + polar_structure + network + climate + boundary + polar_mean + residual
 
 The settings decide which parts a model has. The first four are terms of the equations (`physics.terms`), integrated
 along with the fields and scaled by the gate. Where vorticity is transported, they are its effects on the wind and the
 geopotential (`model.transported_fields`). `network` is the source. `climate` and `boundary` are the corrections towards
-climatology and at the lateral boundary. `polar_mean` is the change of a conserved field by averaging over groups of
+climatology and at the lateral boundary. `polar_structure` is the transport of what the cells of a polar group hold
+beside its mean (`physics.polar_structure`). `polar_mean` is the change of a conserved field by averaging over groups of
 narrow cells near the poles, before its transport. The residual is the difference between the change of the forecast and
 the sum of the parts. It is reported separately.
 

@@ -39,6 +39,7 @@ from pinnwx.model.step_context import StepContext
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.model.views import MultiViewNetwork, View, Views
 from pinnwx.operators.polar import polar_filter, zonal_group_mean
+from pinnwx.physics.polar_structure import has_polar_structure, polar_structure_change
 from pinnwx.physics.terms import Diffusion
 from pinnwx.physics.transport import NOTHING, SMALLEST_SPACING, Surroundings, TransportSolver
 from pinnwx.physics.velocity import face_winds, stacked_winds
@@ -134,8 +135,8 @@ class TransportForecaster(nnx.Module):
         winds = self._physical(fields, learned)
         if self.midpoint_solver is None:
             return winds
-        after, before = self._transport(self.midpoint_solver, fields, winds, surroundings)
-        change = self.transported.scatter_to_state(self.transported.changes(after - before))
+        _, increment = self._transport(self.midpoint_solver, fields, winds, surroundings)
+        change = self.transported.scatter_to_state(self.transported.changes(increment))
         return self._physical(fields + change, learned)
 
     def _physical(self, fields: Fields, learned: Array | None) -> Array:
@@ -220,6 +221,9 @@ class TransportForecaster(nnx.Module):
             name: self.transported.scatter_to_state(step.gate * self.transported.changes(part))
             for name, part in increments.items()
         }
+        if has_polar_structure(self.inputs.grid, self.solver.groups):
+            structure = self.transported.changes(self._polar_structure(self.solver, transported, step.winds))
+            parts["polar_structure"] = self.transported.scatter_to_state(step.gate * structure)
         if self.transported.conserved:  # these come from the reduced grid, where groups of cells hold their mean
             places, rows = np.array(self.transported.conserved), np.array(self.transported.conserved_rows)
             means = zonal_group_mean(transported, self.inputs.grid, self.solver.groups)[:, rows]
@@ -255,8 +259,8 @@ class TransportForecaster(nnx.Module):
         inputs = fields if self.backpropagate else jax.lax.stop_gradient(fields)
         surroundings = self._surroundings(inputs, context.time)
         winds = self.winds(inputs, features, context.view, surroundings)
-        after, before = self._transport(self.solver, inputs, winds, surroundings)
-        change = self.transported.changes(after - before)
+        after, increment = self._transport(self.solver, inputs, winds, surroundings)
+        change = self.transported.changes(increment)
         scaled = change * self.coupling_steps / self.inputs.increment_std[...][np.array(self.transported.updated)]
         shown = [features, channels_last(scaled), *(winds[:, index] / TYPICAL_WIND for index in self.transported.shown)]
         features = jnp.concatenate(shown, axis=-1)
@@ -277,9 +281,22 @@ class TransportForecaster(nnx.Module):
     def _transport(
         self, solver: TransportSolver, fields: Fields, winds: Array, surroundings: Surroundings
     ) -> tuple[Array, Array]:
-        """The transported fields after and before the solver's interval, in constant winds."""
+        """The transported fields after the solver's interval on its reduced grid, and their increment on the full grid.
+
+        The winds are constant over the interval.
+        """
+        transported = self.transported.values(fields)
         faces = face_winds(winds, self.inputs.grid, solver.equations)
-        return solver(self.transported.values(fields), faces, self.diffusivity(), surroundings)
+        after, before = solver(transported, faces, self.diffusivity(), surroundings)
+        return after, after - before + self._polar_structure(solver, transported, winds)
+
+    def _polar_structure(self, solver: TransportSolver, transported: Array, winds: Array) -> Array:
+        """The increment of the transported fields inside groups of cells; zero for conserved fields."""
+        grid, rows = self.inputs.grid, np.array(self.transported.conserved_rows, int)
+        if not has_polar_structure(grid, solver.groups):
+            return jnp.zeros((), transported.dtype)
+        change = polar_structure_change(transported, winds, grid, solver.groups, solver.interval)
+        return change.at[:, rows].set(0.0) if rows.size else change
 
     def _sources(self, features: Features, view: View | None) -> tuple[Array, Array]:
         """The source S of each field over the interval, and the gate of each updated field: 1 where it has none."""

@@ -96,11 +96,17 @@ def interpolate(
     return Interpolated(value, reduce(jnp.minimum, corners), reduce(jnp.maximum, corners))
 
 
+def crosses_poles(grid: Grid) -> bool:
+    """Whether each pole of a global grid lies on a row or half-way between two rows, as `interpolate` requires."""
+    half = 0.5 * np.deg2rad(grid.latitude_spacing)
+    to_pole = 0.5 * np.pi - np.abs(grid.latitude_radians[[0, -1]])
+    return bool((np.minimum(np.abs(to_pole), np.abs(to_pole - half)) < _UNEVEN).all())
+
+
 def _row_coordinate(latitude, grid):
     """Latitude in rows from the first, at most one row beyond the outermost."""
     first, spacing = float(grid.latitude_radians[0]), float(np.deg2rad(grid.latitude_spacing))
-    to_pole = 0.5 * np.pi - np.abs(grid.latitude_radians[[0, -1]])
-    if grid.is_global and not (np.minimum(np.abs(to_pole), np.abs(to_pole - 0.5 * spacing)) < _UNEVEN).all():
+    if grid.is_global and not crosses_poles(grid):
         raise GridError(f"row {grid.latitude[0]:g} is neither on the pole nor half a spacing from it; regrid the data")
     return jnp.clip((latitude - first) / spacing, -1, grid.shape[0])
 

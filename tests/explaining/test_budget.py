@@ -98,12 +98,12 @@ def test_it_is_the_budget_of_the_forecast_itself(kind):
 
 def test_every_part_that_the_settings_give_is_there_and_does_something(made):
     kind, dataset = made
-    whole = {*CARRIED, "advection_by_learned_wind", "diffusion", "network"}
+    whole = {*CARRIED, "advection_by_learned_wind", "diffusion", "polar_structure", "network"}
     expected = {
         "climate": whole | {"climate"},
         "network alone": {"network"},
         "second order": {"advection_by_learned_wind", "network"},
-        "followers": {*CARRIED, "network"},
+        "followers": {*CARRIED, "polar_structure", "network"},
     }.get(kind, whole)
     for field in budget_fields(dataset)[:2]:
         found = {name: values for name, values in parts_of(dataset, field).items() if name not in ("total", "residual")}
