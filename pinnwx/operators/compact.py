@@ -32,12 +32,12 @@ _product = partial(jnp.einsum, precision=lax.Precision.HIGHEST)  # full float32 
 
 
 class _Line(NamedTuple):
-    """Positions on a circle of `length` cells; position p has its mirror image at `mirror - p`."""
+    """Positions on a circle of `length` cells; position p has its mirror image at `reflection - p`."""
 
     centres: np.ndarray
     faces: np.ndarray
     length: int
-    mirror: int | None
+    reflection: int | None
 
 
 def compact_curl(eastward: Field, northward: Field, grid: Grid) -> Field:
@@ -113,9 +113,9 @@ def _columns(grid: Grid) -> _Line:
 def _weights(sources: np.ndarray, targets: np.ndarray, line: _Line) -> tuple[np.ndarray, np.ndarray]:
     """Weights (target, source) of the sources, and of their mirror images, float64."""
     same = _kernel(targets[:, None] - sources, line.length)
-    if line.mirror is None:
+    if line.reflection is None:
         return same, np.zeros_like(same)
-    image = line.mirror - sources
+    image = line.reflection - sources
     mirrored = _kernel(targets[:, None] - image, line.length)
     return same, np.where((sources - image) % line.length == 0, 0.0, mirrored)  # a point on the mirror counts once
 
