@@ -16,7 +16,7 @@ from pinnwx.verification.results import Scores
 
 STUDIES = (
     "ablations", "benchmark", "damage", "increments", "job_times", "results", "ridge", "rolling", "rollouts", "sizes",
-    "spoilt",
+    "semi_lagrangian_cost", "spoilt",
 )  # fmt: skip
 RUNS = [run for name, study in ablations.read_studies().items() for run in ablations.runs_of(name, study)]
 
