@@ -65,13 +65,13 @@ def semi_lagrangian_step(
         raise ConfigError(f'unknown semi-Lagrangian variant "{variant}"; known are {", ".join(VARIANTS)}')
     if variant == "conservative" and not grid.is_global:
         raise GridError(f'variant "conservative" on a {grid}; use "quasi_monotone", or a global grid')
-    found = interpolate(field, points, grid, sign=sign, boundary=boundary)
+    interpolated = interpolate(field, points, grid, sign=sign, boundary=boundary)
     if variant == "cubic":
-        return _one_value_at_poles(found.value, grid)
-    limited = _one_value_at_poles(found.limited, grid)
+        return _one_value_at_poles(interpolated.value, grid)
+    limited = _one_value_at_poles(interpolated.limited, grid)
     if variant == "quasi_monotone":
         return limited
-    lower, upper = _one_value_at_poles(found.lower, grid), _one_value_at_poles(found.upper, grid)
+    lower, upper = _one_value_at_poles(interpolated.lower, grid), _one_value_at_poles(interpolated.upper, grid)
     local = clip_and_assured_sum(limited, field, lower, upper, grid)
     smallest, largest = (jnp.broadcast_to(extremum, local.shape) for extremum in _extrema(field))
     return clip_and_assured_sum(local, field, smallest, largest, grid)

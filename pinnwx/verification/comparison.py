@@ -117,8 +117,8 @@ def compare_seeds(
     ratios = [_ratio([by_key[key] for by_key in entries], bootstrap) for key in shared]
     for entry, p in zip(ratios, adjusted([entry["p_value"] for entry in ratios]), strict=True):
         entry["p_adjusted"] = p
-    kept = {key: value for key, value in first[0].settings.items() if key not in ("variables", "lead_hours")}
-    settings = {**kept, "bootstrap": describe(bootstrap), "comparisons": len(ratios)}
+    other_settings = {key: value for key, value in first[0].settings.items() if key not in ("variables", "lead_hours")}
+    settings = {**other_settings, "bootstrap": describe(bootstrap), "comparisons": len(ratios)}
     return Comparison(first[0].run or "first", second[0].run or "second", tuple(ratios), settings)
 
 

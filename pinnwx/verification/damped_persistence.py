@@ -39,8 +39,8 @@ class DampedPersistence:
             later = match_times(training.times, training.times + lead_deltas([lead]))
             start = np.flatnonzero(later >= 0)
             if len(start) >= _FEWEST_PAIRS:
-                kept = start[:: -(-len(start) // _MOST_PAIRS)]
-                before, after = (departures(climatology, training, rows) for rows in (kept, later[kept]))
+                sample = start[:: -(-len(start) // _MOST_PAIRS)]
+                before, after = (departures(climatology, training, rows) for rows in (sample, later[sample]))
                 factors[float(lead)] = damping(before, after, training.grid.area_weights)
         return cls(factors)
 

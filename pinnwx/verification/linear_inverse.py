@@ -144,8 +144,8 @@ def _pairs(training: Archive, lead_hours: float) -> _Pairs:
 
 def _fields(training: Archive, climatology: ClimatologyLike, pairs: _Pairs) -> tuple[Maps, Maps]:
     """The departures now and later of at most `_MOST_PAIRS` pairs."""
-    kept = slice(None, None, max(1, -(-len(pairs.now) // _MOST_PAIRS)))
-    return departures(climatology, training, pairs.now[kept]), departures(climatology, training, pairs.later[kept])
+    sample = slice(None, None, max(1, -(-len(pairs.now) // _MOST_PAIRS)))
+    return departures(climatology, training, pairs.now[sample]), departures(climatology, training, pairs.later[sample])
 
 
 def _steps(lead_hours: float, step_hours: float) -> int:
