@@ -38,7 +38,6 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.preparation import training_archive
-from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.step_context import StepContext
 from pinnwx.reporting.style import save
 from pinnwx.runtime import prepare
@@ -47,7 +46,11 @@ from pinnwx.training.update import device_archive
 EXPERIMENT_NAMES = ("era5_hybrid", "europe_hybrid", "gcm_hybrid")
 WIND_TIMES = ("start", "midpoint")
 # What the figures of the results file were measured with, newest last. A change of the equations adds a line.
-EQUATIONS = ("before the corrections", "linear balance, kept waves, automatic sub-steps")
+EQUATIONS = (
+    "before the corrections",
+    "linear balance, automatic sub-steps",
+    "linear balance, automatic sub-steps, kept waves",
+)
 ANALYSES, BATCH = 240, 16
 NO_TRANSPORT = ("network", "climate", "boundary")
 
@@ -56,16 +59,17 @@ Bands = dict[str, Any]
 
 
 def with_wind_time(config: Config, wind_time: str) -> Config:
-    """The same experiment with the wind of another time of the step."""
+    """The equations of an experiment without its network, with the wind of another time of the step."""
     physics = config.model.physics.model_copy(update={"wind_time": wind_time})
-    return config.model_copy(update={"model": config.model.model_copy(update={"physics": physics})})
+    closure = config.model.closure.model_copy(update={"enabled": False})
+    return config.with_model(physics=physics, closure=closure, networks=1)
 
 
-def increments_and_changes(config: Config, archive: Archive) -> tuple[Changes, Changes]:
-    """Increments by transport and changes of the analyses; an untrained gate is 1, and an untrained network is 0."""
-    model = networks_of(TrainedModel.initialise(config, archive).model)[0]
-    source = device_archive(archive, config.model.step_hours)
-    windows = window_indices(archive.times, config.model.step_hours, model.input_times)[-ANALYSES:]
+def increments_and_changes(trained: TrainedModel, archive: Archive) -> tuple[Changes, Changes]:
+    """Increments by transport, whose gate is 1 before training, and changes of the analyses."""
+    model, settings = trained.model, trained.config.model
+    source = device_archive(archive, settings.step_hours)
+    windows = window_indices(archive.times, settings.step_hours, model.input_times)[-ANALYSES:]
     windows = windows[len(windows) % BATCH :]
 
     @jax.jit
@@ -106,11 +110,11 @@ def measure(name: str) -> dict[str, Any]:
     """The fractions of one experiment by the time of the wind; and by latitude and wavenumber with its own."""
     config = load_config(EXPERIMENTS / f"{name}.toml")
     archive = training_archive(config, DATA / scoring_of(name).folder)
+    trained = TrainedModel.initialise(with_wind_time(config, WIND_TIMES[0]), archive)
     figures: dict[str, Any] = {}
     for wind_time in WIND_TIMES:
-        increments, changes = (
-            values - values.mean(0) for values in increments_and_changes(with_wind_time(config, wind_time), archive)
-        )
+        equations = trained.with_config(with_wind_time(config, wind_time))
+        increments, changes = (values - values.mean(0) for values in increments_and_changes(equations, archive))
         figures[wind_time] = explained_fractions(increments, changes, archive)
         if wind_time == config.model.physics.wind_time:
             figures["by_latitude"] = in_bands(by_latitude, increments, changes, archive)

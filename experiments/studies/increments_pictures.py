@@ -56,7 +56,7 @@ def _draw_lines(
     axes: Axes, places: Sequence[float], bands: Mapping[str, Any], fields: Sequence[str], style: str
 ) -> None:
     for field, colour in zip(fields, PART_COLOURS, strict=False):
-        label = field if style == STYLES[-1] else None
+        label = field if field not in {line.get_label() for line in axes.lines} else None
         axes.plot(places, bands[field]["as_it_is"], style, color=colour, marker=".", label=label)
 
 
