@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import jax
@@ -21,33 +20,45 @@ OLDEST = {"0.10": "0.9.2"}  # jax that runs what this one writes, found by trial
 HERE = jax.__version__.rpartition(".")[0]
 
 
-def installed(folder: Path, requirement: str) -> Path:
-    """A Python with this jax, NumPy and flatbuffers; skips where nothing can be installed."""
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement, "flatbuffers"]
-    done = subprocess.run(list(map(str, install)), capture_output=True, text=True)
+RUN = (  # the script, where nothing of pinnwx can be imported
+    "import runpy, sys; sys.modules['pinnwx'] = None; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+
+
+def installed(folder: Path, version: str) -> Path:
+    """A folder to import this jax from, beside the other packages of here; skips where nothing can be installed."""
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile", "--target", str(folder)]
+    install = [sys.executable, "-m", "pip", "install", *options, f"jax{version}", f"jaxlib{version}"]
+    done = subprocess.run(install, capture_output=True, text=True)
     if done.returncode and "No matching distribution" not in done.stderr:
-        pytest.skip(f"cannot install {requirement} here: {done.stderr.strip().splitlines()[-1]}")
+        pytest.skip(f"cannot install jax{version} here: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
-    return python
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> tuple[list[object], np.ndarray]:
+    """The words that forecast with an exported model, and that forecast by the model itself."""
+    folder = tmp_path_factory.mktemp("exported")
+    trained = tiny_trained(config_text(model="networks = 2\ninput_times = 2", physics=transport("t850", wind="none")))
+    predictor, when = Predictor(trained, [6, 12]), ARCHIVE.times[[20]]
+    export_model(trained, folder / "model.npz", "bfloat16", {})
+    np.save(folder / "analyses.npy", predictor.analyses(ARCHIVE, when)[0])
+    words = [SCRIPT, folder / "model.npz", folder / "analyses.npy", when[0], 2]
+    return words, predictor.from_archive(ARCHIVE, when)[0]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="written for POSIX paths")
 @pytest.mark.parametrize("end", ["oldest", "newest"])
-def test_it_runs_with(end, tmp_path):
+def test_it_runs_with(end, exported, tmp_path):
     if end == "oldest" and HERE not in OLDEST:
         pytest.skip(f"which jax is the oldest to run what {jax.__version__} writes was not tried")
-    requirement = f"jax=={OLDEST[HERE]}" if end == "oldest" else "jax"
-    trained = tiny_trained(config_text(model="networks = 2\ninput_times = 2", physics=transport("t850", wind="none")))
-    predictor, when = Predictor(trained, [6, 12]), ARCHIVE.times[[20]]
-    export_model(trained, tmp_path / "model.npz", "bfloat16", {})
-    np.save(tmp_path / "analyses.npy", predictor.analyses(ARCHIVE, when)[0])
-    python = installed(tmp_path / "venv", requirement)
-    words = [python, SCRIPT, tmp_path / "model.npz", tmp_path / "analyses.npy", when[0], 2, tmp_path / "out.npy"]
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ""})
+    other = installed(tmp_path / "jax", f"=={OLDEST[HERE]}" if end == "oldest" else "")
+    words, expected = exported
+    env = os.environ | {"PYTHONPATH": str(other)}
+    command = [sys.executable, "-c", RUN, *map(str, words), str(tmp_path / "out.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
-    made, expected = np.load(tmp_path / "out.npy"), predictor.from_archive(ARCHIVE, when)[0]
     change = np.abs(expected - ARCHIVE.fields[20]).max()
-    assert np.abs(made - expected).max() < 0.05 * change
+    assert np.abs(np.load(tmp_path / "out.npy") - expected).max() < 0.05 * change

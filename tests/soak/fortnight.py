@@ -2,24 +2,26 @@
 
     python tests/soak/fortnight.py FOLDER      in a new folder, which is kept; prints what happened
 
-The real verbs run in processes of their own, once a day on a clock that is set (`PINNWX_NOW`), as
-`scripts/schedules/forecast.sh` runs them, and `pinnwx retrain` once a week. One analysis arrives a day late, one is cut
-off and sent again, one arrives twice, one never does. The job is killed twice at random moments and started twice at
-once, and a bad candidate is put before the promotion check. At the end every forecast that could be made is there, was
-made once, is complete, and equals what its model makes of its analyses; `latest.nc` is the newest; the model was
-retrained twice and the bad candidate refused; and the log has a reason for every refusal. The weather is that of the
-embedded sample, its dates included.
+The verbs run as `scripts/schedules/forecast.sh` asks for them, once a day on a clock that is set (`PINNWX_NOW`), and
+`pinnwx retrain` once a week. One analysis arrives a day late, one is cut off and sent again, one arrives twice, one
+never does. The job is killed twice at random moments and started twice at once; these are processes of their own, and
+all other verbs run in this one. A bad candidate is put before the promotion check. At the end every forecast that could
+be made is there, was made once, is complete, and equals what its model makes of its analyses; `latest.nc` is the
+newest; the model was retrained twice and the bad candidate refused; and the log has a reason for every refusal. The
+weather is that of the embedded sample, its dates included.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import xarray as xr
@@ -28,13 +30,13 @@ from fortnight_checks import HOURS, Fortnight, problems_of
 from fortnight_feed import BEGIN, DAY, DAYS, TURN, Feed
 
 import pinnwx
+from pinnwx.commands.main import main as command_line
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
 
 FIELDS = ["msl", "t850", "u850", "v850"]
-PINNWX = (sys.executable, "-m", "pinnwx")
 JOB = Path(__file__).resolve().parents[2] / "scripts" / "schedules" / "forecast.sh"
-RETRAINED, PROMOTED = (8, 14), 10  # numbers of turns
+RETRAINED, PROMOTED = (8, 14), 12  # numbers of turns
 
 CONFIG = """
 name = "fortnight"
@@ -58,7 +60,7 @@ batch_size = 8
 learning_rate = 3e-3
 updates = 100
 [retraining]
-updates = 200
+updates = 100
 learning_rate_factor = 0.7
 steps = 2
 """
@@ -84,8 +86,12 @@ def simulate(folder: Path, seed: int) -> Fortnight:
         environment = _environment(outcome, now)
         if number in killed:
             outcome.kills += _start_and_kill(outcome, environment, generator.uniform(0.5, 6.0))
+        elif number == doubled:
+            processes = [_start(outcome, environment) for _ in range(2)]
+            outcome.codes.update(f"forecast-series {process.wait()}" for process in processes)
         else:
-            _run_job(outcome, environment, copies=2 if number == doubled else 1)
+            for words in _verbs_of_the_job(environment):
+                _run_verb(outcome, environment, *words)
         if number in RETRAINED:
             _run_verb(outcome, environment, "retrain", "--run", outcome.run, "--data", feed.folder)
         if number == PROMOTED:
@@ -95,8 +101,8 @@ def simulate(folder: Path, seed: int) -> Fortnight:
 
 
 def _environment(outcome: Fortnight, now: np.datetime64) -> dict[str, str]:
-    return os.environ | {
-        "PINNWX": " ".join(PINNWX),
+    return {
+        "PINNWX": f"{sys.executable} -m pinnwx",
         "PINNWX_NOW": str(now.astype("datetime64[m]")),
         "RUN": str(outcome.run),
         "ANALYSES": str(outcome.analyses),
@@ -108,28 +114,41 @@ def _environment(outcome: Fortnight, now: np.datetime64) -> dict[str, str]:
     }
 
 
-def _start(outcome: Fortnight, environment: dict[str, str], *words: object) -> subprocess.Popen:
-    """Starts a process whose messages go to the end of `messages.log`."""
-    with (outcome.folder / "messages.log").open("ab") as log:
+def _start(outcome: Fortnight, environment: dict[str, str]) -> subprocess.Popen:
+    """Starts the scheduled job as a process whose messages go to the end of `messages.log`."""
+    with outcome.messages.open("ab") as log:
         return subprocess.Popen(
-            list(map(str, words)), env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=log
+            ["sh", JOB], env=os.environ | environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=log
         )
 
 
-def _run_job(outcome: Fortnight, environment: dict[str, str], copies: int) -> None:
-    """Runs the scheduled job, in so many copies at once."""
-    for process in [_start(outcome, environment, "sh", JOB) for _ in range(copies)]:
-        outcome.codes[f"forecast-series {process.wait()}"] += 1
+def _verbs_of_the_job(environment: dict[str, str]) -> tuple[list[str], list[str]]:
+    """The words of the two verbs that the scheduled job runs."""
+    noted = environment | {"PINNWX": r"printf %s\0"}
+    words = subprocess.check_output(["sh", JOB], env=os.environ | noted, text=True).split("\0")[:-1]
+    second = words.index("status")
+    return words[:second], words[second:]
 
 
 def _run_verb(outcome: Fortnight, environment: dict[str, str], *words: object, name: str | None = None) -> None:
-    code = _start(outcome, environment, *PINNWX, *words).wait()
-    outcome.codes[f"{name or words[0]} {code}"] += 1
+    """Runs a verb in this process, as the command line runs it."""
+    with (
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(sys, "argv", ["pinnwx", *map(str, words)]),
+        outcome.messages.open("a", encoding="utf-8") as log,
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(log),
+    ):
+        try:
+            command_line()
+        except SystemExit as end:
+            outcome.codes[f"{name or words[0]} {end.code}"] += 1
 
 
 def _start_and_kill(outcome: Fortnight, environment: dict[str, str], after: float) -> int:
     """Starts the job and kills it with all its processes; 1, or 0 if it ended before."""
-    process = _start(outcome, environment, "sh", JOB)
+    process = _start(outcome, environment)
     try:
         process.wait(after)
     except subprocess.TimeoutExpired:
@@ -148,7 +167,7 @@ def _promote_bad_candidate(outcome: Fortnight, environment: dict[str, str]) -> N
     nnx.update(trained.model, nnx.map_state(lambda _, values: 2 * values, weights))
     candidate = run.publish(trained, {**trained.manifest, "source": "planted"}, ends_training=False)
     run.point_to(live)
-    period = ("--start", "2010-01-23", "--end", "2010-01-27", "--leads", "6,24")
+    period = ("--start", "2010-01-23", "--end", "2010-01-29", "--leads", "6,24")
     words = ("models", "promote", candidate, "--run", outcome.run, "--data", outcome.analyses, *period)
     _run_verb(outcome, environment, *words, name="promote")
 

@@ -34,6 +34,10 @@ class Fortnight:
         return self.folder / "run"
 
     @property
+    def messages(self) -> Path:
+        return self.folder / "messages.log"
+
+    @property
     def analyses(self) -> Path:
         return self.folder / "analyses"
 
