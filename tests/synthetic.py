@@ -168,10 +168,14 @@ def travelling_wave(grid: Grid, time: np.ndarray, number: int = 2, period_hours:
 
 
 def wave_archive(count: int = 80, grid: Grid | None = None, names=("msl", "t850")) -> Archive:
-    """Fields that are only carried around: solid-body rotation, so tomorrow is known exactly."""
+    """Fields that are only carried around: solid-body rotation, so tomorrow is known exactly.
+
+    No wave number is a multiple of 4: such a wave would be back after a day, and its climatology would know it exactly.
+    """
     grid = grid or Grid.parse("22.5deg")
     when = times(count)
-    waves = [travelling_wave(grid, when, number=2 + index) for index in range(len(names))]
+    numbers = [number for number in range(2, 4 + 2 * len(names)) if number % 4]
+    waves = [travelling_wave(grid, when, number) for number in numbers[: len(names)]]
     scale = np.array([SCALE.get(name, _WIND) for name in names])
     fields = scale[:, 0, None, None] + scale[:, 1, None, None] * np.stack(waves, axis=1)
     return Archive(when, fields.astype(np.float32), tuple(names), grid)
