@@ -42,7 +42,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
-from scipy.special import stdtr, stdtrit
 
 MINIMUM_BLOCKS = 3
 FALSE_DISCOVERIES = 0.05  # the fraction of the differences that are called significant
@@ -82,6 +81,8 @@ class Measurement:
         """The smallest p such that the bounds of level 1 - p exclude `expected`; `None` where bounds are unknown."""
         if self.value is None or not self.errors:
             return None
+        from scipy.special import stdtr  # here, for `status` answers without it
+
         distance, varying = abs(self.value - expected), [error for error in self.errors if error.size > 0]
         if distance == 0 or not varying:
             return 1.0 if distance == 0 else 0.0
@@ -200,6 +201,8 @@ def is_significant(p_adjusted: float | None) -> bool:
 
 def _reach(errors: Sequence[StandardError], p: float) -> float:
     """The half width of the interval that misses with probability p: quantiles times errors, added in squares."""
+    from scipy.special import stdtrit
+
     return math.hypot(*(-float(stdtrit(error.degrees, p / 2)) * error.size for error in errors))
 
 
