@@ -205,6 +205,17 @@ def tiny_trained(text: str | None = None, archive: Archive | None = None):
     return trained
 
 
+class ConstantClimatology:
+    """A climatology that is the same at all times."""
+
+    def __init__(self, mean: np.ndarray, names: tuple[str, ...] = ("msl", "t850")) -> None:
+        self.names = names
+        self.mean = mean.astype(np.float32)
+
+    def at(self, times: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(self.mean, (len(times), *self.mean.shape))
+
+
 def silence(weights, group, kept, dead) -> None:
     """Makes the `dead` channels of a group (`compression.channels`) unread, in place.
 

@@ -17,9 +17,8 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.windows import match_times
 from pinnwx.verification.baselines import ClimatologyLike, damping, departures
-from pinnwx.verification.pairing import lead_deltas
+from pinnwx.verification.pairing import LaggedPairs
 
 _MOST_PAIRS = 250  # of one lead: more hardly change a factor that all cells share
 _FEWEST_PAIRS = 20
@@ -36,11 +35,9 @@ class DampedPersistence:
         """Fits the factors on an archive that holds the training time only; leads with few pairs have none."""
         factors = {}
         for lead in lead_hours:
-            later = match_times(training.times, training.times + lead_deltas([lead]))
-            start = np.flatnonzero(later >= 0)
-            if len(start) >= _FEWEST_PAIRS:
-                sample = start[:: -(-len(start) // _MOST_PAIRS)]
-                before, after = (departures(climatology, training, rows) for rows in (sample, later[sample]))
+            pairs = LaggedPairs.of(training, lead)
+            if len(pairs.now) >= _FEWEST_PAIRS:
+                before, after = (departures(climatology, training, rows) for rows in pairs.at_most(_MOST_PAIRS))
                 factors[float(lead)] = damping(before, after, training.grid.area_weights)
         return cls(factors)
 

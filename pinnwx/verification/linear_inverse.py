@@ -15,15 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int
+from jaxtyping import Float, Float32, Float64
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.windows import match_times
 from pinnwx.verification.baselines import ClimatologyLike, damping, departures
-from pinnwx.verification.pairing import lead_deltas
+from pinnwx.verification.pairing import LaggedPairs
 
 CANDIDATES = (5, 10, 20, 40, 80)
 _MOST_MAPS = 500  # analyses from which EOFs are computed
@@ -64,8 +62,8 @@ class LinearInverseModel:
         if len(training) < 2:
             return None
         step, split = training.step_hours, 3 * len(training) // 4
-        leads = {float(lead): _pairs(training, lead) for lead in lead_hours if _steps(lead, step)}
-        by_step = _pairs(training, step)
+        leads = {float(lead): LaggedPairs.of(training, lead) for lead in lead_hours if _steps(lead, step)}
+        by_step = LaggedPairs.of(training, step)
         most = min(len(by_step.before(split).now) // _PAIRS_AN_EOF, _MOST_MAPS // 2, training.fields[0].size)
         candidates = [count for count in CANDIDATES if count <= most]
         late = {lead: pairs.since(split) for lead, pairs in leads.items() if len(pairs.since(split).now)}
@@ -74,7 +72,7 @@ class LinearInverseModel:
         maps, scale = _eofs(training, climatology, candidates[-1])
         known = _project(training, climatology, maps * scale)
 
-        def fitted(count: int, pairs: _Pairs) -> LinearInverseModel:
+        def fitted(count: int, pairs: LaggedPairs) -> LinearInverseModel:
             return cls(maps[:count] / scale, maps[:count] * scale, _propagator(known[:, :count], pairs), step, {})
 
         early = {lead: _fields(training, climatology, leads[lead].before(split)) for lead in late}
@@ -121,31 +119,10 @@ class LinearInverseModel:
         return float(np.mean([(error**2).mean() for error in errors]))
 
 
-class _Pairs(NamedTuple):
-    """Indices of analyses that are a lead apart."""
-
-    now: Int[np.ndarray, " pair"]
-    later: Int[np.ndarray, " pair"]
-
-    def before(self, index: int) -> _Pairs:
-        """The pairs that end before an index."""
-        return _Pairs(self.now[self.later < index], self.later[self.later < index])
-
-    def since(self, index: int) -> _Pairs:
-        """The pairs that start at an index or later."""
-        return _Pairs(self.now[self.now >= index], self.later[self.now >= index])
-
-
-def _pairs(training: Archive, lead_hours: float) -> _Pairs:
-    later = match_times(training.times, training.times + lead_deltas([lead_hours]))
-    now = np.flatnonzero(later >= 0)
-    return _Pairs(now, later[now])
-
-
-def _fields(training: Archive, climatology: ClimatologyLike, pairs: _Pairs) -> tuple[Maps, Maps]:
+def _fields(training: Archive, climatology: ClimatologyLike, pairs: LaggedPairs) -> tuple[Maps, Maps]:
     """The departures now and later of at most `_MOST_PAIRS` pairs."""
-    sample = slice(None, None, max(1, -(-len(pairs.now) // _MOST_PAIRS)))
-    return departures(climatology, training, pairs.now[sample]), departures(climatology, training, pairs.later[sample])
+    now, later = (departures(climatology, training, rows) for rows in pairs.at_most(_MOST_PAIRS))
+    return now, later
 
 
 def _steps(lead_hours: float, step_hours: float) -> int:
@@ -181,6 +158,6 @@ def _project(
     return np.concatenate(parts).astype(np.float64)
 
 
-def _propagator(known: Float64[np.ndarray, "time eof"], pairs: _Pairs) -> Float64[np.ndarray, "eof eof"]:
+def _propagator(known: Float64[np.ndarray, "time eof"], pairs: LaggedPairs) -> Float64[np.ndarray, "eof eof"]:
     """G of the least-squares fit p(later) = G p(now)."""
     return np.linalg.lstsq(known[pairs.now], known[pairs.later], rcond=None)[0].T

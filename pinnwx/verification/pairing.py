@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -33,6 +34,33 @@ class Pairs:
 def lead_deltas(lead_hours: Sequence[float | int]) -> Shaped[np.ndarray, " lead"]:
     """Lead times as `timedelta64[ns]`, rounded to seconds."""
     return np.round(np.asarray(lead_hours, np.float64) * 3600).astype("timedelta64[s]").astype("timedelta64[ns]")
+
+
+class LaggedPairs(NamedTuple):
+    """Indices of the analyses of an archive that are a lead apart."""
+
+    now: Int[np.ndarray, " pair"]
+    later: Int[np.ndarray, " pair"]
+
+    @classmethod
+    def of(cls, archive: Archive, lead_hours: float) -> LaggedPairs:
+        """Every pair of the archive."""
+        later = match_times(archive.times, archive.times + lead_deltas([lead_hours]))
+        now = np.flatnonzero(later >= 0)
+        return cls(now, later[now])
+
+    def before(self, index: int) -> LaggedPairs:
+        """The pairs that end before an index."""
+        return LaggedPairs(self.now[self.later < index], self.later[self.later < index])
+
+    def since(self, index: int) -> LaggedPairs:
+        """The pairs that start at an index or later."""
+        return LaggedPairs(self.now[self.now >= index], self.later[self.now >= index])
+
+    def at_most(self, count: int) -> LaggedPairs:
+        """At most `count` of the pairs, spread evenly."""
+        stride = max(1, -(-len(self.now) // count))
+        return LaggedPairs(self.now[::stride], self.later[::stride])
 
 
 def initial_times_between(archive: Archive, start: str | None, end: str | None) -> Shaped[np.ndarray, " init"]:

@@ -2,22 +2,12 @@
 
 import numpy as np
 import pytest
+from synthetic import ConstantClimatology
 
 from pinnwx.data.archive import Archive
 from pinnwx.grid import Grid
 
 NAMES = ("msl", "t850")
-
-
-class ConstantClimatology:
-    """A climatology that is the same at all times."""
-
-    def __init__(self, mean: np.ndarray, names: tuple[str, ...] = NAMES) -> None:
-        self.names = names
-        self.mean = mean.astype(np.float32)
-
-    def at(self, times: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(self.mean, (len(times), *self.mean.shape))
 
 
 def make_archive(n_times: int = 80, seed: int = 0) -> Archive:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from synthetic import ConstantClimatology
 
 from pinnwx.data.archive import Archive
 from pinnwx.grid import Grid
@@ -14,17 +15,6 @@ from pinnwx.verification.linear_inverse import LinearInverseModel
 
 GRID = Grid.parse("22.5deg")
 NAMES = ("msl", "t850")
-
-
-class ConstantClimatology:
-    """A climatology that is the same at all times."""
-
-    def __init__(self, mean: np.ndarray, names: tuple[str, ...] = NAMES) -> None:
-        self.names = names
-        self.mean = mean.astype(np.float32)
-
-    def at(self, times: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(self.mean, (len(times), *self.mean.shape))
 
 
 STEP = np.timedelta64(6, "h")
