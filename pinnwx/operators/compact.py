@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
 from pinnwx.operators.calculus import face_divergence, face_gradient
-from pinnwx.operators.stencils import FaceVector, constant, slice_axis
+from pinnwx.operators.stencils import FaceVector, constant, slice_axis, zero_beyond_edge
 
 Field = Float[Array, "*batch lat lon"]
 
@@ -56,8 +56,7 @@ def compact_curl(eastward: Field, northward: Field, grid: Grid) -> Field:
 
 def compact_rotational_wind(streamfunction: Field, grid: Grid) -> tuple[Field, Field]:
     """(u, v) = (-dpsi/dy, dpsi/dx) at the cell centres [m s-1]; psi is zero beyond the edge of a regional grid."""
-    beyond = None if grid.is_global else jnp.zeros(tuple(size + 2 for size in grid.shape), streamfunction.dtype)
-    slope = face_gradient(streamfunction, grid, beyond)
+    slope = face_gradient(streamfunction, grid, zero_beyond_edge(streamfunction, grid))
     columns, rows = _columns(grid), _rows(grid)
     north = slice_axis(slope.north, 1, grid.shape[0] - 1, -2) if grid.has_pole_rows else slope.north
     eastward = -_along_latitude(north, _weights(rows.faces, rows.centres, rows), grid)

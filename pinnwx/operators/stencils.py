@@ -36,6 +36,11 @@ def slice_axis(field: Array, start: int, size: int, axis: int) -> Array:
     return lax.slice_in_dim(field, start, start + size, axis=axis % field.ndim)
 
 
+def zero_beyond_edge(field: Array, grid: Grid) -> Array | None:
+    """The values around a regional grid of a field that is zero there, (lat + 2, lon + 2); `None` on the globe."""
+    return None if grid.is_global else jnp.zeros(tuple(size + 2 for size in grid.shape), field.dtype)
+
+
 def pad(
     field: Float[Array, "*field"],
     grid: Grid,

@@ -21,9 +21,9 @@ from jaxtyping import Array, Float
 
 from pinnwx.constants import EARTH_ROTATION
 from pinnwx.grid import Grid
-from pinnwx.operators.calculus import face_divergence, face_gradient
+from pinnwx.operators.calculus import face_divergence, face_gradient, laplacian
 from pinnwx.operators.poisson import LatitudeWeight, inverse_laplacian, inverse_weighted_laplacian
-from pinnwx.operators.stencils import FaceVector, constant
+from pinnwx.operators.stencils import FaceVector, constant, zero_beyond_edge
 
 Field = Float[Array, "*batch lat lon"]
 
@@ -43,8 +43,8 @@ def linear_balance(streamfunction: Field, grid: Grid) -> Field:
 
     On the globe, the area mean of Phi is zero. On a regional grid, psi and Phi are zero beyond the edge.
     """
-    beyond = None if grid.is_global else jnp.zeros(tuple(size + 2 for size in grid.shape), streamfunction.dtype)
-    return inverse_laplacian(_weighted_laplacian(streamfunction, grid, _coriolis(grid)), grid, beyond)
+    beyond = zero_beyond_edge(streamfunction, grid)
+    return inverse_laplacian(_weighted_laplacian(streamfunction, grid, _coriolis(grid), beyond), grid, beyond)
 
 
 def inverse_geostrophic_balance(streamfunction: Field, grid: Grid) -> Field:
@@ -53,9 +53,8 @@ def inverse_geostrophic_balance(streamfunction: Field, grid: Grid) -> Field:
     psi and Phi are zero beyond the edge. The Coriolis parameter f must keep its sign within the grid.
     """
     coriolis = _coriolis(grid)
-    ones = LatitudeWeight(*(tuple(np.ones(len(values))) for values in coriolis))
     inverse = LatitudeWeight(*(tuple((1 / np.abs(values)).tolist()) for values in coriolis))
-    vorticity = _weighted_laplacian(streamfunction, grid, ones)
+    vorticity = laplacian(streamfunction, grid, zero_beyond_edge(streamfunction, grid))
     return float(np.sign(coriolis.rows[0])) * inverse_weighted_laplacian(vorticity, grid, inverse)
 
 
@@ -65,15 +64,11 @@ def geostrophic_vorticity(geopotential: Field, grid: Grid) -> Field:
     Beyond the edge of a regional grid, Phi continues linearly, so that the geostrophic wind continues with its value.
     """
     bound = 2 * EARTH_ROTATION * np.sin(np.deg2rad(EQUATORIAL_LATITUDE))
-    rows, edges = (np.asarray(values)[:, None] for values in _coriolis(grid))
+    bounded = (np.asarray(f) / np.maximum(np.abs(f), bound) ** 2 for f in _coriolis(grid))
+    inverse = LatitudeWeight(*(tuple(values.tolist()) for values in bounded))
     width = [(0, 0)] * (geopotential.ndim - 2) + [(1, 1), (1, 1)]
     beyond = None if grid.is_global else jnp.pad(geopotential, width, mode="reflect", reflect_type="odd")
-    slope = face_gradient(geopotential, grid, beyond)
-    flux = FaceVector(
-        slope.east * constant(rows / np.maximum(np.abs(rows), bound) ** 2, geopotential),
-        slope.north * constant(edges / np.maximum(np.abs(edges), bound) ** 2, geopotential),
-    )
-    return face_divergence(flux, grid)
+    return _weighted_laplacian(geopotential, grid, inverse, beyond)
 
 
 def _coriolis(grid: Grid) -> LatitudeWeight:
@@ -81,9 +76,8 @@ def _coriolis(grid: Grid) -> LatitudeWeight:
     return LatitudeWeight(*(tuple((2 * EARTH_ROTATION * np.sin(angle)).tolist()) for angle in angles))
 
 
-def _weighted_laplacian(field: Field, grid: Grid, weight: LatitudeWeight) -> Field:
-    """div(weight grad q) of a field that is zero beyond the edge of a regional grid."""
-    beyond = None if grid.is_global else jnp.zeros(tuple(size + 2 for size in grid.shape), field.dtype)
+def _weighted_laplacian(field: Field, grid: Grid, weight: LatitudeWeight, beyond: Array | None) -> Field:
+    """div(weight grad q); `beyond` holds q around a regional grid."""
     rows, edges = (np.asarray(values)[:, None] for values in weight)
     slope = face_gradient(field, grid, beyond)
     flux = FaceVector(slope.east * constant(rows, field), slope.north * constant(edges, field))
