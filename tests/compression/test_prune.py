@@ -155,6 +155,6 @@ def test_a_mixture_is_pruned_too_and_its_experts_stay_alike():
 
 def test_settings_as_a_text_are_the_settings():
     trained = trained_of(model="networks = 2", physics=transport("t850", learned_wind=True))
-    pruned, _ = prune(trained, ARCHIVE, scale_of(trained), 0.5, "taylor", updates=16)
+    pruned, _, _ = narrowed(trained, ARCHIVE, scale_of(trained), "magnitude", 0.5, layers(trained))
     for one in (trained, pruned):
         assert parse_config(text_of(one.config)) == one.config

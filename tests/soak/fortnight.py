@@ -58,9 +58,9 @@ patch_size = 2
 [training]
 batch_size = 8
 learning_rate = 3e-3
-updates = 100
+updates = 40
 [retraining]
-updates = 100
+updates = 40
 learning_rate_factor = 0.7
 steps = 2
 """
