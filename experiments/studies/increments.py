@@ -50,6 +50,7 @@ EQUATIONS = (
     "before the corrections",
     "linear balance, automatic sub-steps",
     "linear balance, automatic sub-steps, kept waves",
+    "these, structure inside polar groups, eight winds a day over Europe",
 )
 ANALYSES, BATCH = 240, 16
 NO_TRANSPORT = ("network", "climate", "boundary")

@@ -137,7 +137,7 @@ _VORTICITY = {
 class PhysicsSettings(Settings):
     """The time integration of the equations.
 
-    The wind is constant over one coupling interval. A step has `coupling_steps` intervals.
+    A step has `coupling_steps` coupling intervals, and each of these has `wind_updates` intervals of constant wind.
     """
 
     transport: tuple[Transport, ...] = Field(default=(), examples=[[_TEMPERATURE, _VORTICITY]])
@@ -155,8 +155,12 @@ class PhysicsSettings(Settings):
     coupling_steps: Annotated[int, Field(ge=1, le=100)] = 1
     """Coupling intervals in one step of the model. In each, transport comes first and the network second. The
     sub-steps are divided among them."""
+    wind_updates: Annotated[int, Field(ge=1, le=100)] = 1
+    """Times that the wind is computed anew from the transported fields in one coupling interval. In between, the wind
+    is constant. The sub-steps are divided among these intervals. The network is evaluated once, whatever this number.
+    In a step of 24 h, one constant wind moves waves to wrong places."""
     wind_time: Literal["start", "midpoint"] = "start"
-    """Time of the wind that is used over a coupling interval. `start` is first order in the interval. `midpoint` is
+    """Time of the wind in each interval of constant wind. `start` is first order in the interval. `midpoint` is
     second order, and the equations take 1.5 times as long."""
     solver: Literal[
         "euler", "heun", "ssprk3", "diffrax:Midpoint", "diffrax:Ralston", "diffrax:Heun", "diffrax:Bosh3",
@@ -173,6 +177,11 @@ class PhysicsSettings(Settings):
     backpropagate: bool = True
     """Pass gradients through the equations. `false` treats the increment of transport as a constant: training is
     cheaper. It excludes learned winds and learned diffusivities."""
+
+    @property
+    def wind_intervals(self) -> int:
+        """Intervals of constant wind in one step of the model."""
+        return self.coupling_steps * self.wind_updates
 
     @property
     def number_of_substeps(self) -> int:

@@ -16,6 +16,7 @@ from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.model.climate import Climate
 from pinnwx.model.closures import closure_class
+from pinnwx.model.coupling_transport import CouplingTransport
 from pinnwx.model.deep_ensemble import DeepEnsemble
 from pinnwx.model.features import FeatureSpec, described, wind_specs
 from pinnwx.model.forecaster import Networks, TransportForecaster
@@ -71,20 +72,20 @@ def transported_field(settings: Transport, maximum_learned_wind: float = Learned
 
 
 def transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[TransportSolver, TransportSolver | None]:
-    """The solver over a coupling interval, and over half of it where the wind of the midpoint is held.
+    """The solver over the time between two diagnoses of the wind, and over half of it for the wind of the midpoint.
 
     Raises:
         ConfigError: the number of sub-steps has not been chosen yet (`PhysicsSettings.number_of_substeps`).
     """
     physics = settings.physics
-    interval = settings.step_hours * SECONDS_PER_HOUR / physics.coupling_steps
+    interval = settings.step_hours * SECONDS_PER_HOUR / physics.wind_intervals
     maximum = settings.closure.maximum_learned_wind
     transported = tuple(transported_field(table, maximum) for table in physics.transport)
     solver = TransportSolver(
         transported,
         grid,
         interval,
-        substeps=-(-physics.number_of_substeps // physics.coupling_steps),
+        substeps=-(-physics.number_of_substeps // physics.wind_intervals),
         solver=physics.solver,
         adjoint=physics.adjoint,
         courant_limit=physics.courant_limit,
@@ -102,6 +103,8 @@ def _transport_builder(
     grid = inputs.grid
     solver, midpoint_solver = transport_solvers(grid, settings)
     transported = TransportedFields(inputs.names, solver.equations, grid)
+    updates = settings.physics.wind_updates
+    transport = CouplingTransport(inputs.names, grid, transported, solver, midpoint_solver, updates)
     _require_possible(solver, grid)
     views = _views(grid, settings.closure)
     climate = _climate(inputs, settings, climatology)
@@ -113,9 +116,8 @@ def _transport_builder(
         wind_network, closure = _transport_networks(inputs, settings, transported, _network_builder(grid, views, rngs))
         networks = Networks(views, closure, wind_network)
         return TransportForecaster(
-            inputs, settings, transported, solver, midpoint_solver, networks,
-            climate=climate, lateral_boundary=boundary, static=read,
-        )  # fmt: skip
+            inputs, settings, transport, networks, climate=climate, lateral_boundary=boundary, static=read
+        )
 
     return build
 

@@ -4,10 +4,9 @@ Over one coupling interval
 
     X(t + dt) = X + gate * transport(X; v, kappa) + S,    v = v_physics(X) + v_network(X)
 
-`transport` is the increment of the named terms (`physics.transport`) in a constant wind: that of X, or that of the
-fields transported over half of the interval (`physics.wind_time`; the explicit midpoint rule). The gate, between 0 and
-2, and the source S are fields from the closure. Its features are X, the changes over the steps before (where
-`input_times` is above 1) and the transport increment, all in one view (`model.views`). Its output is polar-filtered.
+`transport` is the increment of the named terms (`model.coupling_transport`). The gate, between 0 and 2, and the source
+S are fields from the closure. Its features are X, the changes over the steps before (where `input_times` is above 1)
+and the transport increment, all in one view (`model.views`). Its output is polar-filtered.
 Where vorticity is transported, the increments of wind and geopotential follow from it (`model.transported_fields`). A
 conserved field has the gate 1 and no source. A step has one or more such intervals (`physics.coupling_steps`). At its
 end come the corrections towards climatology (`model.climate`), the lateral boundary conditions of a regional model
@@ -31,18 +30,17 @@ from pinnwx.errors import UsageError
 from pinnwx.model.bounds import Bounds
 from pinnwx.model.climate import Climate
 from pinnwx.model.closures.channels import ChannelGroup
+from pinnwx.model.coupling_transport import CouplingTransport, Forcing
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Fixed, Inputs
 from pinnwx.model.interface import Analyses, Fields, LearnedFields, TendencyTerms
 from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.step_context import StepContext
-from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.model.views import MultiViewNetwork, View, Views
-from pinnwx.operators.polar import polar_filter, zonal_group_mean
-from pinnwx.physics.polar_structure import has_polar_structure, polar_structure_change
+from pinnwx.operators.polar import polar_filter
 from pinnwx.physics.terms import Diffusion
-from pinnwx.physics.transport import NOTHING, SMALLEST_SPACING, Surroundings, TransportSolver
-from pinnwx.physics.velocity import face_winds, stacked_winds
+from pinnwx.physics.transport import SMALLEST_SPACING, Surroundings
+from pinnwx.physics.velocity import stacked_winds
 from pinnwx.time_features import TimeFeatures
 
 Features = Float[Array, "batch lat lon feature"]
@@ -81,9 +79,7 @@ class TransportForecaster(nnx.Module):
         self,
         inputs: Inputs,
         settings: ModelSettings,
-        transported: TransportedFields,
-        solver: TransportSolver,
-        midpoint_solver: TransportSolver | None,
+        transport: CouplingTransport,
         networks: Networks,
         *,
         climate: Climate | None = None,
@@ -94,9 +90,7 @@ class TransportForecaster(nnx.Module):
         Args:
             inputs: constants of the model, and its features.
             settings: of the step.
-            transported: the stack of fields that the equations transport.
-            solver: of the equations over a coupling interval.
-            midpoint_solver: over half of it, where the wind of the midpoint is held.
+            transport: of the fields over a coupling interval.
             networks: the closure and the network of the learned winds.
             climate: corrections towards climatology.
             lateral_boundary: of a regional model.
@@ -105,13 +99,13 @@ class TransportForecaster(nnx.Module):
         physics = settings.physics
         self.inputs, self.input_times, self.climate = inputs, settings.input_times, climate
         self.lateral_boundary, self.has_lateral_boundary = lateral_boundary, lateral_boundary is not None
-        self.transported, self.solver, self.midpoint_solver = transported, solver, midpoint_solver
+        self.transport, self.transported, self.solver = transport, transport.transported, transport.solver
         self.coupling_steps, self.backpropagate = physics.coupling_steps, physics.backpropagate
-        self.bounds = Bounds.of(inputs.forecast_bounds, exempt=transported.conserved)
+        self.bounds = Bounds.of(inputs.forecast_bounds, exempt=self.transported.conserved)
         arrays = {name: Fixed(jnp.asarray(values, jnp.float32)) for name, values in (static or {}).items()}
         self.static = nnx.Dict(arrays)
-        count = len(solver.equations)
-        self.gate = nnx.Param(jnp.zeros((len(transported.updated), 1, 1))) if count else None
+        count = len(self.solver.equations)
+        self.gate = nnx.Param(jnp.zeros((len(self.transported.updated), 1, 1))) if count else None
         self.raw_diffusivity = nnx.Param(jnp.zeros(count)) if physics.learned_diffusivity else None
         self.views, self.closure, self.wind_network = networks
 
@@ -126,23 +120,6 @@ class TransportForecaster(nnx.Module):
         if self.raw_diffusivity is None:
             return prescribed
         return prescribed + 0.1 * self.solver.largest_diffusivity * jax.nn.softplus(self.raw_diffusivity[...])
-
-    def winds(
-        self, fields: Fields, features: Features, view: View | None = None, surroundings: Surroundings = NOTHING
-    ) -> Array:
-        """The wind of each transported field over an interval [m s-1], (batch, field, lat, lon, 2)."""
-        learned = self._learned_winds(features, view)
-        winds = self._physical(fields, learned)
-        if self.midpoint_solver is None:
-            return winds
-        _, increment = self._transport(self.midpoint_solver, fields, winds, surroundings)
-        change = self.transported.scatter_to_state(self.transported.changes(increment))
-        return self._physical(fields + change, learned)
-
-    def _physical(self, fields: Fields, learned: Array | None) -> Array:
-        """The winds of the fields, plus the learned winds of the equations that have one."""
-        winds = stacked_winds([one.wind for one in self.solver.equations], self.inputs.named(fields), self.inputs.grid)
-        return winds if learned is None else winds.at[..., np.array(self.transported.learned), :, :, :].add(learned)
 
     def _learned_winds(self, features: Features, view: View | None) -> Float[Array, "batch learned lat lon 2"] | None:
         """The learned winds [m s-1]; None without any."""
@@ -207,27 +184,8 @@ class TransportForecaster(nnx.Module):
         """The increment of the fields by each term over an interval."""
         if not self.solver.equations:
             return {"network": step.source}
-        winds = {"physical_wind": step.winds}
-        own = self._learned_winds(features, context.view)
-        if own is not None:
-            learned = jnp.zeros_like(step.winds).at[..., np.array(self.transported.learned), :, :, :].set(own)
-            winds = {"physical_wind": step.winds - learned, "learned_wind": learned}
-        faces = {name: face_winds(wind, self.inputs.grid, self.solver.equations) for name, wind in winds.items()}
-        transported = self.transported.values(fields)
-        increments = self.solver.increments(
-            transported, faces, self.diffusivity(), self._surroundings(fields, context.time)
-        )
-        parts = {
-            name: self.transported.scatter_to_state(step.gate * self.transported.changes(part))
-            for name, part in increments.items()
-        }
-        if has_polar_structure(self.inputs.grid, self.solver.groups):
-            structure = self.transported.changes(self._polar_structure(self.solver, transported, step.winds))
-            parts["polar_structure"] = self.transported.scatter_to_state(step.gate * structure)
-        if self.transported.conserved:  # these come from the reduced grid, where groups of cells hold their mean
-            places, rows = np.array(self.transported.conserved), np.array(self.transported.conserved_rows)
-            means = zonal_group_mean(transported, self.inputs.grid, self.solver.groups)[:, rows]
-            parts["polar_mean"] = jnp.zeros_like(fields).at[:, places].set(means - transported[:, rows])
+        increments = self.transport.increments(fields, self._forcing(features, context))
+        parts = {name: self.transported.scatter_to_state(step.gate * part) for name, part in increments.items()}
         return parts | ({"network": step.source} if self.closure is not None else {})
 
     def _corrected(self, fields: Fields, carry: Analyses, context: StepContext) -> Iterator[tuple[str, Fields]]:
@@ -257,46 +215,27 @@ class TransportForecaster(nnx.Module):
             source, gate = self._sources(features, context.view)
             return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, jnp.zeros(()), features)
         inputs = fields if self.backpropagate else jax.lax.stop_gradient(fields)
-        surroundings = self._surroundings(inputs, context.time)
-        winds = self.winds(inputs, features, context.view, surroundings)
-        after, increment = self._transport(self.solver, inputs, winds, surroundings)
-        change = self.transported.changes(increment)
+        after, change, winds = self.transport(inputs, self._forcing(features, context))
         scaled = change * self.coupling_steps / self.inputs.increment_std[...][np.array(self.transported.updated)]
         shown = [features, channels_last(scaled), *(winds[:, index] / TYPICAL_WIND for index in self.transported.shown)]
         features = jnp.concatenate(shown, axis=-1)
         source, gate = self._sources(features, context.view)
         result = fields + source + self.transported.scatter_to_state(gate * change)
         source = jnp.broadcast_to(source, fields.shape)
-        if self.transported.conserved:  # exactly the transported values: no gate, no source, no rounding between
-            places, rows = np.array(self.transported.conserved), np.array(self.transported.conserved_rows)
-            result, source = result.at[:, places].set(after[:, rows]), source.at[:, places].set(0.0)
+        if self.transported.conserved:  # no gate, no source
+            result = self.transported.with_conserved(result, after)
+            source = source.at[:, np.array(self.transported.conserved)].set(0.0)
         return Step(result, source, gate, winds, features)
+
+    def _forcing(self, features: Features, context: StepContext) -> Forcing:
+        learned = self._learned_winds(features, context.view)
+        return Forcing(learned, self.diffusivity(), lambda fields: self._surroundings(fields, context.time))
 
     def _surroundings(self, fields: Fields, time: TimeFeatures) -> Surroundings:
         """The time, and the fields that the terms name as their inputs."""
         named = self.inputs.named(fields)  # by name: nnx.capture adds an entry of its own to `self.static`
         inputs = self.solver.right_hand_side.inputs
         return Surroundings(time, {name: named[name] if name in named else self.static[name][...] for name in inputs})
-
-    def _transport(
-        self, solver: TransportSolver, fields: Fields, winds: Array, surroundings: Surroundings
-    ) -> tuple[Array, Array]:
-        """The transported fields after the solver's interval on its reduced grid, and their increment on the full grid.
-
-        The winds are constant over the interval.
-        """
-        transported = self.transported.values(fields)
-        faces = face_winds(winds, self.inputs.grid, solver.equations)
-        after, before = solver(transported, faces, self.diffusivity(), surroundings)
-        return after, after - before + self._polar_structure(solver, transported, winds)
-
-    def _polar_structure(self, solver: TransportSolver, transported: Array, winds: Array) -> Array:
-        """The increment of the transported fields inside groups of cells; zero for conserved fields."""
-        grid, rows = self.inputs.grid, np.array(self.transported.conserved_rows, int)
-        if not has_polar_structure(grid, solver.groups):
-            return jnp.zeros((), transported.dtype)
-        change = polar_structure_change(transported, winds, grid, solver.groups, solver.interval)
-        return change.at[:, rows].set(0.0) if rows.size else change
 
     def _sources(self, features: Features, view: View | None) -> tuple[Array, Array]:
         """The source S of each field over the interval, and the gate of each updated field: 1 where it has none."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
@@ -67,6 +68,21 @@ class TransportedFields:
         zero = jnp.zeros_like(change[:, 0])
         places = {index: change[:, position] for position, index in enumerate(self.updated)}
         return jnp.stack([places.get(index, zero) for index in range(len(self.names))], axis=1)
+
+    def with_conserved(self, fields: Fields, after: Float[Array, "batch transported lat lon"]) -> Fields:
+        """The fields, with exactly the transported values where they are conserved: no rounding between."""
+        if not self.conserved:
+            return fields
+        places, rows = np.array(self.conserved), np.array(self.conserved_rows)
+        return fields.at[:, places].set(after[:, rows])
+
+    def only_conserved(
+        self, change: Float[Array, "batch transported lat lon"]
+    ) -> Float[Array, "batch updated lat lon"]:
+        """The change of each updated field that is conserved, and zero for the others."""
+        rows = dict(zip(self.conserved, self.conserved_rows, strict=True))
+        zero = jnp.zeros_like(change[:, 0])
+        return jnp.stack([change[:, rows[index]] if index in rows else zero for index in self.updated], axis=1)
 
     def _value(self, fields: Fields, equation: TransportedField) -> Float[Array, "batch lat lon"]:
         if equation.field in self.names:

@@ -77,7 +77,7 @@ def slowed_winds(settings: ModelSettings, archive: Archive) -> SlowedWinds | Non
     """
     if settings.kind != "transport":
         return None
-    solver, intervals = transport_solvers(archive.grid, settings)[0], settings.physics.coupling_steps
+    solver, intervals = transport_solvers(archive.grid, settings)[0], settings.physics.wind_intervals
     excess = courant_excess(solver, archive)
     if excess is None:
         return None
@@ -86,7 +86,7 @@ def slowed_winds(settings: ModelSettings, archive: Archive) -> SlowedWinds | Non
     limit = float(solver.courant_limits[index, 0, 0])
 
     def needed(ratio: float) -> int:
-        """The sub-steps of all coupling steps together that reduce this ratio to 1."""
+        """The sub-steps of all intervals of constant wind together that reduce this ratio to 1."""
         return substeps_for(solver.substeps * max(ratio, 1.0)) * intervals
 
     return SlowedWinds(

@@ -48,7 +48,7 @@ def automatic_substeps(settings: ModelSettings, archive: Archive) -> int:
 
     A learned wind is not known before training. With one, the number is at least `SUBSTEPS_WITHOUT_WIND`.
     """
-    intervals = settings.physics.coupling_steps
+    intervals = settings.physics.wind_intervals
     solver = transport_solvers(archive.grid, with_number(settings, intervals))[0]  # one sub-step in an interval
     excess = courant_excess(solver, archive)
     needed = 1 if excess is None else substeps_for(float(quantiles(excess, 1 - LARGEST_FRACTION).max()))

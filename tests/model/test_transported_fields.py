@@ -119,48 +119,62 @@ def rossby_haurwitz_wave(hours: float) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_physics_alone_forecasts_a_rossby_wave_and_the_better_the_closer_it_is_coupled():
+def test_physics_alone_forecasts_a_rossby_wave_and_the_better_the_more_often_the_wind_is_new():
     """The whole forecaster against the exact solution of the barotropic vorticity equation, after 12 h.
 
-    The wind of the start is first order in the coupling interval, until the error of the grid shows.
+    The wind of the start is first order in the interval of constant wind, until the error of the grid shows.
     """
-    coupling_steps = (1, 2, 4)
-    errors = [error_of_wave(count, "start") for count in coupling_steps]
-    assert slope(errors, coupling_steps) > 0.8, errors
+    updates = (1, 2, 4)
+    errors = [error_of_wave(count, "start") for count in updates]
+    assert slope(errors, updates) > 0.8, errors
     start, exact = rossby_haurwitz_wave(0), rossby_haurwitz_wave(12)
     wrong = np.sqrt(integral((start - exact) ** 2, WAVE).mean())
     assert errors[-1] < 0.1 * wrong, "persistence is ten times as wrong"
-    assert error_of_wave(1, "midpoint") < errors[-1], "in one step nearer than in four"
+    assert error_of_wave(1, "midpoint") < errors[-1], "in one interval nearer than in four"
 
 
-def barotropic(coupling_steps: int, winds: str, **options):
+def barotropic(physics: str, **options):
     """The barotropic vorticity equation, and nothing else."""
-    physics = f'coupling_steps = {coupling_steps}\nwind_time = "{winds}"\n'
-    physics += transport("vo500", wind="prognostic:500", form="flux", absolute_vorticity=True)
+    physics += "\n" + transport("vo500", wind="prognostic:500", form="flux", absolute_vorticity=True)
     return forecaster(config(("u500", "v500"), physics=physics, closure="enabled = false", **options), WAVE)
 
 
-def error_of_wave(coupling_steps: int, winds: str) -> float:
+def error_of_wave(updates: int, winds: str) -> float:
     """RMS error of the wave after 12 h [m s-1]."""
-    model = barotropic(coupling_steps, winds)
+    model = barotropic(f'wind_updates = {updates}\nwind_time = "{winds}"')
     start, exact = (jnp.asarray(rossby_haurwitz_wave(hours), jnp.float32) for hours in (0, 12))
     made = rollout(model, start[None, None], step_features(2, 1))[-1, 0]
     return float(np.sqrt(integral((made - exact) ** 2, WAVE).mean()))
 
 
-@pytest.mark.slow
-def test_the_wind_of_the_midpoint_is_second_order_in_the_coupling_interval():
-    """Against the same equations coupled 12 times a step, so that the grid has no part in the error."""
+def after_a_step(physics: str, substeps: int = 48) -> np.ndarray:
+    """The wind of a smooth flow after 6 h."""
     fields = jnp.asarray(10 * smooth_noise(WAVE, 2, 1), jnp.float32)[None, None]
-    time = step_features(2, 1)
+    return np.asarray(rollout(barotropic(physics, substeps=substeps), fields, step_features(1, 1))[0])
 
-    def made(coupling_steps: int, winds: str) -> np.ndarray:
-        return np.asarray(rollout(barotropic(coupling_steps, winds, substeps=48), fields, time)[0])
 
-    exact, coupling_steps = made(12, "midpoint"), (1, 2, 4)
-    errors = [np.abs(made(count, "midpoint") - exact).mean() for count in coupling_steps]
-    assert slope(errors, coupling_steps) > 1.7, errors
+@pytest.mark.slow
+def test_the_wind_of_the_midpoint_is_second_order_in_the_interval_of_constant_wind():
+    """Against the same equations with 12 new winds in a step, so that the grid has no part in the error."""
+
+    def made(updates: int, winds: str) -> np.ndarray:
+        return after_a_step(f'wind_updates = {updates}\nwind_time = "{winds}"')
+
+    exact, updates = made(12, "midpoint"), (1, 2, 4)
+    errors = [np.abs(made(count, "midpoint") - exact).mean() for count in updates]
+    assert slope(errors, updates) > 1.7, errors
     assert errors[0] < np.abs(made(1, "start") - exact).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("winds", ["start", "midpoint"])
+def test_without_a_network_new_winds_are_the_same_as_coupling_steps(winds):
+    """The gates are 1, so a step of two coupling intervals is two intervals of constant wind."""
+    time = f'wind_time = "{winds}"\n'
+    updated, coupled = (after_a_step(f"{time}{key} = 2", substeps=4) for key in ("wind_updates", "coupling_steps"))
+    np.testing.assert_allclose(updated, coupled, rtol=0, atol=1e-5 * np.abs(coupled).max())
+    once = after_a_step(time, substeps=4)
+    assert np.abs(once - coupled).max() > 1e-2, "and not the same as one interval"
 
 
 @pytest.mark.slow

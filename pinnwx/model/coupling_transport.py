@@ -1,0 +1,172 @@
+"""Transport over one coupling interval, in which the wind is diagnosed once or several times.
+
+Between two diagnoses the wind is constant, over an interval h:
+
+    X_(k+1) = X_k + transport(X_k; v(X_k), h),    k = 0 .. updates - 1.
+
+With a solver for half of h, the wind is that of X_k transported over h / 2 (the explicit midpoint rule): the result is
+then second order in h, and first order without. The learned part of the wind stays as it is for the whole coupling
+interval, because the network is asked once. Several diagnoses cost no more evaluations of the network, in contrast to
+several coupling intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pinnwx.grid import Grid
+from pinnwx.model.interface import Fields
+from pinnwx.model.transported_fields import TransportedFields
+from pinnwx.operators.polar import zonal_group_mean
+from pinnwx.physics.polar_structure import has_polar_structure, polar_structure_change
+from pinnwx.physics.transport import Surroundings, TransportSolver
+from pinnwx.physics.velocity import face_winds, stacked_winds
+
+LearnedWinds = Float[Array, "batch learned lat lon 2"]
+
+
+class Transported(NamedTuple):
+    """What transport makes of fields.
+
+    Attributes:
+        after: the transported fields on the reduced grid, (batch, transported, lat, lon).
+        change: of the forecast fields that transport changes, (batch, updated, lat, lon).
+        winds: by which they were transported [m s-1], (batch, transported, lat, lon, 2); the mean of all diagnoses.
+    """
+
+    after: Array
+    change: Array
+    winds: Array
+
+
+class Forcing(NamedTuple):
+    """What is the same for the whole coupling interval.
+
+    Attributes:
+        learned: the learned winds [m s-1]; None without any.
+        diffusivity: of each transported field [m2 s-1].
+        surroundings: a function of the forecast fields: the arguments of terms.
+    """
+
+    learned: LearnedWinds | None
+    diffusivity: Float[Array, " field"]
+    surroundings: Callable[[Fields], Surroundings]
+
+
+class CouplingTransport:
+    """Transport over one coupling interval; static under jit."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        grid: Grid,
+        transported: TransportedFields,
+        solver: TransportSolver,
+        midpoint_solver: TransportSolver | None,
+        updates: int,
+    ):
+        """
+        Args:
+            names: of the forecast fields.
+            grid: the geometry.
+            transported: the stack of fields that the equations transport.
+            solver: of the equations over the time between two diagnoses of the wind.
+            midpoint_solver: over half of it, where the wind of the midpoint is used.
+            updates: diagnoses of the wind.
+        """
+        self.names, self.grid, self.transported, self.updates = tuple(names), grid, transported, updates
+        self.solver, self.midpoint_solver = solver, midpoint_solver
+
+    def __call__(self, fields: Fields, forcing: Forcing) -> Transported:
+        if self.updates == 1:
+            return self._once(fields, forcing)
+
+        def once(fields: Fields, _: None) -> tuple[Fields, Transported]:
+            made = self._once(fields, forcing)
+            return self._applied(fields, made), made
+
+        _, made = jax.lax.scan(once, fields, length=self.updates)
+        return Transported(made.after[-1], made.change.sum(0), made.winds.mean(0))
+
+    def increments(self, fields: Fields, forcing: Forcing) -> dict[str, Float[Array, "batch updated lat lon"]]:
+        """The increment of the changed fields by each term. Their sum is the change of a call, up to rounding."""
+        if self.updates == 1:
+            return self._increments(fields, forcing, self._once(fields, forcing))
+
+        def once(fields: Fields, _: None) -> tuple[Fields, dict[str, Array]]:
+            made = self._once(fields, forcing)
+            return self._applied(fields, made), self._increments(fields, forcing, made)
+
+        return jax.tree.map(lambda parts: parts.sum(0), jax.lax.scan(once, fields, length=self.updates)[1])
+
+    def winds(self, fields: Fields, forcing: Forcing) -> Float[Array, "batch transported lat lon 2"]:
+        """The wind of each transported field until the next diagnosis [m s-1]."""
+        winds = self._diagnosed(fields, forcing)
+        if self.midpoint_solver is None:
+            return winds
+        _, increment = self._transport(self.midpoint_solver, fields, winds, forcing)
+        change = self.transported.scatter_to_state(self.transported.changes(increment))
+        return self._diagnosed(fields + change, forcing)
+
+    def _diagnosed(self, fields: Fields, forcing: Forcing) -> Array:
+        """The winds of the fields, plus the learned winds of the equations that have one."""
+        named = {name: fields[..., row, :, :] for row, name in enumerate(self.names)}
+        winds = stacked_winds([one.wind for one in self.solver.equations], named, self.grid)
+        return winds if forcing.learned is None else winds.at[self._rows_learned].add(forcing.learned)
+
+    @property
+    def _rows_learned(self) -> Any:
+        return (..., np.array(self.transported.learned), slice(None), slice(None), slice(None))
+
+    def _once(self, fields: Fields, forcing: Forcing) -> Transported:
+        winds = self.winds(fields, forcing)
+        after, increment = self._transport(self.solver, fields, winds, forcing)
+        return Transported(after, self.transported.changes(increment), winds)
+
+    def _applied(self, fields: Fields, made: Transported) -> Fields:
+        """The fields after transport; conserved ones are exactly the transported values."""
+        return self.transported.with_conserved(fields + self.transported.scatter_to_state(made.change), made.after)
+
+    def _transport(
+        self, solver: TransportSolver, fields: Fields, winds: Array, forcing: Forcing
+    ) -> tuple[Array, Array]:
+        """The transported fields after the solver's interval on its reduced grid, and their increment on the full grid.
+
+        The winds are constant over the interval.
+        """
+        transported = self.transported.values(fields)
+        faces = face_winds(winds, self.grid, solver.equations)
+        after, before = solver(transported, faces, forcing.diffusivity, forcing.surroundings(fields))
+        return after, after - before + self._polar_structure(solver, transported, winds)
+
+    def _polar_structure(self, solver: TransportSolver, transported: Array, winds: Array) -> Array:
+        """The increment of the transported fields inside groups of cells; zero for conserved fields."""
+        rows = np.array(self.transported.conserved_rows, int)
+        if not has_polar_structure(self.grid, solver.groups):
+            return jnp.zeros((), transported.dtype)
+        change = polar_structure_change(transported, winds, self.grid, solver.groups, solver.interval)
+        return change.at[:, rows].set(0.0) if rows.size else change
+
+    def _increments(self, fields: Fields, forcing: Forcing, made: Transported) -> dict[str, Array]:
+        """The increments by each term until the next diagnosis of the wind."""
+        winds: Mapping[str, Array] = {"physical_wind": made.winds}
+        if forcing.learned is not None:
+            learned = jnp.zeros_like(made.winds).at[self._rows_learned].set(forcing.learned)
+            winds = {"physical_wind": made.winds - learned, "learned_wind": learned}
+        faces = {name: face_winds(wind, self.grid, self.solver.equations) for name, wind in winds.items()}
+        transported = self.transported.values(fields)
+        increments = self.solver.increments(transported, faces, forcing.diffusivity, forcing.surroundings(fields))
+        parts = {name: self.transported.changes(part) for name, part in increments.items()}
+        if has_polar_structure(self.grid, self.solver.groups):
+            structure = self._polar_structure(self.solver, transported, made.winds)
+            parts["polar_structure"] = self.transported.changes(structure)
+        if self.transported.conserved:  # these come from the reduced grid, where groups of cells hold their mean
+            means = zonal_group_mean(transported, self.grid, self.solver.groups) - transported
+            parts["polar_mean"] = self.transported.only_conserved(means)
+        return parts
