@@ -28,7 +28,7 @@ if hasattr(signal, "SIGHUP"):  # where `nohup` starts the tests it is ignored, b
 
 ROOT = Path(__file__).resolve().parent.parent
 # Folders of tests whose programs run for a moment: almost no optimisation, which compiles faster still and runs slower.
-QUICKLY_COMPILED = {"compression", "explaining", "forecasting", "model", "physics", "training"}
+QUICKLY_COMPILED = {"compression", "explaining", "forecasting", "model", "physics", "training", "jobs"}
 
 
 @pytest.fixture(scope="module", autouse=True)
