@@ -104,7 +104,7 @@ def _transport_builder(
     solver, midpoint_solver = transport_solvers(grid, settings)
     transported = TransportedFields(inputs.names, solver.equations, grid)
     updates = settings.physics.wind_updates
-    transport = CouplingTransport(inputs.names, grid, transported, solver, midpoint_solver, updates)
+    transport = CouplingTransport(transported, solver, midpoint_solver, updates)
     _require_possible(solver, grid)
     views = _views(grid, settings.closure)
     climate = _climate(inputs, settings, climatology)

@@ -12,7 +12,7 @@ several coupling intervals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinnwx.grid import Grid
 from pinnwx.model.interface import Fields
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.operators.polar import zonal_group_mean
@@ -64,8 +63,6 @@ class CouplingTransport:
 
     def __init__(
         self,
-        names: Sequence[str],
-        grid: Grid,
         transported: TransportedFields,
         solver: TransportSolver,
         midpoint_solver: TransportSolver | None,
@@ -73,14 +70,12 @@ class CouplingTransport:
     ):
         """
         Args:
-            names: of the forecast fields.
-            grid: the geometry.
             transported: the stack of fields that the equations transport.
             solver: of the equations over the time between two diagnoses of the wind.
             midpoint_solver: over half of it, where the wind of the midpoint is used.
             updates: diagnoses of the wind.
         """
-        self.names, self.grid, self.transported, self.updates = tuple(names), grid, transported, updates
+        self.transported, self.grid, self.updates = transported, transported.grid, updates
         self.solver, self.midpoint_solver = solver, midpoint_solver
 
     def __call__(self, fields: Fields, forcing: Forcing) -> Transported:
@@ -116,7 +111,7 @@ class CouplingTransport:
 
     def _diagnosed(self, fields: Fields, forcing: Forcing) -> Array:
         """The winds of the fields, plus the learned winds of the equations that have one."""
-        named = {name: fields[..., row, :, :] for row, name in enumerate(self.names)}
+        named = {name: fields[:, row] for row, name in enumerate(self.transported.names)}
         winds = stacked_winds([one.wind for one in self.solver.equations], named, self.grid)
         return winds if forcing.learned is None else winds.at[self._rows_learned].add(forcing.learned)
 
