@@ -131,7 +131,7 @@ class _Record(BaseModel):
 
 
 class Origin(_Record):
-    """`compressed_from` of a manifest."""
+    """`compressed_from` or `initialised_from` of a manifest."""
 
     name: ModelName
     version: Text
@@ -191,6 +191,7 @@ class Manifest(_Record):
     slowed_winds: SlowedWindsNotes | None = None
     versions: dict[str, Text] = {}
     compressed_from: Origin | None = None
+    initialised_from: Origin | None = None
     training_check: TrainingCheckNotes = TrainingCheckNotes()
 
 
@@ -310,6 +311,7 @@ class CheckpointNotes(_Record):
     data: Sha256
     config: Sha256
     teacher_trajectories: Sha256 | None = None
+    initial_weights: Sha256 | None = None
     seconds: Error
     steps: Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)]
     updates: Annotated[list[Count], Field(min_length=1)]

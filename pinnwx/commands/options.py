@@ -48,6 +48,10 @@ Accept = Annotated[
 Minutes = Annotated[
     float | None, typer.Option(help="Wall-clock budget of the whole command; by default that of the config.")
 ]
+InitFrom = Annotated[
+    Path | None,
+    typer.Option("--init-from", metavar=PATH, help="Run folder: begin with the weights of its live model."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue after an interruption.")]
 PromoteAnyway = Annotated[
     bool, typer.Option("--promote-anyway", help="Make the model live even if the training check refuses it.")

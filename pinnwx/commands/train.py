@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pinnwx.commands import clock
-from pinnwx.commands.options import Data, ForceRun, Minutes, NewRun, PromoteAnyway, Resume
+from pinnwx.commands.options import Data, ForceRun, InitFrom, Minutes, NewRun, PromoteAnyway, Resume
 from pinnwx.commands.printing import say
 
 
@@ -20,6 +20,7 @@ def train(
     data: Data,
     out: NewRun,
     minutes: Minutes = None,
+    init_from: InitFrom = None,
     resume: Resume = False,
     force: ForceRun = False,
     promote_anyway: PromoteAnyway = False,
@@ -30,7 +31,7 @@ def train(
 
     with training_progress() as progress:
         run = job(
-            config, data, out, minutes=minutes, resume=resume, force=force, promote_anyway=promote_anyway,
-            progress=progress, started=clock.STARTED,
+            config, data, out, minutes=minutes, init_from=init_from, resume=resume, force=force,
+            promote_anyway=promote_anyway, progress=progress, started=clock.STARTED,
         )  # fmt: skip
     say(f"Model {run.live} is live in {out}.")

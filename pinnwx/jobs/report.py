@@ -112,11 +112,9 @@ def _card(trained: TrainedModel, version: str, scores: Scores) -> Section:
         "Updates": f"{manifest.get('updates', 0):,}",
         "Version": version,
     }
-    origin = manifest.get("compressed_from")
-    if origin:
-        facts["Compressed from"] = (
-            f"{origin['name']}, version {origin['version']}, with {origin['parameters']:,} parameters"
-        )
+    for key, title in (("compressed_from", "Compressed from"), ("initialised_from", "Initialised from")):
+        if origin := manifest.get(key):
+            facts[title] = f"{origin['name']}, version {origin['version']}, with {origin['parameters']:,} parameters"
     worst = [
         f"{entry['variable']} at {entry['lead_hours']:g} h"
         for entry in scores.scores

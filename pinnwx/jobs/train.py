@@ -17,10 +17,12 @@ from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.forecasting.trained_model import CONFIG, TrainedModel
 from pinnwx.jobs.budget import budget_ends
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
+from pinnwx.jobs.initial_weights import take_weights
 from pinnwx.jobs.preparation import prepared, require_memory, training_settings
 from pinnwx.jobs.readiness import training_doubts
 from pinnwx.jobs.training_check import require_promoted, validation_archive
 from pinnwx.jobs.training_task import TrainingTask, log_limits, train_in_run
+from pinnwx.model.weights import digest_of_weights
 from pinnwx.runtime import prepare
 from pinnwx.training.optimiser import named_leaves
 from pinnwx.training.progress import Progress, shown, training_text
@@ -38,6 +40,7 @@ def train(
     out: None = None,
     *,
     minutes: float | None = None,
+    init_from: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainedModel: ...
 
@@ -49,6 +52,7 @@ def train(
     out: str | Path,
     *,
     minutes: float | None = None,
+    init_from: str | Path | None = None,
     resume: bool = False,
     force: bool = False,
     promote_anyway: bool = False,
@@ -63,6 +67,7 @@ def train(
     out: str | Path | None = None,
     *,
     minutes: float | None = None,
+    init_from: str | Path | None = None,
     resume: bool = False,
     force: bool = False,
     promote_anyway: bool = False,
@@ -83,6 +88,8 @@ def train(
         out: the run folder to make.
         minutes: wall-clock budget of the whole call; the config's `training.minutes` if None. Ignored where the
             config fixes `training.updates`.
+        init_from: a run folder: training begins with the weights of its live version (`jobs.initial_weights`). With
+            `resume`, give the same.
         resume: go on with an interrupted training in `out`.
         force: start afresh in an existing run folder; its versions stay.
         promote_anyway: make the model live whatever the check says.
@@ -104,11 +111,12 @@ def train(
         if resume or force or promote_anyway:
             raise UsageError("resume, force and promote_anyway are of a run folder; give out")
         with shown(progress, training_text) as show:
-            return _train_in_memory(settings, text_of(config), data, deadline, show)
+            return _train_in_memory(settings, text_of(config), data, deadline, init_from, show)
     with kept_if_used(out), shown(progress, training_text) as show:
         run = Run.open(out) if resume else new_run(out, force=force)
         _train_in(
-            run, settings, config, data, deadline, resume=resume, promote_anyway=promote_anyway, progress=show
+            run, settings, config, data, deadline,
+            init_from=init_from, resume=resume, promote_anyway=promote_anyway, progress=show,
         )  # fmt: skip
     return run
 
@@ -120,6 +128,7 @@ def _train_in(
     data: Data,
     deadline: float,
     *,
+    init_from: str | Path | None,
     resume: bool,
     promote_anyway: bool,
     progress: Callable[[Progress], None],
@@ -135,7 +144,7 @@ def _train_in(
             resume = not run.may_begin()
             if not resume:
                 _log.info("nothing was saved in %s; beginning with update 0", run.folder)
-        task = _task(settings, text_of(config), data, deadline, _named(config))
+        task = _task(settings, text_of(config), data, deadline, _named(config), init_from)
         if not resume:
             run.begin()
         event.details["version"] = train_in_run(
@@ -144,9 +153,14 @@ def _train_in(
 
 
 def _train_in_memory(
-    settings: Config, text: str, data: Data, deadline: float, progress: Callable[[Progress], None]
+    settings: Config,
+    text: str,
+    data: Data,
+    deadline: float,
+    init_from: str | Path | None,
+    progress: Callable[[Progress], None],
 ) -> TrainedModel:
-    task = _task(settings, text, data, deadline, settings.name)
+    task = _task(settings, text, data, deadline, settings.name, init_from)
     result = task.fit(Hooks(progress))
     report = task.check()
     log_limits(settings.name, report)
@@ -156,9 +170,12 @@ def _train_in_memory(
     return replace(task.trained, manifest=task.manifest(result, report), optimiser=named_leaves(result.optimiser))
 
 
-def _task(settings: Config, text: str, data: Data, deadline: float, config: str) -> TrainingTask:
+def _task(
+    settings: Config, text: str, data: Data, deadline: float, config: str, init_from: str | Path | None
+) -> TrainingTask:
     """Prepares a training; warns of suspicious analyses and of slowed winds. `config` names the settings."""
     archive, trained = prepared(settings, text, data)
+    origin = {} if init_from is None else {"initialised_from": take_weights(trained, init_from)}
     if doubts := training_doubts(archive, settings.variable_table()):
         _log.warning(
             "warning: training learns from analyses that are suspicious: %s; pinnwx check --config %s names them "
@@ -169,8 +186,10 @@ def _task(settings: Config, text: str, data: Data, deadline: float, config: str)
         _log.info("note: %s", slowed.summary())
         if slowed.matters:
             _log.warning("warning: %s", slowed)
-    notes = {} if slowed is None else {"slowed_winds": slowed.to_dict()}
-    return TrainingTask(trained, archive, validation_archive(trained, data), deadline, notes=notes)
+    notes = origin if slowed is None else origin | {"slowed_winds": slowed.to_dict()}
+    digest = digest_of_weights(trained.model) if origin else None
+    validation = validation_archive(trained, data)
+    return TrainingTask(trained, archive, validation, deadline, notes=notes, initial_weights=digest)
 
 
 def _require_same_config(run: Run, settings: Config, config: ConfigLike) -> None:

@@ -42,6 +42,7 @@ class TrainingTask:
         deadline: `time.monotonic()` at which computing must end, unless the settings fix the number of updates.
         teacher_trajectories: forecasts of a teacher to train on too.
         notes: further entries of the manifest.
+        initial_weights: a digest of the weights that it begins with, where they do not follow from the seed.
     """
 
     trained: TrainedModel
@@ -50,6 +51,7 @@ class TrainingTask:
     deadline: float
     teacher_trajectories: Sequence[Archive] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    initial_weights: str | None = None
 
     @property
     def counts_updates(self) -> bool:
@@ -62,7 +64,7 @@ class TrainingTask:
         result = fit(
             self.trained.model, self.archive, self.trained.config, error_scale(self.trained),
             teacher_trajectories=self.teacher_trajectories, deadline=deadline, folder=folder, resume=resume,
-            hooks=hooks,
+            initial_weights=self.initial_weights, hooks=hooks,
         )  # fmt: skip
         give_weights(self.trained.model, result.parameters)
         return result

@@ -34,6 +34,7 @@ def fit(
     deadline: float | None = None,
     folder: Path | None = None,
     resume: bool = False,
+    initial_weights: str | None = None,
     hooks: Hooks = NO_HOOKS,
 ) -> TrainingResult:
     """Trains a model by the curriculum of `config.training`; the memory of its weights is taken over.
@@ -48,6 +49,7 @@ def fit(
         deadline: by the clock of `hooks`, where `config.training.updates` is None.
         folder: the run folder, for the log and the checkpoints; if None, nothing is written.
         resume: go on from the newest checkpoint of the folder.
+        initial_weights: a digest of the weights of `model`, where they do not follow from the seed.
         hooks: progress, a request to stop, the clock.
 
     Raises:
@@ -62,7 +64,7 @@ def fit(
     states = [initial_state(member, config.training) for member in networks_of(model)]
     if folder is None:
         return trainer.run(states)
-    with recording(folder, states, identity(archives, config), resume=resume) as (resumed, callbacks):
+    with recording(folder, states, identity(archives, config, initial_weights), resume=resume) as (resumed, callbacks):
         if resumed is None:
             return trainer.run(states, callbacks=callbacks)
         done = sum(int(state.update) for state in resumed.states)

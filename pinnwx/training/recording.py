@@ -39,12 +39,17 @@ class Resumed(NamedTuple):
     seconds: float
 
 
-def identity(archives: Sequence[Archive], config: Config) -> dict[str, str]:
-    """Digests of what a training depends on: its analyses (the first archive), forecasts of a teacher, its settings."""
+def identity(archives: Sequence[Archive], config: Config, initial_weights: str | None = None) -> dict[str, str]:
+    """Digests of what a training depends on: its analyses (the first archive), forecasts of a teacher, its settings.
+
+    `initial_weights` is the digest of those that it begins with, where they do not follow from the seed.
+    """
     notes = {"data": archives[0].digest(), "config": training_digest(config)}
     if len(archives) > 1:
         digests = " ".join(forecast.digest() for forecast in archives[1:])
         notes["teacher_trajectories"] = hashlib.sha256(digests.encode()).hexdigest()
+    if initial_weights is not None:
+        notes["initial_weights"] = initial_weights
     return notes
 
 
@@ -135,6 +140,10 @@ def _resumed(checkpoints: Checkpoints, states: list[TrainingState], expected: di
         raise CheckpointError(
             "the teacher, or what it forecasts on this machine, is not what this training began with; give --force to "
             "start afresh"
+        )
+    if notes.get("initial_weights") != expected.get("initial_weights"):
+        raise CheckpointError(
+            "this training began with other weights; give the same --init-from, or --force to start afresh"
         )
     if notes["config"] != expected["config"]:
         raise CheckpointError(

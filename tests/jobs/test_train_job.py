@@ -176,6 +176,45 @@ def test_resuming_what_is_finished_is_done_at_once(finished, recipe, data):
     assert (finished.folder / "metrics.jsonl").read_bytes() == before
 
 
+def test_it_begins_with_the_weights_of_another_run(finished, data, tmp_path):
+    """One update with a learning rate of nearly zero leaves them as they are. They may be learned on another grid."""
+    path = tmp_path / "next.toml"
+    path.write_text(config_text(grid="30deg", training="batch_size = 8\nupdates = 1\nlearning_rate = 1e-12"))
+    other = train(path, data, tmp_path / "other", init_from=finished.folder, promote_anyway=True)
+    for name, values in weights(finished).items():
+        np.testing.assert_allclose(weights(other)[name], values, rtol=0, atol=1e-6, err_msg=name)
+    manifest = json.loads((other.version(other.live) / "manifest.json").read_text())
+    assert manifest["initialised_from"] == {"name": "tiny", "version": "0001", "parameters": manifest["parameters"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"fields": ("t850", "msl")}, "fields is msl, t850 there and t850, msl here"),
+        ({"model": "input_times = 2"}, "input_times is 1 there and 2 here"),
+        ({"closure": "width = 8\nblocks = 1"}, "the weight .* has the shape .*16.* there and .*8.* here"),
+        ({"closure": "width = 16\nblocks = 2"}, "the weight .*blocks/1.* is absent there and has the shape"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(settings, told, finished, data, tmp_path):
+    path, out = tmp_path / "other.toml", tmp_path / "other"
+    path.write_text(config_text(**settings, training=UPDATES))
+    with pytest.raises(ConfigError, match=f"--init-from {finished.folder}: {told}"):
+        train(path, data, out, init_from=finished.folder)
+    assert not (out / "versions").exists()
+
+
+def test_other_weights_than_it_began_with_are_no_training_to_resume(finished, recipe, data, tmp_path):
+    out = tmp_path / "out"
+    train(recipe, data, out, init_from=finished.folder)
+    shutil.rmtree(out / "versions")
+    (out / "live").unlink()
+    with pytest.raises(CheckpointError, match="began with other weights; give the same --init-from"):
+        train(recipe, data, out, resume=True)
+    again = train(recipe, data, out, resume=True, init_from=finished.folder)
+    assert again.live == "0001"
+
+
 def test_what_exists_is_not_overwritten_unasked(finished, recipe, data):
     with pytest.raises(OutputError, match="--resume"):
         train(recipe, data, finished.folder)

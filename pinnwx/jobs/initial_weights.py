@@ -1,0 +1,51 @@
+"""Training that begins with the weights of another run, such as one that has learned from a simulation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pinnwx.errors import ConfigError
+from pinnwx.forecasting.runs import Run
+from pinnwx.forecasting.trained_model import TrainedModel
+from pinnwx.model.weights import count_weights, named_weights, set_weights
+
+_ALIKE = ("fields", "step_hours", "input_times")
+
+
+def take_weights(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
+    """Gives `trained` the weights of the live version of a run; returns the entry of the manifest that says so.
+
+    The forecast fields, the step, the input times, and the names and shapes of all weights have to be the same. Data,
+    grid, normalisation and climatology may differ: they are those of `trained`, and the weights act on normalised
+    fields.
+
+    Raises:
+        ConfigError: the weights do not fit.
+        CheckpointError: the run has no live version, or it is damaged.
+    """
+    run = Run.open(folder)
+    version, source = run.live, run.load()
+    for name, theirs, own in zip(_ALIKE, _settings(source), _settings(trained), strict=True):
+        if theirs != own:
+            raise ConfigError(f"--init-from {folder}: {name} is {theirs} there and {own} here; make them the same")
+    weights, own = named_weights(source.model), named_weights(trained.model)
+    shapes, expected = ({name: values.shape for name, values in one.items()} for one in (weights, own))
+    if shapes != expected:
+        (name, *_) = sorted(name for name in shapes | expected if shapes.get(name) != expected.get(name))
+        there, here = (_shape(one.get(name)) for one in (shapes, expected))
+        raise ConfigError(
+            f"--init-from {folder}: the weight {name} {there} there and {here} here; give both models the same "
+            "equations, networks and closure"
+        )
+    set_weights(trained.model, weights)
+    return {"name": source.config.name, "version": version, "parameters": count_weights(source.model)}
+
+
+def _settings(trained: TrainedModel) -> tuple[str, float, int]:
+    model = trained.config.model
+    return ", ".join(trained.names), model.step_hours, model.input_times
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "is absent" if shape is None else f"has the shape {' x '.join(map(str, shape)) or '1'}"
