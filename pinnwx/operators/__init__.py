@@ -49,6 +49,7 @@ _MODULES = {
         "zonal_groups",
     ),
     "semi_lagrangian": ("semi_lagrangian_step",),
+    "spectrum": ("band_power",),
     "stability": (
         "SafeStep",
         "check_courant",

@@ -77,6 +77,21 @@ def function_of_laplacian(
     return _product("...jmp,cmp->...jc", waves, zonal)
 
 
+def to_modes(field: Float[Array, "*batch lat lon"], grid: Grid) -> Float[Array, "*batch mode wave phase"]:
+    """The coefficients of a field in the eigenvectors of the Laplacian with zero normal gradient at an edge.
+
+    The sum of their squares is the sum over all cells of the square times the area weight.
+    """
+    modes = _modes(grid, False, None)
+    waves = _product("...jc,cmp->...jmp", field, constant(modes.zonal, field))
+    return _product("...jmp,mjn->...nmp", waves, constant(modes.analysis, field))
+
+
+def eigenvalues(grid: Grid) -> Float[np.ndarray, "mode wave"]:
+    """Those of minus the Laplacian, of the modes of `to_modes` [m-2]."""
+    return _modes(grid, False, None).decay[..., 0]
+
+
 def inverse_laplacian(
     field: Float[Array, "*batch lat lon"],
     grid: Grid,

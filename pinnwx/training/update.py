@@ -17,7 +17,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.grid import Grid
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
-from pinnwx.model.scores import weighted_square_error
+from pinnwx.model.scores import amplitude_adjusted_error, weighted_square_error
 from pinnwx.model.views import View
 from pinnwx.runtime import compiler_options
 from pinnwx.time_features import TimeFeatures
@@ -78,16 +78,28 @@ def copied(tree: Any) -> Any:
     return jax.tree.map(jnp.copy, tree)
 
 
+ErrorMeasure = Callable[[Array, Array], Float[Array, "steps batch field"]]
+
+
+def error_measure(model: Forecaster, grid: Grid, scale: np.ndarray, kind: str = "square") -> ErrorMeasure:
+    """The error of forecasts and truth, (steps, batch, field, lat, lon), by `training.loss`; in units of `scale`."""
+    unit = jnp.asarray(scale, jnp.float32)
+    if kind == "square":
+        area = jnp.asarray(grid.area_weights, jnp.float32)
+        return lambda forecasts, truth: weighted_square_error(forecasts, truth, unit, area)
+    centre = model.inputs.mean[...]
+    return lambda forecasts, truth: amplitude_adjusted_error(forecasts, truth, unit, centre, grid)
+
+
 def rollout_loss(
     model: Any,
     windows: Int[Array, "batch times"],
     source: Source,
-    scale: Float[Array, "field 1 1"],
-    area: Array,
+    error: ErrorMeasure,
     view: View | None = None,
     perturb: Callable[[Array], Array] = lambda batch: batch,
 ) -> Float[Array, ""]:
-    """Mean over steps and fields of the area-weighted square error in units of `scale`.
+    """Mean over steps and fields of an error.
 
     The error of a step is divided by its number, because errors of a rollout grow about as fast; so a long rollout
     does not neglect its first step. The truth is the lateral boundary condition of a regional model. `perturb` may
@@ -97,7 +109,7 @@ def rollout_loss(
     times = source.time.select(windows[:, inputs - 1 : -1].T)
     truth = jnp.moveaxis(batch[:, inputs:], 1, 0)
     forecasts = rollout(model, batch[:, :inputs], times, view, truth if model.has_lateral_boundary else None)
-    errors = weighted_square_error(forecasts, truth, scale, area).mean(axis=(1, 2))
+    errors = error(forecasts, truth).mean(axis=(1, 2))
     weights = 1.0 / jnp.arange(1, errors.shape[0] + 1)
     return jnp.sum(weights * errors) / jnp.sum(weights)
 
@@ -118,10 +130,10 @@ def make_gradient(
 
 def _loss_of(model: Forecaster, grid: Grid, scale: np.ndarray) -> Callable[..., Float[Array, ""]]:
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
-    area, unit = jnp.asarray(grid.area_weights, jnp.float32), jnp.asarray(scale, jnp.float32)
+    error = error_measure(model, grid, scale)
 
     def loss(parameters, windows, source):
-        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area)
+        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, error)
 
     return loss
 
@@ -145,7 +157,7 @@ def make_update(
     """
     graph, _, fixed = nnx.split(model, nnx.Param, ...)
     optimise = optimiser(settings)
-    area = jnp.asarray(grid.area_weights, jnp.float32)
+    error = error_measure(model, grid, scale, settings.loss)
     unit = jnp.asarray(scale, jnp.float32)
 
     def loss_of(parameters, windows, source, view, number):
@@ -155,7 +167,7 @@ def make_update(
             size = settings.perturbation_scale * unit
             return perturbed(batch, windows[:, 0], number, model.input_times, size, grid, step_hours)
 
-        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, unit, area, view, perturb)
+        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, error, view, perturb)
 
     loss_and_gradient = (devices or Devices()).mean_over_shares(jax.value_and_grad(loss_of))
 

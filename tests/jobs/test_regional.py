@@ -11,6 +11,7 @@ from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.errors import DataError, GridError, OutputError, UnavailableError, UsageError
 from pinnwx.forecasting.runs import new_run
+from pinnwx.model.scores import weighted_square_error
 from pinnwx.terminal.scores import score_table
 from pinnwx.training.update import device_archive, rollout_loss
 
@@ -42,7 +43,14 @@ def test_training_is_told_the_edge_of_each_step(box):
     model, source = tiny_trained(TEXT, archive).model, device_archive(archive, settings.model.step_hours)
     windows, scale = jnp.arange(5)[None], jnp.array([1e3, 15.0])[:, None, None]
     rows = jnp.zeros((archive.grid.shape[0], 1))
-    losses = [float(rollout_loss(model, windows, source, scale, rows.at[row].set(1))) for row in (0, -1, 2)]
+
+    def loss(row: int) -> float:
+        def error(forecasts, truth):
+            return weighted_square_error(forecasts, truth, scale, rows.at[row].set(1))
+
+        return float(rollout_loss(model, windows, source, error))
+
+    losses = [loss(row) for row in (0, -1, 2)]
     assert losses[0] == losses[1] == 0 < losses[2]
 
 

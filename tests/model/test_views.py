@@ -27,7 +27,7 @@ from pinnwx.model.inputs import Fixed
 from pinnwx.model.rollout import rollout
 from pinnwx.model.views import MultiViewNetwork, View, Views
 from pinnwx.time_features import TimeFeatures
-from pinnwx.training.update import Source, initial_state, make_update, rollout_loss
+from pinnwx.training.update import Source, error_measure, initial_state, make_update, rollout_loss
 
 NAMES = ("msl", "vo850", "u850", "v850")
 PARITY = np.array([1, -1, 1, -1])[:, None, None]
@@ -168,11 +168,11 @@ def test_updates_look_through_one_view_after_another():
     fields = jnp.asarray(states(NAMES, GRID, count=4))
     source = Source(fields, jax.tree.map(jnp.asarray, TimeFeatures.of(times(4))))
     scale = model.inputs.increment_std[...]
-    area = jnp.asarray(GRID.area_weights, jnp.float32)
+    error = error_measure(model, GRID, np.asarray(scale))
     windows = jnp.asarray([[0, 1], [2, 3]], jnp.int32)
     graph, parameters, fixed = nnx.split(model, nnx.Param, ...)
     expected = [
-        float(rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, scale, area, model.views[number]))
+        float(rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, error, model.views[number]))
         for number in range(4)
     ]
     assert len({round(loss, 4) for loss in expected}) == 4, "another view is another view"
