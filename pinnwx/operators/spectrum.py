@@ -1,9 +1,9 @@
 """The power of fields by total wavenumber, from the eigenvectors of the grid's own Laplacian.
 
-Minus the Laplacian has the eigenvalues n (n + 1) / a^2 on the sphere, for the total wavenumber n. Here n comes from the
-discrete eigenvalues. Its bands are one wide on the globe, and on a regional grid as wide as the longest wave that fits.
-The eigenvectors are orthonormal under the area-weighted inner product, so the powers of all bands add up to the area
-mean of the square (Parseval), to round-off.
+The eigenvectors are the discrete spherical harmonics. Those of zonal wavenumber m, ordered by their eigenvalues, have
+the total wavenumbers m, m + 1, ... On a regional grid, the wavenumber comes from the eigenvalue, in units of half a
+wave in the extent from south to north. The eigenvectors are orthonormal under the area-weighted inner product, so the
+powers of all bands add up to the area mean of the square (Parseval), to round-off.
 """
 
 from __future__ import annotations
@@ -29,8 +29,20 @@ def band_power(field: Float[Array, "*batch lat lon"], grid: Grid) -> Float[Array
 @lru_cache(maxsize=8)
 def _membership(grid: Grid) -> np.ndarray:
     """(modes, waves, bands): the reciprocal of the number of cells where a mode belongs to a band, and else 0."""
-    number = np.sqrt(0.25 + eigenvalues(grid) * EARTH_RADIUS**2) - 0.5
-    extent = np.pi if grid.is_global else np.ptp(grid.latitude_radians) * (1 + 1 / (grid.shape[0] - 1))
     bands = grid.shape[0]
-    band = np.minimum(np.round(number / (np.pi / extent)), bands - 1).astype(int)
+    band = np.clip(np.round(_wavenumbers(grid)), 0, bands - 1)
     return (band[..., None] == np.arange(bands)) / np.prod(grid.shape)
+
+
+def _wavenumbers(grid: Grid) -> np.ndarray:
+    """The total wavenumber of each mode, (modes, waves); on a regional grid, in units of half a wave in its extent."""
+    decay = eigenvalues(grid)
+    modes, waves = decay.shape
+    if not grid.is_global:
+        extent = modes * np.deg2rad(grid.latitude_spacing)
+        return np.sqrt(decay) * EARTH_RADIUS * extent / np.pi
+    # The modes of zonal wavenumber m have the degrees m, m + 1, ...: from the last mode on, which decays slowest. Pole
+    # rows have no waves, so the last two modes are empty there.
+    zonal = np.arange(waves)
+    empty = 2 * grid.has_pole_rows * (zonal > 0)
+    return zonal + np.arange(modes)[::-1, None] - empty

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from synthetic import config_text, tiny_trained, wave_archive
+from synthetic import config_text, smooth_noise, tiny_trained, wave_archive
 
 from pinnwx.config import parse_config
 from pinnwx.grid import Grid
@@ -28,7 +28,7 @@ def noise(seed: int):
 
 
 def test_it_is_at_least_the_square_error():
-    adjusted, square = errors(noise(0), 0.3 * noise(1))
+    adjusted, square = errors(noise(0), CENTRE + 0.3 * (noise(1) - CENTRE))
     assert (adjusted > 1.01 * square).all()
 
 
@@ -42,14 +42,17 @@ def test_it_is_the_square_error_where_all_amplitudes_are_equal():
 
 
 def test_it_is_least_at_the_amplitude_of_the_truth_and_the_square_error_at_the_coherence():
-    truth, other = (noise(seed) - CENTRE for seed in (0, 1))
-    coherence = 0.6
-    forecast = coherence * truth + np.sqrt(1 - coherence**2) * other
+    """The forecast is the truth turned round the axis, so it has its amplitudes, times a factor."""
+    truth = 5 * smooth_noise(GRID, 6, 0).reshape(3, 2, *GRID.shape)
+    forecast = np.roll(truth, 3, axis=-1)
     factors = np.arange(0.3, 1.4, 0.05)
     found = [[one.mean() for one in errors(CENTRE + each * forecast, CENTRE + truth)] for each in factors]
     adjusted, square = np.array(found).T
-    assert factors[adjusted.argmin()] == pytest.approx(1.0, abs=0.051)
-    assert factors[square.argmin()] == pytest.approx(coherence, abs=0.051)
+    assert factors[adjusted.argmin()] == pytest.approx(1.0)
+    weights = GRID.area_weights / np.square(SCALE)
+    coherence = (weights * truth * forecast).sum() / (weights * truth**2).sum()
+    assert 0.4 < coherence < 0.8
+    assert factors[square.argmin()] == pytest.approx(coherence, abs=0.026)
 
 
 def test_its_gradient_is_finite_where_there_is_nothing():
