@@ -83,11 +83,11 @@ class CouplingTransport:
             return self._once(fields, forcing)
 
         def once(fields: Fields, _: None) -> tuple[Fields, Transported]:
-            made = self._once(fields, forcing)
-            return self._applied(fields, made), made
+            outcome = self._once(fields, forcing)
+            return self._applied(fields, outcome), outcome
 
-        _, made = jax.lax.scan(once, fields, length=self.updates)
-        return Transported(made.after[-1], made.change.sum(0), made.winds.mean(0))
+        _, outcome = jax.lax.scan(once, fields, length=self.updates)
+        return Transported(outcome.after[-1], outcome.change.sum(0), outcome.winds.mean(0))
 
     def increments(self, fields: Fields, forcing: Forcing) -> dict[str, Float[Array, "batch updated lat lon"]]:
         """The increment of the changed fields by each term. Their sum is the change of a call, up to rounding."""
@@ -95,8 +95,8 @@ class CouplingTransport:
             return self._increments(fields, forcing, self._once(fields, forcing))
 
         def once(fields: Fields, _: None) -> tuple[Fields, dict[str, Array]]:
-            made = self._once(fields, forcing)
-            return self._applied(fields, made), self._increments(fields, forcing, made)
+            outcome = self._once(fields, forcing)
+            return self._applied(fields, outcome), self._increments(fields, forcing, outcome)
 
         return jax.tree.map(lambda parts: parts.sum(0), jax.lax.scan(once, fields, length=self.updates)[1])
 
@@ -124,9 +124,11 @@ class CouplingTransport:
         after, increment = self._transport(self.solver, fields, winds, forcing)
         return Transported(after, self.transported.changes(increment), winds)
 
-    def _applied(self, fields: Fields, made: Transported) -> Fields:
+    def _applied(self, fields: Fields, outcome: Transported) -> Fields:
         """The fields after transport; conserved ones are exactly the transported values."""
-        return self.transported.with_conserved(fields + self.transported.scatter_to_state(made.change), made.after)
+        return self.transported.with_conserved(
+            fields + self.transported.scatter_to_state(outcome.change), outcome.after
+        )
 
     def _transport(
         self, solver: TransportSolver, fields: Fields, winds: Array, forcing: Forcing
@@ -148,18 +150,18 @@ class CouplingTransport:
         change = polar_structure_change(transported, winds, self.grid, solver.groups, solver.interval)
         return change.at[:, rows].set(0.0) if rows.size else change
 
-    def _increments(self, fields: Fields, forcing: Forcing, made: Transported) -> dict[str, Array]:
+    def _increments(self, fields: Fields, forcing: Forcing, outcome: Transported) -> dict[str, Array]:
         """The increments by each term until the next diagnosis of the wind."""
-        winds: Mapping[str, Array] = {"physical_wind": made.winds}
+        winds: Mapping[str, Array] = {"physical_wind": outcome.winds}
         if forcing.learned is not None:
-            learned = jnp.zeros_like(made.winds).at[self._rows_learned].set(forcing.learned)
-            winds = {"physical_wind": made.winds - learned, "learned_wind": learned}
+            learned = jnp.zeros_like(outcome.winds).at[self._rows_learned].set(forcing.learned)
+            winds = {"physical_wind": outcome.winds - learned, "learned_wind": learned}
         faces = {name: face_winds(wind, self.grid, self.solver.equations) for name, wind in winds.items()}
         transported = self.transported.values(fields)
         increments = self.solver.increments(transported, faces, forcing.diffusivity, forcing.surroundings(fields))
         parts = {name: self.transported.changes(part) for name, part in increments.items()}
         if has_polar_structure(self.grid, self.solver.groups):
-            structure = self._polar_structure(self.solver, transported, made.winds)
+            structure = self._polar_structure(self.solver, transported, outcome.winds)
             parts["polar_structure"] = self.transported.changes(structure)
         if self.transported.conserved:  # these come from the reduced grid, where groups of cells hold their mean
             means = zonal_group_mean(transported, self.grid, self.solver.groups) - transported

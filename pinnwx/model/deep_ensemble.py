@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from pinnwx.model.closures.channels import ChannelGroup
+from pinnwx.model.inputs import Inputs
 from pinnwx.model.interface import Analyses, Fields, Forecaster, LearnedFields, TendencyTerms
 from pinnwx.model.step_context import StepContext
 
@@ -30,6 +31,10 @@ class DeepEnsemble(nnx.Module):
             first.views,
             first.has_lateral_boundary,
         )
+
+    @property
+    def inputs(self) -> Inputs:
+        return self.networks[0].inputs
 
     def start(self, analyses: Analyses, context: StepContext) -> Any:
         return self._mean(lambda network: network.start(analyses, context))

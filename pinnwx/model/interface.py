@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Array, Float
 
 from pinnwx.model.closures.channels import ChannelGroup
+from pinnwx.model.inputs import Inputs
 from pinnwx.model.step_context import StepContext
 from pinnwx.model.views import Views
 
@@ -24,6 +25,11 @@ class Forecaster(Protocol):
     input_times: int  # analyses that a forecast starts from
     views: Views  # views that the networks can take
     has_lateral_boundary: bool  # whether a step needs `StepContext.lateral_boundary`
+
+    @property
+    def inputs(self) -> Inputs:
+        """The features of the networks, with the normalisation of the fields."""
+        ...
 
     def start(self, analyses: Analyses, context: StepContext) -> Any:
         """The carried state of a forecast that begins at the last of these analyses, one step apart.
