@@ -51,8 +51,7 @@ class TrainingSettings(Settings):
     """Weight of a field in the loss. Without it, 1."""
     loss: Literal["square", "amplitude_adjusted"] = "square"
     """`square`: the mean square error. It is least for forecasts that are smooth where they are uncertain.
-    `amplitude_adjusted`: a square error by total wavenumber that does not reward this: forecasts keep the variance of
-    the analyses, and their RMSE is higher."""
+    `amplitude_adjusted`: a square error by total wavenumber that does not reward this."""
     perturbation_scale: NonNegativeFloat = 0.0
     """Size of the perturbations of training windows, relative to the change over six hours. Half of the windows are
     shifted by a zonal mean that decays in five days. The model then reduces large-scale errors in forecasts of weeks.

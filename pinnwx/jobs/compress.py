@@ -20,12 +20,11 @@ from pinnwx.errors import CheckpointError, UsageError
 from pinnwx.files import write_text, writing
 from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.runs import Run, new_run
-from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel
+from pinnwx.forecasting.trained_model import CONFIG, TrainedModel
 from pinnwx.jobs.budget import budget_ends
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
 from pinnwx.jobs.training_check import require_promoted, validation_archive
-from pinnwx.jobs.training_task import TrainingTask, train_in_run
-from pinnwx.model.weights import count_weights
+from pinnwx.jobs.training_task import TrainingTask, origin, train_in_run
 from pinnwx.records import CompressionReport, NotARecord, checked, parsed
 from pinnwx.runlayout import REPORTS
 from pinnwx.runtime import prepare
@@ -97,7 +96,7 @@ def compress(
     deadline = budget_ends(trained.config.compression.minutes if minutes is None else minutes, begun)
     start_from = method.plan(trained, updates)
     archive = training_time(trained, data)
-    notes = {"source": "pinnwx compress", "compressed_from": _origin(trained, live), **method.notes(trained)}
+    notes = {"source": "pinnwx compress", "compressed_from": origin(trained, live), **method.notes(trained)}
     smaller = Run.open(out) if resume else new_run(out, force=force)
     with recorded(out, "compress") as event, smaller.lock():
         continued = resume and not smaller.may_begin()
@@ -137,16 +136,6 @@ def _require_one_budget(minutes: float | None, updates: int | None) -> None:
         raise UsageError("give one of --minutes and --updates: a budget of time, or of updates")
     if updates is not None and not 1 <= updates <= MOST_UPDATES:
         raise UsageError(f"--updates {str(updates)[:40]}: at least 1 is needed, and at most {MOST_UPDATES:,}")
-
-
-def _origin(trained: TrainedModel, version: str) -> dict[str, Any]:
-    """What the manifest of the smaller model says of the live one."""
-    return {
-        "name": trained.config.name,
-        "version": version,
-        "weights_sha256": trained.manifest["files"][WEIGHTS],
-        "parameters": count_weights(trained.model),
-    }
 
 
 def _begin(run: Run, report: Mapping[str, Any]) -> None:

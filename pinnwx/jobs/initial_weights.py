@@ -8,9 +8,8 @@ from typing import Any
 from pinnwx.errors import ConfigError
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.model.weights import count_weights, named_weights, set_weights
-
-_ALIKE = ("fields", "step_hours", "input_times")
+from pinnwx.jobs.training_task import origin
+from pinnwx.model.weights import named_weights, set_weights
 
 
 def take_weights(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
@@ -26,9 +25,11 @@ def take_weights(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
     """
     run = Run.open(folder)
     version, source = run.live, run.load()
-    for name, theirs, own in zip(_ALIKE, _settings(source), _settings(trained), strict=True):
-        if theirs != own:
-            raise ConfigError(f"--init-from {folder}: {name} is {theirs} there and {own} here; make them the same")
+    settings = _settings(source)
+    for name, own in _settings(trained).items():
+        if settings[name] != own:
+            there = f"{name} is {settings[name]} there and {own} here"
+            raise ConfigError(f"--init-from {folder}: {there}; make them the same")
     weights, own = named_weights(source.model), named_weights(trained.model)
     shapes, expected = ({name: values.shape for name, values in one.items()} for one in (weights, own))
     if shapes != expected:
@@ -39,12 +40,13 @@ def take_weights(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
             "equations, networks and closure"
         )
     set_weights(trained.model, weights)
-    return {"name": source.config.name, "version": version, "parameters": count_weights(source.model)}
+    return origin(source, version)
 
 
-def _settings(trained: TrainedModel) -> tuple[str, float, int]:
+def _settings(trained: TrainedModel) -> dict[str, str | float]:
+    """What has to be the same though the shapes of the weights may not show it."""
     model = trained.config.model
-    return ", ".join(trained.names), model.step_hours, model.input_times
+    return {"fields": ", ".join(trained.names), "step_hours": model.step_hours, "input_times": model.input_times}
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -21,8 +21,7 @@ from pinnwx.jobs.initial_weights import take_weights
 from pinnwx.jobs.preparation import prepared, require_memory, training_settings
 from pinnwx.jobs.readiness import training_doubts
 from pinnwx.jobs.training_check import require_promoted, validation_archive
-from pinnwx.jobs.training_task import TrainingTask, log_limits, train_in_run
-from pinnwx.model.weights import digest_of_weights
+from pinnwx.jobs.training_task import INITIALISED_FROM, TrainingTask, log_limits, train_in_run
 from pinnwx.runtime import prepare
 from pinnwx.training.optimiser import named_leaves
 from pinnwx.training.progress import Progress, shown, training_text
@@ -175,7 +174,7 @@ def _task(
 ) -> TrainingTask:
     """Prepares a training; warns of suspicious analyses and of slowed winds. `config` names the settings."""
     archive, trained = prepared(settings, text, data)
-    origin = {} if init_from is None else {"initialised_from": take_weights(trained, init_from)}
+    notes = {} if init_from is None else {INITIALISED_FROM: take_weights(trained, init_from)}
     if doubts := training_doubts(archive, settings.variable_table()):
         _log.warning(
             "warning: training learns from analyses that are suspicious: %s; pinnwx check --config %s names them "
@@ -186,10 +185,8 @@ def _task(
         _log.info("note: %s", slowed.summary())
         if slowed.matters:
             _log.warning("warning: %s", slowed)
-    notes = origin if slowed is None else origin | {"slowed_winds": slowed.to_dict()}
-    digest = digest_of_weights(trained.model) if origin else None
-    validation = validation_archive(trained, data)
-    return TrainingTask(trained, archive, validation, deadline, notes=notes, initial_weights=digest)
+        notes["slowed_winds"] = slowed.to_dict()
+    return TrainingTask(trained, archive, validation_archive(trained, data), deadline, notes=notes)
 
 
 def _require_same_config(run: Run, settings: Config, config: ConfigLike) -> None:

@@ -16,7 +16,7 @@ from pinnwx.data.calendar import format_time
 from pinnwx.errors import NotPromotedError
 from pinnwx.files import write_text, writing
 from pinnwx.forecasting.runs import Run
-from pinnwx.forecasting.trained_model import CONFIG, TrainedModel, error_scale
+from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel, error_scale
 from pinnwx.jobs.budget import training_ends
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.training_check import TrainingReport, check_training, not_promoted, short_range
@@ -28,6 +28,7 @@ from pinnwx.training.optimiser import named_leaves
 from pinnwx.training.progress import Progress
 from pinnwx.training.trainer import Hooks, TrainingResult
 
+INITIALISED_FROM = "initialised_from"  # in the manifest: the `origin` of the first weights, unless they are random
 _log = logging.getLogger(__name__)
 
 
@@ -41,8 +42,7 @@ class TrainingTask:
         validation: the validation time, or why there is none (`jobs.training_check`).
         deadline: `time.monotonic()` at which computing must end, unless the settings fix the number of updates.
         teacher_trajectories: forecasts of a teacher to train on too.
-        notes: further entries of the manifest.
-        initial_weights: a digest of the weights that it begins with, where they do not follow from the seed.
+        notes: further entries of the manifest; `INITIALISED_FROM` names the weights that the model has already.
     """
 
     trained: TrainedModel
@@ -51,7 +51,6 @@ class TrainingTask:
     deadline: float
     teacher_trajectories: Sequence[Archive] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
-    initial_weights: str | None = None
 
     @property
     def counts_updates(self) -> bool:
@@ -64,7 +63,7 @@ class TrainingTask:
         result = fit(
             self.trained.model, self.archive, self.trained.config, error_scale(self.trained),
             teacher_trajectories=self.teacher_trajectories, deadline=deadline, folder=folder, resume=resume,
-            initial_weights=self.initial_weights, hooks=hooks,
+            initial_weights=self.notes.get(INITIALISED_FROM, {}).get("weights_sha256"), hooks=hooks,
         )  # fmt: skip
         give_weights(self.trained.model, result.parameters)
         return result
@@ -139,5 +138,15 @@ def lineage(trained: TrainedModel, archive: Archive) -> dict[str, Any]:
         "data_sha256": archive.digest(),
         "trained_on": [format_time(archive.times[0]), format_time(archive.times[-1])],
         "analyses": len(archive),
+        "parameters": count_weights(trained.model),
+    }
+
+
+def origin(trained: TrainedModel, version: str) -> dict[str, Any]:
+    """The entry of a manifest about the live model of another run, from which a model was made."""
+    return {
+        "name": trained.config.name,
+        "version": version,
+        "weights_sha256": trained.manifest["files"][WEIGHTS],
         "parameters": count_weights(trained.model),
     }

@@ -91,12 +91,10 @@ class CouplingTransport:
 
     def increments(self, fields: Fields, forcing: Forcing) -> dict[str, Float[Array, "batch updated lat lon"]]:
         """The increment of the changed fields by each term. Their sum is the change of a call, up to rounding."""
-        if self.updates == 1:
-            return self._increments(fields, forcing, self._once(fields, forcing))
 
         def once(fields: Fields, _: None) -> tuple[Fields, dict[str, Array]]:
-            outcome = self._once(fields, forcing)
-            return self._applied(fields, outcome), self._increments(fields, forcing, outcome)
+            parts = self._increments(fields, forcing, self.winds(fields, forcing))
+            return fields + self.transported.scatter_to_state(jnp.sum(jnp.stack([*parts.values()]), 0)), parts
 
         return jax.tree.map(lambda parts: parts.sum(0), jax.lax.scan(once, fields, length=self.updates)[1])
 
@@ -150,18 +148,18 @@ class CouplingTransport:
         change = polar_structure_change(transported, winds, self.grid, solver.groups, solver.interval)
         return change.at[:, rows].set(0.0) if rows.size else change
 
-    def _increments(self, fields: Fields, forcing: Forcing, outcome: Transported) -> dict[str, Array]:
+    def _increments(self, fields: Fields, forcing: Forcing, winds: Array) -> dict[str, Array]:
         """The increments by each term until the next diagnosis of the wind."""
-        winds: Mapping[str, Array] = {"physical_wind": outcome.winds}
+        by_origin: Mapping[str, Array] = {"physical_wind": winds}
         if forcing.learned is not None:
-            learned = jnp.zeros_like(outcome.winds).at[self._rows_learned].set(forcing.learned)
-            winds = {"physical_wind": outcome.winds - learned, "learned_wind": learned}
-        faces = {name: face_winds(wind, self.grid, self.solver.equations) for name, wind in winds.items()}
+            learned = jnp.zeros_like(winds).at[self._rows_learned].set(forcing.learned)
+            by_origin = {"physical_wind": winds - learned, "learned_wind": learned}
+        faces = {name: face_winds(wind, self.grid, self.solver.equations) for name, wind in by_origin.items()}
         transported = self.transported.values(fields)
         increments = self.solver.increments(transported, faces, forcing.diffusivity, forcing.surroundings(fields))
         parts = {name: self.transported.changes(part) for name, part in increments.items()}
         if has_polar_structure(self.grid, self.solver.groups):
-            structure = self._polar_structure(self.solver, transported, outcome.winds)
+            structure = self._polar_structure(self.solver, transported, winds)
             parts["polar_structure"] = self.transported.changes(structure)
         if self.transported.conserved:  # these come from the reduced grid, where groups of cells hold their mean
             means = zonal_group_mean(transported, self.grid, self.solver.groups) - transported

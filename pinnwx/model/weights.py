@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,14 +36,6 @@ def named_weights(model: Any) -> dict[str, np.ndarray]:
 def set_weights(model: Any, arrays: Mapping[str, Any]) -> None:
     """Sets the weights of a model, which have its names and shapes."""
     nnx.update(model, like(nnx.state(model, nnx.Param), arrays))
-
-
-def digest_of_weights(model: Any) -> str:
-    """SHA-256 of names and values of all trained weights."""
-    digest = hashlib.sha256()
-    for name, values in sorted(named_weights(model).items()):
-        digest.update(name.encode() + values.tobytes())
-    return digest.hexdigest()
 
 
 def count_weights(model: Any) -> int:

@@ -69,12 +69,10 @@ def function_of_laplacian(
         weight: of the gradient.
     """
     modes = _modes(grid, fixed_edge and not grid.is_global, weight)
-    zonal = constant(modes.zonal, field)
     factors = function(jnp.asarray(modes.decay, field.dtype))
-    waves = _product("...jc,cmp->...jmp", field, zonal)
-    spectrum = _product("...jmp,mjn->...nmp", waves, constant(modes.analysis, field))
+    spectrum = _analysed(field, modes)
     waves = _product("...nmp,mjn->...jmp", spectrum * factors, constant(modes.synthesis, field))
-    return _product("...jmp,cmp->...jc", waves, zonal)
+    return _product("...jmp,cmp->...jc", waves, constant(modes.zonal, field))
 
 
 def to_modes(field: Float[Array, "*batch lat lon"], grid: Grid) -> Float[Array, "*batch mode wave phase"]:
@@ -82,9 +80,7 @@ def to_modes(field: Float[Array, "*batch lat lon"], grid: Grid) -> Float[Array, 
 
     The sum of their squares is the sum over all cells of the square times the area weight.
     """
-    modes = _modes(grid, False, None)
-    waves = _product("...jc,cmp->...jmp", field, constant(modes.zonal, field))
-    return _product("...jmp,mjn->...nmp", waves, constant(modes.analysis, field))
+    return _analysed(field, _modes(grid, False, None))
 
 
 def eigenvalues(grid: Grid) -> Float[np.ndarray, "mode wave"]:
@@ -138,6 +134,11 @@ def solve_helmholtz(
     return function_of_laplacian(
         field, grid, lambda decay: 1 / (1 + coefficient * decay), fixed_edge=boundary is not None
     )
+
+
+def _analysed(field: Float[Array, "*batch lat lon"], modes: _Modes) -> Float[Array, "*batch mode wave phase"]:
+    waves = _product("...jc,cmp->...jmp", field, constant(modes.zonal, field))
+    return _product("...jmp,mjn->...nmp", waves, constant(modes.analysis, field))
 
 
 @lru_cache(maxsize=8)

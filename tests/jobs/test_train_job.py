@@ -184,7 +184,10 @@ def test_it_begins_with_the_weights_of_another_run(finished, data, tmp_path):
     for name, values in weights(finished).items():
         np.testing.assert_allclose(weights(other)[name], values, rtol=0, atol=1e-6, err_msg=name)
     manifest = json.loads((other.version(other.live) / "manifest.json").read_text())
-    assert manifest["initialised_from"] == {"name": "tiny", "version": "0001", "parameters": manifest["parameters"]}
+    began = json.loads((finished.version("0001") / "manifest.json").read_text())["files"]["weights.safetensors"]
+    assert manifest["initialised_from"] == {
+        "name": "tiny", "version": "0001", "weights_sha256": began, "parameters": manifest["parameters"],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

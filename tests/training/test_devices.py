@@ -54,7 +54,7 @@ print(json.dumps([len(jax.devices()), losses, refused]))
 def start(virtual_devices: int, number: int = 0, processes: int = 1, port: int = 0) -> subprocess.Popen:
     environment = {
         **os.environ,
-        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={virtual_devices}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={virtual_devices}",
         "PYTHONPATH": str(Path(__file__).parent.parent),
         "PINNWX_CACHE": "",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",  # without them, rounding differs more between layouts of devices
