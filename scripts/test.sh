@@ -18,6 +18,7 @@ step ruff format --check .
 step pyright
 step lint-imports
 step python scripts/docs_pages.py
-# Tests of the code in README and docs are among the tests; nbmake runs every notebook.
+# Tests of the code in README and docs are among the tests; nbmake runs every notebook, first because
+# they take longest.
 step python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 40 --durations-min 5 --nbmake \
-    tests notebooks "$@"
+    notebooks tests "$@"

@@ -1,5 +1,6 @@
 """Shared fixtures; array annotations are checked at run time in every test."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -14,21 +15,21 @@ install_import_hook("pinnwx", "typechecker.checked")
 # Most of the time is compilation. With these options XLA takes a third of the time for it; so do the processes and the
 # notebooks that the tests start, which inherit the environment. XLA aborts a process that names an unknown option.
 QUICKER = (
-    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
     "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true",
 )
 if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers inherit the environment too
-    for options in QUICKER:
+    for options in (" ".join(QUICKER), *QUICKER):
         flags = f"{os.environ.get('XLA_FLAGS', '')} {options}".strip()
         command = [sys.executable, "-c", "import jax; jax.devices()"]
         if not subprocess.run(command, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True).returncode:
             os.environ["XLA_FLAGS"] = flags
+            break
+gc.set_threshold(100_000, 20, 50)  # tracing leaves many small objects, and the collector finds few of them dead
 if hasattr(signal, "SIGHUP"):  # where `nohup` starts the tests it is ignored, by the processes that they start too
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).resolve().parent.parent
-# Folders of tests whose programs run for a moment: almost no optimisation, which compiles faster still and runs slower.
-QUICKLY_COMPILED = {"compression", "explaining", "forecasting", "model", "physics", "training", "jobs"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,8 +43,11 @@ def few_memory_maps() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def quickly_compiled(request) -> Iterator[None]:
-    """XLA compiles in a third of the time, without most optimisations; so do the processes that the tests start."""
-    if request.path.parent.name not in QUICKLY_COMPILED:
+    """Almost no optimisation: programs compile faster still, and run slower; so do the processes that the tests start.
+
+    Modules marked `optimised` do without, because their programs run for long.
+    """
+    if request.node.get_closest_marker("optimised"):
         yield
         return
     import jax

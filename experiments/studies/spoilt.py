@@ -8,7 +8,8 @@ A copy is damaged by noise on its weights (a multiple of the standard deviation 
 weights, or by setting a fraction of the weights to zero. Forecasts start within the time on which the experiment is
 scored; no limit was chosen on it. `forecasting.stability` refuses a forecast that has blown up,
 `forecasting.plausibility` one that is no possible weather; `jobs.training_check` refuses the model itself, on its
-validation time.
+validation time. Whether a copy that is not refused is still a forecaster is seen in its errors: those of the training
+check at the first step, and those of the ten-day forecasts at their end, both over persistence, in the worst field.
 
 Figures go to experiments/results/spoilt.json after each copy, the table to experiments/README.md.
 """
@@ -37,14 +38,17 @@ from experiments.studies.harness import (
     study_parser,
 )
 from pinnwx.data.archive import Archive
+from pinnwx.errors import StabilityError
 from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.plausibility import excess
 from pinnwx.forecasting.predictor import Predictor, spread_starts
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.stability import is_stable
 from pinnwx.forecasting.trained_model import TrainedModel
+from pinnwx.jobs.evaluate import score_from
 from pinnwx.jobs.training_check import check_training, validation_archive
 from pinnwx.runtime import prepare
+from pinnwx.verification.results import Scores
 
 MODELS = ("era5_hybrid", "europe_hybrid", "gcm_hybrid", "gcm_year")
 DAYS, STARTS, SEED = 10, 6, 1
@@ -114,6 +118,22 @@ def count_refusals(trained: TrainedModel, archive: Archive, starts: np.ndarray, 
     return {"starts": len(starts), "blown_up": blown_up, "implausible": implausible, "largest_over_limit": largest}
 
 
+def worst_ratio(scores: Scores | None, lead: float) -> float | None:
+    """The error of the field that is worst against persistence at a lead; None if one is not finite."""
+    ratios = [] if scores is None else [one["persistence_ratio"] for one in scores.scores if one["lead_hours"] == lead]
+    return None if not ratios or None in ratios else round(max(ratios), 4)
+
+
+def scores_of(trained: TrainedModel, archive: Archive, starts: np.ndarray, lead: float) -> Scores | None:
+    """Scores of the forecasts from `starts` at one lead; None if one of them is not finite."""
+    predictor = Predictor(trained, [lead])
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return score_from(predictor, archive, starts, predictor.needed_offsets)
+    except StabilityError:
+        return None
+
+
 def measurements_of(name: str, trained: TrainedModel) -> dict[str, Callable[[], dict[str, Any]]]:
     """The measurement of each copy of one experiment's model, by the key of its damage."""
     folder, step, period = DATA / scoring_of(name).folder, trained.config.model.step_hours, trained.config.data.train
@@ -126,7 +146,10 @@ def measurements_of(name: str, trained: TrainedModel) -> dict[str, Callable[[], 
     def measure(damage: Damage) -> dict[str, Any]:
         nnx.update(trained.model, damage.apply(weights))
         row = count_refusals(trained, archive, starts, leads)
-        row["objections"] = len(check_training(trained, training, validation).objections)
+        report = check_training(trained, training, validation)
+        row["objections"] = len(report.objections)
+        row["first_step_over_persistence"] = worst_ratio(report.scores, leads[0])
+        row["ten_days_over_persistence"] = worst_ratio(scores_of(trained, archive, starts, leads[-1]), leads[-1])
         return row
 
     return {damage.key: partial(measure, damage) for damage in COPIES}
@@ -142,8 +165,11 @@ def table(figures: Mapping[str, dict[str, Any]]) -> str:
             nearest = max(row["largest_over_limit"].items(), key=lambda each: each[1], default=None)
             text = "" if nearest is None else f"{nearest[0].replace('_', ' ')} {nearest[1]:.2f}"
             check = "refuses it" if row["objections"] else "passes"
-            rows.append([name, damage.label, row["starts"], row["blown_up"], row["implausible"], text, check])
-    titles = ["model", "copy", "forecasts", "blew up", "no weather", "nearest to a limit", "promotion check"]
+            errors = (row.get(f"{time}_over_persistence") for time in ("first_step", "ten_days"))
+            errors = ["" if error is None else f"{error:.2f}" if error < 100 else "> 100" for error in errors]
+            rows.append([name, damage.label, row["starts"], row["blown_up"], row["implausible"], text, check, *errors])
+    titles = ["model", "copy", "forecasts", "blew up", "no weather", "nearest to a limit", "training check"]
+    titles += ["error, first step", "error, ten days"]
     return "\n".join(markdown_table(titles, rows)) + "\n"
 
 

@@ -20,6 +20,7 @@ from pinnwx.forecasting.cf import read_forecast
 from pinnwx.forecasting.runs import Run
 from pinnwx.training.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.optimised
 SEED = int(os.environ.get("PINNWX_TEST_SEED", time.time_ns() % 2**32))
 
 
@@ -64,7 +65,7 @@ def whole(trained, tmp_path) -> Path:
 def test_33_killed_in_training(good, tmp_path):
     """Killed again and again and resumed, it ends with the weights of the undisturbed one, bit for bit."""
     out, dice, kills, resumed = tmp_path / "run", random.Random(SEED), 0, set()
-    config = recipe(tmp_path, "batch_size = 8\nupdates = 4000")
+    config = recipe(tmp_path, "batch_size = 8\nupdates = 2000")
     in_a_process(command("train", config, "--data", good, "--out", tmp_path / "whole")).did()
     words = [sys.executable, "-c", kills_and_flips.HASTY, *command("train", config, "--data", good, "--out", out)[3:]]
     while True:

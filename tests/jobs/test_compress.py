@@ -111,8 +111,8 @@ def verb(way, run, data, out, *options) -> list[str]:
 @pytest.mark.parametrize("way", ["distill", "prune"])
 def test_a_killed_compression_is_resumed_to_the_same_bits(way, run, data, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    subprocess.run(verb(way, run, data, whole, "--updates", 800), check=True, capture_output=True)
-    words = verb(way, run, data, cut, "--updates", 800)
+    subprocess.run(verb(way, run, data, whole, "--updates", 300), check=True, capture_output=True)
+    words = verb(way, run, data, cut, "--updates", 300)
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     began = time.monotonic()
     while not (cut / "metrics.jsonl").is_file() or not (cut / "metrics.jsonl").read_text():

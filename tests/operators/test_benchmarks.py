@@ -29,7 +29,7 @@ from pinnwx.grid import Grid
 from pinnwx.operators.advection import SCHEMES, flux_divergence
 from pinnwx.operators.stability import largest_safe_step
 
-pytestmark = [pytest.mark.usefixtures("double"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("double"), pytest.mark.slow, pytest.mark.optimised]
 # l1, l2, linf as first measured over the poles and in the deformational flow
 MEASURED = {
     "upwind3": ((0.3488, 0.2194, 0.1805), (0.3581, 0.2963, 0.3827)),

@@ -51,6 +51,7 @@ leads = [24.0]
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.optimised,
     pytest.mark.real_data,
     pytest.mark.skipif(not DATA.is_dir(), reason="no real data here"),
 ]
