@@ -19,7 +19,7 @@ import itertools
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class AblationRun:
     reference: str  # the run of the same study and seed to compare with; the run itself: compare with persistence
     changes: Mapping[str, Any]
     minutes: float | None
+    leads: tuple[int, ...] | None  # that are scored; None: those of the archive
 
     @property
     def scores(self) -> Path:
@@ -71,7 +72,8 @@ class AblationRun:
         folder.parent.mkdir(parents=True, exist_ok=True)
         config = folder.with_suffix(f".{self.seed}.toml")
         config.write_text(tomli_w.dumps(self.config()))
-        return TrainingRun(config, folder, self.scores, scoring_of(self.base))
+        scoring = scoring_of(self.base)
+        return TrainingRun(config, folder, self.scores, replace(scoring, leads=self.leads or scoring.leads))
 
 
 def changed_experiment(base: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,12 +102,13 @@ def read_studies() -> dict[str, dict[str, Any]]:
 
 def runs_of(name: str, study: Mapping[str, Any]) -> Iterator[AblationRun]:
     """The runs of a study, the reference first, one seed after another."""
+    leads = tuple(study["scored"]) if "scored" in study else None
     for seed in study["seeds"]:
         for run, changes in study["runs"].items():
             own = dict(changes)
             base, reference = own.pop("base", study["base"]), own.pop("against", study["reference"])
             minutes = own.pop("minutes", study.get("minutes"))
-            yield AblationRun(name, run, seed, base, reference, study.get("common", {}) | own, minutes)
+            yield AblationRun(name, run, seed, base, reference, study.get("common", {}) | own, minutes, leads)
 
 
 def table(name: str, study: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_gr
 from pinnwx.operators.semi_lagrangian import VARIANTS, semi_lagrangian_step
 from pinnwx.operators.stability import largest_safe_step
 from pinnwx.physics.integrate import integrate
-from pinnwx.physics.transport import POSITIVE_COURANT, SMALLEST_SPACING
+from pinnwx.physics.transport.eulerian import POSITIVE_COURANT, SMALLEST_SPACING
 from pinnwx.runtime import keep_freed_memory
 
 GRID = Grid.parse("2.8125deg")

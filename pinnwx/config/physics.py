@@ -146,6 +146,11 @@ class PhysicsSettings(Settings):
     terms: Annotated[tuple[dict[str, Option], ...], AfterValidator(_are_terms)] = ()
     """User-defined terms of the equation of the transported fields: tables `[[model.physics.terms]]` with the `kind`
     under which an extension registers the term, and the options of its class."""
+    method: Literal["eulerian", "semi_lagrangian"] = "eulerian"
+    """Method of transport. `eulerian` computes fluxes between cells: exactly conservative, in sub-steps of about one
+    cell. `semi_lagrangian` interpolates at the point from which the air came: its sub-steps may cross many cells,
+    and near the poles no cells are merged. There `scheme = "upwind3"` is cubic interpolation and `limited` the
+    quasi-monotone one; the others are refused."""
     substeps: Annotated[Literal["auto"] | Substeps, WrapValidator(_number_or_auto)] = "auto"
     """Sub-steps of the solver in one step of the model. More are more accurate and slower.
 
@@ -210,6 +215,14 @@ class PhysicsSettings(Settings):
     def _terms_have_fields(self) -> Iterator[str]:
         if self.terms and not self.transport:
             yield "terms act on transported fields; add a [[model.physics.transport]] table"
+
+    @agreement
+    def _interpolates(self) -> Iterator[str]:
+        if self.method == "eulerian":
+            return
+        for one in self.transport:
+            if one.scheme not in ("upwind3", "limited"):
+                yield f'scheme = "{one.scheme}" of {one.field} needs method = "eulerian"; use "upwind3" or "limited"'
 
     @agreement
     def _keeps_signs(self) -> Iterator[str]:

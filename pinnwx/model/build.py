@@ -26,8 +26,9 @@ from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.second_order import SecondOrderForecaster
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.model.views import MultiViewNetwork, Views
+from pinnwx.operators.interpolation import crosses_poles
 from pinnwx.physics.equation import Equation
-from pinnwx.physics.transport import TransportSolver
+from pinnwx.physics.transport import AbstractTransport, EulerianTransport, SemiLagrangianTransport
 from pinnwx.physics.transported_field import TransportedField
 from pinnwx.physics.winds import LearnedWind, parse_wind
 from pinnwx.statistics import Climatology
@@ -71,7 +72,10 @@ def transported_field(settings: Transport, maximum_learned_wind: float = Learned
     return TransportedField(wind=parse_wind(settings.wind), learned_wind=learned, **options)
 
 
-def transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[TransportSolver, TransportSolver | None]:
+TRANSPORT = {"eulerian": EulerianTransport, "semi_lagrangian": SemiLagrangianTransport}
+
+
+def transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[AbstractTransport, AbstractTransport | None]:
     """The solver over the time between two diagnoses of the wind, and over half of it for the wind of the midpoint.
 
     Raises:
@@ -81,7 +85,7 @@ def transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[TransportSol
     interval = settings.step_hours * SECONDS_PER_HOUR / physics.wind_intervals
     maximum = settings.closure.maximum_learned_wind
     transported = tuple(transported_field(table, maximum) for table in physics.transport)
-    solver = TransportSolver(
+    solver = TRANSPORT[physics.method](
         transported,
         grid,
         interval,
@@ -190,11 +194,16 @@ def _climate(inputs: Inputs, settings: ModelSettings, climatology: Climatology |
     return Climate(climatology, inputs.grid, settings.climate, settings.step_hours)
 
 
-def _require_possible(solver: TransportSolver, grid: Grid) -> None:
+def _require_possible(solver: AbstractTransport, grid: Grid) -> None:
     """Raises:
     ConfigError: this grid, or these sub-steps, do not allow what the equations promise.
     """
     conserved = {equation.field for equation in solver.equations if equation.conserved}
+    if isinstance(solver, SemiLagrangianTransport) and grid.is_global and not crosses_poles(grid):
+        raise ConfigError(
+            f'model.physics.method = "semi_lagrangian" on {grid}: a pole lies neither on a row nor half-way between '
+            'two rows; use "eulerian"'
+        )
     for equation in solver.equations:
         if equation.balanced_field in conserved:
             raise ConfigError(

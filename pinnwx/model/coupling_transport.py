@@ -22,10 +22,8 @@ from jaxtyping import Array, Float
 
 from pinnwx.model.interface import Fields
 from pinnwx.model.transported_fields import TransportedFields
-from pinnwx.operators.polar import zonal_group_mean
-from pinnwx.physics.polar_structure import has_polar_structure, polar_structure_change
-from pinnwx.physics.transport import Surroundings, TransportSolver
-from pinnwx.physics.velocity import face_winds, stacked_winds
+from pinnwx.physics.transport import AbstractTransport, Surroundings
+from pinnwx.physics.velocity import stacked_winds
 
 LearnedWinds = Float[Array, "batch learned lat lon 2"]
 
@@ -34,7 +32,7 @@ class Transported(NamedTuple):
     """What transport makes of fields.
 
     Attributes:
-        after: the transported fields on the reduced grid, (batch, transported, lat, lon).
+        after: the transported fields, exactly where they are conserved, (batch, transported, lat, lon).
         change: of the forecast fields that transport changes, (batch, updated, lat, lon).
         winds: by which they were transported [m s-1], (batch, transported, lat, lon, 2); the mean of all diagnoses.
     """
@@ -64,8 +62,8 @@ class CouplingTransport:
     def __init__(
         self,
         transported: TransportedFields,
-        solver: TransportSolver,
-        midpoint_solver: TransportSolver | None,
+        solver: AbstractTransport,
+        midpoint_solver: AbstractTransport | None,
         updates: int,
     ):
         """
@@ -129,24 +127,10 @@ class CouplingTransport:
         )
 
     def _transport(
-        self, solver: TransportSolver, fields: Fields, winds: Array, forcing: Forcing
+        self, solver: AbstractTransport, fields: Fields, winds: Array, forcing: Forcing
     ) -> tuple[Array, Array]:
-        """The transported fields after the solver's interval on its reduced grid, and their increment on the full grid.
-
-        The winds are constant over the interval.
-        """
-        transported = self.transported.values(fields)
-        faces = face_winds(winds, self.grid, solver.equations)
-        after, before = solver(transported, faces, forcing.diffusivity, forcing.surroundings(fields))
-        return after, after - before + self._polar_structure(solver, transported, winds)
-
-    def _polar_structure(self, solver: TransportSolver, transported: Array, winds: Array) -> Array:
-        """The increment of the transported fields inside groups of cells; zero for conserved fields."""
-        rows = np.array(self.transported.conserved_rows, int)
-        if not has_polar_structure(self.grid, solver.groups):
-            return jnp.zeros((), transported.dtype)
-        change = polar_structure_change(transported, winds, self.grid, solver.groups, solver.interval)
-        return change.at[:, rows].set(0.0) if rows.size else change
+        """The transported fields after the solver's interval, and their increment, with constant winds."""
+        return solver.advance(self.transported.values(fields), winds, forcing.diffusivity, forcing.surroundings(fields))
 
     def _increments(self, fields: Fields, forcing: Forcing, winds: Array) -> dict[str, Array]:
         """The increments by each term until the next diagnosis of the wind."""
@@ -154,14 +138,6 @@ class CouplingTransport:
         if forcing.learned is not None:
             learned = jnp.zeros_like(winds).at[self._rows_learned].set(forcing.learned)
             by_origin = {"physical_wind": winds - learned, "learned_wind": learned}
-        faces = {name: face_winds(wind, self.grid, self.solver.equations) for name, wind in by_origin.items()}
         transported = self.transported.values(fields)
-        increments = self.solver.increments(transported, faces, forcing.diffusivity, forcing.surroundings(fields))
-        parts = {name: self.transported.changes(part) for name, part in increments.items()}
-        if has_polar_structure(self.grid, self.solver.groups):
-            structure = self._polar_structure(self.solver, transported, winds)
-            parts["polar_structure"] = self.transported.changes(structure)
-        if self.transported.conserved:  # these come from the reduced grid, where groups of cells hold their mean
-            means = zonal_group_mean(transported, self.grid, self.solver.groups) - transported
-            parts["polar_mean"] = self.transported.only_conserved(means)
-        return parts
+        parts = self.solver.increments(transported, by_origin, forcing.diffusivity, forcing.surroundings(fields))
+        return {name: self.transported.changes(part) for name, part in parts.items()}

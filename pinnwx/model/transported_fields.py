@@ -76,14 +76,6 @@ class TransportedFields:
         places, rows = np.array(self.conserved), np.array(self.conserved_rows)
         return fields.at[:, places].set(after[:, rows])
 
-    def only_conserved(
-        self, change: Float[Array, "batch transported lat lon"]
-    ) -> Float[Array, "batch updated lat lon"]:
-        """The change of each updated field that is conserved, and zero for the others."""
-        rows = dict(zip(self.conserved, self.conserved_rows, strict=True))
-        zero = jnp.zeros_like(change[:, 0])
-        return jnp.stack([change[:, rows[index]] if index in rows else zero for index in self.updated], axis=1)
-
     def _value(self, fields: Fields, equation: TransportedField) -> Float[Array, "batch lat lon"]:
         if equation.field in self.names:
             return fields[:, self.names.index(equation.field)]

@@ -31,7 +31,7 @@ _MODULES = {
         "PlanetaryVorticity",
         "TermContext",
     ),
-    "transport": ("TransportSolver",),
+    "transport": ("AbstractTransport", "EulerianTransport", "SemiLagrangianTransport"),
     "transported_field": ("TransportedField",),
     "winds": (
         "AbstractVorticityWind",

@@ -11,6 +11,7 @@ import numpy as np
 from pinnwx.config import ModelSettings
 from pinnwx.data.archive import Archive
 from pinnwx.model.build import transport_solvers
+from pinnwx.physics.transport import EulerianTransport
 from pinnwx.training.substeps import LARGEST_FRACTION, courant_excess, quantiles, substeps_for, winds_of
 
 
@@ -68,7 +69,7 @@ class SlowedWinds:
 
 
 def slowed_winds(settings: ModelSettings, archive: Archive) -> SlowedWinds | None:
-    """How often the physical wind of the analyses is slowed; None if no equation has one.
+    """How often the physical wind of the analyses is slowed; None without one, or where no Courant number limits it.
 
     The learned wind is left out, because it is not known before training.
 
@@ -78,8 +79,7 @@ def slowed_winds(settings: ModelSettings, archive: Archive) -> SlowedWinds | Non
     if settings.kind != "transport":
         return None
     solver, intervals = transport_solvers(archive.grid, settings)[0], settings.physics.wind_intervals
-    excess = courant_excess(solver, archive)
-    if excess is None:
+    if not isinstance(solver, EulerianTransport) or (excess := courant_excess(solver, archive)) is None:
         return None
     worst = int((excess > 1).mean(axis=(0, 2, 3)).argmax())
     own, index = excess[:, worst], winds_of(solver)[worst]

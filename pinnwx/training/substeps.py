@@ -20,8 +20,8 @@ from pinnwx.config import ModelSettings
 from pinnwx.config.physics import SUBSTEPS_WITHOUT_WIND
 from pinnwx.data.archive import Archive
 from pinnwx.model.build import transport_solvers
-from pinnwx.physics.transport import TransportSolver
-from pinnwx.physics.velocity import face_winds, stacked_winds
+from pinnwx.physics.transport import AbstractTransport
+from pinnwx.physics.velocity import stacked_winds
 from pinnwx.physics.winds import NoWind
 
 LARGEST_FRACTION = 0.01  # of the cells in which the wind may be slowed
@@ -59,7 +59,7 @@ def automatic_substeps(settings: ModelSettings, archive: Archive) -> int:
     return min(needed, max(MOST_SUBSTEPS // intervals, 1)) * intervals
 
 
-def courant_excess(solver: TransportSolver, archive: Archive) -> Float[np.ndarray, "time equation lat lon"] | None:
+def courant_excess(solver: AbstractTransport, archive: Archive) -> Float[np.ndarray, "time equation lat lon"] | None:
     """The outflow Courant number of a sub-step over its limit, of each equation with a physical wind; None without one.
 
     The winds are those of the equations (prognostic, rotational, geostrophic) in a sample of the analyses. Groups of
@@ -73,14 +73,14 @@ def courant_excess(solver: TransportSolver, archive: Archive) -> Float[np.ndarra
     def excess(fields):
         named = {name: fields[index] for index, name in enumerate(archive.names)}
         winds = stacked_winds([equation.wind for equation in solver.equations], named, archive.grid)
-        return solver.slowing(face_winds(winds, archive.grid, solver.equations))
+        return solver.slowing(winds)
 
     sample = np.linspace(0, len(archive) - 1, min(_SAMPLE, len(archive))).round().astype(int)
     numbers = [np.asarray(excess(jnp.asarray(archive.fields[time])), np.float64) for time in sample]
     return np.stack(numbers)[:, with_wind]
 
 
-def winds_of(solver: TransportSolver) -> list[int]:
+def winds_of(solver: AbstractTransport) -> list[int]:
     """The equations with a physical wind."""
     return [index for index, equation in enumerate(solver.equations) if equation.wind != NoWind()]
 

@@ -33,6 +33,7 @@ SETTINGS = {
     "midpoint": (NAMES, 'wind_time = "midpoint"\n' + BOTH, ""),
     "coupling_steps": (NAMES, "coupling_steps = 2\n" + BOTH, ""),
     "wind_updates": (NAMES, "wind_updates = 3\n" + BOTH, ""),
+    "semi-Lagrangian": (NAMES, 'method = "semi_lagrangian"\n' + BOTH, ""),
     "followers": (
         WIND_ALONE,
         transport("vo850", wind="prognostic:850", absolute_vorticity=True, balanced_field="msl"),
@@ -116,6 +117,7 @@ def test_every_part_that_the_settings_give_is_there_and_does_something(made):
         "network alone": {"network"},
         "second order": {"advection_by_learned_wind", "network"},
         "followers": {*CARRIED, "polar_structure", "network"},
+        "semi-Lagrangian": whole - {"polar_structure"},
     }.get(kind, whole)
     for field in budget_fields(dataset)[:2]:
         found = {name: values for name, values in parts_of(dataset, field).items() if name not in ("total", "residual")}

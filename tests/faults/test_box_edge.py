@@ -17,7 +17,7 @@ from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.operators.advection import SCHEMES, FaceVelocity
 from pinnwx.operators.calculus import face_divergence
 from pinnwx.operators.stability import courant_number, limit_outflow
-from pinnwx.physics.transport import TransportSolver
+from pinnwx.physics.transport import EulerianTransport
 from pinnwx.physics.transported_field import TransportedField
 from pinnwx.physics.velocity import face_winds, stacked_winds
 from pinnwx.physics.winds import RotationalWind
@@ -31,7 +31,7 @@ BOX = box()
 def test_a_constant_stays_constant_in_a_uniform_wind_however_fast(scheme, courant, way):
     """A wind along the circles of latitude has no divergence, slowed or not."""
     equation = TransportedField("vo500", form="flux", scheme=scheme)
-    solver = TransportSolver((equation,), BOX, 86400.0, substeps=12)
+    solver = EulerianTransport((equation,), BOX, 86400.0, substeps=12)
     rows, columns = BOX.shape
     east = courant * BOX.zonal_spacing[:, None] / solver.substep * np.ones((1, rows, columns + 1))
     wind = FaceVelocity(jnp.asarray(way * east, jnp.float32), jnp.zeros((1, rows + 1, columns), jnp.float32))

@@ -11,13 +11,13 @@ from exact.sphere import centre_values, integral
 from pinnwx.grid import Grid
 from pinnwx.operators.polar import zonal_group_mean
 from pinnwx.physics.polar_structure import has_polar_structure, polar_structure_change
-from pinnwx.physics.transport import TransportSolver
+from pinnwx.physics.transport import EulerianTransport
 from pinnwx.physics.transported_field import TransportedField
 from pinnwx.physics.velocity import face_winds
 
 GRID, INTERVAL = Grid.parse("5.625deg"), 6 * 3600.0
 EQUATIONS = (TransportedField("t500", form="flux"),)
-SOLVER = TransportSolver(EQUATIONS, GRID, INTERVAL)
+SOLVER = EulerianTransport(EQUATIONS, GRID, INTERVAL)
 
 
 def structure(fields, wind):

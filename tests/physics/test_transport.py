@@ -15,7 +15,7 @@ from pinnwx.operators.advection import FaceVelocity, face_velocity
 from pinnwx.operators.polar import between_groups
 from pinnwx.operators.stability import courant_number, diffusion_number
 from pinnwx.physics.equation import Equation
-from pinnwx.physics.transport import TransportSolver
+from pinnwx.physics.transport import EulerianTransport
 from pinnwx.physics.transported_field import TransportedField
 
 GLOBE, POLES = Grid.parse("11.25deg"), Grid.parse("11.25deg+poles")
@@ -31,10 +31,10 @@ SEEDS = st.integers(0, 2**32 - 1)
 SPEEDS = st.floats(-1, 5).map(lambda power: 10.0**power)  # m s-1, up to far beyond any wind
 
 
-def solver(grid, equations=EQUATIONS, interval=SIX_HOURS, **options) -> TransportSolver:
+def solver(grid, equations=EQUATIONS, interval=SIX_HOURS, **options) -> EulerianTransport:
     diffusive = options.pop("diffusive", False)
     right_hand_side = Equation.of(equations, diffusive=diffusive)
-    return TransportSolver(equations, grid, interval, right_hand_side=right_hand_side, **({"substeps": 2} | options))
+    return EulerianTransport(equations, grid, interval, right_hand_side=right_hand_side, **({"substeps": 2} | options))
 
 
 def random_wind(grid: Grid, count: int, seed: int, speed: float, dtype=jnp.float32) -> FaceVelocity:
@@ -53,7 +53,7 @@ def random_tracer(grid: Grid, count: int, seed: int) -> np.ndarray:
     return patches * 10.0 ** generator.uniform(-3, 3)
 
 
-def jitted(transport: TransportSolver):
+def jitted(transport: EulerianTransport):
     return jax.jit(lambda fields, wind, kappa: transport(fields, wind, kappa))
 
 
@@ -203,7 +203,7 @@ def test_the_increments_of_the_terms_add_up_whatever_the_winds(grid, solver_name
     transport = solver(grid, solver=solver_name, diffusive=True)
     run = jitted(transport)
     split = jax.jit(
-        lambda q, physical, learned, kappa: transport.increments(
+        lambda q, physical, learned, kappa: transport.term_increments(
             q, {"physical_wind": physical, "learned_wind": learned}, kappa
         )
     )
@@ -227,6 +227,6 @@ def test_the_wind_that_does_not_blow_carries_nothing():
     transport = solver(GLOBE)
     start, wind = jnp.asarray(random_tracer(GLOBE, 3, 0), jnp.float32), random_wind(GLOBE, 3, 0, 20.0)
     calm = FaceVelocity(*(jnp.zeros_like(part) for part in wind))
-    parts = transport.increments(start, {"physical_wind": wind, "learned_wind": calm}, jnp.zeros(3))
+    parts = transport.term_increments(start, {"physical_wind": wind, "learned_wind": calm}, jnp.zeros(3))
     assert not np.asarray(parts["advection_by_learned_wind"]).any()
     assert np.asarray(parts["advection_by_physical_wind"]).any()

@@ -1,4 +1,4 @@
-"""Transport of fields by given winds over one coupling interval: stable for any wind, conservative in flux form, and
+"""Eulerian transport by fluxes through the faces of cells: stable for any wind, conservative in flux form, and
 sign-preserving with the limited scheme.
 
 Three measures make it stable for any weights. Near the poles, neighbouring cells of a row are merged into groups at
@@ -12,22 +12,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity
 from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
 from pinnwx.operators.stability import courant_number, limit_outflow
-from pinnwx.physics.equation import Equation
 from pinnwx.physics.integrate import integrate
+from pinnwx.physics.polar_structure import has_polar_structure, polar_structure_change
 from pinnwx.physics.terms import Advection, TermContext
-from pinnwx.physics.transported_field import TransportedField
-from pinnwx.time_features import TimeFeatures
+from pinnwx.physics.transport.base import NOTHING, AbstractTransport, Fields, Surroundings, Winds
+from pinnwx.physics.velocity import face_winds
 
 # Least width of a polar group, in units of the meridional spacing.
 SMALLEST_SPACING = 0.5
@@ -37,45 +35,12 @@ POSITIVE_COURANT = 0.4
 DIFFUSION_LIMIT = 0.04  # of kappa dt / dx^2
 
 
-class Surroundings(NamedTuple):
-    """The arguments of terms besides the transported fields and the wind: see `TermContext`."""
-
-    time: TimeFeatures | None = None
-    inputs: Mapping[str, Float[Array, "*batch lat lon"]] | None = None
-
-
-NOTHING = Surroundings()
-
-
 @dataclass(frozen=True)
-class TransportSolver:
-    """Solves dq/dt = sum of the named terms for a stack of fields over one interval; static under jit.
+class EulerianTransport(AbstractTransport):
+    """Explicit sub-steps of flux divergences. With the limited scheme the Courant limit is at most `POSITIVE_COURANT`.
 
-    Attributes:
-        equations: one for each field of the stack.
-        grid: the geometry.
-        interval: over which the wind is constant [s].
-        substeps: of the interval.
-        solver: a name for `integrate`.
-        adjoint: the method of its gradients, a name for `integrate`.
-        courant_limit: largest outflow Courant number of a sub-step; with the limited scheme at most
-            `POSITIVE_COURANT`.
-        right_hand_side: the terms.
+    `advance` and `increments` take winds at the cell centres. A call takes winds at the faces.
     """
-
-    equations: tuple[TransportedField, ...]
-    grid: Grid
-    interval: float
-    substeps: int = 4
-    solver: str = "heun"
-    adjoint: str = "recursive_checkpoint"
-    courant_limit: float = 0.9
-    right_hand_side: Equation = Equation((Advection(),))  # noqa: RUF009
-
-    @property
-    def substep(self) -> float:
-        """Seconds."""
-        return self.interval / self.substeps
 
     @cached_property
     def groups(self) -> tuple[int, ...]:
@@ -89,7 +54,7 @@ class TransportSolver:
         limits = [min(limit, POSITIVE_COURANT) if e.scheme == "limited" else limit for e in self.equations]
         return np.array(limits, dtype=np.float32)[:, None, None]
 
-    @cached_property
+    @property
     def largest_diffusivity(self) -> float:
         """The largest diffusivity that the explicit sub-step allows [m2 s-1]."""
         widths = np.array(self.groups) * self.grid.zonal_spacing
@@ -108,9 +73,9 @@ class TransportSolver:
         limits = jnp.asarray(self.courant_limits, velocity.east.dtype)
         return limit_outflow(velocity, self.grid, self.substep, limits, self.groups)
 
-    def slowing(self, velocity: FaceVelocity) -> Float[Array, "*batch field lat lon"]:
+    def slowing(self, winds: Winds) -> Fields:
         """The outflow Courant number of a sub-step over its limit. Above 1, the wind is divided by it."""
-        velocity = close_group_faces(velocity, self.grid, self.groups)
+        velocity = close_group_faces(self._faces(winds), self.grid, self.groups)
         limits = jnp.asarray(self.courant_limits, velocity.east.dtype)
         return courant_number(velocity, self.grid, self.substep, self.groups) / limits
 
@@ -119,6 +84,43 @@ class TransportSolver:
     ) -> TermContext:
         diffusivity = jnp.minimum(diffusivity, self.largest_diffusivity)
         return TermContext.of(self.equations, self.grid, safe, diffusivity, self.groups, *surroundings)
+
+    def advance(
+        self, fields: Fields, winds: Winds, diffusivity: Float[Array, " field"], surroundings: Surroundings = NOTHING
+    ) -> tuple[Fields, Fields]:
+        """The fields after the interval on the reduced grid, and their increment on the full grid."""
+        after, before = self(fields, self._faces(winds), diffusivity, surroundings)
+        return after, after - before + self._structure(fields, winds)
+
+    def increments(
+        self,
+        fields: Fields,
+        winds: Mapping[str, Winds],
+        diffusivity: Float[Array, " field"],
+        surroundings: Surroundings = NOTHING,
+    ) -> dict[str, Fields]:
+        """The increments of the terms, of the structure inside polar groups, and of the mean over them.
+
+        `polar_mean` is what a conserved field loses because it is replaced by its means over groups of cells.
+        """
+        faces = {name: self._faces(wind) for name, wind in winds.items()}
+        parts = dict(self.term_increments(fields, faces, diffusivity, surroundings))
+        if has_polar_structure(self.grid, self.groups):
+            parts["polar_structure"] = self._structure(fields, jnp.sum(jnp.stack([*winds.values()]), 0))
+        if self.conserved.any():
+            means = zonal_group_mean(fields, self.grid, self.groups) - fields
+            parts["polar_mean"] = jnp.where(self.conserved, means, 0)
+        return parts
+
+    def _faces(self, winds: Winds) -> FaceVelocity:
+        return face_winds(winds, self.grid, self.equations)
+
+    def _structure(self, fields: Fields, winds: Winds) -> Array:
+        """The increment of the structure inside groups of cells; zero for conserved fields."""
+        if not has_polar_structure(self.grid, self.groups):
+            return jnp.zeros((), fields.dtype)
+        change = polar_structure_change(fields, winds, self.grid, self.groups, self.interval)
+        return jnp.where(self.conserved, 0, change)
 
     def __call__(
         self,
@@ -141,7 +143,7 @@ class TransportSolver:
         after = integrate(tendency, before, self.interval, self.substeps, self.solver, constants, self.adjoint)
         return after, before
 
-    def increments(
+    def term_increments(
         self,
         fields: Float[Array, "*batch field lat lon"],
         winds: Mapping[str, FaceVelocity],
@@ -179,4 +181,24 @@ class TransportSolver:
 
         names = [f"advection_by_{name}" for name in winds] + list(others.names)
         start = before, {name: jnp.zeros_like(before) for name in names}
+        return integrate(tendencies, start, self.interval, self.substeps, self.solver, adjoint=self.adjoint)[1]
+
+    def other_increments(
+        self,
+        fields: Fields,
+        velocity: FaceVelocity,
+        diffusivity: Float[Array, " field"],
+        surroundings: Surroundings = NOTHING,
+    ) -> dict[str, Fields]:
+        """The increments by the terms besides advection over the interval, if there is no advection."""
+        context = self.term_context(velocity, diffusivity, surroundings)
+        others = self.right_hand_side.without(Advection.name)
+        before = zonal_group_mean(fields, self.grid, self.groups)
+        held = others.held(before, context)
+
+        def tendencies(state, _):
+            terms = others.tendencies(state[0], context, held)
+            return sum(terms.values(), jnp.zeros_like(before)), terms
+
+        start = before, {name: jnp.zeros_like(before) for name in others.names}
         return integrate(tendencies, start, self.interval, self.substeps, self.solver, adjoint=self.adjoint)[1]
