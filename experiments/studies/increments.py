@@ -2,7 +2,8 @@
 
     python -m experiments.studies.increments
 
-For each hybrid experiment, with the wind of the start and of the midpoint of a step. One factor is fitted for each
+For each hybrid experiment, with the wind of the start and of the midpoint of a step, and by semi-Lagrangian transport
+with one sub-step for each wind. One factor is fitted for each
 field. The changes are those to the last `ANALYSES` analyses of the training time, area-weighted, without the time-mean
 change at each place. With the wind of the experiment, also by bands of latitude and of zonal wavenumber, with a factor
 and without any (`increments_bands`). Figures go to experiments/results/increments.json by the equations that they were
@@ -45,6 +46,8 @@ from pinnwx.training.update import device_archive
 
 EXPERIMENT_NAMES = ("era5_hybrid", "europe_hybrid", "gcm_hybrid")
 WIND_TIMES = ("start", "midpoint")
+SEMI_LAGRANGIAN = "semi_lagrangian"
+TITLES = {"start": "wind of the start", "midpoint": "wind of the midpoint", SEMI_LAGRANGIAN: "semi-Lagrangian"}
 # What the figures of the results file were measured with, newest last. A change of the equations adds a line.
 EQUATIONS = (
     "before the corrections",
@@ -59,9 +62,12 @@ Changes = Float[np.ndarray, "time field lat lon"]
 Bands = dict[str, Any]
 
 
-def with_wind_time(config: Config, wind_time: str) -> Config:
-    """The equations of an experiment without its network, with the wind of another time of the step."""
-    physics = config.model.physics.model_copy(update={"wind_time": wind_time})
+def equations_of(config: Config, variant: str) -> Config:
+    """The equations of an experiment without its network, with the wind of a time of the step or semi-Lagrangian."""
+    changes: dict[str, Any] = {"wind_time": variant}
+    if variant == SEMI_LAGRANGIAN:
+        changes = {"method": SEMI_LAGRANGIAN, "substeps": config.model.physics.wind_intervals}
+    physics = config.model.physics.model_copy(update=changes)
     closure = config.model.closure.model_copy(update={"enabled": False})
     return config.with_model(physics=physics, closure=closure, networks=1)
 
@@ -108,39 +114,44 @@ def in_bands(split: Split, increments: Changes, changes: Changes, archive: Archi
 
 
 def measure(name: str) -> dict[str, Any]:
-    """The fractions of one experiment by the time of the wind; and by latitude and wavenumber with its own."""
+    """The fractions of one experiment by variant; and by latitude and wavenumber with its own time of the wind."""
     config = load_config(EXPERIMENTS / f"{name}.toml")
     archive = training_archive(config, DATA / scoring_of(name).folder)
-    trained = TrainedModel.initialise(with_wind_time(config, WIND_TIMES[0]), archive)
+    trained = TrainedModel.initialise(equations_of(config, WIND_TIMES[0]), archive)
     figures: dict[str, Any] = {}
-    for wind_time in WIND_TIMES:
-        equations = trained.with_config(with_wind_time(config, wind_time))
+    for variant in TITLES:
+        equations = trained.with_config(equations_of(config, variant))
         increments, changes = (values - values.mean(0) for values in increments_and_changes(equations, archive))
-        figures[wind_time] = explained_fractions(increments, changes, archive)
-        if wind_time == config.model.physics.wind_time:
+        figures[variant] = explained_fractions(increments, changes, archive)
+        if variant == config.model.physics.wind_time:
             figures["by_latitude"] = in_bands(by_latitude, increments, changes, archive)
             figures["by_wavenumber"] = in_bands(by_wavenumber, increments, changes, archive)
     return figures
 
 
 def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """A row for each experiment and field, columns for the equations and the time of the wind."""
-    columns = [(equations, wind_time) for equations in figures for wind_time in WIND_TIMES]
+    """A row for each experiment and field, columns for the equations and the variants that were measured with them."""
+    columns = [
+        (equations, variant)
+        for equations, measured in figures.items()
+        for variant in TITLES
+        if variant in WIND_TIMES or any(variant in one for one in measured.values())
+    ]
     fields = {name: tuple(one[WIND_TIMES[0]]) for measured in figures.values() for name, one in measured.items()}
     rows = [
         [
             f"{name}, {field}",
-            *(_percent(figures[equations].get(name, {}), wind_time, field) for equations, wind_time in columns),
+            *(_percent(figures[equations].get(name, {}), variant, field) for equations, variant in columns),
         ]
         for name in fields
         for field in fields[name]
     ]
-    titles = ["experiment, field", *(f"{equations}; wind of the {wind_time}" for equations, wind_time in columns)]
+    titles = ["experiment, field", *(f"{equations}; {TITLES[variant]}" for equations, variant in columns)]
     return "\n".join(markdown_table(titles, rows)) + "\n"
 
 
-def _percent(measured: Mapping[str, Any], wind_time: str, field: str) -> str:
-    value = measured.get(wind_time, {}).get(field)
+def _percent(measured: Mapping[str, Any], variant: str, field: str) -> str:
+    value = measured.get(variant, {}).get(field)
     return "-" if value is None else f"{value:.0%}"
 
 

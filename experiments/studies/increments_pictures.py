@@ -18,7 +18,7 @@ ROWS = {
     ("gcm_hybrid", ("z500", "t500", "t850", "q500", "q850")): "GCM, 6 h",
     ("gcm_hybrid", ("u500", "v500", "u850", "v850")): "GCM, 6 h, wind",
 }
-STYLES = (":", "--", "-")  # of the equations, the newest last
+STYLES = (":", "-.", "--", "-")  # of the equations, the newest last
 
 
 def figure(figures: Mapping[str, Mapping[str, Any]]) -> Figure:
