@@ -15,16 +15,25 @@ install_import_hook("pinnwx", "typechecker.checked")
 # Most of the time is compilation. With these options XLA takes a third of the time for it; so do the processes and the
 # notebooks that the tests start, which inherit the environment. XLA aborts a process that names an unknown option.
 QUICKER = (
-    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
     "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true",
 )
+
+
+def with_flags(options: str) -> dict[str, str]:
+    """The environment with these options of XLA."""
+    return os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {options}".strip()}
+
+
+def is_known(options: str) -> bool:
+    command = [sys.executable, "-c", "import jax; jax.devices()"]
+    return not subprocess.run(command, env=with_flags(options), capture_output=True).returncode
+
+
 if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers inherit the environment too
-    for options in (" ".join(QUICKER), *QUICKER):
-        flags = f"{os.environ.get('XLA_FLAGS', '')} {options}".strip()
-        command = [sys.executable, "-c", "import jax; jax.devices()"]
-        if not subprocess.run(command, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True).returncode:
-            os.environ["XLA_FLAGS"] = flags
-            break
+    wanted = " ".join(QUICKER)
+    os.environ |= with_flags(wanted if is_known(wanted) else " ".join(filter(is_known, QUICKER)))
 gc.set_threshold(100_000, 20, 50)  # tracing leaves many small objects, and the collector finds few of them dead
 if hasattr(signal, "SIGHUP"):  # where `nohup` starts the tests it is ignored, by the processes that they start too
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -28,7 +28,7 @@ from experiments.studies.harness import (
     splice,
     study_parser,
 )
-from experiments.studies.increments import Changes, increments_and_changes
+from experiments.studies.increments import Changes, increments_and_changes, without_network
 from pinnwx.config import Config, load_config
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.preparation import training_archive
@@ -42,10 +42,11 @@ Values = Float[np.ndarray, "time lat lon"]
 
 def in_form(config: Config, form: str) -> Config:
     """The equations without a network, with vorticity in this form."""
-    physics = config.model.physics
-    transport = [one.model_copy(update={"form": form}) if one.absolute_vorticity else one for one in physics.transport]
-    closure = config.model.closure.model_copy(update={"enabled": False})
-    return config.with_model(physics=physics.model_copy(update={"transport": tuple(transport)}), closure=closure)
+    transport = tuple(
+        one.model_copy(update={"form": form}) if one.absolute_vorticity else one
+        for one in config.model.physics.transport
+    )
+    return without_network(config, {"transport": transport})
 
 
 def fitted(change: Values, parts: Sequence[Values], weights: Float[np.ndarray, "lat lon"]) -> tuple[list[float], float]:
@@ -86,7 +87,7 @@ def measure() -> dict[str, Any]:
 
 
 def tables(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """The fractions explained, and the factors of divergence by latitude."""
+    """The fractions explained, and the factors of both parts by latitude."""
     ways = list(next(iter(figures.values()))["explained"])
     explained = [[name, *(f"{each['explained'][way]:.0%}" for way in ways)] for name, each in figures.items()]
     factors = [

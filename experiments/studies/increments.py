@@ -3,11 +3,11 @@
     python -m experiments.studies.increments
 
 For each hybrid experiment, with the wind of the start and of the midpoint of a step, and by semi-Lagrangian transport
-with one sub-step for each wind. One factor is fitted for each
-field. The changes are those to the last `ANALYSES` analyses of the training time, area-weighted, without the time-mean
-change at each place. With the wind of the experiment, also by bands of latitude and of zonal wavenumber, with a factor
-and without any (`increments_bands`). Figures go to experiments/results/increments.json by the equations that they were
-measured with, the table to experiments/README.md, and the picture of the bands to experiments/results/increments.png.
+with one sub-step for each wind. One factor is fitted for each field. The changes are those to the last `ANALYSES`
+analyses of the training time, area-weighted, without the time-mean change at each place. With the wind of the
+experiment, also by bands of latitude and of zonal wavenumber, with a factor and without any (`increments_bands`).
+Figures go to experiments/results/increments.json by the equations that they were measured with, the table to
+experiments/README.md, and the picture of the bands to experiments/results/increments.png.
 """
 
 from __future__ import annotations
@@ -67,7 +67,12 @@ def equations_of(config: Config, variant: str) -> Config:
     changes: dict[str, Any] = {"wind_time": variant}
     if variant == SEMI_LAGRANGIAN:
         changes = {"method": SEMI_LAGRANGIAN, "substeps": config.model.physics.wind_intervals}
-    physics = config.model.physics.model_copy(update=changes)
+    return without_network(config, changes)
+
+
+def without_network(config: Config, changes: Mapping[str, Any]) -> Config:
+    """The equations of an experiment alone, with other settings of the physics."""
+    physics = config.model.physics.model_copy(update=dict(changes))
     closure = config.model.closure.model_copy(update={"enabled": False})
     return config.with_model(physics=physics, closure=closure, networks=1)
 

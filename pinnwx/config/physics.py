@@ -220,9 +220,12 @@ class PhysicsSettings(Settings):
     def _interpolates(self) -> Iterator[str]:
         if self.method == "eulerian":
             return
+        from pinnwx.physics.transport.semi_lagrangian import VARIANTS
+
         for one in self.transport:
-            if one.scheme not in ("upwind3", "limited"):
-                yield f'scheme = "{one.scheme}" of {one.field} needs method = "eulerian"; use "upwind3" or "limited"'
+            if one.scheme not in VARIANTS:
+                schemes = " or ".join(f'"{name}"' for name in VARIANTS)
+                yield f'scheme = "{one.scheme}" of {one.field} needs method = "eulerian"; use {schemes}'
 
     @agreement
     def _keeps_signs(self) -> Iterator[str]:

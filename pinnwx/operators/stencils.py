@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -177,3 +178,12 @@ def _frame(field, grid, width, boundary, axes):
         boundary = slice_axis(boundary, extra // 2 - width, field.shape[axis] + 2 * width, axis)
         whole[axis] += 2 * width
     return jnp.broadcast_to(boundary.astype(field.dtype), whole)
+
+
+def entries(
+    stack: Float[Array, "*batch field rows columns"], members: Sequence[int] | np.ndarray
+) -> Float[Array, "*batch member rows columns"]:
+    """These entries of a stack of fields, by slices: XLA's gather and the gradient's scatter are slow on a CPU."""
+    if list(members) == list(range(stack.shape[-3])):
+        return stack
+    return jnp.stack([stack[..., index, :, :] for index in members], axis=-3)

@@ -103,11 +103,10 @@ def test_a_uniform_density_thins_where_the_wind_diverges():
     """Flux form: dq/dt = -q D for a short step, and second order in the sub-step for a long one."""
     grid = Grid.parse("5.625deg")
     north = 20.0 * np.cos(grid.latitude_radians)[:, None] * np.ones(grid.shape)  # D = -40 sin(lat) / a
-    wind = jnp.asarray(np.stack([np.zeros(grid.shape), north], axis=-1))[None]
     density = (TransportedField("q500", OTHER, form="flux"),)
     with jax.enable_x64(True):
         ones = jnp.ones((1, *grid.shape))
-        wind = jnp.asarray(np.asarray(wind, np.float64))
+        wind = jnp.asarray(np.stack([np.zeros(grid.shape), north], axis=-1))[None]
 
         def after(interval, substeps):
             solver = method(grid, density, interval, substeps)

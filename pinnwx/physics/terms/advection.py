@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float
 
 from pinnwx.operators.advection import FaceVelocity, flux_divergence, get_scheme
 from pinnwx.operators.stability import courant_number
+from pinnwx.operators.stencils import entries
 from pinnwx.physics.terms.base import AbstractTerm, Fields, TermContext
 
 
@@ -42,14 +42,7 @@ def advected(fields: Fields, context: TermContext) -> Fields:
     tendencies: dict[int, Array] = {}
     for scheme in dict.fromkeys(schemes):
         members = [index for index, own in enumerate(schemes) if own == scheme]
-        winds = FaceVelocity(_entries(velocity.east, members), _entries(velocity.north, members))
-        fluxes = flux_divergence(_entries(fields, members), winds, grid, scheme, groups=groups)
+        winds = FaceVelocity(entries(velocity.east, members), entries(velocity.north, members))
+        fluxes = flux_divergence(entries(fields, members), winds, grid, scheme, groups=groups)
         tendencies |= {index: fluxes[..., position, :, :] for position, index in enumerate(members)}
     return jnp.stack([tendencies[index] for index in range(len(schemes))], axis=-3) + fields * context.wind_divergence
-
-
-def _entries(stack: Array, members: Sequence[int]) -> Array:
-    """These entries of a stack of fields, by slices: XLA's gather and the gradient's scatter are slow on a CPU."""
-    if list(members) == list(range(stack.shape[-3])):
-        return stack
-    return jnp.stack([stack[..., index, :, :] for index in members], axis=-3)

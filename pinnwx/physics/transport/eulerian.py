@@ -9,7 +9,7 @@ bounded by the explicit limit. With enough sub-steps for the wind only the first
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -169,19 +169,14 @@ class EulerianTransport(AbstractTransport):
         before = zonal_group_mean(fields, self.grid, self.groups)
         held = others.held(before, context)
 
-        def tendencies(state, _):
-            fields, _ = state
-
+        def terms_of(fields):
             def advected(velocity):
                 return advection.tendency(fields, self._context(velocity, diffusivity, surroundings))
 
             terms = {f"advection_by_{name}": jax.jvp(advected, (safe,), (part,))[1] for name, part in parts.items()}
-            terms |= others.tendencies(fields, context, held)
-            return sum(terms.values(), jnp.zeros_like(fields)), terms
+            return terms | others.tendencies(fields, context, held)
 
-        names = [f"advection_by_{name}" for name in winds] + list(others.names)
-        start = before, {name: jnp.zeros_like(before) for name in names}
-        return integrate(tendencies, start, self.interval, self.substeps, self.solver, adjoint=self.adjoint)[1]
+        return self._integrated(before, terms_of, [f"advection_by_{name}" for name in winds] + list(others.names))
 
     def other_increments(
         self,
@@ -191,14 +186,22 @@ class EulerianTransport(AbstractTransport):
         surroundings: Surroundings = NOTHING,
     ) -> dict[str, Fields]:
         """The increments by the terms besides advection over the interval, if there is no advection."""
-        context = self.term_context(velocity, diffusivity, surroundings)
         others = self.right_hand_side.without(Advection.name)
+        if not others.terms:
+            return {}
+        context = self.term_context(velocity, diffusivity, surroundings)
         before = zonal_group_mean(fields, self.grid, self.groups)
         held = others.held(before, context)
+        return self._integrated(before, lambda fields: others.tendencies(fields, context, held), others.names)
+
+    def _integrated(
+        self, before: Fields, terms_of: Callable[[Fields], Mapping[str, Fields]], names: Sequence[str]
+    ) -> dict[str, Fields]:
+        """The increment by each of the named terms, integrated along with the fields that they change together."""
 
         def tendencies(state, _):
-            terms = others.tendencies(state[0], context, held)
+            terms = terms_of(state[0])
             return sum(terms.values(), jnp.zeros_like(before)), terms
 
-        start = before, {name: jnp.zeros_like(before) for name in others.names}
+        start = before, {name: jnp.zeros_like(before) for name in names}
         return integrate(tendencies, start, self.interval, self.substeps, self.solver, adjoint=self.adjoint)[1]

@@ -27,7 +27,8 @@ from pinnwx.operators.departure import LARGEST_ANGLE, departure_points
 from pinnwx.operators.interpolation import Points
 from pinnwx.operators.polar import close_group_faces
 from pinnwx.operators.semi_lagrangian import semi_lagrangian_step
-from pinnwx.physics.terms import Advection, PlanetaryVorticity
+from pinnwx.operators.stencils import entries
+from pinnwx.physics.terms import PlanetaryVorticity
 from pinnwx.physics.transport.base import NOTHING, AbstractTransport, Fields, Surroundings, Winds
 from pinnwx.physics.transport.eulerian import EulerianTransport
 from pinnwx.physics.transported_field import TransportedField
@@ -48,8 +49,8 @@ class SemiLagrangianTransport(AbstractTransport):
 
     @cached_property
     def _others(self) -> EulerianTransport:
-        """The terms that are not along trajectories."""
-        terms = self.right_hand_side.without(Advection.name).without(PlanetaryVorticity.name)
+        """The terms that are not along trajectories; its advection is not used."""
+        terms = self.right_hand_side.without(PlanetaryVorticity.name)
         return EulerianTransport(
             self.equations,
             self.grid,
@@ -103,9 +104,9 @@ class SemiLagrangianTransport(AbstractTransport):
         """The fields after the interval by advection of their sum with a background, (field, lat, lon)."""
         groups = self._fields_of_one_wind
         values = fields + jnp.asarray(background, fields.dtype)
-        parts = [self._along_trajectories(_rows(values, rows), winds[..., rows[0], :, :, :], rows) for rows in groups]
+        parts = [self._along_trajectories(entries(values, rows), winds[..., rows[0], :, :, :], rows) for rows in groups]
         order = np.argsort([row for rows in groups for row in rows])
-        return _rows(jnp.concatenate(parts, axis=-3), order) - jnp.asarray(background, fields.dtype)
+        return entries(jnp.concatenate(parts, axis=-3), order) - jnp.asarray(background, fields.dtype)
 
     @cached_property
     def _planetary_vorticity(self) -> np.ndarray:
@@ -151,18 +152,9 @@ class SemiLagrangianTransport(AbstractTransport):
     def _other_increments(
         self, fields: Fields, winds: Winds, diffusivity: Float[Array, " field"], surroundings: Surroundings
     ) -> dict[str, Fields]:
-        if not self._others.right_hand_side.terms:
-            return {}
         velocity = face_winds(winds, self.grid, self.equations)
         return self._others.other_increments(fields, velocity, diffusivity, surroundings)
 
 
 def _variant(equation: TransportedField) -> str:
     return "conservative" if equation.conserved else VARIANTS[equation.scheme]
-
-
-def _rows(stack: Array, rows: Sequence[int] | np.ndarray) -> Array:
-    """These rows of a stack of fields, by slices: XLA's gather is slow on a CPU."""
-    if list(rows) == list(range(stack.shape[-3])):
-        return stack
-    return jnp.stack([stack[..., row, :, :] for row in rows], axis=-3)
