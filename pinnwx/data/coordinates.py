@@ -15,6 +15,7 @@ from pinnwx.errors import GridError
 from pinnwx.grid import Grid
 
 Axes = Mapping[str, tuple[str, xr.DataArray]]
+GridAndOrders = tuple[Grid, np.ndarray, np.ndarray, tuple[tuple[int, int], ...], list[str]]
 
 _SAME_MERIDIAN = 1e-3  # degrees
 
@@ -23,7 +24,7 @@ def axes_of(dataset: xr.Dataset, array: xr.DataArray) -> dict[str, tuple[str, xr
     """Maps the roles latitude, longitude and member to (dimension, coordinate), whatever their names."""
     axes: dict[str, tuple[str, xr.DataArray]] = {}
     for dim in map(str, array.dims):
-        along = [name for name in map(str, dataset.variables) if dataset[name].dims == (dim,)]
+        along = [name for name in map(str, dataset.variables) if dataset.variables[name].dims == (dim,)]
         for name in sorted(along, key=lambda name: name != dim):
             role = coordinate_role(dataset[name])
             if role in ("latitude", "longitude", "member") and role not in axes:
@@ -32,7 +33,7 @@ def axes_of(dataset: xr.Dataset, array: xr.DataArray) -> dict[str, tuple[str, xr
     return axes
 
 
-def grid_of(axes: Axes) -> tuple[Grid, np.ndarray, np.ndarray, tuple[tuple[int, int], ...], list[str]]:
+def grid_of(axes: Axes) -> GridAndOrders:
     """The canonical grid, the orders of raw rows and columns that give it, repeated columns, and notes on changes.
 
     A column that repeats a meridian is left out. It is paired with the column that is used.

@@ -10,7 +10,7 @@ import xarray as xr
 
 from pinnwx.data.calendar import format_time
 from pinnwx.data.conventions import conversion, level_from_text, names_of, recognise
-from pinnwx.data.coordinates import Axes, axes_of, grid_of
+from pinnwx.data.coordinates import Axes, GridAndOrders, axes_of, grid_of
 from pinnwx.data.expver import LABEL, Version, versions_of
 from pinnwx.data.horizontal import other_grid, refusal
 from pinnwx.data.leads import TimeCoordinates
@@ -48,11 +48,12 @@ class DatasetReader:
         self.axes: dict[str, None] = {}  # which coordinate is read as which axis
         self.warnings: dict[str, None] = {}
         self.preliminary = False
+        self._grids: dict[tuple[str, ...], GridAndOrders] = {}  # the arrays of a file mostly share their axes
 
     def scan(self) -> None:
         """Fills `source_fields`, `ignored`, `left_out` and `unresolved`."""
         for name in self.dataset.variables:
-            if name in self.dataset.dims or name == LABEL or self.dataset[name].ndim < 1:
+            if name in self.dataset.dims or name == LABEL or self.dataset.variables[name].ndim < 1:
                 continue
             array = self.dataset[name]
             if all(recognise(str(name), array.attrs, either, self.variables) is None for either in (True, False)):
@@ -85,7 +86,7 @@ class DatasetReader:
             return []
         array = moments.array
         times, time_dim = (None, moments.dimension) if entry.static else self._times(moments)
-        grid, rows, columns, repeated, notes = grid_of(axes)
+        grid, rows, columns, repeated, notes = self._grid(axes)
         levels, level_dim = self._levels(array, vertical, base, level)
         selection = self._selection(array, axes, time_dim, level_dim)
         versions = versions_of(moments.dataset, array, times, time_dim)
@@ -104,6 +105,12 @@ class DatasetReader:
             for index, hectopascals in levels
             for version in versions
         ]  # fmt: skip
+
+    def _grid(self, axes: Axes) -> GridAndOrders:
+        key = tuple(str(axes[role][1].name) for role in ("latitude", "longitude"))
+        if key not in self._grids:
+            self._grids[key] = grid_of(axes)
+        return self._grids[key]
 
     def _geopotential(self, array: xr.DataArray, vertical: VerticalAxis | None) -> str:
         """`z` on pressure levels, or `orography` for the geopotential of the surface."""
@@ -214,9 +221,11 @@ class DatasetReader:
 
     def _warn_of_member(self, array: xr.DataArray) -> None:
         """Warns if the array is a perturbed member of an ensemble (ERA5 has number 0)."""
-        for name in self.dataset.variables:
+        for name, variable in self.dataset.variables.items():
+            if variable.size != 1 or not set(variable.dims) <= set(array.dims):
+                continue
             member = self.dataset[name]
-            if coordinate_role(member) == "member" and member.size == 1 and set(member.dims) <= set(array.dims):
+            if coordinate_role(member) == "member":
                 number = member.to_numpy().ravel()[0]
                 if str(number).strip() not in ("0", "0.0"):
                     self.warnings[f"{array.name} is member {number} of an ensemble ({name})"] = None

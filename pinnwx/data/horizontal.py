@@ -40,16 +40,16 @@ def other_grid(dataset: xr.Dataset, array: xr.DataArray, axes: Axes) -> str | No
         true = all(str(axes[role][1].attrs.get("standard_name")) == role for role in ("latitude", "longitude"))
         return None if true else stated
     mapped = {"latitude": [], "longitude": []}
-    for name in dataset.variables:
+    along = [name for name, variable in dataset.variables.items() if set(variable.dims) <= set(array.dims)]
+    for name in along:
         coordinate = dataset[name]
         role = coordinate_role(coordinate)
-        if role in mapped and coordinate.ndim and set(coordinate.dims) <= set(array.dims):
+        if role in mapped and coordinate.ndim:
             mapped[role].append(coordinate)
     north, east = mapped["latitude"], mapped["longitude"]
     rotated = any(
-        str(dataset[name].attrs.get("standard_name", "")) in ("grid_latitude", "grid_longitude")
-        for name in dataset.variables
-        if set(dataset[name].dims) <= set(array.dims)
+        str(dataset.variables[name].attrs.get("standard_name", "")) in ("grid_latitude", "grid_longitude")
+        for name in along
     )
     if stated == "a HEALPix grid" or any("healpix" in dim for dim in dims):
         return "a HEALPix grid"

@@ -207,10 +207,10 @@ class TimeCoordinates:
 
 def _along(dataset: xr.Dataset, array: xr.DataArray) -> Iterator[tuple[xr.DataArray, Role]]:
     """The coordinates with a role whose dimensions the array has, scalars included."""
-    for name in map(str, dataset.variables):
-        coordinate = dataset[name]
-        if name == array.name or coordinate.ndim > 2 or not set(coordinate.dims) <= set(array.dims):
+    for name, variable in dataset.variables.items():
+        if name == array.name or variable.ndim > 2 or not set(variable.dims) <= set(array.dims):
             continue
+        coordinate = dataset[name]
         role = coordinate_role(coordinate)
         if role is None and coordinate.dims == (name,) and is_duration(coordinate):
             role = "lead"  # durations along a dimension
@@ -227,7 +227,7 @@ def _is_named_valid(coordinate: xr.DataArray) -> bool:
 
 
 def _has_coordinate(dataset: xr.Dataset, dim: str) -> bool:
-    return any(dataset[name].dims == (dim,) for name in dataset.variables)
+    return any(variable.dims == (dim,) for variable in dataset.variables.values())
 
 
 def _span(values: np.ndarray, units: str = "h") -> str:

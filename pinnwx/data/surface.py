@@ -43,8 +43,8 @@ def is_surface_geopotential(dataset: xr.Dataset, array: xr.DataArray, axis: Vert
     places = array.dims[-2:]
     beside = {
         str(name).lower()
-        for name in dataset.variables
-        if name != array.name and dataset[name].ndim >= 2 and dataset[name].dims[-2:] == places
+        for name, variable in dataset.variables.items()
+        if name != array.name and variable.ndim >= 2 and variable.dims[-2:] == places
     }
     at_one_time = all(array.sizes[dim] == 1 for dim in array.dims[:-2])
     return at_one_time and bool(beside) and beside <= _INVARIANT

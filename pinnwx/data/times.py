@@ -104,11 +104,11 @@ def _decoded(values: np.ndarray, axis: xr.DataArray) -> np.ndarray:
         numbers = values  # whole numbers are decoded exactly
     if step.lower() in ("week", "weeks"):
         numbers, units = numbers * 7, f"days since {since_date}"
-    raw = xr.Dataset({"t": (axis.dims, numbers, {"units": units, "calendar": calendar or "standard"})})
+    raw = xr.Variable(axis.dims, numbers, {"units": units, "calendar": calendar or "standard"})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", xr.SerializationWarning)  # times out of range are refused
-            decoded = xr.decode_cf(raw)["t"].to_numpy()
+            decoded = xr.coders.CFDatetimeCoder().decode(raw).to_numpy()
     except Exception as error:  # the library raises any exception for an invalid date
         raise DataError(f'{name} has units "{cut(units)}", which are not understood ({first_line(error)})') from error
     if decoded.dtype.kind != "M":

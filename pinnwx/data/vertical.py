@@ -201,10 +201,10 @@ def _along(dataset: xr.Dataset, dim: str) -> VerticalAxis | None:
     if dim in dataset.variables:
         kind = vertical_kind(dim, dataset[dim].attrs)
         return None if kind is None else _axis(dataset[dim], kind, dim)
-    for name in map(str, dataset.variables):
-        if dataset[name].dims == (dim,):
-            kind = vertical_kind(name, dataset[name].attrs, is_axis=False)
-            if kind is not None and dataset[name].dtype.kind in "fiu":
+    for name, variable in dataset.variables.items():
+        if variable.dims == (dim,):
+            kind = vertical_kind(str(name), variable.attrs, is_axis=False)
+            if kind is not None and variable.dtype.kind in "fiu":
                 return _axis(dataset[name], kind, dim)
     kind = vertical_kind(dim, {})
     return None if kind is None else VerticalAxis(kind, f"dimension {dim}", dim)
@@ -215,12 +215,11 @@ def _scalars(dataset: xr.Dataset, array: xr.DataArray) -> Sequence[VerticalAxis]
     own = str(array.attrs.get("coordinates", "")).split()
     others = {name for each in dataset.variables.values() for name in str(each.attrs.get("coordinates", "")).split()}
     axes = []
-    for name in map(str, dataset.variables):
-        scalar = dataset[name]
+    for name, scalar in dataset.variables.items():
         if scalar.ndim == 0 and scalar.dtype.kind in "fiu" and (name in own or name not in others):
-            kind = vertical_kind(name, scalar.attrs, is_axis=False)
+            kind = vertical_kind(str(name), scalar.attrs, is_axis=False)
             if kind is not None:
-                axes.append(_axis(scalar, kind, None))
+                axes.append(_axis(dataset[name], kind, None))
     return axes
 
 
