@@ -20,6 +20,13 @@ def test_importing_it_does_not_import_jax(module, unneeded):
     assert done.stdout.strip() == "[]"
 
 
+def test_a_forecast_does_without_what_few_need():
+    """diffrax is for its own solvers, zarr for stores: together a second of every start."""
+    program = "import sys, pinnwx.jobs.forecast; print([name for name in ('diffrax', 'zarr') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_verbs_are_functions_of_the_package():
     """Each verb of the command line is one, of the same name; `config` prints what `pinnwx.config` has."""
     from pinnwx.commands.reference import verbs

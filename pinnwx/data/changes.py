@@ -15,7 +15,7 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from pinnwx.data.zarr_store import metadata_files
+from pinnwx.data.zarr_metadata import metadata_files
 from pinnwx.errors import ChangedError
 
 _log = logging.getLogger(__name__)

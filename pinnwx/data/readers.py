@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from pinnwx.data import hdf5, zarr_store
+from pinnwx.data import hdf5
 from pinnwx.data.netcdf3 import open_netcdf3
 from pinnwx.data.sizes import require_readable
 from pinnwx.errors import PinnwxError, UnreadableError
@@ -35,6 +35,8 @@ class Opened:
             DataError: the message names the variable.
         """
         if self.format == "zarr":
+            from pinnwx.data import zarr_store  # zarr is slow to import, and most data are in files
+
             with reading("this zarr store"):
                 zarr_store.check_chunks(self.path, arrays)
         elif self.contents is not None:
@@ -46,7 +48,12 @@ class Opened:
     def explanation(self) -> str:
         """The reason why no variable of the file is read, if its structure shows it; else empty."""
         contents = self.contents
-        groups = zarr_store.groups_in(self.path) if self.format == "zarr" else contents.groups if contents else []
+        if self.format == "zarr":
+            from pinnwx.data import zarr_store
+
+            groups = zarr_store.groups_in(self.path)
+        else:
+            groups = contents.groups if contents else []
         has_fields = contents is not None and contents.has_fields
         if groups and not has_fields:
             return (
@@ -97,6 +104,8 @@ def open_raw(path: Path, format: str) -> Opened:
         if format == "netCDF-3":
             return Opened(path, format, [open_netcdf3(path)])
         if format == "zarr":
+            from pinnwx.data import zarr_store
+
             store: Any = zarr_store.open_contained(path)  # xarray accepts stores, although its annotation does not
             options: dict[str, Any] = {"engine": "zarr", "chunks": None, "consolidated": False}
             return Opened(path, format, [xr.open_dataset(store, decode_cf=False, cache=False, **options)])

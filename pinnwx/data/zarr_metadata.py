@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -241,3 +243,19 @@ def _itemsize(dtype: Any) -> int:
         )
     except (TypeError, ValueError):
         return 8
+
+
+def folders_in(path: Path) -> list[str]:
+    """The names of the folders of a store, sorted."""
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir())
+
+
+def metadata_files(path: Path) -> Iterator[Path]:
+    """The folders of the arrays, and the metadata files of the store and its arrays."""
+    for name in ("", *folders_in(path)):
+        folder = path / name
+        yield folder
+        yield from (
+            folder / key for key in (".zattrs", ".zmetadata", *OF_ARRAYS, ".zgroup") if (folder / key).is_file()
+        )

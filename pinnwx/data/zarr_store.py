@@ -22,6 +22,7 @@ from pinnwx.data.zarr_metadata import (
     OF_ARRAYS,
     OF_GROUPS,
     coordinate_in,
+    folders_in,
     is_metadata,
     parsed,
     require_usable,
@@ -105,17 +106,7 @@ def open_contained(path: Path) -> ContainedStore:
 def groups_in(path: Path) -> list[str]:
     """The groups directly below the root; their arrays are not read."""
     store = ContainedStore(path)
-    return [name for name in _children(path) if any(_is_group(_document(store, f"{name}/{key}")) for key in OF_GROUPS)]
-
-
-def metadata_files(path: Path) -> Iterator[Path]:
-    """The folders of the arrays, and the metadata files of the store and its arrays."""
-    for name in ("", *_children(path)):
-        folder = path / name
-        yield folder
-        yield from (
-            folder / key for key in (".zattrs", ".zmetadata", *OF_ARRAYS, ".zgroup") if (folder / key).is_file()
-        )
+    return [name for name in folders_in(path) if any(_is_group(_document(store, f"{name}/{key}")) for key in OF_GROUPS)]
 
 
 def check_chunks(path: Path, arrays: Mapping[str, tuple[int, int]]) -> None:
@@ -135,11 +126,6 @@ def check_chunks(path: Path, arrays: Mapping[str, tuple[int, int]]) -> None:
             require_coordinate(array, layout)
 
 
-def _children(path: Path) -> list[str]:
-    with os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir())
-
-
 def _document(store: ContainedStore, key: str) -> dict[str, Any]:
     """The content of a metadata file; empty if there is none."""
     store.require_inside(key)
@@ -152,7 +138,7 @@ def _document(store: ContainedStore, key: str) -> dict[str, Any]:
 
 def _arrays(store: ContainedStore) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, metadata) of each array directly below the root, where fields are read."""
-    for name in _children(store.root):
+    for name in folders_in(store.root):
         for key in OF_ARRAYS:
             document = _document(store, f"{name}/{key}")
             if "shape" in document:
