@@ -1,7 +1,9 @@
 """Flows on the sphere with the exact transport of a field by them. Angles in radians, times in seconds."""
 
 from dataclasses import dataclass
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,6 +14,7 @@ from pinnwx.physics.diagnostics import face_velocity_from_streamfunction
 
 from .sphere import corner_values
 
+face_velocity_from_streamfunction = jax.jit(face_velocity_from_streamfunction, static_argnames="grid")
 DAY = 86400.0
 
 
@@ -139,6 +142,7 @@ class Deformation:
         east = amplitude * jnp.sin(moved) ** 2 * jnp.sin(2 * lat) + 2 * np.pi * radius / period * jnp.cos(lat)
         return east, amplitude * jnp.sin(2 * moved) * jnp.cos(lat)
 
+    @partial(jax.jit, static_argnames=("self", "grid"))
     def velocity(self, grid: Grid, time) -> FaceVelocity:
         radius, period = EARTH_RADIUS, self.period
         lon, lat = (corner_values(which, grid) for which in (lambda x, y: x + 0 * y, lambda x, y: y + 0 * x))

@@ -5,6 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinnwx.grid import Grid
+from pinnwx.operators.stability import courant_number
+
+from .programs import compiled
+
+courant_number = compiled(courant_number)
 
 
 def cell_mean(function, grid: Grid, nodes: int = 6) -> np.ndarray:
@@ -45,6 +50,16 @@ def corner_values(function, grid: Grid) -> np.ndarray:
     return np.broadcast_to(values, (grid.shape[0] + 1, longitude.size))
 
 
+def group_mean(field, groups) -> np.ndarray:
+    """The field with one value, their mean, in all cells of a group (see `operators.polar`)."""
+    field = np.asarray(field)
+    rows = [
+        field[..., row, :].reshape(*field.shape[:-2], -1, size).mean(-1).repeat(size, -1)
+        for row, size in enumerate(groups)
+    ]
+    return np.stack(rows, axis=-2)
+
+
 def integral(field, grid: Grid) -> np.ndarray:
     """Area mean over the grid, summed in float64."""
     return (np.asarray(field, dtype=np.float64) * grid.area_weights).mean(axis=(-2, -1))
@@ -65,10 +80,15 @@ def slope(errors, resolutions) -> float:
     return float(-np.polyfit(np.log(resolutions), np.log(errors), 1)[0])
 
 
+def safe_steps(duration: float, velocity, grid: Grid, limit: float) -> int:
+    """The least number of steps of this duration with an outflow Courant number of at most `limit` in every cell."""
+    return int(np.ceil(duration * courant_number(velocity, grid, 1.0).max() / limit))
+
+
 def ssprk3(tendency, field, duration: float, steps: int):
     """Integrate dq/dt = tendency(q, t) by the third-order SSP Runge-Kutta method of Shu and Osher (1988)."""
     dt = duration / steps
-    stages = jnp.asarray([[0, 1, 0], [3 / 4, 1 / 4, 1], [1 / 3, 2 / 3, 1 / 2]], field.dtype)
+    stages = np.array([[0, 1, 0], [3 / 4, 1 / 4, 1], [1 / 3, 2 / 3, 1 / 2]], field.dtype)
 
     def step(start, index):
         def stage(q, coefficients):

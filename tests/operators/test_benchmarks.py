@@ -19,15 +19,13 @@ must hold (integral, bounds, poles no worse than equator), and that errors do no
 
 from functools import lru_cache
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from exact.flows import Deformation, SolidBody, cosine_bell, gaussian_hill
-from exact.sphere import cell_mean, integral, norms, ssprk3
+from exact.sphere import cell_mean, integral, norms, safe_steps, ssprk3
 
 from pinnwx.grid import Grid
 from pinnwx.operators.advection import SCHEMES, flux_divergence
-from pinnwx.operators.stability import largest_safe_step
 
 pytestmark = [pytest.mark.usefixtures("double"), pytest.mark.slow, pytest.mark.optimised]
 # l1, l2, linf as first measured over the poles and in the deformational flow
@@ -45,8 +43,8 @@ def bell(tilt: float, scheme: str, name: str = "2.8125deg", courant: float | Non
     velocity = flow.velocity(grid)
     exact = cell_mean(cosine_bell(1.5 * np.pi, 0.0), grid)
     courant = courant or SCHEMES[scheme].outflow_limit or 1.0
-    steps = int(np.ceil(flow.period / largest_safe_step(velocity, grid, courant).seconds))
-    end = ssprk3(lambda q, _: flux_divergence(q, velocity, grid, scheme), jnp.asarray(exact), flow.period, steps)
+    steps = safe_steps(flow.period, velocity, grid, courant)
+    end = ssprk3(lambda q, _: flux_divergence(q, velocity, grid, scheme), exact, flow.period, steps)
     return np.asarray(end), exact, grid
 
 
@@ -83,11 +81,11 @@ def test_deformational_flow(scheme, record_property):
     flow = Deformation()
     left, right = (gaussian_hill(longitude, 0.0, sharpness=5.0) for longitude in (5 * np.pi / 6, 7 * np.pi / 6))
     exact = 0.95 * cell_mean(lambda lon, lat: left(lon, lat) + right(lon, lat), grid)
-    steps = int(np.ceil(flow.period / largest_safe_step(flow.velocity(grid, 0.0), grid, 0.5).seconds))
+    steps = safe_steps(flow.period, flow.velocity(grid, 0.0), grid, 0.5)
     end = np.asarray(
         ssprk3(
             lambda q, t: flux_divergence(q, flow.velocity(grid, t), grid, scheme),
-            jnp.asarray(exact),
+            exact,
             flow.period,
             steps,
         )
