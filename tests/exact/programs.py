@@ -5,18 +5,8 @@ import inspect
 
 import jax
 
-_STATIC = {
-    "grid",
-    "groups",
-    "scheme",
-    "degree",
-    "function",
-    "weight",
-    "damping_time",
-    "maximum_ratio",
-    "order",
-    "width",
-}
+_STATIC = {"grid", "groups", "function", "scheme", "order", "damping_time", "maximum_ratio", "width", "sign", "axes"}
+_STATIC |= {"degree", "iterations", "variant", "variants", "steps", "resolved_spacing"}
 
 
 def compiled(operator):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from exact.grids import box
+from exact.programs import compiled
 from exact.sphere import centre_values, integral
 from scipy.special import lpmv
 
@@ -43,7 +44,7 @@ def returned(winds: np.ndarray, grid: Grid) -> np.ndarray:
         streamfunction = inverse_laplacian(compact_curl(u, v, grid), grid, beyond)
         return jnp.stack(compact_rotational_wind(streamfunction, grid), axis=1)
 
-    return np.asarray(back(*jnp.moveaxis(jnp.asarray(winds), 1, 0)))
+    return np.asarray(back(*np.moveaxis(winds, 1, 0)))
 
 
 @pytest.mark.parametrize("name", ["5.625deg", "5.625deg+poles"])
@@ -75,9 +76,9 @@ def test_a_wave_inside_a_box_keeps_its_amplitude():
 
 @pytest.mark.parametrize("grid", [Grid.parse("11.25deg"), Grid.parse("11.25deg+poles"), box()], ids=str)
 def test_single_precision_stays_and_the_integral_over_the_globe_is_zero(grid):
-    wind = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, *grid.shape)), jnp.float32)
-    vorticity = jax.jit(compact_curl, static_argnums=2)(*wind, grid)
+    wind = np.random.default_rng(0).normal(size=(2, 3, *grid.shape)).astype(np.float32)
+    vorticity = compiled(compact_curl)(*wind, grid)
     components = jax.eval_shape(lambda psi: compact_rotational_wind(psi, grid), vorticity)
-    assert {vorticity.dtype, *(part.dtype for part in components)} == {jnp.dtype("float32")}
+    assert {vorticity.dtype, *(part.dtype for part in components)} == {np.dtype("float32")}
     if grid.is_global:
-        assert np.abs(integral(vorticity, grid)).max() < 1e-6 * float(jnp.abs(vorticity).max())
+        assert np.abs(integral(vorticity, grid)).max() < 1e-6 * np.abs(vorticity).max()

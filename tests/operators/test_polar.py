@@ -1,8 +1,8 @@
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from exact.grids import box
-from exact.sphere import integral
+from exact.programs import compiled
+from exact.sphere import group_mean, integral
 
 from pinnwx.errors import GridError
 from pinnwx.grid import Grid
@@ -17,6 +17,7 @@ from pinnwx.operators.polar import (
 from pinnwx.operators.stencils import FaceVector
 
 pytestmark = pytest.mark.usefixtures("double")
+close_group_faces, polar_filter, zonal_group_mean = map(compiled, (close_group_faces, polar_filter, zonal_group_mean))
 
 
 @pytest.mark.parametrize("name", ["5.625deg", "2.5deg+poles", "7.5deg", "1deg"])
@@ -42,16 +43,14 @@ def test_a_pole_row_is_one_group_and_a_box_has_none():
 
 def test_group_mean_keeps_integral_bounds_and_constants_and_is_a_projection(globe, random):
     groups = zonal_groups(globe, 1e6)
-    field = jnp.asarray(random.uniform(size=(2, *globe.shape)))
+    field = random.uniform(size=(2, *globe.shape))
     mean = zonal_group_mean(field, globe, groups)
     np.testing.assert_allclose(integral(mean, globe), integral(field, globe), rtol=1e-14)
     assert mean.min() >= field.min()
     assert mean.max() <= field.max()
     np.testing.assert_allclose(zonal_group_mean(mean, globe, groups), mean, rtol=1e-14)
-    np.testing.assert_array_equal(zonal_group_mean(jnp.ones_like(field), globe, groups), 1.0)
-    for row, size in enumerate(groups):
-        expected = np.asarray(field)[0, row].reshape(-1, size).mean(1).repeat(size)
-        np.testing.assert_allclose(mean[0, row], expected, rtol=1e-14)
+    np.testing.assert_array_equal(zonal_group_mean(np.ones_like(field), globe, groups), 1.0)
+    np.testing.assert_allclose(mean, group_mean(field, groups), rtol=1e-14)
 
 
 def test_faces_within_a_group_are_closed():
@@ -61,22 +60,22 @@ def test_faces_within_a_group_are_closed():
         between_groups(grid, groups).astype(int),
         [[0] * 8, [0, 1] * 4, [0, 0, 0, 1] * 2, [1] * 8],
     )
-    closed = close_group_faces(FaceVector(jnp.ones((4, 8)), jnp.ones((5, 8))), grid, groups)
+    closed = close_group_faces(FaceVector(np.ones((4, 8)), np.ones((5, 8))), grid, groups)
     np.testing.assert_array_equal(closed.east.sum(-1), [0, 4, 2, 8])
     np.testing.assert_array_equal(closed.north, 1)
 
 
 def test_groups_that_do_not_divide_are_refused():
     with pytest.raises(GridError, match="zonal_groups"):
-        zonal_group_mean(jnp.zeros((4, 8)), Grid.parse("45deg"), (3, 1, 1, 1))
+        zonal_group_mean(np.zeros((4, 8)), Grid.parse("45deg"), (3, 1, 1, 1))
 
 
 def test_the_polar_filter_damps_only_what_is_shorter_than_the_resolved_spacing(globe):
     columns, resolved = globe.shape[1], 0.5 * globe.meridional_spacing
     angle = 2 * np.pi * np.arange(columns) / columns
     for number in range(columns // 2 + 1):
-        wave = jnp.broadcast_to(np.cos(number * angle), globe.shape)
-        kept = np.asarray(polar_filter(wave, globe, resolved))[:, 0]
+        wave = np.broadcast_to(np.cos(number * angle), globe.shape)
+        kept = polar_filter(wave, globe, resolved)[:, 0]
         # The distance over which the wave changes most, in cells of the row: resolved ones pass.
         reach = np.asarray(globe.zonal_spacing) / max(np.sin(number * np.pi / columns), 1e-12)
         passes = (reach >= resolved) | (number == 0)
@@ -88,11 +87,11 @@ def test_the_polar_filter_is_self_adjoint_keeps_row_sums_and_commutes_with_a_shi
     def smooth(field):
         return polar_filter(field, globe, 0.5 * globe.meridional_spacing)
 
-    a, b = (jnp.asarray(random.normal(size=globe.shape)) for _ in range(2))
+    a, b = (random.normal(size=globe.shape) for _ in range(2))
     np.testing.assert_allclose((smooth(a) * b).sum(), (a * smooth(b)).sum(), rtol=1e-11)
     np.testing.assert_allclose(smooth(a).sum(-1), a.sum(-1), atol=1e-12)
-    np.testing.assert_allclose(smooth(jnp.roll(a, 3, -1)), jnp.roll(smooth(a), 3, -1), atol=1e-13)
+    np.testing.assert_allclose(smooth(np.roll(a, 3, -1)), np.roll(smooth(a), 3, -1), atol=1e-13)
     assert np.abs(smooth(a) - a).max() > 0.1
     regional = box(5, 6)
     field = a[:5, :6]
-    assert polar_filter(field, regional, 1e9) is field
+    np.testing.assert_array_equal(polar_filter(field, regional, 1e9), field)
