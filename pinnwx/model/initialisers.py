@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array
@@ -20,24 +19,24 @@ from jaxtyping import Array
 def normal(key: Array, shape: Sequence[int], dtype: Any = np.float32, scale: float = 1.0) -> Array:
     """Normal values with mean zero and the standard deviation `scale`."""
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    return jnp.asarray(np.asarray(scale, dtype) * generator.standard_normal(shape).astype(dtype))
+    return jax.device_put(np.asarray(scale, dtype) * generator.standard_normal(shape).astype(dtype))
 
 
 def fan_in_normal(key: Array, shape: Sequence[int], dtype: Any = np.float32, gain: float = 1.0) -> Array:
     """Weights (inputs, outputs) of a linear layer that multiplies the variance by `gain` squared."""
     one = np.asarray(1, dtype)
     unit = np.asarray(normal(key, shape, dtype)) * (one / np.asarray(np.sqrt(shape[0]), dtype))
-    return jnp.asarray(np.asarray(gain, dtype) * unit)
+    return jax.device_put(np.asarray(gain, dtype) * unit)
 
 
 def zeros(key: Any, shape: Sequence[int], dtype: Any = np.float32) -> Array:  # noqa: ARG001
     """Zeros; the key is not used."""
-    return jnp.asarray(np.zeros(shape, dtype))
+    return jax.device_put(np.zeros(shape, dtype))
 
 
 def ones(key: Any, shape: Sequence[int], dtype: Any = np.float32) -> Array:  # noqa: ARG001
     """Ones; the key is not used."""
-    return jnp.asarray(np.ones(shape, dtype))
+    return jax.device_put(np.ones(shape, dtype))
 
 
 def linear(inputs: int, outputs: int, gain: float = 1.0, *, rngs: nnx.Rngs) -> nnx.Linear:

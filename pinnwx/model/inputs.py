@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -54,8 +55,8 @@ class Inputs(nnx.Module):
         self.names, self.grid, self.gradients = normalisation.names, grid, gradients
         entries = [describe(name, variables) for name in self.names]
         self.forecast_bounds = tuple(entry.forecast_bounds for entry in entries)
-        self.std = Fixed(jnp.asarray(normalisation.std, jnp.float32)[:, None, None])
-        self.increment_std = Fixed(jnp.asarray(normalisation.increment_std, jnp.float32)[:, None, None])
+        self.std = _fixed(normalisation.std[:, None, None])
+        self.increment_std = _fixed(normalisation.increment_std[:, None, None])
         self.fields = tuple(
             FeatureSpec(name, float(entry.pole_parity), float(entry.equator_parity))
             for name, entry in zip(self.names, entries, strict=True)
@@ -63,11 +64,11 @@ class Inputs(nnx.Module):
         # A field that changes sign across a pole or the equator is not centred: its mean would not change sign.
         is_odd = [min(field.pole_parity, field.equator_parity) < 0 for field in self.fields]
         mean = np.where(is_odd, 0.0, normalisation.mean)
-        self.mean = Fixed(jnp.asarray(mean, jnp.float32)[:, None, None])
+        self.mean = _fixed(mean[:, None, None])
         departure = (normalisation.mean_map - mean[:, None, None]) / normalisation.std[:, None, None]
         maps = [np.moveaxis(departure, 0, -1), place_features(grid)]
         maps += [_standardised(static[name])[..., None] for name in sorted(static)]
-        self.maps = Fixed(jnp.asarray(np.concatenate(maps, axis=-1), jnp.float32))
+        self.maps = _fixed(np.concatenate(maps, axis=-1))
         ways = ("eastward", "northward") if gradients else ()
         slopes = tuple(field.along(way) for way in ways for field in self.fields)
         fixed = (*described(self.fields, "time mean"), *PLACE, *map(FeatureSpec, sorted(static)))
@@ -101,6 +102,10 @@ class Inputs(nnx.Module):
         """The change from each analysis to the next, in standard deviations of such changes."""
         steps = jnp.diff(analyses, axis=-4) / self.increment_std[...]
         return channels_last(steps.reshape(*steps.shape[:-4], -1, *steps.shape[-2:]))
+
+
+def _fixed(values: np.ndarray) -> Fixed:
+    return Fixed(jax.device_put(np.array(values, np.float32)))
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
