@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact.sphere import cell_mean, integral
+from exact.programs import compiled
+from exact.sphere import cell_mean, group_mean, integral
 from synthetic import smooth_noise
 
 from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION
@@ -15,13 +16,14 @@ from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity, advective_tendency, flux_divergence
 from pinnwx.operators.diffusion import diffusive_tendency
-from pinnwx.operators.polar import cap_groups, zonal_group_mean, zonal_groups
+from pinnwx.operators.polar import cap_groups, zonal_groups
 from pinnwx.physics.diagnostics import rotational_face_velocity
 from pinnwx.physics.equation import Equation
 from pinnwx.physics.terms import AbstractTerm, PlanetaryVorticity, TermContext
 from pinnwx.physics.transported_field import TransportedField
 
 GRID = Grid.parse("22.5deg+poles")
+context_of = jax.jit(TermContext.of, static_argnames=("transported", "grid", "groups"))
 MIX = tuple(
     TransportedField(f"vo{100 + i}", form=form, scheme=scheme, absolute_vorticity=absolute)
     for i, (form, scheme, absolute) in enumerate(
@@ -41,19 +43,18 @@ def random_context(grid: Grid, count: int, seed: int = 0) -> TermContext:
     east = 20 * generator.standard_normal((count, rows, columns))
     north = 20 * generator.standard_normal((count, rows + 1, columns)) * (grid.north_face_length[:, None] > 0)
     diffusivity = np.linspace(0, 1e5, count)
-    wind = FaceVelocity(jnp.asarray(east, jnp.float32), jnp.asarray(north, jnp.float32))
-    return TermContext.of(MIX, grid, wind, jnp.asarray(diffusivity, jnp.float32))
+    wind = FaceVelocity(np.float32(east), np.float32(north))
+    return context_of(MIX, grid, wind, np.float32(diffusivity))
 
 
 @pytest.fixture(scope="module")
 def case():
     """The value of every term on a grid, and of the operators called for one field at a time."""
     grid, groups = GRID, cap_groups(GRID)
-    fields = zonal_group_mean(jnp.asarray(smooth_noise(grid, len(MIX)) + 2, jnp.float32), grid, groups)
+    fields = group_mean(np.float32(smooth_noise(grid, len(MIX)) + 2), groups)
     given = random_context(grid, len(MIX))
     equation = Equation.of(MIX, diffusive=True)
 
-    @jax.jit
     def run(fields, given):
         return equation.tendencies(fields, given), alone(fields, given)
 
@@ -70,12 +71,12 @@ def case():
             found["diffusion"].append(diffusion)
         return {name: jnp.stack(values) for name, values in found.items()}
 
+    run = compiled(run)
     values, separate = run(fields, given)
-    both = jnp.stack([fields, 2 * fields[::-1]])
-    winds = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), given.velocity)
-    batch = jax.jit(equation)(both, TermContext.of(MIX, grid, winds, given.diffusivity))
-    opposite = jax.tree.map(lambda leaf: -leaf, given.velocity)
-    backward = TermContext.of(MIX, grid, opposite, given.diffusivity)
+    both = np.stack([fields, 2 * fields[::-1]])
+    winds = jax.tree.map(lambda leaf: np.stack([leaf, np.negative(leaf)]), given.velocity)
+    batch = jax.jit(equation)(both, context_of(MIX, grid, winds, given.diffusivity))
+    backward = context_of(MIX, grid, jax.tree.map(np.negative, given.velocity), given.diffusivity)
     expected = [sum(values.values()), sum(run(both[1], backward)[0].values())]
     return {
         "names": equation.names,
@@ -131,7 +132,7 @@ def test_rossby_haurwitz_wave_drifts_westward(mean_flow):
             wind = jax.tree.map(lambda v: v[None], rotational_face_velocity(field, grid))
             return right_hand_side(field[None], TermContext.of((equation,), grid, wind, groups=groups))[0]
 
-        tendency = change(jnp.asarray(cell_mean(vorticity, grid), jnp.float32))
+        tendency = np.asarray(change(np.float32(cell_mean(vorticity, grid))))
         shape = cell_mean(eastward_change, grid)
         drift = -integral(tendency * shape, grid) / integral(shape**2, grid)
         assert drift - omega < 0, "westward relative to the flow"
@@ -147,10 +148,14 @@ def test_planetary_vorticity_is_the_beta_effect():
         grid = Grid.parse(name)
         rows, columns = grid.shape
         north = 10 * np.cos(grid.latitude_edges)[:, None] * (grid.north_face_length > 0)[:, None] * np.ones(columns)
-        wind = FaceVelocity(jnp.zeros((1, rows, columns)), jnp.asarray(north, jnp.float32)[None])
+        wind = FaceVelocity(np.zeros((1, rows, columns), np.float32), np.float32(north)[None])
         equation = TransportedField("vo850", absolute_vorticity=True, scheme="centred2")
-        still = jnp.zeros((1, *grid.shape), jnp.float32)
-        found = jax.jit(PlanetaryVorticity().tendency)(still, TermContext.of((equation,), grid, wind))[0]
+
+        @compiled
+        def tendency(still, wind, grid=grid, equation=equation):
+            return PlanetaryVorticity().tendency(still, TermContext.of((equation,), grid, wind))[0]
+
+        found = tendency(np.zeros((1, *grid.shape), np.float32), wind)
         exact = -2 * EARTH_ROTATION * 10 / EARTH_RADIUS * np.cos(grid.latitude_radians)[:, None] ** 2
         errors.append(np.sqrt(integral((found - exact) ** 2, grid) / integral(exact**2, grid)))
     assert errors[1] < 0.01
@@ -175,14 +180,15 @@ def test_a_term_that_promises_nothing_leaves_conserved_fields_and_polar_groups_a
     grid, groups = GRID, cap_groups(GRID)
     tracer = TransportedField("tracer", form="flux", scheme="limited", conserved=True)
     both = tracer, TransportedField("t500")
-    still = FaceVelocity(jnp.zeros((2, *grid.shape)), jnp.zeros((2, grid.shape[0] + 1, grid.shape[1])))
-    equilibrium = jnp.asarray(np.random.default_rng(0).standard_normal(grid.shape), jnp.float32)
+    rows, columns = grid.shape
+    still = FaceVelocity(np.zeros((2, rows, columns), np.float32), np.zeros((2, rows + 1, columns), np.float32))
+    equilibrium = np.float32(np.random.default_rng(0).standard_normal(grid.shape))
     equation = Equation.of(both, (Cooling(),))
     assert equation.inputs == ("equilibrium",)
-    context = TermContext.of(both, grid, still, inputs={"equilibrium": equilibrium})
-    found = jax.jit(equation.tendencies)(jnp.zeros((2, *grid.shape)), context)["cooling"]
-    assert not np.asarray(found[0]).any()
-    np.testing.assert_allclose(found[1], zonal_group_mean(equilibrium, grid, groups) / 864000, rtol=1e-5)
+    context = context_of(both, grid, still, inputs={"equilibrium": equilibrium})
+    found = compiled(equation.tendencies)(np.zeros((2, *grid.shape), np.float32), context)["cooling"]
+    assert not found[0].any()
+    np.testing.assert_allclose(found[1], group_mean(equilibrium, groups) / 864000, rtol=1e-5)
     assert np.ptp(found[1][-1]) == 0 < np.ptp(equilibrium[-1])
     with pytest.raises(ConfigError, match='two terms are called "cooling"'):
         Equation((Cooling(), Cooling()))
@@ -192,9 +198,9 @@ def test_the_largest_step_is_where_the_rates_of_the_terms_reach_one():
     """Wind of one grid length an hour along the equator: a scheme up to Courant number 1 may take an hour."""
     grid = GRID
     east = np.broadcast_to(grid.zonal_spacing[:, None] / 3600, (1, *grid.shape))
-    wind = FaceVelocity(jnp.asarray(east, jnp.float32), jnp.zeros((1, grid.shape[0] + 1, grid.shape[1])))
+    wind = FaceVelocity(np.float32(east), np.zeros((1, grid.shape[0] + 1, grid.shape[1]), np.float32))
     one = (TransportedField("t500", scheme="upwind1"),)
-    assert Equation.of(one).largest_step(TermContext.of(one, grid, wind)).seconds == pytest.approx(3600, rel=1e-3)
+    assert Equation.of(one).largest_step(context_of(one, grid, wind)).seconds == pytest.approx(3600, rel=1e-3)
     limited = (TransportedField("t500", scheme="limited"),)
-    context = TermContext.of(limited, grid, wind)
+    context = context_of(limited, grid, wind)
     assert Equation.of(limited).largest_step(context).seconds == pytest.approx(1800, rel=1e-3)
