@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from flax import nnx
@@ -16,6 +15,7 @@ from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.model.build import build_forecaster
 from pinnwx.model.inputs import Inputs
+from pinnwx.model.rollout import rollout
 from pinnwx.model.step_context import StepContext
 from pinnwx.runtime import keep_compiled_code
 from pinnwx.statistics import Normalisation
@@ -130,6 +130,19 @@ def forecaster(settings: Config, grid: Grid | None = None):
     return build_forecaster(inputs, settings.model, settings.seed)
 
 
+_rollout, _applied = nnx.jit(rollout), nnx.jit(lambda module, *inputs: module(*inputs))
+
+
+def forecasts(model, analyses, time, view=None, lateral_boundary=None) -> np.ndarray:
+    """`rollout`, compiled; without, JAX compiles a program with the weights in it for each call."""
+    return np.asarray(_rollout(model, analyses, time, view, lateral_boundary))
+
+
+def applied(module, *inputs) -> np.ndarray:
+    """What a layer or a network makes of its inputs, compiled."""
+    return np.asarray(_applied(module, *inputs))
+
+
 @nnx.jit
 def begun(model, analyses, time):
     """What `start` makes; compiled, for step by step JAX compiles each operation."""
@@ -154,7 +167,7 @@ def randomise(model, seed: int, scale: float) -> None:
     nnx.update(
         model,
         jax.tree.map(
-            lambda leaf: jnp.asarray((scale * generator.standard_normal(leaf.shape)).astype(leaf.dtype)),
+            lambda leaf: jax.device_put((scale * generator.standard_normal(leaf.shape)).astype(leaf.dtype)),
             nnx.state(model, nnx.Param),
         ),
     )

@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from synthetic import config, forecaster, randomise, states, step_features
+from synthetic import applied, config, forecaster, forecasts, randomise, states, step_features
 
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.model.closures.experts import REGION, Experts
 from pinnwx.model.closures.patched import mixed
-from pinnwx.model.rollout import rollout
 
 GRID = Grid.parse("22.5deg")  # 8 x 16 cells, 32 regions
 WIDTH = 6
+mixed, expert_use = nnx.jit(mixed), nnx.jit(lambda model, features: model.use(features))
 
 
 def experts(count: int, per_region: int = 1, seed: int = 0) -> Experts:
@@ -24,7 +24,7 @@ def experts(count: int, per_region: int = 1, seed: int = 0) -> Experts:
 
 
 def features(batch: int = 2, seed: int = 0):
-    return jax.random.normal(jax.random.key(seed), (batch, *GRID.shape, WIDTH))
+    return np.random.default_rng(seed).standard_normal((batch, *GRID.shape, WIDTH), np.float32)
 
 
 def softmax(values):
@@ -35,12 +35,12 @@ def softmax(values):
 @pytest.mark.parametrize(("count", "per_region"), [(2, 1), (4, 1), (4, 2), (8, 3)])
 def test_as_written_out_region_by_region(count, per_region):
     model, seen = experts(count, per_region), features()
-    made, expected = np.asarray(model(seen)), np.zeros(seen.shape)
+    made, expected = applied(model, seen), np.zeros(seen.shape)
     rows, columns = GRID.shape[0] // REGION, GRID.shape[1] // REGION
     places = [(slice(i * REGION, i * REGION + REGION), slice(j * REGION, j * REGION + REGION))
               for i in range(rows) for j in range(columns)]  # fmt: skip
     for sample in range(len(seen)):
-        means = np.stack([np.asarray(seen[sample][place]).mean((0, 1)) for place in places])
+        means = np.stack([seen[sample][place].mean((0, 1)) for place in places])
         scores = softmax(means @ np.asarray(model.route.kernel[...]) + np.asarray(model.route.bias[...]))
         for expert in range(count):
             for region in np.argsort(-scores[:, expert])[: len(places) * per_region // count]:
@@ -54,7 +54,7 @@ def test_as_written_out_region_by_region(count, per_region):
 @pytest.mark.parametrize(("count", "per_region"), [(4, 1), (4, 4), (8, 2)])
 def test_the_load_is_balanced_whatever_the_weights(count, per_region):
     for seed in range(3):
-        use = np.asarray(experts(count, per_region, seed).use(features(seed=seed)))
+        use = np.asarray(expert_use(experts(count, per_region, seed), features(seed=seed)))
         assert set(np.unique(use)) <= {0.0, 1.0}
         share = use.mean((1, 2))
         np.testing.assert_allclose(share, per_region / count, rtol=1e-6)
@@ -66,21 +66,26 @@ def test_alike_experts_that_take_everything_are_one_pair_of_layers():
     first = nnx.state(nnx.List([model.widen[0], model.narrow[0]]), nnx.Param)
     for widen, narrow in zip(model.widen, model.narrow, strict=True):
         nnx.update(nnx.List([widen, narrow]), first)
-    model.route.kernel[...] = jnp.zeros_like(model.route.kernel[...])
-    model.route.bias[...] = jnp.zeros_like(model.route.bias[...])
-    np.testing.assert_allclose(model(seen), mixed(seen, model.widen[0], model.narrow[0]), rtol=1e-4, atol=1e-5)
+    nnx.update(model.route, jax.tree.map(jnp.zeros_like, nnx.state(model.route)))
+    expected = mixed(seen, model.widen[0], model.narrow[0])
+    np.testing.assert_allclose(applied(model, seen), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_sample_does_not_depend_on_its_batch():
     model, seen = experts(4), features(3)
-    np.testing.assert_allclose(model(seen)[1:2], model(seen[1:2]), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(applied(model, seen)[1:2], applied(model, seen[1:2]), rtol=1e-5, atol=1e-5)
 
 
 def test_router_and_every_expert_learn():
     model = experts(4)
     graph, weights = nnx.split(model)
-    gradient = jax.grad(lambda weights: jnp.square(nnx.merge(graph, weights)(features())).mean())(weights)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
+
+    @jax.jit
+    @jax.grad
+    def gradient(weights):
+        return jnp.square(nnx.merge(graph, weights)(jnp.asarray(features()))).mean()
+
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradient(weights)):
         assert np.abs(leaf).max() > 0, path
 
 
@@ -89,13 +94,13 @@ def test_a_forecaster_with_experts_turns_with_the_globe():
     model = forecaster(settings)
     randomise(model, 0, 0.1)
     analyses, time = states(settings.data.fields, GRID)[:, None], step_features(2, 2)
-    forecast = rollout(model, jnp.asarray(analyses), time)
+    forecast = forecasts(model, analyses, time)
     assert np.isfinite(forecast).all()
     network = model.closure.network
-    seen = jax.random.normal(jax.random.key(1), (1, *GRID.shape, len(network.encode.signs)))
-    turned = jnp.roll(network(seen), REGION, axis=2)
-    np.testing.assert_allclose(network(jnp.roll(seen, REGION, axis=2)), turned, rtol=1e-4, atol=1e-4)
-    use = network.expert_use(seen)
+    seen = np.random.default_rng(1).standard_normal((1, *GRID.shape, len(network.encode.signs)), np.float32)
+    turned = np.roll(applied(network, seen), REGION, axis=2)
+    np.testing.assert_allclose(applied(network, np.roll(seen, REGION, axis=2)), turned, rtol=1e-4, atol=1e-4)
+    use = np.asarray(nnx.jit(lambda network, features: network.expert_use(features))(network, seen))
     assert use.shape == (1, *GRID.shape, 4)
     np.testing.assert_allclose(use.mean((1, 2)), 0.25, rtol=1e-6)
 

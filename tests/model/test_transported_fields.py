@@ -1,21 +1,31 @@
 """Vorticity that is carried for the wind: what it is made from, and what becomes of its change."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from exact.programs import compiled
 from exact.sphere import integral, slope
-from synthetic import config, forecaster, half_a_year_later, randomise, smooth_noise, states, step_features, transport
+from synthetic import (
+    config,
+    forecaster,
+    forecasts,
+    half_a_year_later,
+    randomise,
+    smooth_noise,
+    states,
+    step_features,
+    transport,
+)
 
 from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION
 from pinnwx.grid import Grid
-from pinnwx.model.rollout import rollout
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.operators.calculus import curl
 from pinnwx.operators.compact import compact_curl
 from pinnwx.physics.transported_field import TransportedField
 from pinnwx.physics.winds import PrognosticWind
 
+curl, compact_curl = compiled(curl), compiled(compact_curl)
 GRID = Grid.parse("11.25deg")
 NAMES = ("t500", "u500", "v500", "z500")
 TEMPERATURE = TransportedField("t500", wind=PrognosticWind("500"))
@@ -24,13 +34,13 @@ VORTICITY = TransportedField(
 )
 
 
-def noise(count: int, seed: int) -> jnp.ndarray:
-    return jnp.asarray(smooth_noise(GRID, count, seed)[None], jnp.float32)
+def noise(count: int, seed: int) -> np.ndarray:
+    return smooth_noise(GRID, count, seed)[None].astype(np.float32)
 
 
 def test_what_is_carried():
     carried, fields = TransportedFields(NAMES, (TEMPERATURE, VORTICITY), GRID), noise(4, 0)
-    values = carried.values(fields)
+    values = compiled(carried.values)(fields)
     assert values[:, 0] == pytest.approx(fields[:, 0])
     assert values[:, 1] == pytest.approx(compact_curl(fields[:, 1], fields[:, 2], GRID))
 
@@ -46,9 +56,9 @@ def test_the_wind_takes_up_the_change_of_its_vorticity():
         grid = Grid.parse(f"{180 / rows}deg")
         carried = TransportedFields(NAMES, (VORTICITY,), grid)
         latitude, longitude = np.meshgrid(grid.latitude_radians, grid.longitude_radians, indexing="ij")
-        change = jnp.asarray(np.cos(latitude) ** 2 * np.sin(2 * longitude))[None, None]
-        eastward, northward, _ = jnp.moveaxis(carried.changes(change), 1, 0)
-        return float(jnp.abs(curl(eastward, northward, grid) - change[:, 0]).max())
+        change = (np.cos(latitude) ** 2 * np.sin(2 * longitude))[None, None]
+        eastward, northward, _ = np.moveaxis(compiled(carried.changes)(change), 1, 0)
+        return float(np.abs(curl(eastward, northward, grid) - change[:, 0]).max())
 
     assert slope([error(rows) for rows in ROWS], ROWS) > 1.9
 
@@ -60,9 +70,9 @@ def test_a_wind_of_five_cells_comes_back_from_its_vorticity():
     latitude, longitude = np.meshgrid(grid.latitude_radians, grid.longitude_radians, indexing="ij")
     eastward = 12 * np.cos(latitude) ** 11 * np.sin(latitude) * np.cos(12 * longitude)
     northward = -12 * np.cos(latitude) ** 11 * np.sin(12 * longitude)
-    fields = jnp.asarray(np.stack([eastward, northward, 0 * northward])[None], jnp.float32)
-    returned = np.asarray(jax.jit(lambda fields: carried.changes(carried.values(fields)))(fields))
-    wind = np.asarray(fields)[0, :2]
+    fields = np.float32(np.stack([eastward, northward, 0 * northward])[None])
+    returned = compiled(lambda fields: carried.changes(carried.values(fields)))(fields)
+    wind = fields[0, :2]
     assert integral(wind * returned[0, :2], grid).sum() / integral(wind**2, grid).sum() == pytest.approx(1.0, abs=0.02)
 
 
@@ -77,8 +87,8 @@ def test_geopotential_follows_by_linear_balance():
         assert carried.updated == (1, 2, 3)
         sine, cosine = np.sin(grid.latitude_radians)[:, None], np.cos(grid.latitude_radians)[:, None]
         edges = np.sin(grid.latitude_edges)[:, None]
-        change = jnp.broadcast_to(jnp.asarray(spin * (edges[1:] + edges[:-1])), grid.shape)  # the means of the cells
-        eastward, northward, geopotential = np.asarray(carried.changes(change[None, None]))[0]
+        change = np.broadcast_to(spin * (edges[1:] + edges[:-1]), grid.shape)  # the means of the cells
+        eastward, northward, geopotential = compiled(carried.changes)(change[None, None])[0]
         np.testing.assert_allclose(northward, 0.0, atol=1e-11)
         assert abs(integral(geopotential, grid)) < 1e-12 * np.abs(geopotential).max()
         exact = -EARTH_ROTATION * EARTH_RADIUS**2 * spin * (sine**2 - 1 / 3)
@@ -94,13 +104,14 @@ def test_geopotential_follows_by_linear_balance():
 def test_changes_of_one_field_add_up_and_the_rest_stay():
     both = TransportedFields(NAMES, (TEMPERATURE, VORTICITY), GRID)
     change = noise(2, 1)
-    of_all = both.scatter_to_state(both.changes(change))
+    of_all = compiled(lambda change: both.scatter_to_state(both.changes(change)))(change)
     assert of_all.shape == (1, 4, *GRID.shape)
     assert of_all[:, 0] == pytest.approx(change[:, 0])
     alone = TransportedFields(NAMES, (VORTICITY,), GRID)
-    assert of_all[:, 1:] == pytest.approx(alone.changes(change[:, 1:]))
+    assert of_all[:, 1:] == pytest.approx(compiled(alone.changes)(change[:, 1:]))
     only = TransportedFields(NAMES, (TEMPERATURE,), GRID)
-    assert not only.scatter_to_state(only.changes(change[:, :1]))[:, 1:].any()
+    of_one = compiled(lambda change: only.scatter_to_state(only.changes(change)))(change[:, :1])
+    assert not of_one[:, 1:].any()
 
 
 WAVE = Grid.parse("5.625deg")
@@ -142,15 +153,15 @@ def barotropic(physics: str, **options):
 def error_of_wave(updates: int, winds: str) -> float:
     """RMS error of the wave after 12 h [m s-1]."""
     model = barotropic(f'wind_updates = {updates}\nwind_time = "{winds}"')
-    start, exact = (jnp.asarray(rossby_haurwitz_wave(hours), jnp.float32) for hours in (0, 12))
-    made = rollout(model, start[None, None], step_features(2, 1))[-1, 0]
+    start, exact = (np.float32(rossby_haurwitz_wave(hours)) for hours in (0, 12))
+    made = forecasts(model, start[None, None], step_features(2, 1))[-1, 0]
     return float(np.sqrt(integral((made - exact) ** 2, WAVE).mean()))
 
 
 def after_a_step(physics: str, substeps: int = 48) -> np.ndarray:
     """The wind of a smooth flow after 6 h."""
-    fields = jnp.asarray(10 * smooth_noise(WAVE, 2, 1), jnp.float32)[None, None]
-    return np.asarray(rollout(barotropic(physics, substeps=substeps), fields, step_features(1, 1))[0])
+    fields = np.float32(10 * smooth_noise(WAVE, 2, 1))[None, None]
+    return forecasts(barotropic(physics, substeps=substeps), fields, step_features(1, 1))[0]
 
 
 @pytest.mark.slow
@@ -186,11 +197,11 @@ def test_weather_reflected_in_the_equator_has_the_reflected_forecast():
     latitude_free = np.array(model.inputs.maps[...])
     latitude_free[..., :3] = 0  # the maps of time means, which have a hemisphere
     model.inputs.maps[...] = jnp.asarray(latitude_free)
-    fields = jnp.asarray(states(names, Grid.parse("22.5deg")))[:, None]
+    fields = states(names, Grid.parse("22.5deg"))[:, None]
     time = step_features(2, 2)
-    forecast = np.asarray(rollout(model, fields, time))
-    mirrored = jnp.asarray(parity * np.asarray(fields)[..., ::-1, :])
-    other = np.asarray(rollout(model, mirrored, half_a_year_later(time)))
-    spread = np.asarray(fields).std((0, 1, 3, 4))[:, None, None]
+    forecast = forecasts(model, fields, time)
+    mirrored = np.float32(parity * fields[..., ::-1, :])
+    other = forecasts(model, mirrored, half_a_year_later(time))
+    spread = fields.std((0, 1, 3, 4))[:, None, None]
     np.testing.assert_allclose((other - parity * forecast[..., ::-1, :]) / spread, 0, atol=1e-4)
     assert np.abs((forecast - np.asarray(fields)[:, 0]) / spread).max() > 0.01
