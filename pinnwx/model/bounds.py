@@ -26,7 +26,7 @@ class Bounds(nnx.Module):
     """The lower and upper bound of each field, in its units; infinite where it has none."""
 
     def __init__(self, bounds: Sequence[tuple[float, float]]):
-        self.limits = Fixed(jnp.asarray(np.transpose(bounds)[:, :, None, None], jnp.float32))
+        self.limits = Fixed.of(np.transpose(bounds)[:, :, None, None])
 
     @classmethod
     def of(cls, bounds: Sequence[tuple[float, float]], exempt: Sequence[int] = ()) -> Bounds | None:

@@ -47,8 +47,8 @@ class Climate(nnx.Module):
         self.weights = grid.area_weights.astype(np.float32)
         coefficients = np.asarray(climatology.coefficients, np.float64)
         mean = (grid.area_weights * coefficients).mean((-2, -1), keepdims=True)
-        self.coefficients = Fixed(jnp.asarray(coefficients, jnp.float32))
-        self.mean_coefficients = Fixed(jnp.asarray(mean, jnp.float32))
+        self.coefficients = Fixed.of(coefficients)
+        self.mean_coefficients = Fixed.of(mean)
         self.decay = _decay(settings.relaxation_days, step_hours)
         self.mean_decay = (
             None if settings.mean_relaxation_days is None else _decay(settings.mean_relaxation_days, step_hours)
@@ -95,7 +95,7 @@ class Climate(nnx.Module):
 
 def _widened(climatology: Climatology, bound_margin: float) -> Fixed:
     """The minimum and the maximum allowed departure."""
-    return Fixed(jnp.asarray((1 + bound_margin) * np.stack([climatology.minimum, climatology.maximum]), jnp.float32))
+    return Fixed.of((1 + bound_margin) * np.stack([climatology.minimum, climatology.maximum]))
 
 
 def _decay(days: float | None, step_hours: float) -> float:

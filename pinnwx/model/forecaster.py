@@ -102,7 +102,7 @@ class TransportForecaster(nnx.Module):
         self.transport, self.transported, self.solver = transport, transport.transported, transport.solver
         self.coupling_steps, self.backpropagate = physics.coupling_steps, physics.backpropagate
         self.bounds = Bounds.of(inputs.forecast_bounds, exempt=self.transported.conserved)
-        arrays = {name: Fixed(jnp.asarray(values, jnp.float32)) for name, values in (static or {}).items()}
+        arrays = {name: Fixed.of(values) for name, values in (static or {}).items()}
         self.static = nnx.Dict(arrays)
         count = len(self.solver.equations)
         self.gate = nnx.Param(jnp.zeros((len(self.transported.updated), 1, 1))) if count else None

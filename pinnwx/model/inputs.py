@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from pinnwx.grid import Grid
 from pinnwx.model.features import (
@@ -30,6 +30,11 @@ TYPICAL_WIND = 10.0  # m s-1, unit of the winds among the features
 
 class Fixed(nnx.Variable):
     """An array of the model that is never trained."""
+
+    @classmethod
+    def of(cls, values: ArrayLike) -> Fixed:
+        """These values in float32."""
+        return cls(jax.device_put(np.array(values, np.float32)))  # jnp.asarray compiles a program for each shape
 
 
 class Inputs(nnx.Module):
@@ -55,8 +60,8 @@ class Inputs(nnx.Module):
         self.names, self.grid, self.gradients = normalisation.names, grid, gradients
         entries = [describe(name, variables) for name in self.names]
         self.forecast_bounds = tuple(entry.forecast_bounds for entry in entries)
-        self.std = _fixed(normalisation.std[:, None, None])
-        self.increment_std = _fixed(normalisation.increment_std[:, None, None])
+        self.std = Fixed.of(normalisation.std[:, None, None])
+        self.increment_std = Fixed.of(normalisation.increment_std[:, None, None])
         self.fields = tuple(
             FeatureSpec(name, float(entry.pole_parity), float(entry.equator_parity))
             for name, entry in zip(self.names, entries, strict=True)
@@ -64,11 +69,11 @@ class Inputs(nnx.Module):
         # A field that changes sign across a pole or the equator is not centred: its mean would not change sign.
         is_odd = [min(field.pole_parity, field.equator_parity) < 0 for field in self.fields]
         mean = np.where(is_odd, 0.0, normalisation.mean)
-        self.mean = _fixed(mean[:, None, None])
+        self.mean = Fixed.of(mean[:, None, None])
         departure = (normalisation.mean_map - mean[:, None, None]) / normalisation.std[:, None, None]
         maps = [np.moveaxis(departure, 0, -1), place_features(grid)]
         maps += [_standardised(static[name])[..., None] for name in sorted(static)]
-        self.maps = _fixed(np.concatenate(maps, axis=-1))
+        self.maps = Fixed.of(np.concatenate(maps, axis=-1))
         ways = ("eastward", "northward") if gradients else ()
         slopes = tuple(field.along(way) for way in ways for field in self.fields)
         fixed = (*described(self.fields, "time mean"), *PLACE, *map(FeatureSpec, sorted(static)))
@@ -102,10 +107,6 @@ class Inputs(nnx.Module):
         """The change from each analysis to the next, in standard deviations of such changes."""
         steps = jnp.diff(analyses, axis=-4) / self.increment_std[...]
         return channels_last(steps.reshape(*steps.shape[:-4], -1, *steps.shape[-2:]))
-
-
-def _fixed(values: np.ndarray) -> Fixed:
-    return Fixed(jax.device_put(np.array(values, np.float32)))
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
