@@ -1,12 +1,14 @@
 """What holds a long forecast near the climate: each correction does what its equation says, whatever the weights."""
 
-import jax.numpy as jnp
+from functools import partial
+
 import numpy as np
 import pytest
 from exact.grids import box
+from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import config, randomise, states, step_features, transport
+from synthetic import applied, config, forecasts, randomise, states, step_features, transport
 
 from pinnwx.config import ClimateSettings
 from pinnwx.data.archive import Archive
@@ -17,7 +19,6 @@ from pinnwx.grid import Grid
 from pinnwx.model.build import build_forecaster
 from pinnwx.model.climate import Climate
 from pinnwx.model.inputs import Inputs
-from pinnwx.model.rollout import rollout
 from pinnwx.statistics import Climatology, Normalisation
 from pinnwx.time_features import TimeFeatures
 
@@ -50,6 +51,11 @@ def features(start: str = "2021-03-07T06", hours: int = 3) -> TimeFeatures:
     return TimeFeatures.of(middle)
 
 
+@partial(nnx.jit, static_argnames="hours")
+def climatology_after(held: Climate, time: TimeFeatures, hours: float):
+    return held.climatology(time, hours)
+
+
 def area_mean(fields) -> np.ndarray:
     return (GRID.area_weights * np.asarray(fields, np.float64)).mean((-2, -1))
 
@@ -61,7 +67,7 @@ def at(fitted: Climatology, time: str) -> np.ndarray:
 @pytest.mark.parametrize("hours", [-3, 0, 3, 30])
 def test_it_knows_the_climatology_of_date_and_hour(fitted, hours):
     assert (fitted.annual, fitted.diurnal) == (2, 1)
-    found = climate(fitted, bound_margin=0.0).climatology(features(), hours)
+    found = climatology_after(climate(fitted, bound_margin=0.0), features(), hours=float(hours))
     middle = np.array(["2021-03-07T09"], "datetime64[ns]")
     np.testing.assert_allclose(found, fitted.at(middle + np.timedelta64(hours, "h")), atol=0.02)  # of a cycle of 500
 
@@ -69,7 +75,7 @@ def test_it_knows_the_climatology_of_date_and_hour(fitted, hours):
 def test_a_departure_relaxes(fitted):
     before, after = states(NAMES, GRID, count=2, seed=5)[:, None]
     climatology = at(fitted, "2021-03-07T12")
-    found = climate(fitted, relaxation_days=2.0)(jnp.asarray(after), jnp.asarray(before), features())
+    found = applied(climate(fitted, relaxation_days=2.0), after, before, features())
     np.testing.assert_allclose(found - climatology, np.exp(-0.125) * (after - climatology), atol=0.05)
 
 
@@ -81,23 +87,24 @@ def test_smoothing_takes_the_shortest_waves_and_leaves_long_ones(fitted):
     bump = np.cos(GRID.latitude_radians)[:, None] ** 2
 
     def left(wave):
-        after = jnp.asarray(climatology + np.float32(100 * bump * wave))
-        found = np.asarray(held(after, after, features()) - held.climatology(features(), 3.0))[0, :, row]
+        after = climatology + np.float32(100 * bump * wave)
+        found = (applied(held, after, after, features()) - climatology_after(held, features(), hours=3.0))[0, :, row]
         return found @ wave / (100 * bump[row] * (wave @ wave))
 
     assert (left(long) > 0.995).all()
     assert (left(short) < 0.5).all(), "exp(-1) of waves of two cells in one direction, of 6 h"
-    raised = jnp.asarray(climatology + 50)
-    np.testing.assert_allclose(area_mean(held(raised, raised, features())), area_mean(raised), atol=0.02)
+    raised = climatology + np.float32(50)
+    np.testing.assert_allclose(area_mean(applied(held, raised, raised, features())), area_mean(raised), atol=0.02)
 
 
 def test_an_area_mean_goes_its_own_way_whatever_the_step_made_of_it(fitted):
     before, after = states(NAMES, GRID, count=2, seed=6)[:, None]
     wanted = np.exp(-0.05) * area_mean(before - at(fitted, "2021-03-07T06")) + area_mean(at(fitted, "2021-03-07T12"))
     for drift in (0.0, 300.0):
-        found = climate(fitted, mean_relaxation_days=5.0)(jnp.asarray(after + drift), jnp.asarray(before), features())
+        held = climate(fitted, mean_relaxation_days=5.0)
+        found = applied(held, after + np.float32(drift), before, features())
         np.testing.assert_allclose(area_mean(found), wanted, rtol=1e-6, atol=5e-3)  # float32 of 1e5 Pa
-        shape = np.asarray(found) - area_mean(found)[:, :, None, None]
+        shape = found - area_mean(found)[:, :, None, None]
         np.testing.assert_allclose(shape, after - area_mean(after)[:, :, None, None], atol=0.05)
 
 
@@ -105,9 +112,9 @@ def test_an_area_mean_goes_its_own_way_whatever_the_step_made_of_it(fitted):
 @given(size=st.floats(0, 1e9), bound_margin=st.floats(0, 2), seed=st.integers(0, 99))
 def test_a_state_stays_within_its_bounds(fitted, size, bound_margin, seed):
     noise = size * np.random.default_rng(seed).standard_normal((1, len(NAMES), *GRID.shape))
-    wild = jnp.asarray(noise, jnp.float32)
+    wild = noise.astype(np.float32)
     held = climate(fitted, relaxation_days=9.0, mean_relaxation_days=5.0, bound_margin=bound_margin)
-    departure = np.asarray(held(wild, wild, features()) - held.climatology(features(), 3.0))
+    departure = applied(held, wild, wild, features()) - climatology_after(held, features(), hours=3.0)
     minimum, maximum = (1 + bound_margin) * fitted.minimum, (1 + bound_margin) * fitted.maximum
     slack = 1e-6 * np.abs(fitted.coefficients).max(axis=(0, 2, 3))[:, None, None]
     assert (departure >= minimum - slack).all()
@@ -116,10 +123,10 @@ def test_a_state_stays_within_its_bounds(fitted, size, bound_margin, seed):
 
 def test_what_happened_in_the_training_time_is_left_alone(archive, fitted):
     number = 777
-    truth = jnp.asarray(archive.fields[number : number + 2])
+    truth = archive.fields[number : number + 2]
     held = climate(fitted, bound_margin=0.0)
     middle = TimeFeatures.of(TIMES[[number]] + np.timedelta64(3, "h"))
-    np.testing.assert_allclose(held(truth[1:], truth[:1], middle), truth[1:], rtol=1e-6)
+    np.testing.assert_allclose(applied(held, truth[1:], truth[:1], middle), truth[1:], rtol=1e-6)
 
 
 def held_config(**options):
@@ -131,12 +138,12 @@ def test_a_forecaster_that_would_blow_up_is_held(archive, fitted):
     wild = held_config(closure="width = 16\nblocks = 1\n[model.climate]\nbound_margin = 0.1")
     trained = TrainedModel.initialise(wild, archive)
     randomise(trained.model, 0, 0.3)
-    analyses = jnp.asarray(archive.fields[:1])[:, None]
-    forecast = np.asarray(rollout(trained.model, analyses, step_features(120, 1)))[:, 0]
+    analyses = archive.fields[:1, None]
+    forecast = forecasts(trained.model, analyses, step_features(120, 1))[:, 0]
     loose = TrainedModel.initialise(held_config(), archive).model
     randomise(loose, 0, 0.3)
     spread = archive.fields.std(axis=(0, 2, 3))[:, None, None]
-    assert not np.abs((rollout(loose, analyses, step_features(120, 1))[:, 0] - archive.fields[0]) / spread).max() < 30
+    assert not np.abs((forecasts(loose, analyses, step_features(120, 1))[:, 0] - archive.fields[0]) / spread).max() < 30
     assert np.isfinite(forecast).all()
     assert (np.abs(forecast - archive.fields.mean(axis=0)) / spread).max() < 30
 
