@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from exact.grids import box
@@ -6,6 +7,7 @@ from exact.sphere import group_mean, integral
 
 from pinnwx.errors import GridError
 from pinnwx.grid import Grid
+from pinnwx.operators import polar
 from pinnwx.operators.polar import (
     between_groups,
     cap_groups,
@@ -93,5 +95,5 @@ def test_the_polar_filter_is_self_adjoint_keeps_row_sums_and_commutes_with_a_shi
     np.testing.assert_allclose(smooth(np.roll(a, 3, -1)), np.roll(smooth(a), 3, -1), atol=1e-13)
     assert np.abs(smooth(a) - a).max() > 0.1
     regional = box(5, 6)
-    field = a[:5, :6]
-    np.testing.assert_array_equal(polar_filter(field, regional, 1e9), field)
+    field = jnp.asarray(a[:5, :6])
+    assert polar.polar_filter(field, regional, 1e9) is field
