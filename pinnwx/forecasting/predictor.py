@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Float32, Int, Shaped
@@ -144,10 +143,8 @@ class Predictor:
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
         """Like a call, but with the given weights and view; all weights of one graph share the compiled code."""
         times = self.times(initial_times)
-        boundary = None if lateral_boundary is None else jnp.asarray(np.moveaxis(lateral_boundary, 0, 1))
-        forecasts = _rollout(
-            graph, state, jnp.asarray(self._lead_indices), jnp.asarray(analyses), times, view, boundary
-        )
+        boundary = None if lateral_boundary is None else np.moveaxis(lateral_boundary, 0, 1)
+        forecasts = _rollout(graph, state, self._lead_indices, analyses, times, view, boundary)
         return np.moveaxis(np.asarray(forecasts), 0, 1)
 
     def times(self, initial_times: Shaped[np.ndarray, " batch"]) -> TimeFeatures:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -25,7 +24,7 @@ def on_host(weights: Any) -> dict[str, np.ndarray]:
 def like(weights: Any, arrays: Mapping[str, Any]) -> Any:
     """The inverse of `named`, in the structure of `weights`."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(weights)
-    return jax.tree_util.tree_unflatten(structure, [jnp.asarray(arrays[_name(path)]) for path, _ in leaves])
+    return jax.tree_util.tree_unflatten(structure, [jax.device_put(arrays[_name(path)]) for path, _ in leaves])
 
 
 def named_weights(model: Any) -> dict[str, np.ndarray]:

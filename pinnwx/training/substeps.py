@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -76,7 +75,7 @@ def courant_excess(solver: AbstractTransport, archive: Archive) -> Float[np.ndar
         return solver.slowing(winds)
 
     sample = np.linspace(0, len(archive) - 1, min(_SAMPLE, len(archive))).round().astype(int)
-    numbers = [np.asarray(excess(jnp.asarray(archive.fields[time])), np.float64) for time in sample]
+    numbers = [np.asarray(excess(archive.fields[time]), np.float64) for time in sample]
     return np.stack(numbers)[:, with_wind]
 
 
