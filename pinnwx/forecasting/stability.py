@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Float32
@@ -168,16 +167,26 @@ def parts_of_step(
     times = predictor.times(starts)
     graph, state = nnx.split(trained.model)
     contexts = [
-        StepContext(times.select(number), None, None if boundary is None else jnp.asarray(boundary[:, number]))
+        StepContext(times.select(number), None, None if boundary is None else boundary[:, number])
         for number in range(step + 1)
     ]
-    carry = nnx.merge(graph, state).start(jnp.asarray(predictor.analyses(archive, starts)), contexts[0])
+    carry = _start(graph, state, predictor.analyses(archive, starts), contexts[0])
     for context in contexts[:-1]:
         carry = _advance(graph, state, carry, context)
-    parts = trained.model.tendency_terms(carry, contexts[-1])
+    parts = _tendency_terms(graph, state, carry, contexts[-1])
     return {name: np.asarray(part[0]) for name, part in parts.items()}
+
+
+@partial(jax.jit, static_argnums=0)
+def _start(graph, state, analyses, context):
+    return nnx.merge(graph, state).start(analyses, context)
 
 
 @partial(jax.jit, static_argnums=0)
 def _advance(graph, state, carry, context):
     return nnx.merge(graph, state).advance(carry, context)
+
+
+@partial(jax.jit, static_argnums=0)
+def _tendency_terms(graph, state, carry, context):
+    return nnx.merge(graph, state).tendency_terms(carry, context)
