@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Float32
@@ -167,7 +168,7 @@ def parts_of_step(
     times = predictor.times(starts)
     graph, state = nnx.split(trained.model)
     contexts = [
-        StepContext(times.select(number), None, None if boundary is None else boundary[:, number])
+        StepContext(times.select(number), None, None if boundary is None else jnp.asarray(boundary[:, number]))
         for number in range(step + 1)
     ]
     carry = _start(graph, state, predictor.analyses(archive, starts), contexts[0])
