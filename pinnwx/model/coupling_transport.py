@@ -13,6 +13,7 @@ several coupling intervals.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -56,25 +57,21 @@ class Forcing(NamedTuple):
     surroundings: Callable[[Fields], Surroundings]
 
 
+@dataclass(frozen=True)
 class CouplingTransport:
-    """Transport over one coupling interval; static under jit."""
+    """Transport over one coupling interval; static under jit, and equal where the equations are.
 
-    def __init__(
-        self,
-        transported: TransportedFields,
-        solver: AbstractTransport,
-        midpoint_solver: AbstractTransport | None,
-        updates: int,
-    ):
-        """
-        Args:
-            transported: the stack of fields that the equations transport.
-            solver: of the equations over the time between two diagnoses of the wind.
-            midpoint_solver: over half of it, where the wind of the midpoint is used.
-            updates: diagnoses of the wind.
-        """
-        self.transported, self.grid, self.updates = transported, transported.grid, updates
-        self.solver, self.midpoint_solver = solver, midpoint_solver
+    Attributes:
+        transported: the stack of fields that the equations transport.
+        solver: of the equations over the time between two diagnoses of the wind.
+        midpoint_solver: over half of it, where the wind of the midpoint is used.
+        updates: diagnoses of the wind.
+    """
+
+    transported: TransportedFields
+    solver: AbstractTransport
+    midpoint_solver: AbstractTransport | None
+    updates: int
 
     def __call__(self, fields: Fields, forcing: Forcing) -> Transported:
         if self.updates == 1:
@@ -108,7 +105,7 @@ class CouplingTransport:
     def _diagnosed(self, fields: Fields, forcing: Forcing) -> Array:
         """The winds of the fields, plus the learned winds of the equations that have one."""
         named = {name: fields[:, row] for row, name in enumerate(self.transported.names)}
-        winds = stacked_winds([one.wind for one in self.solver.equations], named, self.grid)
+        winds = stacked_winds([one.wind for one in self.solver.equations], named, self.transported.grid)
         return winds if forcing.learned is None else winds.at[self._rows_learned].add(forcing.learned)
 
     @property

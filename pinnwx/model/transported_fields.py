@@ -12,6 +12,8 @@ the wind is its geostrophic wind, or where the equation names it as balanced. Pr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,29 +28,54 @@ from pinnwx.physics.winds import AbstractVorticityWind, AbstractWind
 Fields = Float[Array, "batch field lat lon"]
 
 
+@dataclass(frozen=True)
 class TransportedFields:
-    """The stack of fields that the equations transport; static under jit.
+    """The stack of fields that the equations transport; static under jit, and equal where the equations are.
 
     Attributes:
-        updated: positions among the forecast fields of those that transport changes, ascending.
-        gated: of each of these, whether the network may weaken its transport.
-        conserved: positions among the forecast fields of those that conserve their integral.
-        conserved_rows: their positions among the transported fields.
-        learned: positions among the transported fields of those with a learned wind.
-        shown: positions among the transported fields of those whose wind is a feature of the closure: each wind once,
-            and no prognostic wind, which is a field already.
+        names: of the forecast fields.
+        equations: of the transported fields, one for each.
+        grid: of all of them.
     """
 
-    def __init__(self, names: Sequence[str], equations: Sequence[TransportedField], grid: Grid):
-        self.names, self.equations, self.grid = tuple(names), tuple(equations), grid
-        targets = [name for equation in equations for name in equation.targets(names)]
-        self.updated = tuple(sorted({self.names.index(name) for name in targets}))
-        ungated = {name for one in equations if one.conserved or not one.gated for name in one.targets(names)}
-        self.gated = tuple(self.names[index] not in ungated for index in self.updated)
-        self.conserved = tuple(self.names.index(one.field) for one in equations if one.conserved)
-        self.conserved_rows = tuple(row for row, one in enumerate(equations) if one.conserved)
-        self.learned = tuple(row for row, one in enumerate(equations) if one.learned_wind is not None)
-        self.shown = _shown(equations)
+    names: tuple[str, ...]
+    equations: tuple[TransportedField, ...]
+    grid: Grid
+
+    @cached_property
+    def updated(self) -> tuple[int, ...]:
+        """Positions among the forecast fields of those that transport changes, ascending."""
+        return tuple(sorted({self.names.index(name) for one in self.equations for name in one.targets(self.names)}))
+
+    @cached_property
+    def gated(self) -> tuple[bool, ...]:
+        """Of each updated field, whether the network may weaken its transport."""
+        ungated = [one for one in self.equations if one.conserved or not one.gated]
+        names = {name for one in ungated for name in one.targets(self.names)}
+        return tuple(self.names[index] not in names for index in self.updated)
+
+    @cached_property
+    def conserved(self) -> tuple[int, ...]:
+        """Positions among the forecast fields of those that conserve their integral."""
+        return tuple(self.names.index(one.field) for one in self.equations if one.conserved)
+
+    @cached_property
+    def conserved_rows(self) -> tuple[int, ...]:
+        """Their positions among the transported fields."""
+        return tuple(row for row, one in enumerate(self.equations) if one.conserved)
+
+    @cached_property
+    def learned(self) -> tuple[int, ...]:
+        """Positions among the transported fields of those with a learned wind."""
+        return tuple(row for row, one in enumerate(self.equations) if one.learned_wind is not None)
+
+    @cached_property
+    def shown(self) -> tuple[int, ...]:
+        """Positions among the transported fields of those whose wind is a feature of the closure.
+
+        Each wind stands there once, and no prognostic wind, which is a field already.
+        """
+        return _shown(self.equations)
 
     def values(self, fields: Fields) -> Float[Array, "batch transported lat lon"]:
         """The transported fields, one for each equation."""

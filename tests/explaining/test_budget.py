@@ -28,10 +28,11 @@ BOTH = transport(
 ) + transport("msl", wind="prognostic:850", learned_wind=True)
 CARRIED = ("advection_by_physical_wind", "planetary_vorticity")
 WIND_ALONE = ("msl", "u850", "v850")
+CLIMATE = "climate = { relaxation_days = 5.0, bound_margin = 0.1 }"
 SETTINGS = {
     "both winds": (NAMES, BOTH, ""),
-    "midpoint": (NAMES, 'wind_time = "midpoint"\n' + BOTH, ""),
-    "coupling_steps": (NAMES, "coupling_steps = 2\n" + BOTH, ""),
+    "midpoint, deep ensemble": (NAMES, 'wind_time = "midpoint"\n' + BOTH, "networks = 2"),
+    "coupling_steps, climate": (NAMES, "coupling_steps = 2\n" + BOTH, CLIMATE),
     "wind_updates": (NAMES, "wind_updates = 3\n" + BOTH, ""),
     "semi-Lagrangian": (NAMES, 'method = "semi_lagrangian"\n' + BOTH, ""),
     "followers": (
@@ -39,8 +40,6 @@ SETTINGS = {
         transport("vo850", wind="prognostic:850", absolute_vorticity=True, balanced_field="msl"),
         "",
     ),
-    "deep ensemble": (NAMES, BOTH, "networks = 2"),
-    "climate": (NAMES, BOTH, "climate = { relaxation_days = 5.0, bound_margin = 0.1 }"),
     "network alone": (NAMES, "", ""),
     "second order": (NAMES, "", 'kind = "second_order"'),
 }
@@ -113,7 +112,7 @@ def test_every_part_that_the_settings_give_is_there_and_does_something(made):
     kind, dataset = made
     whole = {*CARRIED, "advection_by_learned_wind", "diffusion", "polar_structure", "network"}
     expected = {
-        "climate": whole | {"climate"},
+        "coupling_steps, climate": whole | {"climate"},
         "network alone": {"network"},
         "second order": {"advection_by_learned_wind", "network"},
         "followers": {*CARRIED, "polar_structure", "network"},

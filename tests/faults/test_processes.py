@@ -65,14 +65,14 @@ def whole(trained, tmp_path) -> Path:
 def test_33_killed_in_training(good, tmp_path):
     """Killed again and again and resumed, it ends with the weights of the undisturbed one, bit for bit."""
     out, dice, kills, resumed = tmp_path / "run", random.Random(SEED), 0, set()
-    config = recipe(tmp_path, "batch_size = 8\nupdates = 2000")
+    config = recipe(tmp_path, "batch_size = 8\nupdates = 1200")
     in_a_process(command("train", config, "--data", good, "--out", tmp_path / "whole")).did()
     words = [sys.executable, "-c", kills_and_flips.HASTY, *command("train", config, "--data", good, "--out", out)[3:]]
     while True:
         resume = ["--resume"] if (out / "config.toml").exists() else []
         with started(*words, *resume) as process:
             try:
-                process.wait(dice.uniform(4, 10) + 2 * kills if kills < 3 or not resumed else 900)
+                process.wait(dice.uniform(4, 8) + 2 * kills if kills < 3 or not resumed else 900)
             except subprocess.TimeoutExpired:
                 process.kill()
                 kills += 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import false_discovery_control
 
 from pinnwx.verification.significance import (
     MINIMUM_BLOCKS,
@@ -220,6 +221,9 @@ def test_adjusted_p_values_are_those_of_benjamini_and_hochberg():
     """The smallest m p / rank over all larger p-values, written out; unknown ones are no comparisons."""
     assert adjusted([0.01, None, 0.04, 0.03, 0.5]) == [0.04, None, *map(pytest.approx, (0.16 / 3, 0.16 / 3, 0.5))]
     assert adjusted([None]) == [None]
+    for count in (1, 2, 40):
+        p_values = np.random.default_rng(count).uniform(0, 1, count).round(1)  # some are equal
+        np.testing.assert_allclose(adjusted(p_values.tolist()), false_discovery_control(p_values), rtol=1e-12)
 
 
 def test_few_of_many_equal_models_are_called_different():
