@@ -66,6 +66,10 @@ class Devices:
         """The whole arrays on every device."""
         return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
 
+    def from_all(self, tree: Tree) -> Tree:
+        """Arrays of `on_all`, on the default device like those of a model that is read: one program serves both."""
+        return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)), tree)
+
     def shared_out(self, batch: np.ndarray) -> jax.Array:
         """An array whose first axis is divided among the devices."""
         return jax.device_put(batch, NamedSharding(self._mesh, PartitionSpec("batch")))

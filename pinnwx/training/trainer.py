@@ -191,7 +191,7 @@ class Trainer:
             raise StabilityError("no update had a finite loss and gradient: nothing was learned; check the data")
         chosen = self.stopping.selected(self.states)
         return TrainingResult(
-            [state.average for state in chosen],
+            [self._devices.from_all(state.average) for state in chosen],
             [state.optimiser for state in chosen],
             updates,
             self.plan,

@@ -11,8 +11,10 @@ from synthetic import config, wave_archive
 
 from pinnwx.data.fitting import fit_normalisation
 from pinnwx.errors import CheckpointError, DataError, StabilityError
+from pinnwx.forecasting import predictor
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
+from pinnwx.model.deep_ensemble import give_weights
 from pinnwx.training import trainer
 from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.fit import fit
@@ -60,6 +62,20 @@ def fake(monkeypatch):
 
 def lines(folder) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_trained_model_forecasts_with_the_program_of_a_model_that_is_read(tmp_path):
+    """So what `train` compiles to check a model serves the forecasts of later processes too."""
+    settings = config(training="batch_size = 8\nupdates = 8")
+    untrained = TrainedModel.initialise(settings, ARCHIVE)
+    scale = untrained.normalisation.increment_std[:, None, None]
+    give_weights(untrained.model, fit(untrained.model, ARCHIVE, settings, scale).parameters)
+    untrained.save(tmp_path / "version")
+    counts = []
+    for one in (untrained, TrainedModel.load(tmp_path / "version")):
+        Predictor(one, [6.0]).from_archive(ARCHIVE, ARCHIVE.times[:3])
+        counts.append(predictor._rollout._cache_size())
+    assert counts[0] == counts[1]
 
 
 def test_batches_are_shuffled_passes_without_repeats(tmp_path, fake):
