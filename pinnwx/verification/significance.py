@@ -192,8 +192,8 @@ def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
     scaled = known[order] * len(known) / np.arange(len(known), 0, -1)
     controlled = np.empty_like(known)
     controlled[order] = np.minimum.accumulate(scaled)
-    found = iter(controlled.tolist())
-    return [None if p is None else next(found) for p in p_values]
+    values = iter(controlled.tolist())
+    return [None if p is None else next(values) for p in p_values]
 
 
 def is_significant(p_adjusted: float | None) -> bool:

@@ -42,7 +42,7 @@ patch_size = 1
 [training]
 batch_size = 8
 learning_rate = 3e-3
-updates = 200
+updates = 100
 [retraining]
 updates = 40
 steps = 1
