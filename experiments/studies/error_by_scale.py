@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,11 @@ def errors(forecast_power: Spectra, analysis_power: Spectra, product: Spectra) -
     return forecast_power + analysis_power - 2 * product, damped
 
 
+def run_folder(model: str) -> Path:
+    """Where `experiments.studies.ablations` trains a model."""
+    return RUNS / "ablations" / STUDY / f"{model}.{SEED}"
+
+
 def forecast_starts(predictor: Predictor, archive: Archive) -> Shaped[np.ndarray, " forecast"]:
     """The analyses of the scoring time, twice a day, whose forecasts can be verified."""
     scoring = scoring_of(STUDY)
@@ -116,7 +122,7 @@ def forecast_starts(predictor: Predictor, archive: Archive) -> Shaped[np.ndarray
 
 def measure(model: str) -> dict[str, Any]:
     """Errors and power of a run by field, lead and band; the daily errors, for bounds of ratios."""
-    trained = Run.open(RUNS / "ablations" / STUDY / f"{model}.{SEED}").load()
+    trained = Run.open(run_folder(model)).load()
     archive = matching_archive(trained, DATA / scoring_of(STUDY).folder)
     predictor = Predictor(trained, LEADS)
     starts = forecast_starts(predictor, archive)
@@ -205,7 +211,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stored = StoredFigures(RESULTS / "error_by_scale.json")
     if not options.tables:
         prepare()
-        stored.measure_missing({model: partial(measure, model) for model in MODELS}, again=options.again)
+        trained = [model for model in MODELS if (run_folder(model) / "live").is_file()]
+        for model in (one for one in MODELS if one not in trained and one not in stored.figures):
+            print(f"{model} is not trained: python -m experiments.studies.ablations {STUDY}/{model}")
+        stored.measure_missing({model: partial(measure, model) for model in trained}, again=options.again)
     splice(README, "error_by_scale", tables(stored.figures))
 
 
