@@ -193,7 +193,7 @@ def tables(figures: Mapping[str, Any]) -> str:
             rows.append([model, field, lead, *ratios, *shares])
     if not rows:
         return "Not run yet.\n"
-    titles = ["run", "field", "h", "as it is", "both damped", *(f"{name} [%]" for name in BANDS)]
+    titles = ["run", "field", "h", "as it is", "both damped", *(f"{name}, %" for name in BANDS)]
     return "\n".join(
         [
             f"RMSE over that of `{REFERENCE}` as it is and with both forecasts damped by wavenumber, bounds over days; "
