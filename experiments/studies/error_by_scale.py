@@ -85,7 +85,7 @@ def products(
     def mean(values: np.ndarray) -> np.ndarray:
         return (weights * values).mean(-2)
 
-    return mean(np.abs(first) ** 2), mean(np.abs(second) ** 2), mean((first * second.conj()).real)
+    return mean(np.abs(first) ** 2), mean(np.abs(second) ** 2), mean(np.real(first * second.conj()))
 
 
 def damping(
