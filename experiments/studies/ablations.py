@@ -61,6 +61,11 @@ class AblationRun:
     def scores(self) -> Path:
         return STORED / self.study / f"{self.name}.{self.seed}.json"
 
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return RUNS / "ablations" / self.study / f"{self.name}.{self.seed}"
+
     def config(self) -> dict[str, Any]:
         """The settings: those of the base experiment, changed."""
         settings = changed_experiment(self.base, self.changes)
@@ -68,12 +73,11 @@ class AblationRun:
 
     def training(self) -> TrainingRun:
         """The training; its config file is written."""
-        folder = RUNS / "ablations" / self.study / f"{self.name}.{self.seed}"
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        config = folder.with_suffix(f".{self.seed}.toml")
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        config = self.folder.with_suffix(f".{self.seed}.toml")
         config.write_text(tomli_w.dumps(self.config()))
         scoring = scoring_of(self.base)
-        return TrainingRun(config, folder, self.scores, replace(scoring, leads=self.leads or scoring.leads))
+        return TrainingRun(config, self.folder, self.scores, replace(scoring, leads=self.leads or scoring.leads))
 
 
 def changed_experiment(base: str, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,11 +30,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from experiments.studies import ablations
 from experiments.studies.harness import (
     DATA,
     README,
     RESULTS,
-    RUNS,
     StoredFigures,
     markdown_table,
     scoring_of,
@@ -108,7 +108,8 @@ def errors(forecast_power: Spectra, analysis_power: Spectra, product: Spectra) -
 
 def run_folder(model: str) -> Path:
     """Where `experiments.studies.ablations` trains a model."""
-    return RUNS / "ablations" / STUDY / f"{model}.{SEED}"
+    runs = ablations.runs_of(STUDY, ablations.read_studies()[STUDY])
+    return next(run.folder for run in runs if (run.name, run.seed) == (model, SEED))
 
 
 def forecast_starts(predictor: Predictor, archive: Archive) -> Shaped[np.ndarray, " forecast"]:
