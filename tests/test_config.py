@@ -235,6 +235,18 @@ def test_only_vorticity_has_an_absolute_kind():
         Transport(field="t850", absolute_vorticity=True)
 
 
+def test_a_radius_of_deformation_is_for_vorticity_that_something_follows():
+    vorticity = {"field": "vo850", "wind": "prognostic:850", "deformation_radius": 1.5e6}
+    assert not list(Transport(**vorticity).lacks(["u850", "v850"]))
+    assert list(Transport(**vorticity).lacks(["u850", "v850", "vo850"])) == [
+        " is a field of data.fields and nothing follows it; remove deformation_radius"
+    ]
+    with pytest.raises(ValidationError, match="deformation_radius is for vorticity"):
+        Transport(field="t850", deformation_radius=1.5e6)
+    with pytest.raises(ValidationError, match="greater than or equal to 100000"):
+        Transport(**vorticity | {"deformation_radius": 1500})
+
+
 def test_a_bare_end_date_includes_its_day():
     Period(start="2026-01-01T06:00", end="2026-01-01")
     with pytest.raises(ValidationError, match="after its end"):

@@ -15,8 +15,8 @@ from pinnwx.data.open import open_data
 from pinnwx.verification.results import Scores
 
 STUDIES = (
-    "ablations", "benchmark", "damage", "divergence", "error_by_scale", "increments", "job_times", "results", "ridge",
-    "rolling", "rollouts", "sizes", "semi_lagrangian_cost", "spoilt",
+    "ablations", "benchmark", "damage", "deformation", "divergence", "error_by_scale", "increments", "job_times",
+    "results", "ridge", "rolling", "rollouts", "sizes", "semi_lagrangian_cost", "spoilt",
 )  # fmt: skip
 RUNS = [run for name, study in ablations.read_studies().items() for run in ablations.runs_of(name, study)]
 

@@ -142,7 +142,7 @@ def first_update(config: Config, archive: Archive, steps: int) -> Update:
     network = networks_of(trained.model)[0]
     scale = trained.normalisation.increment_std[:, None, None]
     hours, size = config.model.step_hours, config.training.batch_size
-    update: Any = make_update(network, archive.grid, scale, config.training)  # compiled: it can be traced
+    update = make_update(network, archive.grid, np.asarray(scale), config.training)
     source = device_archive(archive, hours)
     windows = window_indices(archive.times, hours, network.input_times - 1 + steps)[:size]
     state = [initial_state(network, config.training)]
@@ -151,7 +151,7 @@ def first_update(config: Config, archive: Archive, steps: int) -> Update:
         state[0], progress = update(state[0], windows, source, 1000)
         return progress
 
-    return Update(run, lambda: count_operations(update.trace(state[0], windows, source, 1000).jaxpr))
+    return Update(run, lambda: count_operations(jax.make_jaxpr(update)(state[0], windows, source, 1000)))
 
 
 def synthetic_archive(config: Config, name: str) -> Archive:

@@ -4,7 +4,7 @@
 
 In flux form, d(zeta)/dt = -v . grad(zeta + f) - (zeta + f) div(v). The increment by divergence is that of the flux form
 less that of the advective form. Factors for both parts are fitted to the change of a step by least squares, one pair
-for the globe and one for each band of latitude, on the fields that the vorticity of gcm_hybrid changes. The changes are
+for the globe and one for each band of latitude, on the fields that the vorticity of gcm_flux changes. The changes are
 those of `experiments.studies.increments`. A factor near 1 means that the part is right as it is; near 0, that it is
 noise. Figures go to experiments/results/divergence.json, the table to experiments/README.md.
 """
@@ -34,7 +34,7 @@ from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.preparation import training_archive
 from pinnwx.runtime import prepare
 
-EXPERIMENT, FIELDS = "gcm_hybrid", ("z500", "u500", "v500", "u850", "v850")
+EXPERIMENT, FIELDS = "gcm_flux", ("z500", "u500", "v500", "u850", "v850")
 BANDS = tuple((south, south + 15) for south in range(-90, 90, 15))
 
 Values = Float[np.ndarray, "time lat lon"]

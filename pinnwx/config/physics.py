@@ -79,6 +79,9 @@ class Transport(Settings):
     """Transport vorticity plus planetary vorticity. For vorticity only."""
     balanced_field: str | None = Field(default=None, examples=["z500"])
     """Geopotential, or msl, that follows the change of vorticity by linear balance. For vorticity only."""
+    deformation_radius: Annotated[float, Field(ge=1e5, le=1e8)] | None = Field(default=None, examples=[1.5e6])
+    """Radius of deformation in m, with which wind and balanced field follow a change of vorticity: waves longer than
+    it follow less. Without it, they follow in full. For vorticity only."""
     learned_wind: bool = False
     """Add the wind of a network to the physical wind."""
     conserved: bool = False
@@ -112,6 +115,11 @@ class Transport(Settings):
             pair = f'balanced_field = "{self.balanced_field}" of "{self.field}"'
             yield f"{pair}: only z500 (any level) or msl follow, and only vorticity"
 
+    @agreement
+    def _deformation_of_vorticity(self) -> Iterator[str]:
+        if self.deformation_radius is not None and not re.fullmatch(r"vo\d+", self.field):
+            yield f"deformation_radius is for vorticity (vo850 ...), not for {self.field}"
+
     def lacks(self, fields: Sequence[str]) -> Iterator[str]:
         """The problems of this transport with these forecast fields."""
         from pinnwx.physics.winds import AbstractVorticityWind
@@ -121,6 +129,8 @@ class Transport(Settings):
         level = wind.vorticity_level if isinstance(wind, AbstractVorticityWind) else None
         if of_the_wind and self.field not in fields and level not in (self.field.removeprefix("vo"), None):
             yield f': wind "{self.wind}" is of another level'
+        if self.deformation_radius is not None and self.field in fields and self.balanced_field is None:
+            yield " is a field of data.fields and nothing follows it; remove deformation_radius"
         own = () if of_the_wind else (self.field,)
         for name in (*own, *wind.inputs, *(() if self.balanced_field is None else (self.balanced_field,))):
             if name not in fields:
@@ -130,7 +140,8 @@ class Transport(Settings):
 # The examples of the template.
 _TEMPERATURE = {"field": "t850", "wind": "prognostic:850"}
 _VORTICITY = {
-    "field": "vo850", "wind": "prognostic:850", "form": "flux", "absolute_vorticity": True, "balanced_field": "z500",
+    "field": "vo850", "wind": "prognostic:850", "absolute_vorticity": True, "balanced_field": "z500",
+    "deformation_radius": 1.5e6,
 }  # fmt: skip
 
 
@@ -141,8 +152,9 @@ class PhysicsSettings(Settings):
     """
 
     transport: tuple[Transport, ...] = Field(default=(), examples=[[_TEMPERATURE, _VORTICITY]])
-    """Without such tables, only the network changes the fields. The second example transports the absolute
-    vorticity of the wind in flux form: the barotropic vorticity equation with divergence."""
+    """Without such tables, only the network changes the fields. The second example is the barotropic vorticity
+    equation with a radius of deformation. With `form = "flux"` it has the divergence of the wind too, which explains
+    more of one step, and makes forecasts of five days worse."""
     terms: Annotated[tuple[dict[str, Option], ...], AfterValidator(_are_terms)] = ()
     """User-defined terms of the equation of the transported fields: tables `[[model.physics.terms]]` with the `kind`
     under which an extension registers the term, and the options of its class."""

@@ -136,15 +136,11 @@ def _explained(graph, state, analyses, times, boundary_steps):
     def step(state, inputs):
         (carry, before), (time, boundary) = state, inputs
         context = StepContext(time, lateral_boundary=boundary)
-        parts, learned = (
-            dict(model.tendency_terms(carry, context)),
-            model.learned_fields(carry, context),
-        )
+        explained = model.explain(carry, context)
+        parts, after = dict(explained.terms), model.to_fields(explained.carry, context)
         if "network" in parts:  # a `second_order` model also reads out the fields by a network, at the time of the step
             parts["network"] += model.to_fields(carry, context) - before
-        carry = model.advance(carry, context)
-        after = model.to_fields(carry, context)
-        return (carry, after), (after, after - before, parts, dict(learned))
+        return (explained.carry, after), (after, after - before, parts, dict(explained.learned))
 
     start = model.start(analyses, StepContext(times.select(0)))
     return jax.lax.scan(step, (start, analyses[:, -1]), (times, boundary_steps))[1]

@@ -174,7 +174,7 @@ def parts_of_step(
     carry = _start(graph, state, predictor.analyses(archive, starts), contexts[0])
     for context in contexts[:-1]:
         carry = _advance(graph, state, carry, context)
-    parts = _tendency_terms(graph, state, carry, contexts[-1])
+    parts = _terms(graph, state, carry, contexts[-1])
     return {name: np.asarray(part[0]) for name, part in parts.items()}
 
 
@@ -189,5 +189,5 @@ def _advance(graph, state, carry, context):
 
 
 @partial(jax.jit, static_argnums=0)
-def _tendency_terms(graph, state, carry, context):
-    return nnx.merge(graph, state).tendency_terms(carry, context)
+def _terms(graph, state, carry, context):
+    return nnx.merge(graph, state).explain(carry, context).terms

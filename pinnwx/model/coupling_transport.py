@@ -137,4 +137,5 @@ class CouplingTransport:
             by_origin = {"physical_wind": winds - learned, "learned_wind": learned}
         transported = self.transported.values(fields)
         parts = self.solver.increments(transported, by_origin, forcing.diffusivity, forcing.surroundings(fields))
-        return {name: self.transported.changes(part) for name, part in parts.items()}
+        changes = jax.vmap(self.transported.changes)(jnp.stack([*parts.values()]))  # traced and compiled once
+        return dict(zip(parts, changes, strict=True))

@@ -16,7 +16,7 @@ from flax import nnx
 
 from pinnwx.model.closures.channels import ChannelGroup
 from pinnwx.model.inputs import Inputs
-from pinnwx.model.interface import Analyses, Fields, Forecaster, LearnedFields, TendencyTerms
+from pinnwx.model.interface import Analyses, ExplainedStep, Fields, Forecaster
 from pinnwx.model.step_context import StepContext
 
 
@@ -45,14 +45,11 @@ class DeepEnsemble(nnx.Module):
     def to_fields(self, carry: Any, context: StepContext) -> Fields:
         return self._mean(lambda network: network.to_fields(carry, context))
 
-    def tendency_terms(self, carry: Any, context: StepContext) -> TendencyTerms:
-        return self._mean(lambda network: network.tendency_terms(carry, context))
+    def explain(self, carry: Any, context: StepContext) -> ExplainedStep:
+        return self._mean(lambda network: network.explain(carry, context))
 
     def channel_groups(self) -> list[ChannelGroup]:
         return self.networks[0].channel_groups()
-
-    def learned_fields(self, carry: Any, context: StepContext) -> LearnedFields:
-        return self._mean(lambda network: network.learned_fields(carry, context))
 
     def _mean(self, of: Callable[[Forecaster], Any]) -> Any:
         """The mean of a function of each network: exact where the networks agree, positive where all are positive.

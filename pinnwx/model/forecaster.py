@@ -33,7 +33,7 @@ from pinnwx.model.closures.channels import ChannelGroup
 from pinnwx.model.coupling_transport import CouplingTransport, Forcing
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Fixed, Inputs
-from pinnwx.model.interface import Analyses, Fields, LearnedFields, TendencyTerms
+from pinnwx.model.interface import Analyses, ExplainedStep, Fields, LearnedFields
 from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.step_context import StepContext
 from pinnwx.model.views import MultiViewNetwork, View, Views
@@ -61,15 +61,15 @@ class Step(NamedTuple):
         fields: after it.
         source: that the closure adds to them.
         gate: of each field that transport changes; empty without equations.
-        winds: that were held, (batch, field, lat, lon, 2); a scalar without equations.
         features: of the closure.
+        forcing: of the transport.
     """
 
     fields: Fields
     source: Fields
     gate: Array
-    winds: Array
     features: Features
+    forcing: Forcing
 
 
 class TransportForecaster(nnx.Module):
@@ -139,52 +139,51 @@ class TransportForecaster(nnx.Module):
     def advance(self, carry: Analyses, context: StepContext) -> Analyses:
         fields = carry[:, -1]
         for _ in range(self.coupling_steps):
-            fields = self._step(fields, self._features(fields, carry, context), context).fields
+            fields = self._step(fields, carry, context).fields
         for _, corrected in self._corrected(fields, carry, context):
             fields = corrected
-        return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)
+        return _carried(carry, fields)
 
-    def tendency_terms(self, carry: Analyses, context: StepContext) -> TendencyTerms:
+    def explain(self, carry: Analyses, context: StepContext) -> ExplainedStep:
         fields = carry[:, -1]
         terms: dict[str, Array] = {}
+        learned: LearnedFields | None = None
         for _ in range(self.coupling_steps):
-            features = self._features(fields, carry, context)
-            step = self._step(fields, features, context)
-            for name, increment in self._increments(fields, features, step, context).items():
+            step = self._step(fields, carry, context)
+            learned = self._learned_fields(step) if learned is None else learned
+            for name, increment in self._increments(fields, step).items():
                 terms[name] = terms.get(name, 0.0) + increment
             fields = step.fields
         for name, corrected in self._corrected(fields, carry, context):
             terms[name] = corrected - fields
             fields = corrected
-        return terms
+        return ExplainedStep(_carried(carry, fields), terms, learned or {})
 
-    def learned_fields(self, carry: Analyses, context: StepContext) -> LearnedFields:
-        fields, equations = carry[:, -1], self.solver.equations
-        features = self._features(fields, carry, context)
+    def _learned_fields(self, step: Step) -> LearnedFields:
+        equations, shape = self.solver.equations, step.fields[:, 0].shape
         learned: dict[str, Array] = {}
-        winds = self._learned_winds(features, context.view)
-        if winds is not None:
+        if step.forcing.learned is not None:
             for place, index in enumerate(self.transported.learned):
                 for component, name in enumerate(("eastward", "northward")):
-                    learned[f"{equations[index].field}_learned_{name}_wind"] = winds[:, place, ..., component]
+                    wind = step.forcing.learned[:, place, ..., component]
+                    learned[f"{equations[index].field}_learned_{name}_wind"] = wind
         if Diffusion.name in self.solver.right_hand_side.names:
-            used = jnp.minimum(self.diffusivity(), self.solver.largest_diffusivity)
+            used = jnp.minimum(step.forcing.diffusivity, self.solver.largest_diffusivity)
             for equation, kappa in zip(equations, used, strict=True):
-                learned[f"{equation.field}_diffusivity"] = jnp.broadcast_to(kappa, fields[:, 0].shape)
-        step = self._step(fields, features, context)
+                learned[f"{equation.field}_diffusivity"] = jnp.broadcast_to(kappa, shape)
         for place, index in enumerate(self.transported.updated if equations else ()):
             gate = step.gate[..., place, :, :]
-            learned[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate, fields[:, 0].shape)
+            learned[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate, shape)
         use = None if self.closure is None else self.closure.network.expert_use(step.features)
         if use is not None:
             learned |= {f"expert_{number}_use": use[..., number] for number in range(use.shape[-1])}
         return learned
 
-    def _increments(self, fields: Fields, features: Array, step: Step, context: StepContext) -> dict[str, Fields]:
+    def _increments(self, fields: Fields, step: Step) -> dict[str, Fields]:
         """The increment of the fields by each term over an interval."""
         if not self.solver.equations:
             return {"network": step.source}
-        increments = self.transport.increments(fields, self._forcing(features, context))
+        increments = self.transport.increments(fields, step.forcing)
         parts = {name: self.transported.scatter_to_state(step.gate * part) for name, part in increments.items()}
         return parts | ({"network": step.source} if self.closure is not None else {})
 
@@ -209,13 +208,15 @@ class TransportForecaster(nnx.Module):
             features.append(channels_last(change / self.inputs.increment_std[...]))
         return jnp.concatenate(features, axis=-1)
 
-    def _step(self, fields: Fields, features: Features, context: StepContext) -> Step:
+    def _step(self, fields: Fields, carry: Analyses, context: StepContext) -> Step:
         """One interval."""
+        features = self._features(fields, carry, context)
+        forcing = self._forcing(features, context)
         if not self.solver.equations:
             source, gate = self._sources(features, context.view)
-            return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, jnp.zeros(()), features)
+            return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, features, forcing)
         inputs = fields if self.backpropagate else jax.lax.stop_gradient(fields)
-        after, change, winds = self.transport(inputs, self._forcing(features, context))
+        after, change, winds = self.transport(inputs, forcing)
         scaled = change * self.coupling_steps / self.inputs.increment_std[...][np.array(self.transported.updated)]
         shown = [features, channels_last(scaled), *(winds[:, index] / TYPICAL_WIND for index in self.transported.shown)]
         features = jnp.concatenate(shown, axis=-1)
@@ -225,7 +226,7 @@ class TransportForecaster(nnx.Module):
         if self.transported.conserved:  # no gate, no source
             result = self.transported.with_conserved(result, after)
             source = source.at[:, np.array(self.transported.conserved)].set(0.0)
-        return Step(result, source, gate, winds, features)
+        return Step(result, source, gate, features, forcing)
 
     def _forcing(self, features: Features, context: StepContext) -> Forcing:
         learned = self._learned_winds(features, context.view)
@@ -248,3 +249,8 @@ class TransportForecaster(nnx.Module):
         count = len(self.inputs.names)
         gate = jnp.where(gated, 2 * jax.nn.sigmoid(gate + output[:, count:]), 1.0)
         return self.inputs.increment_std[...] / self.coupling_steps * output[:, :count], gate
+
+
+def _carried(carry: Analyses, fields: Fields) -> Analyses:
+    """The carried state with the newest fields, without the oldest."""
+    return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)

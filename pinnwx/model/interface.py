@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
@@ -16,6 +16,21 @@ Fields = Float[Array, "batch field lat lon"]
 Analyses = Float[Array, "batch input field lat lon"]
 TendencyTerms = Mapping[str, Fields]
 LearnedFields = Mapping[str, Float[Array, "batch lat lon"]]
+
+
+class ExplainedStep(NamedTuple):
+    """A step, and what it is made of.
+
+    Attributes:
+        carry: as `advance` returns it.
+        terms: the increment of the fields by each named part of the model over the step. Their sum is the change of
+            the fields, up to rounding and excluding unnamed corrections.
+        learned: the coefficients that the networks supply at its start, by name: winds, gates, diffusivities.
+    """
+
+    carry: Any
+    terms: TendencyTerms
+    learned: LearnedFields
 
 
 @runtime_checkable
@@ -46,15 +61,8 @@ class Forecaster(Protocol):
         """The forecast fields of a carried state. `context` is that of the step that led to it."""
         ...
 
-    def tendency_terms(self, carry: Any, context: StepContext) -> TendencyTerms:
-        """The increment of the fields by each named part of the model, over the step that `advance` takes.
-
-        Their sum is the change of the fields, up to rounding and excluding unnamed corrections.
-        """
-        ...
-
-    def learned_fields(self, carry: Any, context: StepContext) -> LearnedFields:
-        """The coefficients that the networks supply at the start of that step, by name: winds, gates, diffusivities."""
+    def explain(self, carry: Any, context: StepContext) -> ExplainedStep:
+        """The step that `advance` takes, with its parts."""
         ...
 
     def channel_groups(self) -> list[ChannelGroup]:

@@ -23,7 +23,7 @@ from pinnwx.model.bounds import Bounds
 from pinnwx.model.closures.channels import ChannelGroup
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
-from pinnwx.model.interface import Analyses, Fields, LearnedFields, TendencyTerms
+from pinnwx.model.interface import Analyses, ExplainedStep, Fields
 from pinnwx.model.step_context import StepContext
 from pinnwx.model.views import MultiViewNetwork, Views
 from pinnwx.operators.advection import face_velocity, flux_divergence
@@ -88,16 +88,14 @@ class SecondOrderForecaster(nnx.Module):
             carry = self._substep(carry, context)
         return carry
 
-    def tendency_terms(self, carry: FieldsAndVelocity, context: StepContext) -> TendencyTerms:
+    def explain(self, carry: FieldsAndVelocity, context: StepContext) -> ExplainedStep:
         after = self.advance(carry, context)
         advected = self._physical(after.fields) - self._physical(carry.fields)
         change = self.to_fields(after, context) - self.to_fields(carry, context)
-        return {"advection_by_learned_wind": advected, "network": change - advected}
-
-    def learned_fields(self, carry: FieldsAndVelocity, context: StepContext) -> LearnedFields:  # noqa: ARG002
         winds = self._bounded(carry.velocity)
         names = [f"{field}_learned_{way}_wind" for field in self.inputs.names for way in ("eastward", "northward")]
-        return {name: winds[:, place] for place, name in enumerate(names)}
+        learned = {name: winds[:, place] for place, name in enumerate(names)}
+        return ExplainedStep(after, {"advection_by_learned_wind": advected, "network": change - advected}, learned)
 
     def _substep(self, carry: FieldsAndVelocity, context: StepContext) -> FieldsAndVelocity:
         """The velocity by one Euler step (as published), then the fields in that velocity."""

@@ -3,10 +3,11 @@
 Most equations transport a forecast field itself. Where vorticity is transported and is no forecast field, it is the
 vorticity of the equation's wind. Its change goes to the fields of that wind, by the streamfunction of the change:
 
-    laplacian(psi) = change of vorticity,    change of (u, v) = (-dpsi/dy, dpsi/dx).
+    laplacian(psi) - psi / L^2 = change of vorticity,    change of (u, v) = (-dpsi/dy, dpsi/dx).
 
-A prognostic wind changes by the second. The geopotential that is in balance with psi (`physics.balance`) changes where
-the wind is its geostrophic wind, or where the equation names it as balanced. Pressure changes by density times Phi.
+L is the radius of deformation, infinite unless the equation names one. A prognostic wind changes by the second. The
+geopotential that is in balance with psi (`physics.balance`) changes where the wind is its geostrophic wind, or where
+the equation names it as balanced. Pressure changes by density times Phi.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
 from pinnwx.physics.balance import balanced_geopotential
-from pinnwx.physics.diagnostics import mass_field, streamfunction_from_vorticity
+from pinnwx.physics.diagnostics import mass_field, streamfunction_from_potential_vorticity
 from pinnwx.physics.transported_field import TransportedField
 from pinnwx.physics.winds import AbstractVorticityWind, AbstractWind
 
@@ -114,7 +115,7 @@ class TransportedFields:
         followers = [name for name in equation.targets(self.names) if name not in parts]
         if not followers:
             return parts
-        streamfunction = streamfunction_from_vorticity(change, self.grid)
+        streamfunction = streamfunction_from_potential_vorticity(change, self.grid, equation.deformation_radius)
         geopotential = balanced_geopotential(streamfunction, self.grid)
         wind = {}
         if isinstance(equation.wind, AbstractVorticityWind):

@@ -17,6 +17,7 @@ _MODULES = {
         "face_velocity_from_streamfunction",
         "rotational_face_velocity",
         "rotational_wind",
+        "streamfunction_from_potential_vorticity",
         "streamfunction_from_vorticity",
         "velocity_potential_from_divergence",
         "vorticity_and_divergence",

@@ -17,7 +17,7 @@ from pinnwx.constants import EARTH_ROTATION, REFERENCE_AIR_DENSITY
 from pinnwx.grid import Grid
 from pinnwx.operators.advection import FaceVelocity
 from pinnwx.operators.calculus import curl, divergence, gradient
-from pinnwx.operators.poisson import inverse_laplacian
+from pinnwx.operators.poisson import inverse_laplacian, solve_helmholtz
 from pinnwx.operators.stencils import constant, pad, slice_axis
 
 Field = Float[Array, "*batch lat lon"]
@@ -29,6 +29,21 @@ Wind = tuple[Field, Field]
 def streamfunction_from_vorticity(vorticity: Field, grid: Grid, boundary: Boundary | None = None) -> Field:
     """psi [m2 s-1] with laplacian(psi) = vorticity [s-1]; on the globe less its area mean, and psi has mean zero."""
     return inverse_laplacian(vorticity, grid, _zero_beyond(vorticity, grid, boundary))
+
+
+def streamfunction_from_potential_vorticity(
+    potential_vorticity: Field, grid: Grid, deformation_radius: float | None = None
+) -> Field:
+    """psi [m2 s-1] with laplacian(psi) - psi / L^2 = potential vorticity [s-1], L the deformation radius [m].
+
+    The quasi-geostrophic relation of one layer with a free surface. A wave of total wavenumber K has the factor
+    K^2 / (K^2 + 1/L^2) of what the vorticity alone would give it. So long waves do not run westwards too fast, as they
+    do without divergence (Cressman 1958, Mon. Wea. Rev. 86). On a regional grid psi is zero beyond the edge.
+    """
+    if deformation_radius is None:
+        return streamfunction_from_vorticity(potential_vorticity, grid)
+    beyond = _zero_beyond(potential_vorticity, grid, None)
+    return -(deformation_radius**2) * solve_helmholtz(potential_vorticity, grid, deformation_radius**2, beyond)
 
 
 def velocity_potential_from_divergence(divergence: Field, grid: Grid, boundary: Boundary | None = None) -> Field:

@@ -20,6 +20,7 @@ class TransportedField:
         scheme: of the face values, a name in `operators.advection.SCHEMES`.
         absolute_vorticity: whether planetary vorticity is transported too.
         balanced_field: the geopotential or pressure that follows a change of vorticity.
+        deformation_radius: with which wind and balanced field follow a change of vorticity [m]; None for infinite.
         learned_wind: the wind that a network adds; None without one.
         conserved: whether it keeps its area integral and its sign for any weights.
         gated: whether the network may weaken its transport.
@@ -32,6 +33,7 @@ class TransportedField:
     scheme: str = "upwind3"
     absolute_vorticity: bool = False
     balanced_field: str | None = None
+    deformation_radius: float | None = None
     learned_wind: LearnedWind | None = None
     conserved: bool = False
     gated: bool = True

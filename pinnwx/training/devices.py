@@ -19,13 +19,19 @@ Tree = TypeVar("Tree")
 
 
 class Devices:
-    """The devices that share a batch."""
+    """The devices that share a batch; equal if they are the same in the same order."""
 
     def __init__(self, devices: Sequence[Any] | None = None):
         """By default all devices of all processes."""
         self._mesh = Mesh(np.array(jax.devices() if devices is None else list(devices)), ("batch",))
         if jax.process_count() > 1:
             self._meet()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Devices) and self._mesh == other._mesh
+
+    def __hash__(self) -> int:
+        return hash(self._mesh)
 
     def _meet(self) -> None:
         """Connects the processes at once: later, while one compiles, another would give up after 30 s."""

@@ -10,33 +10,31 @@ import numpy as np
 import optax
 import optax.contrib
 
-from pinnwx.config import TrainingSettings
-
 # The typical RMS of an Adam step, so that one learning rate suits both optimisers (Liu et al. 2025).
 _ADAM_RMS = 0.2
 _SECOND_MOMENT = 0.99  # decay of Adam's second moment; a run has a few hundred updates, too few for the usual 0.999
 
 
-def optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
+def optimiser(kind: str, weight_decay: float, clip_norm: float) -> optax.GradientTransformation:
     """The direction to subtract from the weights, before the learning rate, from a clipped gradient.
 
     "adam": Adam with decoupled weight decay on all but vectors (biases, scales). "muon": momentum made orthogonal by
     Newton-Schulz iterations for matrices (Jordan 2024), which moves every direction of a weight matrix by the same
     amount, and Adam for vectors. A convolution counts as a matrix: its window and inputs by its outputs.
     """
-    if settings.optimiser == "muon":
+    if kind == "muon":
         muon = optax.contrib.muon(
             -1.0,
             consistent_rms=_ADAM_RMS,
-            weight_decay=settings.weight_decay,
+            weight_decay=weight_decay,
             adam_b2=_SECOND_MOMENT,
             muon_weight_dimension_numbers=_matrices,
         )
-        return optax.chain(optax.clip_by_global_norm(settings.clip_norm), muon)
+        return optax.chain(optax.clip_by_global_norm(clip_norm), muon)
     return optax.chain(
-        optax.clip_by_global_norm(settings.clip_norm),
+        optax.clip_by_global_norm(clip_norm),
         optax.scale_by_adam(b2=_SECOND_MOMENT),
-        optax.add_decayed_weights(settings.weight_decay, mask=_are_matrices),
+        optax.add_decayed_weights(weight_decay, mask=_are_matrices),
     )
 
 

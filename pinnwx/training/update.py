@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -64,12 +65,36 @@ class UpdateMetrics(NamedTuple):
     gradient_norm: Float[Array, ""]
 
 
+class Rule(NamedTuple):
+    """The settings of training that an update is compiled for."""
+
+    optimiser: str
+    learning_rate: float
+    weight_decay: float
+    clip_norm: float
+    ema_decay: float
+    warmup_fraction: float
+    loss: str
+    perturbation_scale: float
+
+    @classmethod
+    def of(cls, settings: TrainingSettings) -> Rule:
+        return cls(*(getattr(settings, name) for name in cls._fields))
+
+    def transformation(self) -> optax.GradientTransformation:
+        return optimiser(self.optimiser, self.weight_decay, self.clip_norm)
+
+
 def initial_state(model: Forecaster, settings: TrainingSettings) -> TrainingState:
     """The state before the first update."""
     parameters = nnx.state(model, nnx.Param)
     counts = (jnp.zeros((), jnp.int32) for _ in range(2))  # two arrays, because the state is donated
-    first = jax.jit(optimiser(settings).init)(parameters)  # compiled once, not for every shape
-    return TrainingState(parameters, copied(parameters), first, *counts)
+    return TrainingState(parameters, copied(parameters), _initial_optimiser(Rule.of(settings), parameters), *counts)
+
+
+@partial(jax.jit, static_argnums=0)  # compiled once, not for every shape
+def _initial_optimiser(rule: Rule, parameters: Any) -> Any:
+    return rule.transformation().init(parameters)
 
 
 @jax.jit
@@ -79,9 +104,10 @@ def copied(tree: Any) -> Any:
 
 
 ErrorMeasure = Callable[[Array, Array], Float[Array, "steps batch field"]]
+Unit = Float[Array | np.ndarray, "field #lat #lon"]
 
 
-def error_measure(model: Forecaster, grid: Grid, scale: np.ndarray, kind: str = "square") -> ErrorMeasure:
+def error_measure(model: Forecaster, grid: Grid, scale: Unit, kind: str = "square") -> ErrorMeasure:
     """The error of forecasts and truth, (steps, batch, field, lat, lon), by `training.loss`; in units of `scale`."""
     unit = jnp.asarray(scale, jnp.float32)
     if kind == "square":
@@ -114,28 +140,48 @@ def rollout_loss(
     return jnp.sum(weights * errors) / jnp.sum(weights)
 
 
+class _Static(NamedTuple):
+    """What a program is compiled for, besides the shapes of arrays; for equal ones it is compiled once.
+
+    The constants of a model, such as its normalisation, are arguments: models of other data share its program.
+    """
+
+    graph: Any
+    grid: Grid
+    devices: Devices | None = None
+    rule: Rule | None = None
+    step_hours: float = 0.0
+
+
+class _Constants(NamedTuple):
+    """The arrays of a program that no update changes."""
+
+    fixed: Any
+    unit: Unit
+
+    @classmethod
+    def split(cls, model: Forecaster, scale: np.ndarray) -> tuple[Any, _Constants]:
+        """The graph of a model, and these."""
+        graph, _, fixed = nnx.split(model, nnx.Param, ...)
+        return graph, cls(fixed, jnp.asarray(scale, jnp.float32))
+
+
 def make_loss(
     model: Forecaster, grid: Grid, scale: np.ndarray
 ) -> Callable[[Any, Int[Array, "batch times"], Source], Float[Array, ""]]:
-    """The jitted `loss(parameters, windows, source)`: the `rollout_loss` of the model with these weights."""
-    return jax.jit(_loss_of(model, grid, scale), compiler_options=compiler_options())
+    """The compiled `loss(parameters, windows, source)`: the `rollout_loss` of the model with these weights."""
+    graph, constants = _Constants.split(model, scale)
+    program, static = _program(_loss, donated=None), _Static(graph, grid)
+    return lambda parameters, windows, source: program(static, parameters, windows, source, constants)
 
 
 def make_gradient(
     model: Forecaster, grid: Grid, scale: np.ndarray
 ) -> Callable[[Any, Int[Array, "batch times"], Source], tuple[Float[Array, ""], Any]]:
     """As `make_loss`, with the gradient of the loss by the parameters."""
-    return jax.jit(jax.value_and_grad(_loss_of(model, grid, scale)), compiler_options=compiler_options())
-
-
-def _loss_of(model: Forecaster, grid: Grid, scale: np.ndarray) -> Callable[..., Float[Array, ""]]:
-    graph, _, fixed = nnx.split(model, nnx.Param, ...)
-    error = error_measure(model, grid, scale)
-
-    def loss(parameters, windows, source):
-        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, error)
-
-    return loss
+    graph, constants = _Constants.split(model, scale)
+    program, static = _program(_loss_and_gradient, donated=None), _Static(graph, grid)
+    return lambda parameters, windows, source: program(static, parameters, windows, source, constants)
 
 
 def make_update(
@@ -146,7 +192,7 @@ def make_update(
     devices: Devices | None = None,
     step_hours: float = 6.0,
 ) -> Callable[[TrainingState, Int[Array, "batch times"], Source, Any], tuple[TrainingState, UpdateMetrics]]:
-    """The jitted `update(state, windows, source, total)`: one optimiser update on one batch of windows.
+    """The compiled `update(state, windows, source, total)`: one optimiser update on one batch of windows.
 
     `windows` are indices into the archive, one row of input times + steps for each member of the batch.
 
@@ -155,35 +201,58 @@ def make_update(
     Each update uses the next of the model's views. `devices` share the batch, by default all devices. The
     perturbations depend on `step_hours`, the step of the model.
     """
-    graph, _, fixed = nnx.split(model, nnx.Param, ...)
-    optimise = optimiser(settings)
-    error = error_measure(model, grid, scale, settings.loss)
-    unit = jnp.asarray(scale, jnp.float32)
+    graph, constants = _Constants.split(model, scale)
+    devices = devices or Devices()
+    program, static = _program(_update, donated=1), _Static(graph, grid, devices, Rule.of(settings), step_hours)
+    constants = devices.on_all(constants)
+    return lambda state, windows, source, total: program(static, state, windows, source, constants, total)
 
-    def loss_of(parameters, windows, source, view, number):
+
+@cache
+def _program(function: Callable[..., Any], donated: int | None) -> Callable[..., Any]:
+    """The function, compiled for each value of its first argument; made at its first use, which knows the device."""
+    return jax.jit(function, static_argnums=0, donate_argnums=donated, compiler_options=compiler_options())
+
+
+def _loss(static: _Static, parameters, windows, source, constants: _Constants) -> Float[Array, ""]:
+    model = nnx.merge(static.graph, parameters, constants.fixed)
+    return rollout_loss(model, windows, source, error_measure(model, static.grid, constants.unit))
+
+
+def _loss_and_gradient(static: _Static, parameters, *arguments) -> tuple[Float[Array, ""], Any]:
+    return jax.value_and_grad(_loss, argnums=1)(static, parameters, *arguments)
+
+
+def _update(
+    static: _Static, state: TrainingState, windows, source, constants: _Constants, total
+) -> tuple[TrainingState, UpdateMetrics]:
+    graph, grid, devices, rule, step_hours = static
+    assert devices is not None
+    assert rule is not None
+
+    def loss_of(parameters, windows, source, constants, number):
+        model = nnx.merge(graph, parameters, constants.fixed)
+        error = error_measure(model, grid, constants.unit, rule.loss)
+
         def perturb(batch):
-            if not settings.perturbation_scale:
+            if not rule.perturbation_scale:
                 return batch
-            size = settings.perturbation_scale * unit
+            size = rule.perturbation_scale * constants.unit
             return perturbed(batch, windows[:, 0], number, model.input_times, size, grid, step_hours)
 
-        return rollout_loss(nnx.merge(graph, parameters, fixed), windows, source, error, view, perturb)
+        return rollout_loss(model, windows, source, error, model.views[number], perturb)
 
-    loss_and_gradient = (devices or Devices()).mean_over_shares(jax.value_and_grad(loss_of))
-
-    def one(state: TrainingState, windows, source, total):
-        loss, gradient = loss_and_gradient(state.parameters, windows, source, model.views[state.update], state.update)
-        norm = optax.global_norm(gradient)
-        rate = learning_rate((state.update + 1) / total, settings.learning_rate, settings.warmup_fraction)
-        direction, optimiser_state = optimise.update(gradient, state.optimiser, state.parameters)
-        parameters = jax.tree.map(lambda p, d: p - rate * d, state.parameters, direction)
-        # The decay is smaller at first, so that the average soon loses the random first weights.
-        decay = jnp.minimum(settings.ema_decay, (1.0 + state.update) / (10.0 + state.update))
-        average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, parameters)
-        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
-        updated = TrainingState(parameters, average, optimiser_state, state.update, state.skipped)
-        selected = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, state)
-        selected = selected._replace(update=state.update + 1, skipped=state.skipped + jnp.where(finite, 0, 1))
-        return selected, UpdateMetrics(loss, rate, norm)
-
-    return jax.jit(one, donate_argnums=0, compiler_options=compiler_options())
+    loss_and_gradient = devices.mean_over_shares(jax.value_and_grad(loss_of))
+    loss, gradient = loss_and_gradient(state.parameters, windows, source, constants, state.update)
+    norm = optax.global_norm(gradient)
+    rate = learning_rate((state.update + 1) / total, rule.learning_rate, rule.warmup_fraction)
+    direction, optimiser_state = rule.transformation().update(gradient, state.optimiser, state.parameters)
+    parameters = jax.tree.map(lambda p, d: p - rate * d, state.parameters, direction)
+    # The decay is smaller at first, so that the average soon loses the random first weights.
+    decay = jnp.minimum(rule.ema_decay, (1.0 + state.update) / (10.0 + state.update))
+    average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, parameters)
+    finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+    updated = TrainingState(parameters, average, optimiser_state, state.update, state.skipped)
+    selected = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, state)
+    selected = selected._replace(update=state.update + 1, skipped=state.skipped + jnp.where(finite, 0, 1))
+    return selected, UpdateMetrics(loss, rate, norm)

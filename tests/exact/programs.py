@@ -6,7 +6,7 @@ import inspect
 import jax
 
 _STATIC = {"grid", "groups", "function", "scheme", "order", "damping_time", "maximum_ratio", "width", "sign", "axes"}
-_STATIC |= {"degree", "iterations", "variant", "variants", "steps", "resolved_spacing"}
+_STATIC |= {"degree", "iterations", "variant", "variants", "steps", "resolved_spacing", "deformation_radius"}
 
 
 def compiled(operator):

@@ -195,7 +195,7 @@ def test_the_learned_wind_is_bounded(fields):
     model = forecaster(settings)
     randomise(model, 0, 10.0)
     context = StepContext(step_features(1, 2).select(0))
-    learned = jax.jit(lambda fields: model.learned_fields(fields[:, None], context))(fields)
+    learned = jax.jit(lambda fields: model.explain(fields[:, None], context).learned)(fields)
     winds = [learned[f"msl_learned_{name}_wind"] for name in ("eastward", "northward")]
     assert 12.0 < np.abs(winds).max() <= 12.5
 

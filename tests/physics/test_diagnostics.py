@@ -19,6 +19,7 @@ from pinnwx.physics.diagnostics import (
     helmholtz_decomposition,
     rotational_face_velocity,
     rotational_wind,
+    streamfunction_from_potential_vorticity,
     streamfunction_from_vorticity,
     velocity_potential_from_divergence,
     vorticity_and_divergence,
@@ -33,6 +34,7 @@ rotational_wind, divergent_wind, rotational_face_velocity = map(
 streamfunction_from_vorticity, velocity_potential_from_divergence = map(
     compiled, (streamfunction_from_vorticity, velocity_potential_from_divergence)
 )
+streamfunction_from_potential_vorticity = compiled(streamfunction_from_potential_vorticity)
 HILL = gaussian_hill(0.7, 0.9, sharpness=2.0)
 SCALE = 1e8  # m2 s-1, of psi and chi
 
@@ -150,6 +152,20 @@ def test_streamfunction_on_a_box_is_zero_beyond_its_edge_or_as_given():
         around = np.zeros((11, 13)) if given is None else given
         for solve in (streamfunction_from_vorticity, velocity_potential_from_divergence):
             np.testing.assert_allclose(laplacian(solve(source, grid, given), grid, around), source, atol=1e-17)
+
+
+@pytest.mark.parametrize("name", ["11.25deg", "11.25deg+poles", "box"])
+def test_potential_vorticity_is_inverted_to_round_off(name):
+    """laplacian(psi) - psi / L^2 is what was inverted, its area mean too."""
+    grid, radius = box() if name == "box" else Grid.parse(name), 1.5e6
+    source = 1e-5 * np.random.default_rng(2).normal(size=grid.shape)
+    if grid.has_pole_rows:
+        source[[0, -1]] = source[[0, -1]].mean(-1, keepdims=True)
+    psi = streamfunction_from_potential_vorticity(source, grid, radius)
+    around = None if grid.is_global else np.zeros(tuple(count + 2 for count in grid.shape))
+    np.testing.assert_allclose(laplacian(psi, grid, around) - psi / radius**2, source, atol=1e-17)
+    infinite = streamfunction_from_potential_vorticity(source, grid)
+    np.testing.assert_array_equal(infinite, streamfunction_from_vorticity(source, grid))
 
 
 def test_geostrophic_wind_of_solid_body_rotation(kind):

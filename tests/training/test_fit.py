@@ -1,6 +1,7 @@
 """The training loop: what it feeds the model, how it stops and goes on, and that the model learns."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from pinnwx.training.checkpoint import Checkpoints
 from pinnwx.training.fit import fit
 from pinnwx.training.recording import CHECKPOINT_SECONDS
 from pinnwx.training.trainer import NO_HOOKS, UPDATES_PER_TURN, Hooks, TrainingResult
-from pinnwx.training.update import UpdateMetrics, device_archive, initial_state, make_update
+from pinnwx.training.update import UpdateMetrics, _program, _update, device_archive, initial_state, make_update
 
 ARCHIVE = wave_archive(60)
 
@@ -382,3 +383,20 @@ def test_a_kill_loses_ten_seconds_at_most_in_the_first_minute_and_a_minute_later
     assert lost[times[1:] <= 160.0].max() <= 10.0
     assert lost.max() <= CHECKPOINT_SECONDS
     assert len(saves) < 45, "and it does not spend its time on saving"
+
+
+def test_models_of_the_same_settings_share_a_compiled_update():
+    """Normalisation and climatology are arguments of the program, so other data need no compilation."""
+    program, norms, sizes = _program(_update, donated=1), [], []
+    windows = jnp.asarray(np.stack([np.arange(20, 28), np.arange(21, 29)], axis=1), jnp.int32)
+    sharper = ARCHIVE.fields + 0.1 * (ARCHIVE.fields - np.roll(ARCHIVE.fields, 1, axis=-1))
+    for archive in (ARCHIVE, replace(ARCHIVE, fields=sharper)):
+        settings = config(training="learning_rate = 3e-3\nbatch_size = 8")
+        trained = TrainedModel.initialise(settings, archive)
+        scale = trained.normalisation.increment_std[:, None, None]
+        update = make_update(trained.model, archive.grid, scale, settings.training)
+        _, progress = update(initial_state(trained.model, settings.training), windows, device_archive(archive, 6), 100)
+        norms.append(float(progress.gradient_norm))
+        sizes.append(program._cache_size())
+    assert sizes[0] == sizes[1], "the second model used the program of the first"
+    assert norms[0] != norms[1]

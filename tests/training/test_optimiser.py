@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pinnwx.config import TrainingSettings
 from pinnwx.training.optimiser import optimiser
 
 SHAPES = {"convolution": (3, 3, 8, 16), "linear": (24, 8), "bias": (16,), "gate": (2, 1, 1)}
@@ -18,7 +17,7 @@ def tree(seed: int) -> dict:
 
 
 def first_direction(kind: str, gradient: dict, **settings) -> dict:
-    made = optimiser(TrainingSettings(optimiser=kind, **{"weight_decay": 0.0, "clip_norm": 1e6, **settings}))
+    made = optimiser(kind, **{"weight_decay": 0.0, "clip_norm": 1e6, **settings})
     parameters = tree(1)
     return made.update(gradient, made.init(parameters), parameters)[0]
 

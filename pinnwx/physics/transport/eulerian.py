@@ -164,6 +164,8 @@ class EulerianTransport(AbstractTransport):
         safe = self._safe(whole)
         scaling = [jnp.where(v != 0, s / jnp.where(v != 0, v, 1), 1) for s, v in zip(safe, whole, strict=True)]
         parts = {name: FaceVelocity(wind.east * scaling[0], wind.north * scaling[1]) for name, wind in winds.items()}
+        names = [f"advection_by_{name}" for name in winds]
+        stacked = jax.tree.map(lambda *each: jnp.stack(each), *parts.values())
         context = self._context(safe, diffusivity, surroundings)
         others, advection = self.right_hand_side.without(Advection.name), Advection()
         before = zonal_group_mean(fields, self.grid, self.groups)
@@ -173,10 +175,12 @@ class EulerianTransport(AbstractTransport):
             def advected(velocity):
                 return advection.tendency(fields, self._context(velocity, diffusivity, surroundings))
 
-            terms = {f"advection_by_{name}": jax.jvp(advected, (safe,), (part,))[1] for name, part in parts.items()}
-            return terms | others.tendencies(fields, context, held)
+            if len(parts) == 1:  # the derivative in its own direction
+                return {names[0]: advected(safe)} | others.tendencies(fields, context, held)
+            tangents = jax.vmap(lambda part: jax.jvp(advected, (safe,), (part,))[1])(stacked)
+            return dict(zip(names, tangents, strict=True)) | others.tendencies(fields, context, held)
 
-        return self._integrated(before, terms_of, [f"advection_by_{name}" for name in winds] + list(others.names))
+        return self._integrated(before, terms_of, names + list(others.names))
 
     def other_increments(
         self,

@@ -1,0 +1,100 @@
+"""What vorticity transport explains of a step's change, by form and radius of deformation; with nothing trained.
+
+    python -m experiments.studies.deformation
+
+Wind and geopotential follow a change of vorticity by laplacian(psi) - psi / L^2 = change. The changes are those of
+`experiments.studies.increments`. The measure is the explained variance of the change with nothing fitted, in total and
+by zonal wavenumber: negative where the increment makes the change worse. Figures go to
+experiments/results/deformation.json, the tables to experiments/README.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from experiments.studies.harness import (
+    DATA,
+    EXPERIMENTS,
+    README,
+    RESULTS,
+    StoredFigures,
+    markdown_table,
+    scoring_of,
+    splice,
+    study_parser,
+)
+from experiments.studies.increments import increments_and_changes, without_network
+from experiments.studies.increments_bands import Explained, by_wavenumber
+from pinnwx.config import Config, load_config
+from pinnwx.forecasting.trained_model import TrainedModel
+from pinnwx.jobs.preparation import training_archive
+from pinnwx.runtime import prepare
+
+FIELDS = {"gcm_flux": ("z500", "u500", "v500", "u850", "v850"), "europe_hybrid": ("z500", "msl")}
+FORMS = ("flux", "advective")
+RADII = (None, 3e6, 2e6, 1.5e6, 1e6, 7e5)  # m; None is infinite
+IN_BANDS = "z500"
+
+
+def with_radius(config: Config, form: str, radius: float | None) -> Config:
+    """The equations without a network, with this form and radius for every vorticity that something follows."""
+    changes = {"form": form, "deformation_radius": radius}
+    transport = tuple(
+        one.model_copy(update=changes) if one.absolute_vorticity else one for one in config.model.physics.transport
+    )
+    return without_network(config, {"transport": transport})
+
+
+def measure(name: str) -> dict[str, Any]:
+    """By form and radius: the explained variance of each field, and that of one field by zonal wavenumber."""
+    config = load_config(EXPERIMENTS / f"{name}.toml")
+    archive = training_archive(config, DATA / scoring_of(name).folder)
+    trained = TrainedModel.initialise(with_radius(config, FORMS[0], None), archive)
+    figures: dict[str, Any] = {}
+    for form, radius in itertools.product(FORMS, RADII):
+        equations = trained.with_config(with_radius(config, form, radius))
+        increments, changes = (each - each.mean(0) for each in increments_and_changes(equations, archive))
+        explained = by_wavenumber(increments, changes, archive.grid)
+        figures[_title(form, radius)] = {
+            "explained": {field: round(_total(explained, archive.names.index(field)), 3) for field in FIELDS[name]},
+            "bands": [list(band) for band in explained.bands],
+            IN_BANDS: [round(float(value), 3) for value in explained.as_it_is[archive.names.index(IN_BANDS)]],
+        }
+    return figures
+
+
+def _total(explained: Explained, field: int) -> float:
+    return float((explained.as_it_is[field] * explained.share[field]).sum())
+
+
+def _title(form: str, radius: float | None) -> str:
+    return f"{form}, " + ("infinite" if radius is None else f"{radius / 1000:.0f} km")
+
+
+def table(figures: Mapping[str, Any], name: str) -> list[str]:
+    """A row for each form and radius, columns for the fields and for the bands of one field."""
+    first = next(iter(figures.values()))
+    bands = [f"{IN_BANDS}, {low} to {high}" if high > low else f"{IN_BANDS}, {low}" for low, high in first["bands"]]
+    rows = [
+        [equations, *(f"{value:.0%}" for value in (*each["explained"].values(), *each[IN_BANDS]))]
+        for equations, each in figures.items()
+    ]
+    return markdown_table([f"{name}, radius of deformation", *first["explained"], *bands], rows)
+
+
+def main() -> None:
+    options = study_parser(__doc__, remeasure=True).parse_args()
+    stored = StoredFigures(RESULTS / "deformation.json")
+    if not options.tables:
+        prepare()
+        stored.measure_missing({name: partial(measure, name) for name in FIELDS}, again=options.again)
+    splice(
+        README, "deformation", "\n".join(line for name in FIELDS for line in [*table(stored.figures[name], name), ""])
+    )
+
+
+if __name__ == "__main__":
+    main()
