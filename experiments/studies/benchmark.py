@@ -142,9 +142,9 @@ def first_update(config: Config, archive: Archive, steps: int) -> Update:
     network = networks_of(trained.model)[0]
     scale = trained.normalisation.increment_std[:, None, None]
     hours, size = config.model.step_hours, config.training.batch_size
-    update = make_update(network, archive.grid, np.asarray(scale), config.training)
+    update = make_update(network, archive.grid, scale, config.training)
     source = device_archive(archive, hours)
-    windows = window_indices(archive.times, hours, network.input_times - 1 + steps)[:size]
+    windows = jnp.asarray(window_indices(archive.times, hours, network.input_times - 1 + steps)[:size])
     state = [initial_state(network, config.training)]
 
     def run() -> object:
