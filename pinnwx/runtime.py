@@ -78,7 +78,7 @@ def keep_compiled_code() -> Path | None:
         return None
     _drop_damaged_entries(Path(folder))
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     return Path(folder)
 
 

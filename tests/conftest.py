@@ -1,4 +1,4 @@
-"""Shared fixtures; array annotations are checked at run time in every test."""
+"""Shared fixtures; array annotations are checked at run time in every test, other annotations by Pyright."""
 
 import gc
 import os
@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("pinnwx", "typechecker.checked")
+ROOT = Path(__file__).resolve().parent.parent
+ANNOTATED = [path for path in (ROOT / "pinnwx").rglob("*.py") if "from jaxtyping import" in path.read_text("utf-8")]
+MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ANNOTATED]
+install_import_hook(MODULES, "typechecker.checked")
 # Most of the time is compilation. With these options XLA takes a third of the time for it; so do the processes and the
 # notebooks that the tests start, which inherit the environment. XLA aborts a process that names an unknown option.
 QUICKER = (
@@ -37,8 +40,6 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers inherit the environme
 gc.set_threshold(100_000, 20, 50)  # tracing leaves many small objects, and the collector finds few of them dead
 if hasattr(signal, "SIGHUP"):  # where `nohup` starts the tests it is ignored, by the processes that they start too
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module", autouse=True)
