@@ -1,6 +1,6 @@
 """Where the error of a forecast is, by zonal wavenumber, and how much of a difference between models is blur.
 
-    python -m experiments.studies.error_by_scale             the runs of `gcm_terms` that were not measured yet
+    python -m experiments.studies.error_by_scale             the runs of `gcm_divergence` that were not measured yet
     python -m experiments.studies.error_by_scale --again     also what is stored
     python -m experiments.studies.error_by_scale --tables    only write the tables
 
@@ -15,7 +15,7 @@ A damped forecast is b_k F_k. Its error is smallest where b_k = E Re(F_k O_k*) /
 comes from one half of the forecasts (in time) and is used on the other half, so a noisy one does not help. The area
 mean stands apart from the rest of k = 0 and is damped by itself.
 
-The runs are those that `experiments.studies.ablations gcm_terms` trained. Figures go to
+The runs are those that `experiments.studies.ablations gcm_divergence` trained. Figures go to
 experiments/results/error_by_scale.json, the tables to experiments/README.md.
 """
 
@@ -50,9 +50,9 @@ from pinnwx.grid import Grid
 from pinnwx.runtime import prepare
 from pinnwx.verification.significance import BlockBootstrap, overlap_days
 
-STUDY = "gcm_terms"
+STUDY = "gcm_divergence"
 REFERENCE = "neural"
-MODELS = ("neural", "tracers_alone", "hybrid", "differentiated")
+MODELS = ("neural", "flux", "advective_and_radius")
 SEED = 1
 FIELDS = ("z500", "msl", "u500", "t850", "q850")
 LEADS = (24, 72, 120)

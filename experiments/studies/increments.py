@@ -44,7 +44,7 @@ from pinnwx.reporting.style import save
 from pinnwx.runtime import prepare
 from pinnwx.training.update import device_archive
 
-EXPERIMENT_NAMES = ("era5_hybrid", "europe_hybrid", "gcm_hybrid")
+EXPERIMENT_NAMES = ("era5_hybrid", "europe_hybrid", "gcm_flux")
 WIND_TIMES = ("start", "midpoint")
 SEMI_LAGRANGIAN = "semi_lagrangian"
 TITLES = {"start": "wind of the start", "midpoint": "wind of the midpoint", SEMI_LAGRANGIAN: "semi-Lagrangian"}

@@ -15,8 +15,8 @@ from pinnwx.reporting.style import PART_COLOURS
 ROWS = {
     ("era5_hybrid", ("msl", "vo850")): "ERA5, 6 h",
     ("europe_hybrid", ("z500", "t850", "msl")): "Europe, 24 h",
-    ("gcm_hybrid", ("z500", "t500", "t850", "q500", "q850")): "GCM, 6 h",
-    ("gcm_hybrid", ("u500", "v500", "u850", "v850")): "GCM, 6 h, wind",
+    ("gcm_flux", ("z500", "t500", "t850", "q500", "q850")): "GCM, 6 h",
+    ("gcm_flux", ("u500", "v500", "u850", "v850")): "GCM, 6 h, wind",
 }
 STYLES = (":", "-.", "--", "-")  # of the equations, the newest last
 

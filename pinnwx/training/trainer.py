@@ -224,7 +224,7 @@ class Trainer:
 
     @cached_property
     def _loss(self) -> Callable[..., Any]:
-        return make_loss(self._members[0], self.archives[0].grid, self.scale)
+        return make_loss(self._members[0], self.archives[0].grid, self.scale, self._devices)
 
     def _batch(self, stage: int, number: int, member: int) -> jax.Array:
         return self._devices.shared_out(self.batches[stage].batch(number, member))

@@ -167,10 +167,14 @@ class _Constants(NamedTuple):
 
 
 def make_loss(
-    model: Forecaster, grid: Grid, scale: np.ndarray
+    model: Forecaster, grid: Grid, scale: np.ndarray, devices: Devices | None = None
 ) -> Callable[[Any, Int[Array, "batch times"], Source], Float[Array, ""]]:
-    """The compiled `loss(parameters, windows, source)`: the `rollout_loss` of the model with these weights."""
+    """The compiled `loss(parameters, windows, source)`: the `rollout_loss` of the model with these weights.
+
+    `devices` hold the arguments; by default the default device does.
+    """
     graph, constants = _Constants.split(model, scale)
+    constants = constants if devices is None else devices.on_all(constants)
     program, static = _program(_loss, donated=None), _Static(graph, grid)
     return lambda parameters, windows, source: program(static, parameters, windows, source, constants)
 
