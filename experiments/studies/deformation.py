@@ -26,9 +26,9 @@ from experiments.studies.harness import (
     splice,
     study_parser,
 )
-from experiments.studies.increments import increments_and_changes, without_network
+from experiments.studies.increments import increments_and_changes, vorticity_alone
 from experiments.studies.increments_bands import Explained, by_wavenumber
-from pinnwx.config import Config, load_config
+from pinnwx.config import load_config
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.preparation import training_archive
 from pinnwx.runtime import prepare
@@ -39,23 +39,14 @@ RADII = (None, 3e6, 2e6, 1.5e6, 1e6, 7e5)  # m; None is infinite
 IN_BANDS = "z500"
 
 
-def with_radius(config: Config, form: str, radius: float | None) -> Config:
-    """The equations without a network, with this form and radius for every vorticity that something follows."""
-    changes = {"form": form, "deformation_radius": radius}
-    transport = tuple(
-        one.model_copy(update=changes) if one.absolute_vorticity else one for one in config.model.physics.transport
-    )
-    return without_network(config, {"transport": transport})
-
-
 def measure(name: str) -> dict[str, Any]:
     """By form and radius: the explained variance of each field, and that of one field by zonal wavenumber."""
     config = load_config(EXPERIMENTS / f"{name}.toml")
     archive = training_archive(config, DATA / scoring_of(name).folder)
-    trained = TrainedModel.initialise(with_radius(config, FORMS[0], None), archive)
+    trained = TrainedModel.initialise(vorticity_alone(config, form=FORMS[0]), archive)
     figures: dict[str, Any] = {}
     for form, radius in itertools.product(FORMS, RADII):
-        equations = trained.with_config(with_radius(config, form, radius))
+        equations = trained.with_config(vorticity_alone(config, form=form, deformation_radius=radius))
         increments, changes = (each - each.mean(0) for each in increments_and_changes(equations, archive))
         explained = by_wavenumber(increments, changes, archive.grid)
         figures[_title(form, radius)] = {
@@ -91,9 +82,8 @@ def main() -> None:
     if not options.tables:
         prepare()
         stored.measure_missing({name: partial(measure, name) for name in FIELDS}, again=options.again)
-    splice(
-        README, "deformation", "\n".join(line for name in FIELDS for line in [*table(stored.figures[name], name), ""])
-    )
+    tables = ["\n".join(table(stored.figures[name], name)) + "\n" for name in FIELDS]
+    splice(README, "deformation", "\n".join(tables))
 
 
 if __name__ == "__main__":

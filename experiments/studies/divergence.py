@@ -28,8 +28,8 @@ from experiments.studies.harness import (
     splice,
     study_parser,
 )
-from experiments.studies.increments import Changes, increments_and_changes, without_network
-from pinnwx.config import Config, load_config
+from experiments.studies.increments import Changes, increments_and_changes, vorticity_alone
+from pinnwx.config import load_config
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.preparation import training_archive
 from pinnwx.runtime import prepare
@@ -38,15 +38,6 @@ EXPERIMENT, FIELDS = "gcm_flux", ("z500", "u500", "v500", "u850", "v850")
 BANDS = tuple((south, south + 15) for south in range(-90, 90, 15))
 
 Values = Float[np.ndarray, "time lat lon"]
-
-
-def in_form(config: Config, form: str) -> Config:
-    """The equations without a network, with vorticity in this form."""
-    transport = tuple(
-        one.model_copy(update={"form": form}) if one.absolute_vorticity else one
-        for one in config.model.physics.transport
-    )
-    return without_network(config, {"transport": transport})
 
 
 def fitted(change: Values, parts: Sequence[Values], weights: Float[np.ndarray, "lat lon"]) -> tuple[list[float], float]:
@@ -60,10 +51,10 @@ def fitted(change: Values, parts: Sequence[Values], weights: Float[np.ndarray, "
 def measure() -> dict[str, Any]:
     """For each field: the fraction explained by both forms and by both parts, and the factors of the parts."""
     config = load_config(EXPERIMENTS / f"{EXPERIMENT}.toml")
-    archive = training_archive(in_form(config, "flux"), DATA / scoring_of(EXPERIMENT).folder)
+    archive = training_archive(vorticity_alone(config, form="flux"), DATA / scoring_of(EXPERIMENT).folder)
     by_form: dict[str, Changes] = {}
     for form in ("flux", "advective"):
-        trained = TrainedModel.initialise(in_form(config, form), archive)
+        trained = TrainedModel.initialise(vorticity_alone(config, form=form), archive)
         by_form[form], changes = (each - each.mean(0) for each in increments_and_changes(trained, archive))
     weights, latitude = np.broadcast_to(archive.grid.area_weights, archive.grid.shape), np.array(archive.grid.latitude)
     figures: dict[str, Any] = {}

@@ -77,6 +77,14 @@ def without_network(config: Config, changes: Mapping[str, Any]) -> Config:
     return config.with_model(physics=physics, closure=closure, networks=1)
 
 
+def vorticity_alone(config: Config, **changes: Any) -> Config:
+    """The equations of an experiment alone, with other settings of the transport of absolute vorticity."""
+    transport = tuple(
+        one.model_copy(update=changes) if one.absolute_vorticity else one for one in config.model.physics.transport
+    )
+    return without_network(config, {"transport": transport})
+
+
 def increments_and_changes(trained: TrainedModel, archive: Archive) -> tuple[Changes, Changes]:
     """Increments by transport, whose gate is 1 before training, and changes of the analyses."""
     model, settings = trained.model, trained.config.model

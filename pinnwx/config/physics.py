@@ -92,6 +92,10 @@ class Transport(Settings):
     diffusivity: Annotated[float, Field(ge=0, le=1e7)] = 0.0
     """Diffusivity in m2 s-1. Values that the sub-steps do not allow are refused."""
 
+    @property
+    def _is_of_vorticity(self) -> bool:
+        return re.fullmatch(r"vo\d+", self.field) is not None
+
     @agreement
     def _conserved_by_its_scheme(self) -> Iterator[str]:
         if self.conserved and (self.form, self.scheme) != ("flux", "limited"):
@@ -104,20 +108,20 @@ class Transport(Settings):
 
     @agreement
     def _absolute_vorticity(self) -> Iterator[str]:
-        if self.absolute_vorticity and not re.fullmatch(r"vo\d+", self.field):
+        if self.absolute_vorticity and not self._is_of_vorticity:
             yield f"absolute_vorticity = true is for vorticity (vo850 ...), not for {self.field}"
 
     @agreement
     def _balanced_vorticity(self) -> Iterator[str]:
         if self.balanced_field is not None and not (
-            re.fullmatch(r"vo\d+", self.field) and re.fullmatch(r"z\d+|msl", self.balanced_field)
+            self._is_of_vorticity and re.fullmatch(r"z\d+|msl", self.balanced_field)
         ):
             pair = f'balanced_field = "{self.balanced_field}" of "{self.field}"'
             yield f"{pair}: only z500 (any level) or msl follow, and only vorticity"
 
     @agreement
     def _deformation_of_vorticity(self) -> Iterator[str]:
-        if self.deformation_radius is not None and not re.fullmatch(r"vo\d+", self.field):
+        if self.deformation_radius is not None and not self._is_of_vorticity:
             yield f"deformation_radius is for vorticity (vo850 ...), not for {self.field}"
 
     def lacks(self, fields: Sequence[str]) -> Iterator[str]:

@@ -147,17 +147,17 @@ class TransportForecaster(nnx.Module):
     def explain(self, carry: Analyses, context: StepContext) -> ExplainedStep:
         fields = carry[:, -1]
         terms: dict[str, Array] = {}
-        learned: LearnedFields | None = None
+        steps: list[Step] = []
         for _ in range(self.coupling_steps):
             step = self._step(fields, carry, context)
-            learned = self._learned_fields(step) if learned is None else learned
+            steps.append(step)
             for name, increment in self._increments(fields, step).items():
                 terms[name] = terms.get(name, 0.0) + increment
             fields = step.fields
         for name, corrected in self._corrected(fields, carry, context):
             terms[name] = corrected - fields
             fields = corrected
-        return ExplainedStep(_carried(carry, fields), terms, learned or {})
+        return ExplainedStep(_carried(carry, fields), terms, self._learned_fields(steps[0]))
 
     def _learned_fields(self, step: Step) -> LearnedFields:
         equations, shape = self.solver.equations, step.fields[:, 0].shape

@@ -140,17 +140,24 @@ def rollout_loss(
     return jnp.sum(weights * errors) / jnp.sum(weights)
 
 
-class _Static(NamedTuple):
-    """What a program is compiled for, besides the shapes of arrays; for equal ones it is compiled once.
+class _StaticOfLoss(NamedTuple):
+    """What a loss is compiled for, besides the shapes of arrays; for equal ones it is compiled once.
 
     The constants of a model, such as its normalisation, are arguments: models of other data share its program.
     """
 
     graph: Any
     grid: Grid
-    devices: Devices | None = None
-    rule: Rule | None = None
-    step_hours: float = 0.0
+
+
+class _StaticOfUpdate(NamedTuple):
+    """The same of an update."""
+
+    graph: Any
+    grid: Grid
+    devices: Devices
+    rule: Rule
+    step_hours: float
 
 
 class _Constants(NamedTuple):
@@ -175,7 +182,7 @@ def make_loss(
     """
     graph, constants = _Constants.split(model, scale)
     constants = constants if devices is None else devices.on_all(constants)
-    program, static = _program(_loss, donated=None), _Static(graph, grid)
+    program, static = _program(_loss), _StaticOfLoss(graph, grid)
     return lambda parameters, windows, source: program(static, parameters, windows, source, constants)
 
 
@@ -184,7 +191,7 @@ def make_gradient(
 ) -> Callable[[Any, Int[Array, "batch times"], Source], tuple[Float[Array, ""], Any]]:
     """As `make_loss`, with the gradient of the loss by the parameters."""
     graph, constants = _Constants.split(model, scale)
-    program, static = _program(_loss_and_gradient, donated=None), _Static(graph, grid)
+    program, static = _program(_loss_and_gradient), _StaticOfLoss(graph, grid)
     return lambda parameters, windows, source: program(static, parameters, windows, source, constants)
 
 
@@ -207,32 +214,31 @@ def make_update(
     """
     graph, constants = _Constants.split(model, scale)
     devices = devices or Devices()
-    program, static = _program(_update, donated=1), _Static(graph, grid, devices, Rule.of(settings), step_hours)
+    static = _StaticOfUpdate(graph, grid, devices, Rule.of(settings), step_hours)
+    program = _program(_update, donated=1)
     constants = devices.on_all(constants)
     return lambda state, windows, source, total: program(static, state, windows, source, constants, total)
 
 
 @cache
-def _program(function: Callable[..., Any], donated: int | None) -> Callable[..., Any]:
+def _program(function: Callable[..., Any], donated: int | None = None) -> Callable[..., Any]:
     """The function, compiled for each value of its first argument; made at its first use, which knows the device."""
     return jax.jit(function, static_argnums=0, donate_argnums=donated, compiler_options=compiler_options())
 
 
-def _loss(static: _Static, parameters, windows, source, constants: _Constants) -> Float[Array, ""]:
+def _loss(static: _StaticOfLoss, parameters, windows, source, constants: _Constants) -> Float[Array, ""]:
     model = nnx.merge(static.graph, parameters, constants.fixed)
     return rollout_loss(model, windows, source, error_measure(model, static.grid, constants.unit))
 
 
-def _loss_and_gradient(static: _Static, parameters, *arguments) -> tuple[Float[Array, ""], Any]:
+def _loss_and_gradient(static: _StaticOfLoss, parameters, *arguments) -> tuple[Float[Array, ""], Any]:
     return jax.value_and_grad(_loss, argnums=1)(static, parameters, *arguments)
 
 
 def _update(
-    static: _Static, state: TrainingState, windows, source, constants: _Constants, total
+    static: _StaticOfUpdate, state: TrainingState, windows, source, constants: _Constants, total
 ) -> tuple[TrainingState, UpdateMetrics]:
     graph, grid, devices, rule, step_hours = static
-    assert devices is not None
-    assert rule is not None
 
     def loss_of(parameters, windows, source, constants, number):
         model = nnx.merge(graph, parameters, constants.fixed)

@@ -159,13 +159,13 @@ class EulerianTransport(AbstractTransport):
         one in the wind, so the parts add up to it (Euler). Where the sum is scaled down, each wind is, by the same
         factor.
         """
-        winds = {name: close_group_faces(wind, self.grid, self.groups) for name, wind in winds.items()}
-        whole = jax.tree.map(lambda *parts: sum(parts[1:], parts[0]), *winds.values())
+        closed = [close_group_faces(wind, self.grid, self.groups) for wind in winds.values()]
+        stacked = jax.tree.map(lambda *each: jnp.stack(each), *closed)
+        whole = jax.tree.map(lambda each: each.sum(0), stacked)
         safe = self._safe(whole)
         scaling = [jnp.where(v != 0, s / jnp.where(v != 0, v, 1), 1) for s, v in zip(safe, whole, strict=True)]
-        parts = {name: FaceVelocity(wind.east * scaling[0], wind.north * scaling[1]) for name, wind in winds.items()}
+        parts = FaceVelocity(stacked.east * scaling[0], stacked.north * scaling[1])
         names = [f"advection_by_{name}" for name in winds]
-        stacked = jax.tree.map(lambda *each: jnp.stack(each), *parts.values())
         context = self._context(safe, diffusivity, surroundings)
         others, advection = self.right_hand_side.without(Advection.name), Advection()
         before = zonal_group_mean(fields, self.grid, self.groups)
@@ -175,9 +175,9 @@ class EulerianTransport(AbstractTransport):
             def advected(velocity):
                 return advection.tendency(fields, self._context(velocity, diffusivity, surroundings))
 
-            if len(parts) == 1:  # the derivative in its own direction
+            if len(names) == 1:  # the derivative in its own direction
                 return {names[0]: advected(safe)} | others.tendencies(fields, context, held)
-            tangents = jax.vmap(lambda part: jax.jvp(advected, (safe,), (part,))[1])(stacked)
+            tangents = jax.vmap(lambda part: jax.jvp(advected, (safe,), (part,))[1])(parts)
             return dict(zip(names, tangents, strict=True)) | others.tendencies(fields, context, held)
 
         return self._integrated(before, terms_of, names + list(others.names))
