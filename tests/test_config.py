@@ -247,6 +247,53 @@ def test_a_radius_of_deformation_is_for_vorticity_that_something_follows():
         Transport(**vorticity | {"deformation_radius": 1500})
 
 
+def levels(**changes) -> PhysicsSettings:
+    """Two levels that stretch each other, and the temperature of the layer between them."""
+    tables = {
+        "vo500": {"wind": "prognostic:500", "stretching": {"vo850": 1e6}},
+        "vo850": {"wind": "prognostic:850", "stretching": {"vo500": 6e5}},
+        "t850": {"wind": "prognostic:850", "layer": ("vo500", "vo850")},
+    }
+    transport = tuple(Transport(field=name, **table | changes.get(name, {})) for name, table in tables.items())
+    return PhysicsSettings(transport=transport)
+
+
+def test_levels_stretch_each_other():
+    assert levels().transport[0].stretching == {"vo850": 1e6}
+    with pytest.raises(
+        ValidationError, match="stretching of vo850 by vo500 needs a table of vo500 with its stretching"
+    ):
+        levels(vo500={"stretching": {}})
+    with pytest.raises(ValidationError, match="stretching of vo500 by vo700 needs a table of vo700"):
+        levels(vo500={"stretching": {"vo850": 1e6, "vo700": 1e6}})
+    with pytest.raises(ValidationError, match="stretching of vo500 by vo500"):
+        levels(vo500={"stretching": {"vo500": 1e6, "vo850": 1e6}})
+    with pytest.raises(ValidationError, match='stretching of vo500 needs form = "advective"'):
+        levels(vo500={"form": "flux"})
+    with pytest.raises(ValidationError, match="stretching is for vorticity"):
+        levels(t850={"stretching": {"vo500": 1e6}})
+    with pytest.raises(ValidationError, match="greater than or equal to 100000"):
+        levels(vo500={"stretching": {"vo850": 1e3}})
+    vorticity = Transport(field="vo500", wind="prognostic:500", stretching={"vo850": 1e6})
+    assert not list(vorticity.lacks(["u500", "v500"]))
+    assert list(vorticity.lacks(["u500", "v500", "vo500"])) == [
+        " is a field of data.fields, which has no stretching; remove stretching"
+    ]
+
+
+def test_a_layer_lies_between_two_transported_levels():
+    with pytest.raises(ValidationError, match='layer of t850 needs a table of "vo1000"'):
+        levels(t850={"layer": ("vo500", "vo1000")})
+    for layer in (("vo850", "vo500"), ("vo500", "vo500"), ("z500", "z850")):
+        with pytest.raises(ValidationError, match="is not vorticity of an upper and of a lower level"):
+            levels(t850={"layer": layer})
+    assert list(levels().transport[2].lacks(["t850", "u850", "v850", "vo850"])) == [
+        ": vo850 of its layer is a field of data.fields, which no geopotential follows; remove layer"
+    ]
+    with pytest.raises(ValidationError, match="layer is for temperature"):
+        levels(vo500={"layer": ("vo500", "vo850")})
+
+
 def test_a_bare_end_date_includes_its_day():
     Period(start="2026-01-01T06:00", end="2026-01-01")
     with pytest.raises(ValidationError, match="after its end"):

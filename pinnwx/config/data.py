@@ -119,7 +119,7 @@ class DataSettings(Settings):
     """The fields, the grid and the periods."""
 
     fields: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=1000)] = Field(
-        examples=[["z500", "t850", "u850", "v850"]]
+        examples=[["z500", "t850", "u500", "v500", "u850", "v850"]]
     )
     """Forecast fields: short name, with the pressure level in hPa if there is one.
 

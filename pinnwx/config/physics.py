@@ -82,6 +82,14 @@ class Transport(Settings):
     deformation_radius: Annotated[float, Field(ge=1e5, le=1e8)] | None = Field(default=None, examples=[1.5e6])
     """Radius of deformation in m, with which wind and balanced field follow a change of vorticity: waves longer than
     it follow less. Without it, they follow in full. For vorticity only."""
+    stretching: dict[str, Annotated[float, Field(ge=1e5, le=1e8)]] = Field(default={}, examples=[{"vo500": 1e6}])
+    """Radii of deformation in m between this level and others, by their transported vorticity. Then
+    quasi-geostrophic potential vorticity is transported, and wind and balanced fields of all levels follow its change
+    together. For vorticity only, each pair of levels in both tables."""
+    layer: tuple[str, str] | None = Field(default=None, examples=[["vo500", "vo850"]])
+    """Transported vorticity of the levels above and below. Temperature then changes half by its own transport and half
+    by the thickness of this layer, because vertical motion warms and cools towards hydrostatic balance. For
+    temperature only."""
     learned_wind: bool = False
     """Add the wind of a network to the physical wind."""
     conserved: bool = False
@@ -124,6 +132,24 @@ class Transport(Settings):
         if self.deformation_radius is not None and not self._is_of_vorticity:
             yield f"deformation_radius is for vorticity (vo850 ...), not for {self.field}"
 
+    @agreement
+    def _stretched_vorticity(self) -> Iterator[str]:
+        if self.stretching and not self._is_of_vorticity:
+            yield f"stretching is for vorticity (vo850 ...), not for {self.field}"
+        if self.stretching and self.form != "advective":
+            yield f'stretching of {self.field} needs form = "advective"; in flux form, divergence stretches it already'
+
+    @agreement
+    def _layer_of_temperature(self) -> Iterator[str]:
+        if self.layer is None:
+            return
+        if not re.fullmatch(r"t\d+", self.field) or self.conserved:
+            yield f"layer is for temperature (t850 ...) that is not conserved, not for {self.field}"
+        levels = [re.fullmatch(r"vo(\d+)", name) for name in self.layer]
+        pressures = [int(level.group(1)) for level in levels if level]
+        if len(pressures) < len(levels) or pressures[0] >= pressures[1]:
+            yield f"layer = {list(self.layer)} is not vorticity of an upper and of a lower level, as vo500 and vo850"
+
     def lacks(self, fields: Sequence[str]) -> Iterator[str]:
         """The problems of this transport with these forecast fields."""
         from pinnwx.physics.winds import AbstractVorticityWind
@@ -135,6 +161,10 @@ class Transport(Settings):
             yield f': wind "{self.wind}" is of another level'
         if self.deformation_radius is not None and self.field in fields and self.balanced_field is None:
             yield " is a field of data.fields and nothing follows it; remove deformation_radius"
+        if self.stretching and self.field in fields:
+            yield " is a field of data.fields, which has no stretching; remove stretching"
+        if self.layer is not None and (own := [name for name in self.layer if name in fields]):
+            yield f": {own[0]} of its layer is a field of data.fields, which no geopotential follows; remove layer"
         own = () if of_the_wind else (self.field,)
         for name in (*own, *wind.inputs, *(() if self.balanced_field is None else (self.balanced_field,))):
             if name not in fields:
@@ -142,11 +172,12 @@ class Transport(Settings):
 
 
 # The examples of the template.
-_TEMPERATURE = {"field": "t850", "wind": "prognostic:850"}
-_VORTICITY = {
-    "field": "vo850", "wind": "prognostic:850", "absolute_vorticity": True, "balanced_field": "z500",
-    "deformation_radius": 1.5e6,
+_TEMPERATURE = {"field": "t850", "wind": "prognostic:850", "layer": ["vo500", "vo850"]}
+_VORTICITY = {"absolute_vorticity": True, "deformation_radius": 1.5e6}
+_UPPER = {
+    "field": "vo500", "wind": "prognostic:500", "balanced_field": "z500", "stretching": {"vo850": 1e6}, **_VORTICITY,
 }  # fmt: skip
+_LOWER = {"field": "vo850", "wind": "prognostic:850", "stretching": {"vo500": 6e5}, **_VORTICITY}
 
 
 class PhysicsSettings(Settings):
@@ -155,10 +186,10 @@ class PhysicsSettings(Settings):
     A step has `coupling_steps` coupling intervals, and each of these has `wind_updates` intervals of constant wind.
     """
 
-    transport: tuple[Transport, ...] = Field(default=(), examples=[[_TEMPERATURE, _VORTICITY]])
-    """Without such tables, only the network changes the fields. The second example is the barotropic vorticity
-    equation with a radius of deformation. With `form = "flux"` it has the divergence of the wind too, which explains
-    more of one step, and makes forecasts of five days worse."""
+    transport: tuple[Transport, ...] = Field(default=(), examples=[[_TEMPERATURE, _UPPER, _LOWER]])
+    """Without such tables, only the network changes the fields. The examples are a quasi-geostrophic model of two
+    levels. Without `stretching`, each level is a barotropic model. With `form = "flux"` it has the divergence of the
+    wind instead, which explains more of one step, and makes forecasts of five days worse."""
     terms: Annotated[tuple[dict[str, Option], ...], AfterValidator(_are_terms)] = ()
     """User-defined terms of the equation of the transported fields: tables `[[model.physics.terms]]` with the `kind`
     under which an extension registers the term, and the options of its class."""
@@ -231,6 +262,22 @@ class PhysicsSettings(Settings):
     def _terms_have_fields(self) -> Iterator[str]:
         if self.terms and not self.transport:
             yield "terms act on transported fields; add a [[model.physics.transport]] table"
+
+    @agreement
+    def _levels_stretch_each_other(self) -> Iterator[str]:
+        stretching = {one.field: one.stretching for one in self.transport}
+        for field, others in stretching.items():
+            for other in others:
+                if other == field or field not in stretching.get(other, {}):
+                    yield f"stretching of {field} by {other} needs a table of {other} with its stretching by {field}"
+
+    @agreement
+    def _layers_lie_between_transported_levels(self) -> Iterator[str]:
+        fields = [one.field for one in self.transport]
+        for one in self.transport:
+            for name in one.layer or ():
+                if name not in fields:
+                    yield f'layer of {one.field} needs a table of "{name}"'
 
     @agreement
     def _interpolates(self) -> Iterator[str]:

@@ -40,6 +40,7 @@ def _shown(table: Table) -> Iterator[str]:
             if key.name in example:
                 yield from () if key in shown else _comment(key.mark + key.description)
                 yield f"{key.name} = {one_line(example[key.name])}"
+        shown += [key for key in table.keys if key.name in example]
     yield ""
 
 

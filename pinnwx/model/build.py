@@ -67,7 +67,9 @@ def build_forecaster(
 
 def transported_field(settings: Transport, maximum_learned_wind: float = LearnedWind.maximum) -> TransportedField:
     """The object that a `[[model.physics.transport]]` table describes."""
-    options = {name: getattr(settings, name) for name in Transport.model_fields if name not in ("wind", "learned_wind")}
+    others = ("wind", "learned_wind", "stretching")
+    options = {name: getattr(settings, name) for name in Transport.model_fields if name not in others}
+    options["stretching"] = tuple(settings.stretching.items())
     learned = LearnedWind(settings.field, maximum_learned_wind) if settings.learned_wind else None
     return TransportedField(wind=parse_wind(settings.wind), learned_wind=learned, **options)
 

@@ -5,28 +5,34 @@ vorticity of the equation's wind. Its change goes to the fields of that wind, by
 
     laplacian(psi) - psi / L^2 = change of vorticity,    change of (u, v) = (-dpsi/dy, dpsi/dx).
 
-L is the radius of deformation, infinite unless the equation names one. A prognostic wind changes by the second. The
-geopotential that is in balance with psi (`physics.balance`) changes where the wind is its geostrophic wind, or where
-the equation names it as balanced. Pressure changes by density times Phi.
+L is the radius of deformation, infinite unless the equation names one. Where levels stretch each other, potential
+vorticity is transported, and its changes at all levels are inverted together (`physics.potential_vorticity`).
+
+A prognostic wind changes by the second. The geopotential that is in balance with psi (`physics.balance`) changes where
+the wind is its geostrophic wind, or where the equation names it as balanced. Pressure changes by density times Phi.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
-from pinnwx.physics.balance import balanced_geopotential
-from pinnwx.physics.diagnostics import mass_field, streamfunction_from_potential_vorticity
+from pinnwx.physics.balance import balanced_geopotential, layer_temperature
+from pinnwx.physics.diagnostics import mass_field
+from pinnwx.physics.potential_vorticity import CoupledLevels
 from pinnwx.physics.transported_field import TransportedField
 from pinnwx.physics.winds import AbstractVorticityWind, AbstractWind
 
 Fields = Float[Array, "batch field lat lon"]
+
+HYDROSTATIC_SHARE = 0.5  # of the difference between temperature and thickness that vertical motion removes
 
 
 @dataclass(frozen=True)
@@ -80,13 +86,23 @@ class TransportedFields:
 
     def values(self, fields: Fields) -> Float[Array, "batch transported lat lon"]:
         """The transported fields, one for each equation."""
-        return jnp.stack([self._value(fields, equation) for equation in self.equations], axis=1)
+        values = [self._value(fields, equation) for equation in self.equations]
+        stretched = self._levels.stretched([values[row] for row in self._followed], self.grid)
+        for row, value in zip(self._followed, stretched, strict=True):
+            values[row] = value
+        return jnp.stack(values, axis=1)
 
     def changes(self, change: Float[Array, "batch transported lat lon"]) -> Float[Array, "batch updated lat lon"]:
         """The change of each updated forecast field, from the change of the transported fields."""
+        rows = self._followed
+        streamfunctions = self._levels.streamfunctions([change[:, row] for row in rows], self.grid)
+        following = {
+            self.equations[row].field: _Following.of(psi, self.grid)
+            for row, psi in zip(rows, streamfunctions, strict=True)
+        }
         parts: dict[str, Array] = {}
-        for index, equation in enumerate(self.equations):
-            for name, part in self._parts(change[:, index], equation).items():
+        for row, equation in enumerate(self.equations):
+            for name, part in self._parts(change[:, row], equation, following).items():
                 parts[name] = parts[name] + part if name in parts else part
         return jnp.stack([parts[self.names[index]] for index in self.updated], axis=1)
 
@@ -110,17 +126,50 @@ class TransportedFields:
         named = {name: fields[:, index] for index, name in enumerate(self.names)}
         return equation.wind.cell_vorticity(named, self.grid)
 
-    def _parts(self, change: Float[Array, "batch lat lon"], equation: TransportedField) -> dict[str, Array]:
+    @cached_property
+    def _followed(self) -> tuple[int, ...]:
+        """Positions among the transported fields of vorticity that other fields follow."""
+        return tuple(row for row, one in enumerate(self.equations) if self._followers(one))
+
+    @cached_property
+    def _levels(self) -> CoupledLevels:
+        """Their levels."""
+        levels = [self.equations[row] for row in self._followed]
+        place = {one.field: index for index, one in enumerate(levels)}
+        between = ((place[one.field], place[other], radius) for one in levels for other, radius in one.stretching)
+        return CoupledLevels(tuple(one.deformation_radius for one in levels), tuple(between))
+
+    def _followers(self, equation: TransportedField) -> tuple[str, ...]:
+        """The forecast fields that its change changes, without its own."""
+        return tuple(name for name in equation.targets(self.names) if name != equation.field)
+
+    def _parts(
+        self, change: Float[Array, "batch lat lon"], equation: TransportedField, following: Mapping[str, _Following]
+    ) -> dict[str, Array]:
+        """The changes of forecast fields by that of one transported field, and by what follows vorticity."""
         parts = {equation.field: change} if equation.field in self.names else {}
-        followers = [name for name in equation.targets(self.names) if name not in parts]
-        if not followers:
-            return parts
-        streamfunction = streamfunction_from_potential_vorticity(change, self.grid, equation.deformation_radius)
-        geopotential = balanced_geopotential(streamfunction, self.grid)
-        wind = {}
-        if isinstance(equation.wind, AbstractVorticityWind):
-            wind = equation.wind.change_of_inputs(streamfunction, geopotential, self.grid)
-        return parts | {name: wind[name] if name in wind else mass_field(name, geopotential) for name in followers}
+        if equation.layer is not None:
+            upper, lower = (following[name].geopotential for name in equation.layer)
+            thickness = layer_temperature(upper - lower, *(float(name.removeprefix("vo")) for name in equation.layer))
+            parts[equation.field] = change + HYDROSTATIC_SHARE * (thickness - change)
+        if followers := self._followers(equation):
+            streamfunction, geopotential = following[equation.field]
+            wind = {}
+            if isinstance(equation.wind, AbstractVorticityWind):
+                wind = equation.wind.change_of_inputs(streamfunction, geopotential, self.grid)
+            parts |= {name: wind[name] if name in wind else mass_field(name, geopotential) for name in followers}
+        return parts
+
+
+class _Following(NamedTuple):
+    """What follows a change of vorticity: streamfunction [m2 s-1], and the geopotential in balance [m2 s-2]."""
+
+    streamfunction: Float[Array, "batch lat lon"]
+    geopotential: Float[Array, "batch lat lon"]
+
+    @classmethod
+    def of(cls, streamfunction: Float[Array, "batch lat lon"], grid: Grid) -> _Following:
+        return cls(streamfunction, balanced_geopotential(streamfunction, grid))
 
 
 def _shown(equations: Sequence[TransportedField]) -> tuple[int, ...]:

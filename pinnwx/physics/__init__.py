@@ -8,7 +8,7 @@ from __future__ import annotations
 from pinnwx.lazy import lazy_attributes
 
 _MODULES = {
-    "balance": ("balanced_geopotential", "inverse_geostrophic_balance", "linear_balance"),
+    "balance": ("balanced_geopotential", "inverse_geostrophic_balance", "layer_temperature", "linear_balance"),
     "diagnostics": (
         "divergent_wind",
         "geostrophic_wind",
@@ -25,6 +25,7 @@ _MODULES = {
         "wind_from_velocity_potential",
     ),
     "equation": ("Equation",),
+    "potential_vorticity": ("CoupledLevels", "VerticalModes"),
     "terms": (
         "AbstractTerm",
         "Advection",

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinnwx.constants import EARTH_ROTATION
+from pinnwx.constants import DRY_AIR_GAS_CONSTANT, EARTH_ROTATION
 from pinnwx.grid import Grid
 from pinnwx.operators.calculus import face_divergence, face_gradient, laplacian
 from pinnwx.operators.poisson import LatitudeWeight, inverse_laplacian, inverse_weighted_laplacian
@@ -56,6 +56,14 @@ def inverse_geostrophic_balance(streamfunction: Field, grid: Grid) -> Field:
     inverse = LatitudeWeight(*(tuple((1 / np.abs(values)).tolist()) for values in coriolis))
     vorticity = laplacian(streamfunction, grid, zero_beyond_edge(streamfunction, grid))
     return float(np.sign(coriolis.rows[0])) * inverse_weighted_laplacian(vorticity, grid, inverse)
+
+
+def layer_temperature(thickness: Field, upper: float, lower: float) -> Field:
+    """The mean temperature [K] of the layer between two pressures, of this thickness [m2 s-2], in hydrostatic balance.
+
+    T = thickness / (R ln(lower / upper)), for the pressures of the upper and the lower level in one unit.
+    """
+    return thickness / (DRY_AIR_GAS_CONSTANT * float(np.log(lower / upper)))
 
 
 def geostrophic_vorticity(geopotential: Field, grid: Grid) -> Field:

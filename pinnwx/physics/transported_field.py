@@ -21,6 +21,8 @@ class TransportedField:
         absolute_vorticity: whether planetary vorticity is transported too.
         balanced_field: the geopotential or pressure that follows a change of vorticity.
         deformation_radius: with which wind and balanced field follow a change of vorticity [m]; None for infinite.
+        stretching: pairs of another transported vorticity and the radius of deformation between the two levels [m].
+        layer: transported vorticity of the levels above and below, with whose thickness a temperature changes.
         learned_wind: the wind that a network adds; None without one.
         conserved: whether it keeps its area integral and its sign for any weights.
         gated: whether the network may weaken its transport.
@@ -34,6 +36,8 @@ class TransportedField:
     absolute_vorticity: bool = False
     balanced_field: str | None = None
     deformation_radius: float | None = None
+    stretching: tuple[tuple[str, float], ...] = ()
+    layer: tuple[str, str] | None = None
     learned_wind: LearnedWind | None = None
     conserved: bool = False
     gated: bool = True

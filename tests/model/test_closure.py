@@ -24,6 +24,7 @@ from pinnwx.model.closures import Closure, ResidualClosure, Settings, closure_cl
 from pinnwx.model.convolution import SphereConv
 from pinnwx.model.features import FeatureSpec
 from pinnwx.model.space_to_depth import coarse_grid
+from pinnwx.model.step_context import StepContext
 
 BOX = Grid.from_coordinates(np.arange(30.0, 50.0, 2.5), np.arange(-10.0, 20.0, 2.5))
 
@@ -152,3 +153,46 @@ def test_names_of_closures_are_known_once():
         forecaster(config(closure='kind = "magic"'))
     with pytest.raises(TypeError, match="abstract"):
         Closure()
+
+
+def relaxing(rate: float = 0.0):
+    """A model of two fields, in which transport changes one, whose closure relaxes both at this rate."""
+    model = forecaster(
+        config(
+            ("msl", "t850"),
+            physics=transport("t850", wind="geostrophic:msl"),
+            closure='kind = "relaxation"\npatch_size = 1',
+        )
+    )
+    model.closure.network.rate[...] = jnp.full(2, rate)
+    return model
+
+
+@nnx.jit
+def explained(model, analyses, time):
+    """The increments of one step by term, compiled."""
+    return model.explain(analyses, StepContext(time)).terms
+
+
+def test_fields_relax_towards_their_equilibrium():
+    """The increment by the closure is -rate x, and the forcing of a place and nothing else where it is set."""
+    fields, time = states(("msl", "t850"), Grid.parse("22.5deg"))[:, None], step_features(1, 2).select(0)
+    assert not np.asarray(explained(relaxing(), fields, time)["network"]).any(), "untrained, it adds nothing"
+    model = relaxing(0.1)
+    source = explained(model, fields, time)["network"]
+    scale, x = (
+        np.asarray(model.inputs.increment_std[...]),
+        np.asarray(model.inputs.standardised(jnp.asarray(fields[:, -1]))),
+    )
+    middle = slice(2, -2)  # without the rows that the polar filter smooths
+    np.testing.assert_allclose(source[:, :, middle], (-0.1 * scale * x)[:, :, middle], rtol=1e-4, atol=1e-4)
+    forced = model.closure.network.forcing
+    forced[...] = forced[...].at[3, 5, 0, 1].set(1.0)
+    change = explained(model, fields, time)["network"] - source
+    assert np.argwhere(np.abs(change[0]) > 1e-3 * scale.max()).tolist() == [[1, 3, 5]]
+    assert change[0, 1, 3, 5] == pytest.approx(scale[1, 0, 0], rel=1e-4)
+
+
+def test_relaxation_has_no_blocks_of_cells():
+    with pytest.raises(ConfigError, match='kind = "relaxation" needs patch_size = 1, not 2'):
+        forecaster(config(closure='kind = "relaxation"'))

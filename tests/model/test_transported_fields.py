@@ -17,7 +17,7 @@ from synthetic import (
     transport,
 )
 
-from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION
+from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION, REFERENCE_AIR_DENSITY
 from pinnwx.grid import Grid
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.operators.calculus import curl
@@ -112,6 +112,31 @@ def test_changes_of_one_field_add_up_and_the_rest_stay():
     only = TransportedFields(NAMES, (TEMPERATURE,), GRID)
     of_one = compiled(lambda change: only.scatter_to_state(only.changes(change)))(change[:, :1])
     assert not of_one[:, 1:].any()
+
+
+LEVELS = (
+    TransportedField("t850", wind=PrognosticWind("850"), layer=("vo500", "vo850")),
+    TransportedField("vo500", PrognosticWind("500"), balanced_field="z500", stretching=(("vo850", 1e6),)),
+    TransportedField("vo850", PrognosticWind("850"), balanced_field="msl", stretching=(("vo500", 6e5),)),
+)
+
+
+def test_both_levels_follow_the_change_at_one():
+    """And half of the change of temperature is that of the thickness between them, in hydrostatic balance."""
+    names = ("t850", "u500", "v500", "z500", "u850", "v850", "msl")
+    fields = TransportedFields(names, LEVELS, GRID)
+    change = np.zeros((1, 3, *GRID.shape), np.float32)
+    change[:, 1] = 1e-5 * smooth_noise(GRID, 1, 3)
+    of_one = compiled(lambda change: fields.scatter_to_state(fields.changes(change)))(change)[0]
+    upper, lower = (float(np.abs(of_one[row]).max()) for row in (1, 4))
+    assert 0.05 * upper < lower < upper, "the other level follows less"
+    thickness = of_one[3] - of_one[6] / REFERENCE_AIR_DENSITY
+    np.testing.assert_allclose(of_one[0], 0.5 * thickness / (287.05 * np.log(850 / 500)), rtol=0, atol=1e-3)
+    assert np.abs(of_one[0]).max() > 0.1
+    change[:, 0] = 1.0
+    warmer = compiled(lambda change: fields.scatter_to_state(fields.changes(change)))(change)[0]
+    np.testing.assert_allclose(warmer[0] - of_one[0], 0.5, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(warmer[1:], of_one[1:])
 
 
 WAVE = Grid.parse("5.625deg")

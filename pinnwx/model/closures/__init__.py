@@ -10,16 +10,21 @@ from pinnwx.errors import ConfigError
 from pinnwx.extensions import PINNWX_EXTENSIONS, Registry
 from pinnwx.model.closures.base import Closure
 from pinnwx.model.closures.experts import ExpertClosure
+from pinnwx.model.closures.relaxation import RelaxationClosure
 from pinnwx.model.closures.residual import ResidualClosure
 from pinnwx.settings import Settings
 
-__all__ = ["CLOSURES", "Closure", "ExpertClosure", "ResidualClosure", "Settings", "closure_class", "register"]
+__all__ = [
+    "CLOSURES", "Closure", "ExpertClosure", "RelaxationClosure", "ResidualClosure", "Settings", "closure_class",
+    "register",
+]  # fmt: skip
 
 CLOSURES: Registry[Closure] = Registry("closure")
 register = CLOSURES.register
 
 register("residual")(ResidualClosure)
 register("experts")(ExpertClosure)
+register("relaxation")(RelaxationClosure)
 
 
 def closure_class(kind: str) -> type[Closure]:
