@@ -88,6 +88,20 @@ class Config(Settings):
             yield "model.physics.transport: a field is transported twice"
 
     @agreement
+    def _transport_is_fixed(self) -> Iterator[str]:
+        if not self.training.precompute_transport:
+            return
+        physics, needs = self.model.physics, "training.precompute_transport = true needs"
+        if not physics.transport or self.model.kind != "transport":
+            yield f"{needs} a [[model.physics.transport]] table"
+        if physics.backpropagate:
+            yield f"{needs} model.physics.backpropagate = false"
+        if physics.coupling_steps > 1:
+            yield f"{needs} model.physics.coupling_steps = 1; wind_updates may be larger"
+        if self.training.perturbation_scale:
+            yield f"{needs} training.perturbation_scale = 0"
+
+    @agreement
     def _weighted_fields_exist(self) -> Iterator[str]:
         for name in self.training.field_weights:
             if name not in self.data.fields:

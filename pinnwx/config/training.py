@@ -52,6 +52,9 @@ class TrainingSettings(Settings):
     loss: Literal["square", "amplitude_adjusted"] = "square"
     """`square`: the mean square error. It is least for forecasts that are smooth where they are uncertain.
     `amplitude_adjusted`: a square error by total wavenumber that does not reward this."""
+    precompute_transport: bool = False
+    """Compute what transport makes of every analysis once, before training, for updates of one step. Then such updates
+    cost no more than those of a network alone, whatever the equations. It needs the memory of another archive."""
     perturbation_scale: NonNegativeFloat = 0.0
     """Size of the perturbations of training windows, relative to the change over six hours. Half of the windows are
     shifted by a zonal mean that decays in five days. The model then reduces large-scale errors in forecasts of weeks.

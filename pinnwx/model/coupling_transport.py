@@ -22,25 +22,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pinnwx.model.interface import Fields
-from pinnwx.model.transported_fields import TransportedFields
+from pinnwx.model.transported_fields import Transported, TransportedFields
 from pinnwx.physics.transport import AbstractTransport, Surroundings
 from pinnwx.physics.velocity import stacked_winds
 
 LearnedWinds = Float[Array, "batch learned lat lon 2"]
-
-
-class Transported(NamedTuple):
-    """What transport makes of fields.
-
-    Attributes:
-        after: the transported fields, exactly where they are conserved, (batch, transported, lat, lon).
-        change: of the forecast fields that transport changes, (batch, updated, lat, lon).
-        winds: by which they were transported [m s-1], (batch, transported, lat, lon, 2); the mean of all diagnoses.
-    """
-
-    after: Array
-    change: Array
-    winds: Array
 
 
 class Forcing(NamedTuple):
@@ -82,7 +68,7 @@ class CouplingTransport:
             return self._applied(fields, outcome), outcome
 
         _, outcome = jax.lax.scan(once, fields, length=self.updates)
-        return Transported(outcome.after[-1], outcome.change.sum(0), outcome.winds.mean(0))
+        return Transported(outcome.conserved[-1], outcome.change.sum(0), outcome.winds.mean(0))
 
     def increments(self, fields: Fields, forcing: Forcing) -> dict[str, Float[Array, "batch updated lat lon"]]:
         """The increment of the changed fields by each term. Their sum is the change of a call, up to rounding."""
@@ -115,12 +101,13 @@ class CouplingTransport:
     def _once(self, fields: Fields, forcing: Forcing) -> Transported:
         winds = self.winds(fields, forcing)
         after, increment = self._transport(self.solver, fields, winds, forcing)
-        return Transported(after, self.transported.changes(increment), winds)
+        rows, shown = np.array(self.transported.conserved_rows, int), np.array(self.transported.shown, int)
+        return Transported(after[:, rows], self.transported.changes(increment), winds[:, shown])
 
     def _applied(self, fields: Fields, outcome: Transported) -> Fields:
         """The fields after transport; conserved ones are exactly the transported values."""
         return self.transported.with_conserved(
-            fields + self.transported.scatter_to_state(outcome.change), outcome.after
+            fields + self.transported.scatter_to_state(outcome.change), outcome.conserved
         )
 
     def _transport(

@@ -36,6 +36,7 @@ from pinnwx.model.inputs import TYPICAL_WIND, Fixed, Inputs
 from pinnwx.model.interface import Analyses, ExplainedStep, Fields, LearnedFields
 from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.step_context import StepContext
+from pinnwx.model.transported_fields import Transported
 from pinnwx.model.views import MultiViewNetwork, View, Views
 from pinnwx.operators.polar import polar_filter
 from pinnwx.physics.terms import Diffusion
@@ -130,6 +131,10 @@ class TransportForecaster(nnx.Module):
         winds = [one.learned_wind for one in self.solver.equations if one.learned_wind is not None]
         return stacked_winds(winds, components, self.inputs.grid)
 
+    def transport_of(self, fields: Fields, time: TimeFeatures) -> Transported:
+        """What transport by physical winds makes of the fields in the step with this middle."""
+        return self.transport(fields, Forcing(None, self.diffusivity(), lambda now: self._surroundings(now, time)))
+
     def start(self, analyses: Analyses, context: StepContext) -> Analyses:  # noqa: ARG002
         return analyses
 
@@ -215,18 +220,23 @@ class TransportForecaster(nnx.Module):
         if not self.solver.equations:
             source, gate = self._sources(features, context.view)
             return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, features, forcing)
-        inputs = fields if self.backpropagate else jax.lax.stop_gradient(fields)
-        after, change, winds = self.transport(inputs, forcing)
+        conserved, change, winds = self._transported(fields, forcing, context)
         scaled = change * self.coupling_steps / self.inputs.increment_std[...][np.array(self.transported.updated)]
-        shown = [features, channels_last(scaled), *(winds[:, index] / TYPICAL_WIND for index in self.transported.shown)]
+        shown = [features, channels_last(scaled), *(jnp.moveaxis(winds, 1, 0) / TYPICAL_WIND)]
         features = jnp.concatenate(shown, axis=-1)
         source, gate = self._sources(features, context.view)
         result = fields + source + self.transported.scatter_to_state(gate * change)
         source = jnp.broadcast_to(source, fields.shape)
         if self.transported.conserved:  # no gate, no source
-            result = self.transported.with_conserved(result, after)
+            result = self.transported.with_conserved(result, conserved)
             source = source.at[:, np.array(self.transported.conserved)].set(0.0)
         return Step(result, source, gate, features, forcing)
+
+    def _transported(self, fields: Fields, forcing: Forcing, context: StepContext) -> Transported:
+        """What transport makes of the fields."""
+        if context.transported is not None:
+            return context.transported
+        return self.transport(fields if self.backpropagate else jax.lax.stop_gradient(fields), forcing)
 
     def _forcing(self, features: Features, context: StepContext) -> Forcing:
         learned = self._learned_winds(features, context.view)

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.step_context import StepContext
+from pinnwx.model.transported_fields import Transported
 from pinnwx.model.views import View
 from pinnwx.time_features import TimeFeatures
 
@@ -18,6 +19,7 @@ def rollout(
     view: View | None = None,
     lateral_boundary: Float[Array, "steps batch field lat lon"] | None = None,
     *,
+    transported: Transported | None = None,
     remember: bool = True,
 ) -> Float[Array, "steps batch field lat lon"]:
     """The forecasts after 1, 2, ... steps.
@@ -30,13 +32,14 @@ def rollout(
             views (`model.views`).
         lateral_boundary: fields at the end of every step, for a model with a lateral boundary. Only their outer cells
             are read.
+        transported: of the analyses, by transport that was computed before. Only for one step.
         remember: False computes each step again in the backward pass instead of storing it: memory grows with the
             fields, not with the network.
     """
 
     def step(carry, arguments):
         time, boundary = arguments
-        context = StepContext(time, view, boundary)
+        context = StepContext(time, view, boundary, transported)
         carry = model.advance(carry, context)
         return carry, model.to_fields(carry, context)
 

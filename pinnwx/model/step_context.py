@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
+from pinnwx.model.transported_fields import Transported
 from pinnwx.model.views import View
 from pinnwx.time_features import TimeFeatures
 
@@ -18,8 +19,10 @@ class StepContext(NamedTuple):
         view: in which the networks see the fields; None for the mean of both hemispheres' views (`model.views`).
         lateral_boundary: fields of a larger area at the end of the step, of which a model with a lateral boundary
             reads the outer cells; None for any other model.
+        transported: what transport makes of the fields at the start of the step, where it was computed before.
     """
 
     time: TimeFeatures
     view: View | None = None
     lateral_boundary: Float[Array, "batch field lat lon"] | None = None
+    transported: Transported | None = None

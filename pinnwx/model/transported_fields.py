@@ -35,6 +35,20 @@ Fields = Float[Array, "batch field lat lon"]
 HYDROSTATIC_SHARE = 0.5  # of the difference between temperature and thickness that vertical motion removes
 
 
+class Transported(NamedTuple):
+    """What transport makes of forecast fields.
+
+    Attributes:
+        conserved: the conserved fields after it, (batch, conserved, lat, lon).
+        change: of the fields that transport changes, (batch, updated, lat, lon).
+        winds: that the closure sees [m s-1], (batch, shown, lat, lon, 2); the mean of all diagnoses.
+    """
+
+    conserved: Array
+    change: Array
+    winds: Array
+
+
 @dataclass(frozen=True)
 class TransportedFields:
     """The stack of fields that the equations transport; static under jit, and equal where the equations are.
@@ -113,12 +127,9 @@ class TransportedFields:
         places = {index: change[:, position] for position, index in enumerate(self.updated)}
         return jnp.stack([places.get(index, zero) for index in range(len(self.names))], axis=1)
 
-    def with_conserved(self, fields: Fields, after: Float[Array, "batch transported lat lon"]) -> Fields:
+    def with_conserved(self, fields: Fields, conserved: Float[Array, "batch conserved lat lon"]) -> Fields:
         """The fields, with exactly the transported values where they are conserved: no rounding between."""
-        if not self.conserved:
-            return fields
-        places, rows = np.array(self.conserved), np.array(self.conserved_rows)
-        return fields.at[:, places].set(after[:, rows])
+        return fields.at[:, np.array(self.conserved)].set(conserved) if self.conserved else fields
 
     def _value(self, fields: Fields, equation: TransportedField) -> Float[Array, "batch lat lon"]:
         if equation.field in self.names:

@@ -32,7 +32,7 @@ from pinnwx.training.progress import Progress
 from pinnwx.training.sampling import BatchSampler, Windows
 from pinnwx.training.schedule import Plan
 from pinnwx.training.stopping import StoppingRule
-from pinnwx.training.update import TrainingState, copied, device_archives, make_loss, make_update
+from pinnwx.training.update import TrainingState, copied, device_archives, make_loss, make_update, with_transport
 
 UPDATES_PER_TURN = 4  # updates that are queued on the device before the host looks at their metrics
 MOST_SKIPPED = 20  # skipped updates, with no turn without one in between, after which training ends
@@ -148,7 +148,10 @@ class Trainer:
         settings, self._members = self.config.training, networks_of(self.model)
         self.clock, self._devices = self.hooks.clock, Devices()
         self._devices.require_even_shares(settings.batch_size)
-        self._source = self._devices.on_all(device_archives(self.archives, self.config.model.step_hours))
+        source = device_archives(self.archives, self.config.model.step_hours)
+        if settings.precompute_transport:
+            source = with_transport(source, self._members[0])
+        self._source = self._devices.on_all(source)
         # The members are alike but for their weights, so one compiled update serves them all.
         self._update = make_update(
             self._members[0],

@@ -16,9 +16,11 @@ from jaxtyping import Array, Float, Int
 from pinnwx.config import TrainingSettings
 from pinnwx.data.archive import Archive
 from pinnwx.grid import Grid
+from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.scores import amplitude_adjusted_error, weighted_square_error
+from pinnwx.model.transported_fields import Transported
 from pinnwx.model.views import View
 from pinnwx.runtime import compiler_options
 from pinnwx.time_features import TimeFeatures
@@ -39,10 +41,17 @@ class TrainingState(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The training archive on the device: fields and, for the step that begins at each time, its time features."""
+    """The training archive on the device.
+
+    Attributes:
+        fields: of each time.
+        time: the time features of the step that begins there.
+        transported: what transport makes of the fields in that step; None where each update computes it.
+    """
 
     fields: Float[Array, "time field lat lon"]
     time: TimeFeatures
+    transported: Transported | None = None
 
 
 def device_archive(archive: Archive, step_hours: float) -> Source:
@@ -55,6 +64,21 @@ def device_archives(archives: Sequence[Archive], step_hours: float) -> Source:
     middles = [archive.times + np.timedelta64(round(step_hours * 1800), "s") for archive in archives]
     fields = archives[0].fields if len(archives) == 1 else np.concatenate([archive.fields for archive in archives])
     return Source(jnp.asarray(fields), jax.tree.map(jnp.asarray, TimeFeatures.of(np.concatenate(middles))))
+
+
+_TRANSPORTED_AT_ONCE = 32  # analyses; bounds the memory of the solver
+
+
+def with_transport(source: Source, model: Forecaster) -> Source:
+    """The archive with what transport makes of each of its analyses, for updates of one step."""
+    assert isinstance(model, TransportForecaster)  # `training.precompute_transport` requires it
+    count = len(source.fields)
+    transport = jax.jit(model.transport_of)
+    parts = []
+    for first in range(0, count, _TRANSPORTED_AT_ONCE):
+        rows = np.minimum(np.arange(first, first + _TRANSPORTED_AT_ONCE), count - 1)  # one shape, one program
+        parts.append(transport(source.fields[rows], source.time.select(rows)))
+    return source._replace(transported=jax.tree.map(lambda *each: jnp.concatenate(each)[:count], *parts))
 
 
 class UpdateMetrics(NamedTuple):
@@ -134,7 +158,10 @@ def rollout_loss(
     batch, inputs = perturb(source.fields[windows]), model.input_times
     times = source.time.select(windows[:, inputs - 1 : -1].T)
     truth = jnp.moveaxis(batch[:, inputs:], 1, 0)
-    forecasts = rollout(model, batch[:, :inputs], times, view, truth if model.has_lateral_boundary else None)
+    boundary, transported = truth if model.has_lateral_boundary else None, None
+    if source.transported is not None and len(truth) == 1:
+        transported = jax.tree.map(lambda values: values[windows[:, inputs - 1]], source.transported)
+    forecasts = rollout(model, batch[:, :inputs], times, view, boundary, transported=transported)
     errors = error(forecasts, truth).mean(axis=(1, 2))
     weights = 1.0 / jnp.arange(1, errors.shape[0] + 1)
     return jnp.sum(weights * errors) / jnp.sum(weights)

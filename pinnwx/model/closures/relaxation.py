@@ -1,10 +1,11 @@
 """A closure without a network: every field relaxes towards its own equilibrium, at a rate of its own.
 
-    source(place, time) = sum over k of a_k(place) b_k(place, time) - r x
+    source(place, time) = sum over k of a_k(place) b_k(place, time) - r x,    gate(place)
 
 x is the standardised field, b_k are 1 and the features of sun and season, so an equilibrium has a season and a time of
-day. a and r are fitted. It stands for heating and friction where the equations are to forecast alone, as the forcing of
-Marshall and Molteni (1993, J. Atmos. Sci. 50) does in a quasi-geostrophic model.
+day. a, r and the gate of each transported field are fitted. The source stands for heating and friction where the
+equations are to forecast alone, as the forcing of Marshall and Molteni (1993, J. Atmos. Sci. 50) does. The gate is
+smaller where the equations do not hold, as over mountains.
 """
 
 from __future__ import annotations
@@ -44,13 +45,14 @@ class RelaxationClosure(Closure):
         self.basis = tuple(names.index(one.name) for one in SUN_AND_SEASON)
         relaxed = [one.name for one in outputs if one.name in names]  # a gate is no field
         self.fields = tuple(names.index(name) for name in relaxed)
-        self.others = len(outputs) - len(relaxed)
         self.forcing = nnx.Param(jnp.zeros((*grid.shape, 1 + len(self.basis), len(relaxed))))
         self.rate = nnx.Param(jnp.zeros(len(relaxed)))
+        self.gate = nnx.Param(jnp.zeros((*grid.shape, len(outputs) - len(relaxed))))
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
         seasons = features[..., np.array(self.basis)]
         basis = jnp.concatenate([jnp.ones_like(seasons[..., :1]), seasons], axis=-1)
         forcing = jnp.einsum("...ijk,ijkf->...ijf", basis, self.forcing[...])
         source = forcing - self.rate[...] * features[..., np.array(self.fields)]
-        return jnp.concatenate([source, jnp.zeros((*source.shape[:-1], self.others), source.dtype)], axis=-1)
+        gate = jnp.broadcast_to(self.gate[...], (*source.shape[:-1], self.gate.shape[-1]))
+        return jnp.concatenate([source, gate], axis=-1)
