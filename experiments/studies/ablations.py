@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ from experiments.studies.harness import (
     study_parser,
 )
 from experiments.studies.training_runs import TrainingRun, train_and_score
+from pinnwx.extensions import PINNWX_EXTENSIONS
 from pinnwx.verification.comparison import compare_seeds
 from pinnwx.verification.results import Scores
 from pinnwx.verification.significance import FALSE_DISCOVERIES, adjusted, is_significant
@@ -139,6 +141,10 @@ def table(name: str, study: Mapping[str, Any]) -> str:
             key = (run_name, *column)
             cells.append(_ratio_cell(scored_runs, comparisons[key], *column, star=key in significant))
         rows.append([run_name, len(scored_runs), *cells, *_cost_cells([run for run, _ in scored_runs])])
+    first = next(iter(stored.values()))
+    for baseline in study.get("baselines", ()):
+        ratios = (entry[f"{baseline}_rmse"] / entry["persistence_rmse"] for entry in (first.entry(*c) for c in columns))
+        rows.append([baseline.replace("_", " "), "", *(f"{ratio:.3f}" for ratio in ratios), "", ""])
     titles = ["run", "seeds", *(f"{variable} {lead} h" for variable, lead in columns), "updates", "s"]
     tested = sum(p is not None for p in p_values)
     note = (
@@ -268,6 +274,7 @@ def main() -> None:
             print(f"{run.study} {run.name} seed {run.seed}: {'stored' if run.scores.is_file() else 'to run'}")
         return
     if not options.tables:
+        os.environ.setdefault(PINNWX_EXTENSIONS, "experiments.studies.placebo_winds")  # that some runs name
         train_missing(chosen)
     splice(README, "ablations", "\n".join(table(name, study) for name, study in studies.items()))
 

@@ -226,6 +226,9 @@ class PhysicsSettings(Settings):
     """Maximum outflow Courant number of a sub-step. Faster winds are scaled down."""
     learned_diffusivity: bool = False
     """Learn a diffusivity for every transported field, in addition to the given one."""
+    increment_use: Literal["both", "added", "shown"] = "both"
+    """What becomes of the increment of transport. `added`: it is added to the fields, and the network does not see it.
+    `shown`: the network sees it, and it is not added. A comparison with `both` says what physics is worth."""
     backpropagate: bool = True
     """Pass gradients through the equations. `false` treats the increment of transport as a constant: training is
     cheaper. It excludes learned winds and learned diffusivities."""
@@ -278,6 +281,14 @@ class PhysicsSettings(Settings):
             for name in one.layer or ():
                 if name not in fields:
                     yield f'layer of {one.field} needs a table of "{name}"'
+
+    @agreement
+    def _adds_what_is_conserved(self) -> Iterator[str]:
+        if self.increment_use == "shown":
+            for one in self.transport:
+                if one.conserved or not one.gated:
+                    excluded = "it excludes conserved and gated = false"
+                    yield f'{one.field}: increment_use = "shown" adds no increment; {excluded}'
 
     @agreement
     def _interpolates(self) -> Iterator[str]:

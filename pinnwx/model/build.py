@@ -148,8 +148,11 @@ def _transport_networks(
         return wind_network, None
     updated = [inputs.fields[index] for index in transported.updated]
     shown = wind_specs(equations[index].field for index in transported.shown)
-    features += described(updated, "transport increment") + shown
-    outputs = inputs.fields + tuple(FeatureSpec(f"{field.name} gate") for field in updated)
+    use, outputs = settings.physics.increment_use, inputs.fields
+    if use != "added":
+        features += described(updated, "transport increment") + shown
+    if use != "shown":
+        outputs += tuple(FeatureSpec(f"{field.name} gate") for field in updated)
     return wind_network, network(features, outputs, closure)
 
 

@@ -102,6 +102,7 @@ class TransportForecaster(nnx.Module):
         self.lateral_boundary, self.has_lateral_boundary = lateral_boundary, lateral_boundary is not None
         self.transport, self.transported, self.solver = transport, transport.transported, transport.solver
         self.coupling_steps, self.backpropagate = physics.coupling_steps, physics.backpropagate
+        self.adds, self.shows = physics.increment_use != "shown", physics.increment_use != "added"
         self.bounds = Bounds.of(inputs.forecast_bounds, exempt=self.transported.conserved)
         arrays = {name: Fixed.of(values) for name, values in (static or {}).items()}
         self.static = nnx.Dict(arrays)
@@ -221,9 +222,8 @@ class TransportForecaster(nnx.Module):
             source, gate = self._sources(features, context.view)
             return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, features, forcing)
         conserved, change, winds = self._transported(fields, forcing, context)
-        scaled = change * self.coupling_steps / self.inputs.increment_std[...][np.array(self.transported.updated)]
-        shown = [features, channels_last(scaled), *(jnp.moveaxis(winds, 1, 0) / TYPICAL_WIND)]
-        features = jnp.concatenate(shown, axis=-1)
+        if self.shows:
+            features = jnp.concatenate([features, *self._shown(change, winds)], axis=-1)
         source, gate = self._sources(features, context.view)
         result = fields + source + self.transported.scatter_to_state(gate * change)
         source = jnp.broadcast_to(source, fields.shape)
@@ -231,6 +231,11 @@ class TransportForecaster(nnx.Module):
             result = self.transported.with_conserved(result, conserved)
             source = source.at[:, np.array(self.transported.conserved)].set(0.0)
         return Step(result, source, gate, features, forcing)
+
+    def _shown(self, change: Array, winds: Array) -> list[Features]:
+        """The features of the closure that transport gives."""
+        scaled = change * self.coupling_steps / self.inputs.increment_std[...][np.array(self.transported.updated)]
+        return [channels_last(scaled), *(jnp.moveaxis(winds, 1, 0) / TYPICAL_WIND)]
 
     def _transported(self, fields: Fields, forcing: Forcing, context: StepContext) -> Transported:
         """What transport makes of the fields."""
@@ -249,16 +254,21 @@ class TransportForecaster(nnx.Module):
         return Surroundings(time, {name: named[name] if name in named else self.static[name][...] for name in inputs})
 
     def _sources(self, features: Features, view: View | None) -> tuple[Array, Array]:
-        """The source S of each field over the interval, and the gate of each updated field: 1 where it has none."""
-        grid, gated = self.inputs.grid, np.array(self.transported.gated)[:, None, None]
+        """The source S of each field over the interval, and the gate of each updated field."""
+        grid = self.inputs.grid
         gate = jnp.zeros((0, 1, 1)) if self.gate is None else self.gate[...]
         if self.closure is None:
-            return jnp.zeros(()), jnp.where(gated, 2 * jax.nn.sigmoid(gate), 1.0)
+            return jnp.zeros(()), self._opened(gate)
         output = channels_first(self.closure(features, view))
         output = polar_filter(output, grid, SMALLEST_SPACING * grid.meridional_spacing)
         count = len(self.inputs.names)
-        gate = jnp.where(gated, 2 * jax.nn.sigmoid(gate + output[:, count:]), 1.0)
+        gate = self._opened(gate + output[:, count:] if self.adds else gate)
         return self.inputs.increment_std[...] / self.coupling_steps * output[:, :count], gate
+
+    def _opened(self, gate: Array) -> Array:
+        """The gates: 1 for a field that has none, 0 where transport is only shown to the closure."""
+        gated = np.array(self.transported.gated)[:, None, None]
+        return jnp.where(gated, 2 * jax.nn.sigmoid(gate), 1.0) if self.adds else jnp.zeros_like(gate)
 
 
 def _carried(carry: Analyses, fields: Fields) -> Analyses:

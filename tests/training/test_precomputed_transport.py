@@ -55,7 +55,9 @@ def test_each_analysis_has_its_own_transport():
     source = with_transport(device_archive(ARCHIVE, 6.0), trained.model)
     assert len(source.transported.change) == len(ARCHIVE)
     for row in (0, 40, len(ARCHIVE) - 1):
-        alone = jax.jit(trained.model.transport_of)(source.fields[row : row + 1], source.time.select(slice(row, row + 1)))
+        alone = jax.jit(trained.model.transport_of)(
+            source.fields[row : row + 1], source.time.select(slice(row, row + 1))
+        )
         for part, expected in zip(source.transported, alone, strict=True):
             np.testing.assert_allclose(part[row], expected[0], rtol=1e-4, atol=1e-5)
     assert np.abs(source.transported.change[0] - source.transported.change[40]).max() > 0.01
