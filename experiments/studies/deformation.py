@@ -1,10 +1,11 @@
-"""What vorticity transport explains of a step's change, by form and radius of deformation; with nothing trained.
+"""What transport explains of a step's change, by form, radius of deformation and experiment; with nothing trained.
 
     python -m experiments.studies.deformation
 
 Wind and geopotential follow a change of vorticity by laplacian(psi) - psi / L^2 = change. The changes are those of
 `experiments.studies.increments`. The measure is the explained variance of the change with nothing fitted, in total and
-by zonal wavenumber: negative where the increment makes the change worse. Figures go to
+by zonal wavenumber: negative where the increment makes the change worse. A further table has all equations of three
+experiments, in steps of six hours and of a day with four winds. Figures go to
 experiments/results/deformation.json, the tables to experiments/README.md.
 """
 
@@ -14,6 +15,8 @@ import itertools
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from experiments.studies.harness import (
     DATA,
@@ -26,7 +29,7 @@ from experiments.studies.harness import (
     splice,
     study_parser,
 )
-from experiments.studies.increments import increments_and_changes, vorticity_alone
+from experiments.studies.increments import increments_and_changes, vorticity_alone, without_network
 from experiments.studies.increments_bands import Explained, by_wavenumber
 from pinnwx.config import load_config
 from pinnwx.forecasting.trained_model import TrainedModel
@@ -37,6 +40,8 @@ FIELDS = {"gcm_flux": ("z500", "u500", "v500", "u850", "v850"), "europe_hybrid":
 FORMS = ("flux", "advective")
 RADII = (None, 3e6, 2e6, 1.5e6, 1e6, 7e5)  # m; None is infinite
 IN_BANDS = "z500"
+EXPERIMENT_NAMES = ("gcm_flux", "gcm_hybrid", "gcm_levels")
+STEPS: Mapping[float, Mapping[str, int]] = {6: {}, 24: {"substeps": 12, "wind_updates": 4}}  # hours; settings
 
 
 def measure(name: str) -> dict[str, Any]:
@@ -55,6 +60,31 @@ def measure(name: str) -> dict[str, Any]:
             IN_BANDS: [round(float(value), 3) for value in explained.as_it_is[archive.names.index(IN_BANDS)]],
         }
     return figures
+
+
+def measure_experiment(name: str) -> dict[str, dict[str, float]]:
+    """By hours of a step: the explained variance of each field that the equations of an experiment change."""
+    figures: dict[str, dict[str, float]] = {}
+    for hours, settings in STEPS.items():
+        config = load_config(EXPERIMENTS / f"{name}.toml").with_model(step_hours=hours)
+        archive = training_archive(config, DATA / scoring_of(name).folder)
+        equations = TrainedModel.initialise(without_network(config, settings), archive)
+        increments, changes = (each - each.mean(0) for each in increments_and_changes(equations, archive))
+        explained = by_wavenumber(increments, changes, archive.grid)
+        moved = [index for index in range(len(archive.names)) if np.abs(increments[:, index]).max() > 0]
+        figures[f"{hours:.0f}"] = {archive.names[index]: round(_total(explained, index), 3) for index in moved}
+    return figures
+
+
+def table_of_experiments(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """A row for each experiment and step, columns for the fields; a dash where the equations do not change one."""
+    fields = tuple(dict.fromkeys(field for each in figures.values() for step in each.values() for field in step))
+    rows = [
+        [name, f"{hours} h", *("-" if field not in step else f"{step[field]:.0%}" for field in fields)]
+        for name, each in figures.items()
+        for hours, step in each.items()
+    ]
+    return markdown_table(["experiment", "step", *fields], rows)
 
 
 def _total(explained: Explained, field: int) -> float:
@@ -82,7 +112,11 @@ def main() -> None:
     if not options.tables:
         prepare()
         stored.measure_missing({name: partial(measure, name) for name in FIELDS}, again=options.again)
+        section = stored.figures.setdefault("experiments", {})
+        measurements = {name: partial(measure_experiment, name) for name in EXPERIMENT_NAMES}
+        stored.measure_missing(measurements, section=section, again=options.again)
     tables = ["\n".join(table(stored.figures[name], name)) + "\n" for name in FIELDS]
+    tables.append("\n".join(table_of_experiments(stored.figures["experiments"])) + "\n")
     splice(README, "deformation", "\n".join(tables))
 
 
