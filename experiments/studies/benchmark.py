@@ -10,6 +10,7 @@ Parts:
     operators   one flux divergence at 721 x 1440, beside a copy of the same array
     scaling     an operator step and a training step from 32 x 64 to 256 x 512
     models      compilation, training throughput, ten-day forecasts of one and of fifty members, per experiment
+    precomputed updates of one step with and without transport that is computed before training
     memory      peak memory of a gradient against the length of the rollout, steps stored or recomputed
 
 Functions that are compared run in turns, for several rounds; medians are quoted, with minimum and maximum. Nothing else
@@ -59,7 +60,7 @@ from pinnwx.model.rollout import rollout
 from pinnwx.operators.advection import SCHEMES, face_velocity, flux_divergence
 from pinnwx.runtime import keep_freed_memory
 from pinnwx.time_features import TimeFeatures
-from pinnwx.training.update import device_archive, initial_state, make_update
+from pinnwx.training.update import device_archive, initial_state, make_update, with_transport
 
 MODELS = ("era5_hybrid", "era5_neural", "era5_climode", "gcm_hybrid")
 GRIDS = ("5.625deg", "2.8125deg", "1.40625deg", "0.703125deg")
@@ -144,6 +145,8 @@ def first_update(config: Config, archive: Archive, steps: int) -> Update:
     hours, size = config.model.step_hours, config.training.batch_size
     update = make_update(network, archive.grid, scale, config.training)
     source = device_archive(archive, hours)
+    if config.training.precompute_transport:
+        source = with_transport(source, network)
     windows = jnp.asarray(window_indices(archive.times, hours, network.input_times - 1 + steps)[:size])
     state = [initial_state(network, config.training)]
 
@@ -224,6 +227,31 @@ def measure_models(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return by_model
 
 
+def measure_precomputed() -> dict[str, Any]:
+    """Seconds of an update of one step: of a network alone, of a hybrid, and with its transport computed before.
+
+    In steps of six hours and of a day with four winds; and the seconds that transport takes before training.
+    """
+    figures: dict[str, Any] = {}
+    for hours, physics in ((6, {}), (24, {"substeps": 12, "wind_updates": 4})):
+        neural, hybrid = (
+            load_config(EXPERIMENTS / f"{name}.toml").with_model(step_hours=hours)
+            for name in ("gcm_neural", "gcm_levels")
+        )
+        hybrid = hybrid.with_model(physics=hybrid.model.physics.model_copy(update=physics))
+        training = hybrid.training.model_copy(update={"precompute_transport": True})
+        precomputed = hybrid.model_copy(update={"training": training})
+        archive = training_archive(hybrid, DATA / scoring_of("gcm").folder)
+        configs = {"gcm_neural": neural, "gcm_levels": hybrid, "gcm_levels, precomputed": precomputed}
+        updates = {name: first_update(config, archive, 1).run for name, config in configs.items()}
+        start = time.perf_counter()
+        source = device_archive(archive, hours)
+        jax.block_until_ready(with_transport(source, networks_of(TrainedModel.initialise(hybrid, archive).model)[0]))
+        figures[f"{hours}"] = {"before": time.perf_counter() - start} | time_in_turns(updates, 31)
+        print(f"  steps of {hours} h: {figures[f'{hours}']}")
+    return figures
+
+
 def measure_memory() -> dict[str, dict[str, float]]:
     """Peak resident memory [MiB] of the gradient of one rollout, each in a process of its own."""
     peaks: dict[str, dict[str, float]] = {}
@@ -274,6 +302,7 @@ def main() -> None:
         "operators": measure_operators,
         "scaling": measure_scaling,
         "models": lambda: stored.figures.get("models", {}) | measure_models(options.models),
+        "precomputed": measure_precomputed,
         "memory": measure_memory,
     }
     require_known(parser, "part", options.parts, measurements)

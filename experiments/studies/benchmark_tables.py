@@ -17,6 +17,7 @@ def tables(figures: Mapping[str, Any]) -> str:
         ("models", model_table),
         ("operators", operator_text),
         ("scaling", scaling_table),
+        ("precomputed", precomputed_table),
         ("memory", memory_table),
     )
     return "\n".join(line for part, write in parts if part in figures for line in write(figures[part])) + "\n"
@@ -70,6 +71,16 @@ def scaling_table(grids: Mapping[str, Mapping[str, Any]]) -> list[str]:
         rows.append([name, *(f"{ratio:.2f}" for ratio in ratios)])
     titles = ["grid", "operator step, per cell", "training step, per cell"]
     return [*markdown_table(titles, rows), "", f"Relative to {REFERENCE_GRID}.\n"]
+
+
+def precomputed_table(steps: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    names = [name for name in next(iter(steps.values())) if name != "before"]
+    rows = [
+        [f"{hours} h", *(f"{1000 * step[name]['median']:.0f}" for name in names), f"{step['before']:.0f}"]
+        for hours, step in steps.items()
+    ]
+    text = "Milliseconds of an update of one step, with and without `training.precompute_transport`:"
+    return [text, "", *markdown_table(["step", *names, "seconds before training"], rows), ""]
 
 
 def memory_table(peaks: Mapping[str, Mapping[str, float]]) -> list[str]:
