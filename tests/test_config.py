@@ -250,8 +250,8 @@ def test_a_radius_of_deformation_is_for_vorticity_that_something_follows():
 def levels(**changes) -> PhysicsSettings:
     """Two levels that stretch each other, and the temperature of the layer between them."""
     tables = {
-        "vo500": {"wind": "prognostic:500", "stretching": {"vo850": 1e6}},
-        "vo850": {"wind": "prognostic:850", "stretching": {"vo500": 6e5}},
+        "vo500": {"wind": "prognostic:500", "absolute_vorticity": True, "stretching": {"vo850": 1e6}},
+        "vo850": {"wind": "prognostic:850", "absolute_vorticity": True, "stretching": {"vo500": 6e5}},
         "t850": {"wind": "prognostic:850", "layer": ("vo500", "vo850")},
     }
     transport = tuple(Transport(field=name, **table | changes.get(name, {})) for name, table in tables.items())
@@ -274,7 +274,13 @@ def test_levels_stretch_each_other():
         levels(t850={"stretching": {"vo500": 1e6}})
     with pytest.raises(ValidationError, match="greater than or equal to 100000"):
         levels(vo500={"stretching": {"vo850": 1e3}})
-    vorticity = Transport(field="vo500", wind="prognostic:500", stretching={"vo850": 1e6})
+    with pytest.raises(ValidationError, match="stretching of vo850 needs absolute_vorticity = true"):
+        levels(vo850={"absolute_vorticity": False})
+    with pytest.raises(ValidationError, match="balanced_field = z500 twice"):
+        levels(vo500={"balanced_field": "z500"}, vo850={"balanced_field": "z500"})
+    with pytest.raises(ValidationError, match="levels with stretching have the same wind"):
+        levels(vo500={"wind": "geostrophic:msl"}, vo850={"wind": "geostrophic:msl"})
+    vorticity = levels().transport[0]
     assert not list(vorticity.lacks(["u500", "v500"]))
     assert list(vorticity.lacks(["u500", "v500", "vo500"])) == [
         " is a field of data.fields, which has no stretching; remove stretching"
@@ -290,6 +296,8 @@ def test_a_layer_lies_between_two_transported_levels():
     assert list(levels().transport[2].lacks(["t850", "u850", "v850", "vo850"])) == [
         ": vo850 of its layer is a field of data.fields, which no geopotential follows; remove layer"
     ]
+    with pytest.raises(ValidationError, match="t850 does not lie in the layer from 300 to 500 hPa"):
+        levels(t850={"layer": ("vo300", "vo500")})
     with pytest.raises(ValidationError, match="layer is for temperature"):
         levels(vo500={"layer": ("vo500", "vo850")})
 

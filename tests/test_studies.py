@@ -169,7 +169,7 @@ def test_only_what_has_arrived_is_seen(real_data, tmp_path, monkeypatch):
     assert arrived["time"].values.max() < until
 
 
-def test_the_displaced_wind_is_that_of_the_other_side_of_the_globe():
+def test_the_displaced_wind_is_that_of_half_a_turn_further_east():
     """The vorticity that it transports is that of the place."""
     grid = Grid.parse("22.5deg")
     fields = dict(zip(("u850", "v850"), np.float32(smooth_noise(grid, 2, 1)), strict=True))

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
+from experiments.studies import core_picture
 from experiments.studies.harness import (
     EXPERIMENTS,
     README,
@@ -39,11 +40,13 @@ from experiments.studies.harness import (
 )
 from experiments.studies.training_runs import TrainingRun, train_and_score
 from pinnwx.extensions import PINNWX_EXTENSIONS
+from pinnwx.reporting.style import save
 from pinnwx.verification.comparison import compare_seeds
 from pinnwx.verification.results import Scores
 from pinnwx.verification.significance import FALSE_DISCOVERIES, adjusted, is_significant
 
 STORED = RESULTS / "ablations"
+PICTURED = "gcm_core"
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,6 +280,9 @@ def main() -> None:
         os.environ.setdefault(PINNWX_EXTENSIONS, "experiments.studies.placebo_winds")  # that some runs name
         train_missing(chosen)
     splice(README, "ablations", "\n".join(table(name, study) for name, study in studies.items()))
+    core = {run.name: Scores.load(run.scores) for run in every_run if run.study == PICTURED and run.scores.is_file()}
+    if core_picture.CORE in core:
+        save(core_picture.figure(core), RESULTS / f"{PICTURED}.png")
 
 
 if __name__ == "__main__":

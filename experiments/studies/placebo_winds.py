@@ -17,7 +17,7 @@ from pinnwx.physics.winds.base import Field, Wind
 @winds.register("displaced")
 @dataclass(frozen=True)
 class DisplacedWind(winds.PrognosticWind):
-    """The wind of the opposite side of the globe, half a turn further east.
+    """The wind of the same latitude, half a turn further east.
 
     It costs what the prognostic wind costs, and has its statistics. The vorticity that it transports, and the fields
     that follow, are those of the place itself.

@@ -149,6 +149,12 @@ class ModelSettings(Settings):
         return self.networks * count
 
     @agreement
+    def _increments_reach_the_fields(self) -> Iterator[str]:
+        has_network = self.closure.enabled and self.closure.resolved_kind != "relaxation"
+        if self.physics.increment_use == "shown" and not has_network:
+            yield 'physics.increment_use = "shown" needs a network that sees the increments'
+
+    @agreement
     def _of_a_size_that_can_be(self) -> Iterator[str]:
         if self.weights > MOST_WEIGHTS:
             yield (

@@ -85,11 +85,11 @@ class Transport(Settings):
     stretching: dict[str, Annotated[float, Field(ge=1e5, le=1e8)]] = Field(default={}, examples=[{"vo500": 1e6}])
     """Radii of deformation in m between this level and others, by their transported vorticity. Then
     quasi-geostrophic potential vorticity is transported, and wind and balanced fields of all levels follow its change
-    together. For vorticity only, each pair of levels in both tables."""
+    together. For absolute vorticity on a global grid, each pair of levels in both tables."""
     layer: tuple[str, str] | None = Field(default=None, examples=[["vo500", "vo850"]])
-    """Transported vorticity of the levels above and below. Temperature then changes half by its own transport and half
-    by the thickness of this layer, because vertical motion warms and cools towards hydrostatic balance. For
-    temperature only."""
+    """Transported vorticity of the upper and of the lower level of a layer. Temperature then changes half by its own
+    transport and half by the thickness of this layer, because vertical motion warms and cools towards hydrostatic
+    balance. For temperature only."""
     learned_wind: bool = False
     """Add the wind of a network to the physical wind."""
     conserved: bool = False
@@ -138,17 +138,22 @@ class Transport(Settings):
             yield f"stretching is for vorticity (vo850 ...), not for {self.field}"
         if self.stretching and self.form != "advective":
             yield f'stretching of {self.field} needs form = "advective"; in flux form, divergence stretches it already'
+        if self.stretching and not self.absolute_vorticity:
+            yield f"stretching of {self.field} needs absolute_vorticity = true"
 
     @agreement
     def _layer_of_temperature(self) -> Iterator[str]:
         if self.layer is None:
             return
-        if not re.fullmatch(r"t\d+", self.field) or self.conserved:
+        own = re.fullmatch(r"t(\d+)", self.field)
+        if not own or self.conserved:
             yield f"layer is for temperature (t850 ...) that is not conserved, not for {self.field}"
         levels = [re.fullmatch(r"vo(\d+)", name) for name in self.layer]
         pressures = [int(level.group(1)) for level in levels if level]
         if len(pressures) < len(levels) or pressures[0] >= pressures[1]:
             yield f"layer = {list(self.layer)} is not vorticity of an upper and of a lower level, as vo500 and vo850"
+        elif own and not pressures[0] <= int(own.group(1)) <= pressures[1]:
+            yield f"{self.field} does not lie in the layer from {pressures[0]} to {pressures[1]} hPa"
 
     def lacks(self, fields: Sequence[str]) -> Iterator[str]:
         """The problems of this transport with these forecast fields."""
@@ -273,6 +278,16 @@ class PhysicsSettings(Settings):
             for other in others:
                 if other == field or field not in stretching.get(other, {}):
                     yield f"stretching of {field} by {other} needs a table of {other} with its stretching by {field}"
+
+    @agreement
+    def _followed_once(self) -> Iterator[str]:
+        followed = [one.balanced_field for one in self.transport if one.balanced_field is not None]
+        for name in dict.fromkeys(followed):
+            if followed.count(name) > 1:
+                yield f"balanced_field = {name} twice; it would follow the vorticity of two levels"
+        winds = [one.wind for one in self.transport if one.stretching]
+        if len(set(winds)) < len(winds):
+            yield "levels with stretching have the same wind; each needs that of its level"
 
     @agreement
     def _layers_lie_between_transported_levels(self) -> Iterator[str]:

@@ -111,7 +111,7 @@ def _transport_builder(
     transported = TransportedFields(inputs.names, solver.equations, grid)
     updates = settings.physics.wind_updates
     transport = CouplingTransport(transported, solver, midpoint_solver, updates)
-    _require_possible(solver, grid)
+    _require_possible(transported, solver)
     views = _views(grid, settings.closure)
     climate = _climate(inputs, settings, climatology)
     boundary = LateralBoundary(grid, settings.boundary_width) if settings.boundary_width else None
@@ -140,7 +140,7 @@ def _transport_networks(
     if transported.learned:
         small: dict[str, Any] = {"width": closure.learned_wind_width, "blocks": 1}
         small |= {"fine_width": None, "block_widths": None}
-        if closure.resolved_kind == "experts":  # one block is too few for a mixture
+        if closure.resolved_kind in ("experts", "relaxation"):  # one block is too few for a mixture
             small |= {"kind": "residual"}
         winds = wind_specs(equations[index].field for index in transported.learned)
         wind_network = network(features, winds, closure.model_copy(update=small))
@@ -199,10 +199,11 @@ def _climate(inputs: Inputs, settings: ModelSettings, climatology: Climatology |
     return Climate(climatology, inputs.grid, settings.climate, settings.step_hours)
 
 
-def _require_possible(solver: AbstractTransport, grid: Grid) -> None:
+def _require_possible(transported: TransportedFields, solver: AbstractTransport) -> None:
     """Raises:
     ConfigError: this grid, or these sub-steps, do not allow what the equations promise.
     """
+    grid, _ = transported.grid, transported.levels
     conserved = {equation.field for equation in solver.equations if equation.conserved}
     if isinstance(solver, SemiLagrangianTransport) and grid.is_global and not crosses_poles(grid):
         raise ConfigError(
@@ -213,6 +214,11 @@ def _require_possible(solver: AbstractTransport, grid: Grid) -> None:
         if equation.balanced_field in conserved:
             raise ConfigError(
                 f"{equation.balanced_field}: conserved = true excludes balanced_field, which would change it too"
+            )
+        if equation.stretching and not grid.is_global:
+            raise ConfigError(
+                f"{equation.field}: stretching needs a global grid; in a box, the streamfunction of the vorticity "
+                "inside lacks the flow through it, hence most of the temperature gradient"
             )
         if equation.conserved and not grid.is_global:
             raise ConfigError(f"{equation.field}: conserved = true needs a global grid, for a box has open edges")
@@ -237,6 +243,7 @@ def _require_second_order(settings: ModelSettings) -> None:
         )
     refusals: Sequence[tuple[bool, str]] = (
         (settings.boundary_width > 0, f"model.boundary_width is {transport_only} it"),
+        (closure.resolved_kind == "relaxation", f'kind = "relaxation" is {transport_only} model.closure.kind'),
         (closure.resolved_kind == "experts", f"a mixture of experts is {transport_only} model.closure.experts"),
         (
             bool(closure.fine_width or closure.block_widths),

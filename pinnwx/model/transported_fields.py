@@ -32,7 +32,7 @@ from pinnwx.physics.winds import AbstractVorticityWind, AbstractWind
 
 Fields = Float[Array, "batch field lat lon"]
 
-HYDROSTATIC_SHARE = 0.5  # of the difference between temperature and thickness that vertical motion removes
+HYDROSTATIC_FRACTION = 0.5  # of the difference between temperature and thickness that vertical motion removes
 
 
 class Transported(NamedTuple):
@@ -101,7 +101,7 @@ class TransportedFields:
     def values(self, fields: Fields) -> Float[Array, "batch transported lat lon"]:
         """The transported fields, one for each equation."""
         values = [self._value(fields, equation) for equation in self.equations]
-        stretched = self._levels.stretched([values[row] for row in self._followed], self.grid)
+        stretched = self.levels.stretched([values[row] for row in self._followed], self.grid)
         for row, value in zip(self._followed, stretched, strict=True):
             values[row] = value
         return jnp.stack(values, axis=1)
@@ -109,7 +109,7 @@ class TransportedFields:
     def changes(self, change: Float[Array, "batch transported lat lon"]) -> Float[Array, "batch updated lat lon"]:
         """The change of each updated forecast field, from the change of the transported fields."""
         rows = self._followed
-        streamfunctions = self._levels.streamfunctions([change[:, row] for row in rows], self.grid)
+        streamfunctions = self.levels.streamfunctions([change[:, row] for row in rows], self.grid)
         following = {
             self.equations[row].field: _Following.of(psi, self.grid)
             for row, psi in zip(rows, streamfunctions, strict=True)
@@ -143,8 +143,12 @@ class TransportedFields:
         return tuple(row for row, one in enumerate(self.equations) if self._followers(one))
 
     @cached_property
-    def _levels(self) -> CoupledLevels:
-        """Their levels."""
+    def levels(self) -> CoupledLevels:
+        """The levels of transported vorticity that other fields follow.
+
+        Raises:
+            ConfigError: their coupling has no real vertical modes.
+        """
         levels = [self.equations[row] for row in self._followed]
         place = {one.field: index for index, one in enumerate(levels)}
         between = ((place[one.field], place[other], radius) for one in levels for other, radius in one.stretching)
@@ -162,7 +166,7 @@ class TransportedFields:
         if equation.layer is not None:
             upper, lower = (following[name].geopotential for name in equation.layer)
             thickness = layer_temperature(upper - lower, *(float(name.removeprefix("vo")) for name in equation.layer))
-            parts[equation.field] = change + HYDROSTATIC_SHARE * (thickness - change)
+            parts[equation.field] = change + HYDROSTATIC_FRACTION * (thickness - change)
         if followers := self._followers(equation):
             streamfunction, geopotential = following[equation.field]
             wind = {}

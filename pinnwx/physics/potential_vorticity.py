@@ -23,6 +23,7 @@ from pinnwx.grid import Grid
 from pinnwx.physics.diagnostics import streamfunction_from_potential_vorticity, streamfunction_from_vorticity
 
 Field = Float[Array, "*batch lat lon"]
+ROUND_OFF = 1e-6  # relative, of eigenvalues; those that occur twice have half of the digits
 
 
 class VerticalModes(NamedTuple):
@@ -55,7 +56,8 @@ class CoupledLevels:
     between: tuple[tuple[int, int, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if np.iscomplexobj(np.linalg.eigvals(self.coupling)):
+        values = np.linalg.eigvals(self.coupling)
+        if (np.abs(values.imag) > ROUND_OFF * np.abs(values).max()).any():
             raise ConfigError(
                 "the stretching of these levels has no real vertical modes; give each pair of levels one radius"
             )
@@ -72,15 +74,18 @@ class CoupledLevels:
     @cached_property
     def modes(self) -> VerticalModes:
         """The eigenvectors of the coupling."""
-        values, vectors = np.linalg.eig(self.coupling)
-        smallest = 1e-9 * max(values.max(), 1e-30)  # round-off of a barotropic mode below a rigid lid
+        symmetric = (self.coupling == self.coupling.T).all()
+        modes = np.linalg.eigh(self.coupling) if symmetric else np.linalg.eig(self.coupling)
+        values, vectors = map(np.real, modes)
+        smallest = max(ROUND_OFF * values.max(), 1e-30)  # the barotropic mode below a rigid lid has zero
         radii = tuple(float(value**-0.5) if value > smallest else None for value in values)
         return VerticalModes(np.linalg.inv(vectors), vectors, radii)
 
     def stretched(self, vorticities: Sequence[Field], grid: Grid) -> list[Field]:
         """Of each level, its vorticity and stretching by other levels, laplacian(psi_i) - sum_j ... [s-1].
 
-        Without the term of the free surface: the wind along psi_i does not transport psi_i.
+        Without the term of the free surface: the wind along psi_i does not transport psi_i. Only on a global grid: in
+        a box, psi is that of the vorticity inside, and lacks the flow through the box.
         """
         coupled = sorted({level for level, _, _ in self.between} | {other for _, other, _ in self.between})
         psi = {level: streamfunction_from_vorticity(vorticities[level], grid) for level in coupled}

@@ -149,7 +149,7 @@ class Trainer:
         self.clock, self._devices = self.hooks.clock, Devices()
         self._devices.require_even_shares(settings.batch_size)
         source = device_archives(self.archives, self.config.model.step_hours)
-        if settings.precompute_transport:
+        if settings.precompute_transport and any(stage.steps == 1 for stage in settings.curriculum):
             source = with_transport(source, self._members[0])
         self._source = self._devices.on_all(source)
         # The members are alike but for their weights, so one compiled update serves them all.

@@ -187,7 +187,7 @@ def test_fields_relax_towards_their_equilibrium():
     middle = slice(2, -2)  # without the rows that the polar filter smooths
     np.testing.assert_allclose(source[:, :, middle], (-0.1 * scale * x)[:, :, middle], rtol=1e-4, atol=1e-4)
     forced = model.closure.network.forcing
-    forced[...] = forced[...].at[3, 5, 0, 1].set(1.0)
+    forced[...] = forced[...].at[3, 5, 1].set(1.0)
     change = explained(model, fields, time)["network"] - source
     assert np.argwhere(np.abs(change[0]) > 1e-3 * scale.max()).tolist() == [[1, 3, 5]]
     assert change[0, 1, 3, 5] == pytest.approx(scale[1, 0, 0], rel=1e-4)

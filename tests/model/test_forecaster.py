@@ -152,20 +152,22 @@ def test_an_untrained_model_is_persistence_and_physics(compiled, fields):
 @pytest.mark.slow
 def test_an_increment_may_be_added_or_shown_alone(fields):
     """Shown, it changes no field but through the weights of the closure. Added, the closure has no feature of it."""
-    made = {use: forecaster(config(NAMES, physics=f'increment_use = "{use}"\n{WINDS}')) for use in ("added", "shown")}
+    models = {use: forecaster(config(NAMES, physics=f'increment_use = "{use}"\n{WINDS}')) for use in ("added", "shown")}
     both, alone = model_of("hybrid"), model_of("network alone")
-    seen = {name: model.closure.features for name, model in {"both": both, "alone": alone, **made}.items()}
-    assert seen["shown"] == seen["both"] != seen["alone"] == seen["added"]
+    features = {name: model.closure.features for name, model in {"both": both, "alone": alone, **models}.items()}
+    assert features["shown"] == features["both"] != features["alone"] == features["added"]
     time = step_features(1, 2)
-    forecast = {use: forecasts(model, fields[:, None], time) for use, model in made.items()}
+    forecast = {use: forecasts(model, fields[:, None], time) for use, model in models.items()}
     np.testing.assert_array_equal(forecast["added"], forecasts(both, fields[:, None], time))
     np.testing.assert_array_equal(forecast["shown"], forecasts(alone, fields[:, None], time))
-    for model in made.values():
+    for model in models.values():
         randomise(model, 0, 0.1)
     explained = jax.jit(lambda model: model.explain(analyses(model, fields), StepContext(time.select(0))))
-    terms = {use: explained(model).terms for use, model in made.items()}
+    terms = {use: explained(model).terms for use, model in models.items()}
     assert not np.asarray(terms["shown"]["advection_by_physical_wind"]).any()
     assert np.asarray(terms["added"]["advection_by_physical_wind"]).any()
+    with pytest.raises(ConfigError, match="needs a network that sees the increments"):
+        config(NAMES, physics=f'increment_use = "shown"\n{WINDS}', closure=OFF)
     with pytest.raises(ConfigError, match='increment_use = "shown" adds no increment; it excludes conserved'):
         config(NAMES, physics='increment_use = "shown"\n' + transport("msl", wind="prognostic:850", gated=False))
 

@@ -23,16 +23,16 @@ THREE = CoupledLevels((None, None, 2e6), ((0, 1, 7e5), (1, 0, 7e5), (1, 2, 5e5),
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("grid", [GLOBE, BOX])
 @pytest.mark.parametrize("levels", [LID, SURFACE, THREE])
-def test_inversion_and_potential_vorticity_are_inverse(levels, grid):
-    psi = np.stack([smooth_noise(grid, 1, seed)[0] for seed in range(len(levels.surface))]) * 1e7
-    beyond = None if grid.is_global else np.zeros((grid.shape[0] + 2, grid.shape[1] + 2))
-    if grid.is_global:
-        psi -= integral(psi, grid)[:, None, None] / integral(np.ones(grid.shape), grid)
-    vorticity = laplacian(psi, grid, beyond) if beyond is not None else laplacian(psi, grid)
-    potential = np.asarray(vorticity) - np.einsum("ij,jyx->iyx", levels.coupling, psi)
-    inverted = compiled(lambda fields: levels.streamfunctions(list(fields), grid))(potential)
+def test_inversion_and_potential_vorticity_are_inverse(levels):
+    psi = np.stack([smooth_noise(GLOBE, 1, seed)[0] for seed in range(len(levels.surface))]) * 1e7
+    psi -= integral(psi, GLOBE)[:, None, None] / integral(np.ones(GLOBE.shape), GLOBE)
+    potential = np.array(laplacian(psi, GLOBE))
+    for level, radius in enumerate(levels.surface):
+        potential[level] -= 0 if radius is None else psi[level] / radius**2
+    for level, other, radius in levels.between:
+        potential[level] -= (psi[level] - psi[other]) / radius**2
+    inverted = compiled(lambda fields: levels.streamfunctions(list(fields), GLOBE))(potential)
     np.testing.assert_allclose(np.stack(inverted), psi, rtol=0, atol=1e-9 * np.abs(psi).max())
 
 
@@ -66,6 +66,23 @@ def test_levels_without_stretching_are_inverted_alone():
     )
 
 
+def test_equal_radii_have_real_modes():
+    """Eigenvalues that occur twice have round-off in their imaginary parts."""
+    for count, radius, surface in ((5, 7e5, None), (6, 1.3e6, 1.5e6)):
+        pairs = tuple((i, j, radius) for i in range(count) for j in range(count) if i != j)
+        levels = CoupledLevels((surface,) * count, pairs)
+        np.testing.assert_allclose(levels.modes.levels @ levels.modes.amplitudes, np.eye(count), atol=1e-9)
+
+
+def test_a_box_has_no_stretching():
+    table = {"absolute_vorticity": True}
+    physics = transport("vo500", wind="prognostic:500", **table, **{"stretching.vo850": 1e6})
+    physics += "\n" + transport("vo850", wind="prognostic:850", **table, **{"stretching.vo500": 6e5})
+    settings = config(("u500", "v500", "u850", "v850"), physics=physics)
+    with pytest.raises(ConfigError, match="vo500: stretching needs a global grid"):
+        forecaster(settings, BOX)
+
+
 def test_levels_without_real_modes_are_refused():
     with pytest.raises(ConfigError, match="no real vertical modes; give each pair of levels one radius"):
         CoupledLevels(
@@ -79,7 +96,7 @@ def test_the_temperature_of_the_standard_atmosphere():
     assert float(layer_temperature(thickness, 500, 850)[0, 0]) == pytest.approx(265.1, abs=0.2)
 
 
-def growth_of_shear(degree: int, spins: np.ndarray, levels: CoupledLevels) -> tuple[complex, np.ndarray]:
+def growth_of_shear(degree: int, spins: np.ndarray, surface: float) -> tuple[complex, np.ndarray]:
     """The complex rate [s-1] of the fastest growing wave on levels in solid-body rotation, and its amplitudes.
 
     The basic flow psi_i = -a^2 w_i sin(lat) has the gradient G = 2 (Omega + w) + a^2 S w of potential vorticity by
@@ -87,10 +104,13 @@ def growth_of_shear(degree: int, spins: np.ndarray, levels: CoupledLevels) -> tu
 
         (d/dt + i n w_i) q_i + i n G_i psi_i / a^2 = 0,    q = -(n (n + 1) / a^2 + S) psi.
 
-    It is the problem of Phillips (1954, Tellus 6) on the sphere.
+    It is the problem of Phillips (1954, Tellus 6) on the sphere. `surface` is the radius below a free surface.
     """
-    inverse = -np.linalg.inv(degree * (degree + 1) / EARTH_RADIUS**2 * np.eye(len(spins)) + levels.coupling)
-    gradient = 2 * (EARTH_ROTATION + spins) + EARTH_RADIUS**2 * levels.coupling @ spins
+    coupling = np.array(
+        [[surface**-2 + UPPER**-2, -(UPPER**-2)], [-(LOWER**-2), surface**-2 + LOWER**-2]], dtype=np.float64
+    )
+    inverse = -np.linalg.inv(degree * (degree + 1) / EARTH_RADIUS**2 * np.eye(2) + coupling)
+    gradient = 2 * (EARTH_ROTATION + spins) + EARTH_RADIUS**2 * coupling @ spins
     rates = -1j * degree * (np.diag(spins) + np.diag(gradient) @ inverse / EARTH_RADIUS**2)
     values, vectors = np.linalg.eig(rates)
     fastest = values.real.argmax()
@@ -102,8 +122,7 @@ def growth_of_shear(degree: int, spins: np.ndarray, levels: CoupledLevels) -> tu
 def test_shear_is_as_unstable_as_it_should_be(surface):
     """Growth and drift of the wave in one day of the forecaster, against the exact rate: baroclinic instability."""
     grid, degree, spins = Grid.parse("2.8125deg"), 7, np.array([40.0, 5.0]) / EARTH_RADIUS
-    levels = CoupledLevels((surface, surface), ((0, 1, UPPER), (1, 0, LOWER)))
-    rate, amplitudes = growth_of_shear(degree, spins, levels)
+    rate, amplitudes = growth_of_shear(degree, spins, np.inf if surface is None else surface)
     assert rate.real * 86400 > 0.5, "the wave grows"
     latitude, longitude = np.meshgrid(grid.latitude_radians, grid.longitude_radians, indexing="ij")
     wave = np.cos(latitude) ** (degree - 1) * np.exp(1j * degree * longitude) / np.abs(amplitudes).max()

@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from pydantic import ValidationError
 from synthetic import config, transport, wave_archive
 
 from pinnwx.errors import ConfigError
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.training.trainer import Trainer
-from pinnwx.training.update import device_archive, initial_state, make_update, with_transport
+from pinnwx.training.update import device_archive, initial_state, make_loss, make_update, with_transport
 
 ARCHIVE = wave_archive(60)
 PHYSICS = 'backpropagate = false\nwind_updates = 2\nwind_time = "midpoint"\n' + transport(
@@ -50,6 +51,18 @@ def test_losses_and_weights_are_the_same(physics, steps):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_updates_of_one_step_use_it_and_no_others(steps):
+    """The loss of one step changes with the stored transport."""
+    trained = TrainedModel.initialise(settings(), ARCHIVE)
+    loss = make_loss(trained.model, ARCHIVE.grid, trained.normalisation.increment_std[:, None, None])
+    source = with_transport(device_archive(ARCHIVE, 6.0), trained.model)
+    other = source._replace(transported=jax.tree.map(lambda values: 2 * values, source.transported))
+    windows = jnp.asarray(np.arange(8)[:, None] + np.arange(steps + 1), jnp.int32)
+    first, second = (float(loss(nnx.state(trained.model, nnx.Param), windows, one)) for one in (source, other))
+    assert (first != second) == (steps == 1)
+
+
 def test_each_analysis_has_its_own_transport():
     trained = TrainedModel.initialise(settings(), ARCHIVE)
     source = with_transport(device_archive(ARCHIVE, 6.0), trained.model)
@@ -64,13 +77,14 @@ def test_each_analysis_has_its_own_transport():
 
 
 def test_a_training_uses_it_where_it_is_asked_to(monkeypatch):
-    seen = []
-    monkeypatch.setattr("pinnwx.training.trainer.with_transport", lambda source, _: seen.append(1) or source)
-    for precompute in (False, True):
-        one = settings(precompute=precompute)
+    calls = []
+    monkeypatch.setattr("pinnwx.training.trainer.with_transport", lambda source, _: calls.append(1) or source)
+    several = "curriculum = [{ steps = 2, fraction = 1 }]"
+    for precompute, training in ((False, ""), (True, several), (True, "")):
+        one = settings(precompute=precompute, training=training)
         trained = TrainedModel.initialise(one, ARCHIVE)
         Trainer(trained.model, [ARCHIVE], one, trained.normalisation.increment_std[:, None, None], [], None)
-    assert seen == [1]
+    assert len(calls) == 1, "and where an update has one step"
 
 
 @pytest.mark.parametrize(

@@ -45,14 +45,16 @@ class RelaxationClosure(Closure):
         self.basis = tuple(names.index(one.name) for one in SUN_AND_SEASON)
         relaxed = [one.name for one in outputs if one.name in names]  # a gate is no field
         self.fields = tuple(names.index(name) for name in relaxed)
-        self.forcing = nnx.Param(jnp.zeros((*grid.shape, 1 + len(self.basis), len(relaxed))))
+        # Three axes: the optimiser "muon" takes a weight with two or four for a layer or a convolution.
+        self.forcing = nnx.Param(jnp.zeros((*grid.shape, (1 + len(self.basis)) * len(relaxed))))
         self.rate = nnx.Param(jnp.zeros(len(relaxed)))
         self.gate = nnx.Param(jnp.zeros((*grid.shape, len(outputs) - len(relaxed))))
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
         seasons = features[..., np.array(self.basis)]
         basis = jnp.concatenate([jnp.ones_like(seasons[..., :1]), seasons], axis=-1)
-        forcing = jnp.einsum("...ijk,ijkf->...ijf", basis, self.forcing[...])
+        coefficients = self.forcing[...].reshape(*self.forcing.shape[:2], basis.shape[-1], len(self.fields))
+        forcing = jnp.einsum("...ijk,ijkf->...ijf", basis, coefficients)
         source = forcing - self.rate[...] * features[..., np.array(self.fields)]
         gate = jnp.broadcast_to(self.gate[...], (*source.shape[:-1], self.gate.shape[-1]))
         return jnp.concatenate([source, gate], axis=-1)
