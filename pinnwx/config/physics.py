@@ -87,9 +87,11 @@ class Transport(Settings):
     quasi-geostrophic potential vorticity is transported, and wind and balanced fields of all levels follow its change
     together. For absolute vorticity on a global grid, each pair of levels in both tables."""
     layer: tuple[str, str] | None = Field(default=None, examples=[["vo500", "vo850"]])
-    """Transported vorticity of the upper and of the lower level of a layer. Temperature then changes half by its own
-    transport and half by the thickness of this layer, because vertical motion warms and cools towards hydrostatic
-    balance. For temperature only."""
+    """Transported vorticity of the upper and of the lower level of a layer. Temperature then follows its own transport
+    and the thickness of this layer, because vertical motion warms and cools towards hydrostatic balance. For
+    temperature only."""
+    hydrostatic_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Fraction of the change of temperature that follows the thickness of its `layer`."""
     learned_wind: bool = False
     """Add the wind of a network to the physical wind."""
     conserved: bool = False

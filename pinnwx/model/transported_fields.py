@@ -32,8 +32,6 @@ from pinnwx.physics.winds import AbstractVorticityWind, AbstractWind
 
 Fields = Float[Array, "batch field lat lon"]
 
-HYDROSTATIC_FRACTION = 0.5  # of the difference between temperature and thickness that vertical motion removes
-
 
 class Transported(NamedTuple):
     """What transport makes of forecast fields.
@@ -166,7 +164,7 @@ class TransportedFields:
         if equation.layer is not None:
             upper, lower = (following[name].geopotential for name in equation.layer)
             thickness = layer_temperature(upper - lower, *(float(name.removeprefix("vo")) for name in equation.layer))
-            parts[equation.field] = change + HYDROSTATIC_FRACTION * (thickness - change)
+            parts[equation.field] = change + equation.hydrostatic_fraction * (thickness - change)
         if followers := self._followers(equation):
             streamfunction, geopotential = following[equation.field]
             wind = {}

@@ -23,6 +23,7 @@ class TransportedField:
         deformation_radius: with which wind and balanced field follow a change of vorticity [m]; None for infinite.
         stretching: pairs of another transported vorticity and the radius of deformation between the two levels [m].
         layer: transported vorticity of the levels above and below, with whose thickness a temperature changes.
+        hydrostatic_fraction: of its change that follows this thickness.
         learned_wind: the wind that a network adds; None without one.
         conserved: whether it keeps its area integral and its sign for any weights.
         gated: whether the network may weaken its transport.
@@ -38,6 +39,7 @@ class TransportedField:
     deformation_radius: float | None = None
     stretching: tuple[tuple[str, float], ...] = ()
     layer: tuple[str, str] | None = None
+    hydrostatic_fraction: float = 0.5
     learned_wind: LearnedWind | None = None
     conserved: bool = False
     gated: bool = True
