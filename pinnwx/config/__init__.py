@@ -11,7 +11,7 @@ from pinnwx.config.limits import MOST_MINUTES, MOST_UPDATES, MOST_WEIGHTS
 from pinnwx.config.model import ClimateSettings, ClosureSettings, ModelSettings
 from pinnwx.config.output import OutputSettings
 from pinnwx.config.packaged import experiment_path, experiments
-from pinnwx.config.physics import PhysicsSettings, Transport
+from pinnwx.config.physics import PhysicsSettings
 from pinnwx.config.reading import ConfigLike, config_as_read, config_text, load_config, parse_config, read_text, text_of
 from pinnwx.config.training import (
     MINIMUM_PROMOTION_DAYS,
@@ -20,6 +20,7 @@ from pinnwx.config.training import (
     Stage,
     TrainingSettings,
 )
+from pinnwx.config.transport import Transport
 
 __all__ = [
     "MINIMUM_PROMOTION_DAYS",
