@@ -1,5 +1,6 @@
 """The closure network: starts at zero, turns with the globe, and divides the grid or refuses it."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -191,6 +192,14 @@ def test_fields_relax_towards_their_equilibrium():
     change = explained(model, fields, time)["network"] - source
     assert np.argwhere(np.abs(change[0]) > 1e-3 * scale.max()).tolist() == [[1, 3, 5]]
     assert change[0, 1, 3, 5] == pytest.approx(scale[1, 0, 0], rel=1e-4)
+
+
+def test_without_transport_nothing_is_left_to_relaxation_that_cannot_be_stored():
+    """A checkpoint takes no arrays of size zero."""
+    model = forecaster(config(closure='kind = "relaxation"\npatch_size = 1'))
+    assert all(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    fields, time = states(("msl", "t850"), Grid.parse("22.5deg"))[:, None], step_features(1, 2).select(0)
+    assert not np.asarray(explained(model, fields, time)["network"]).any()
 
 
 def test_relaxation_has_no_blocks_of_cells():

@@ -48,7 +48,8 @@ class RelaxationClosure(Closure):
         # Three axes: the optimiser "muon" takes a weight with two or four for a layer or a convolution.
         self.forcing = nnx.Param(jnp.zeros((*grid.shape, (1 + len(self.basis)) * len(relaxed))))
         self.rate = nnx.Param(jnp.zeros(len(relaxed)))
-        self.gate = nnx.Param(jnp.zeros((*grid.shape, len(outputs) - len(relaxed))))
+        gates = len(outputs) - len(relaxed)
+        self.gate = nnx.Param(jnp.zeros((*grid.shape, gates))) if gates else None
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
         seasons = features[..., np.array(self.basis)]
@@ -56,5 +57,7 @@ class RelaxationClosure(Closure):
         coefficients = self.forcing[...].reshape(*self.forcing.shape[:2], basis.shape[-1], len(self.fields))
         forcing = jnp.einsum("...ijk,ijkf->...ijf", basis, coefficients)
         source = forcing - self.rate[...] * features[..., np.array(self.fields)]
+        if self.gate is None:
+            return source
         gate = jnp.broadcast_to(self.gate[...], (*source.shape[:-1], self.gate.shape[-1]))
         return jnp.concatenate([source, gate], axis=-1)
