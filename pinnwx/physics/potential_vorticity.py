@@ -57,7 +57,7 @@ class CoupledLevels:
 
     def __post_init__(self) -> None:
         values = np.linalg.eigvals(self.coupling)
-        if (np.abs(values.imag) > ROUND_OFF * np.abs(values).max()).any():
+        if (np.abs(values.imag) > ROUND_OFF * np.abs(values).max(initial=0)).any():
             raise ConfigError(
                 "the stretching of these levels has no real vertical modes; give each pair of levels one radius"
             )
