@@ -79,7 +79,10 @@ def precomputed_table(steps: Mapping[str, Mapping[str, Any]]) -> list[str]:
         [f"{hours} h", *(f"{1000 * step[name]['median']:.0f}" for name in names), f"{step['before']:.0f}"]
         for hours, step in steps.items()
     ]
-    text = "Milliseconds of an update of one step, with and without `training.precompute_transport`:"
+    text = (
+        "Milliseconds of an update of one step, with and without `training.precompute_transport`. The machine was "
+        "slower than for the other parts:"
+    )
     return [text, "", *markdown_table(["step", *names, "seconds before training"], rows), ""]
 
 

@@ -41,7 +41,8 @@ def figure(runs: Mapping[str, Scores]) -> Figure:
             axes.plot(leads, ratios, color=colour, linestyle="--", label=title)
         axes.axhline(1, color="0.7", linewidth=0.8)
         axes.set(title=field, ylim=(0.4, 1.2), xticks=leads)
-    drawn.supxlabel("lead, h")
+    for axes in panels[-1]:
+        axes.set_xlabel("lead, h")
     drawn.supylabel("RMSE over that of persistence")
     handles, labels = panels.flat[0].get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
