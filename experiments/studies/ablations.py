@@ -34,6 +34,7 @@ from experiments.studies.harness import (
     RESULTS,
     RUNS,
     markdown_table,
+    over_persistence,
     scoring_of,
     splice,
     study_parser,
@@ -146,7 +147,7 @@ def table(name: str, study: Mapping[str, Any]) -> str:
         rows.append([run_name, len(scored_runs), *cells, *_cost_cells([run for run, _ in scored_runs])])
     first = next(iter(stored.values()))
     for baseline in study.get("baselines", ()):
-        ratios = (entry[f"{baseline}_rmse"] / entry["persistence_rmse"] for entry in (first.entry(*c) for c in columns))
+        ratios = (over_persistence(first.entry(*column), baseline) for column in columns)
         rows.append([baseline.replace("_", " "), "", *(f"{ratio:.3f}" for ratio in ratios), "", ""])
     titles = ["run", "seeds", *(f"{variable} {lead} h" for variable, lead in columns), "updates", "s"]
     tested = sum(p is not None for p in p_values)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
+from experiments.studies.harness import over_persistence
 from pinnwx.reporting.style import CLIMATOLOGY_COLOUR, PART_COLOURS, PERSISTENCE_COLOUR
 from pinnwx.verification.results import Scores
 
@@ -37,7 +38,7 @@ def figure(runs: Mapping[str, Scores]) -> Figure:
                 ratios = [runs[name].entry(field, lead)["persistence_ratio"] for lead in leads]
                 axes.plot(leads, ratios, color=colour, marker=".", label=title, linewidth=2 if name == CORE else 1)
         for name, (title, colour) in SIMPLE.items():
-            ratios = _over_persistence(runs[CORE], name, field, leads)
+            ratios = [over_persistence(runs[CORE].entry(field, lead), name) for lead in leads]
             axes.plot(leads, ratios, color=colour, linestyle="--", label=title)
         axes.axhline(1, color="0.7", linewidth=0.8)
         axes.set(title=field, ylim=(0.4, 1.2), xticks=leads)
@@ -48,8 +49,3 @@ def figure(runs: Mapping[str, Scores]) -> Figure:
     drawn.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     drawn.suptitle("Physics alone on the GCM archive, August and September", fontweight="bold")
     return drawn
-
-
-def _over_persistence(scores: Scores, simple: str, field: str, leads: Sequence[float]) -> list[float]:
-    entries = [scores.entry(field, lead) for lead in leads]
-    return [entry[f"{simple}_rmse"] / entry["persistence_rmse"] for entry in entries]

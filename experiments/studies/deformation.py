@@ -32,6 +32,7 @@ from experiments.studies.harness import (
 from experiments.studies.increments import increments_and_changes, vorticity_alone, without_network
 from experiments.studies.increments_bands import Explained, by_wavenumber
 from pinnwx.config import Config, load_config
+from pinnwx.data.archive import Archive
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.preparation import training_archive
 from pinnwx.runtime import prepare
@@ -70,8 +71,9 @@ def measure(name: str) -> dict[str, Any]:
 def measure_experiment(name: str) -> dict[str, dict[str, float]]:
     """By step: the explained variance of each field that the equations of an experiment change."""
     config = load_config(EXPERIMENTS / f"{name}.toml")
+    archive = training_archive(config, DATA / scoring_of(name).folder)
     return {
-        f"{hours:.0f} h": explained_fields(config.with_model(step_hours=hours), settings)
+        f"{hours:.0f} h": explained_fields(config.with_model(step_hours=hours), archive, settings)
         for hours, settings in STEPS.items()
     }
 
@@ -79,14 +81,17 @@ def measure_experiment(name: str) -> dict[str, dict[str, float]]:
 def measure_levels() -> dict[str, dict[str, float]]:
     """By radii of stretching, and by fraction of thickness: the same, of coupled levels in steps of six hours."""
     config = load_config(EXPERIMENTS / f"{LEVELS}.toml")
+    archive = training_archive(config, DATA / scoring_of(LEVELS).folder)
     figures = {}
     for upper, lower in STRETCHING:
         radii = {"vo500": {"vo850": upper}, "vo850": {"vo500": lower}}
         changes = {name: {"stretching": radius} for name, radius in radii.items()}
-        figures[f"{upper / 1000:.0f} and {lower / 1000:.0f} km"] = explained_fields(config, _changed(config, changes))
+        figures[f"{upper / 1000:.0f} and {lower / 1000:.0f} km"] = explained_fields(
+            config, archive, _changed(config, changes)
+        )
     for fraction in FRACTIONS:
         changes = {name: {"hydrostatic_fraction": fraction} for name in ("t500", "t850")}
-        figures[f"thickness {fraction:g}"] = explained_fields(config, _changed(config, changes))
+        figures[f"thickness {fraction:g}"] = explained_fields(config, archive, _changed(config, changes))
     return figures
 
 
@@ -96,9 +101,8 @@ def _changed(config: Config, changes: Mapping[str, Mapping[str, Any]]) -> dict[s
     return {"transport": tuple(one.model_copy(update=dict(changes.get(one.field, {}))) for one in transport)}
 
 
-def explained_fields(config: Config, settings: Mapping[str, Any]) -> dict[str, float]:
+def explained_fields(config: Config, archive: Archive, settings: Mapping[str, Any]) -> dict[str, float]:
     """The explained variance of each field that the equations with these settings of physics change."""
-    archive = training_archive(config, DATA / scoring_of(config.name).folder)
     equations = TrainedModel.initialise(without_network(config, settings), archive)
     increments, changes = (each - each.mean(0) for each in increments_and_changes(equations, archive))
     explained = by_wavenumber(increments, changes, archive.grid)

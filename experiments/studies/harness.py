@@ -50,6 +50,11 @@ def scoring_of(experiment: str) -> Scoring:
     return SCORINGS[experiment.partition("_")[0]]
 
 
+def over_persistence(entry: Mapping[str, Any], baseline: str) -> float:
+    """The RMSE of a simple forecast over that of persistence, from an entry of scores."""
+    return entry[f"{baseline}_rmse"] / entry["persistence_rmse"]
+
+
 def study_parser(description: str | None, *, remeasure: bool = False) -> argparse.ArgumentParser:
     """Options of every study: `--tables`, and `--again` where a study can measure again what is stored."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

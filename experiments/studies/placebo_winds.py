@@ -24,7 +24,6 @@ class DisplacedWind(winds.PrognosticWind):
     """
 
     syntax: ClassVar[str] = "displaced:LEVEL"
-    is_diagnosed: ClassVar[bool] = False  # as that of the prognostic wind, so that the closure has the same features
 
     def __call__(self, fields: Mapping[str, Field], grid: Grid) -> Wind:
         eastward, northward = super().__call__(fields, grid)

@@ -140,7 +140,7 @@ def _transport_networks(
     if transported.learned:
         small: dict[str, Any] = {"width": closure.learned_wind_width, "blocks": 1}
         small |= {"fine_width": None, "block_widths": None}
-        if closure.resolved_kind in ("experts", "relaxation"):  # one block is too few for a mixture
+        if closure.resolved_kind in ("experts", "relaxation"):  # neither is a small network
             small |= {"kind": "residual"}
         winds = wind_specs(equations[index].field for index in transported.learned)
         wind_network = network(features, winds, closure.model_copy(update=small))
@@ -203,7 +203,7 @@ def _require_possible(transported: TransportedFields, solver: AbstractTransport)
     """Raises:
     ConfigError: this grid, or these sub-steps, do not allow what the equations promise.
     """
-    grid, _ = transported.grid, transported.levels
+    grid, _ = transported.grid, transported.levels  # which raise where levels have no real vertical modes
     conserved = {equation.field for equation in solver.equations if equation.conserved}
     if isinstance(solver, SemiLagrangianTransport) and grid.is_global and not crosses_poles(grid):
         raise ConfigError(

@@ -30,7 +30,7 @@ from pinnwx.errors import UsageError
 from pinnwx.model.bounds import Bounds
 from pinnwx.model.climate import Climate
 from pinnwx.model.closures.channels import ChannelGroup
-from pinnwx.model.coupling_transport import CouplingTransport, Forcing
+from pinnwx.model.coupling_transport import CouplingTransport, Forcing, LearnedWinds
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Fixed, Inputs
 from pinnwx.model.interface import Analyses, ExplainedStep, Fields, LearnedFields
@@ -134,7 +134,7 @@ class TransportForecaster(nnx.Module):
 
     def transport_of(self, fields: Fields, time: TimeFeatures) -> Transported:
         """What transport by physical winds makes of the fields in the step with this middle."""
-        return self.transport(fields, Forcing(None, self.diffusivity(), lambda now: self._surroundings(now, time)))
+        return self.transport(fields, self._forcing(None, time))
 
     def start(self, analyses: Analyses, context: StepContext) -> Analyses:  # noqa: ARG002
         return analyses
@@ -217,7 +217,7 @@ class TransportForecaster(nnx.Module):
     def _step(self, fields: Fields, carry: Analyses, context: StepContext) -> Step:
         """One interval."""
         features = self._features(fields, carry, context)
-        forcing = self._forcing(features, context)
+        forcing = self._forcing(self._learned_winds(features, context.view), context.time)
         if not self.solver.equations:
             source, gate = self._sources(features, context.view)
             return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, features, forcing)
@@ -243,9 +243,8 @@ class TransportForecaster(nnx.Module):
             return context.transported
         return self.transport(fields if self.backpropagate else jax.lax.stop_gradient(fields), forcing)
 
-    def _forcing(self, features: Features, context: StepContext) -> Forcing:
-        learned = self._learned_winds(features, context.view)
-        return Forcing(learned, self.diffusivity(), lambda fields: self._surroundings(fields, context.time))
+    def _forcing(self, learned: LearnedWinds | None, time: TimeFeatures) -> Forcing:
+        return Forcing(learned, self.diffusivity(), lambda fields: self._surroundings(fields, time))
 
     def _surroundings(self, fields: Fields, time: TimeFeatures) -> Surroundings:
         """The time, and the fields that the terms name as their inputs."""

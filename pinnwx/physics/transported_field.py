@@ -22,7 +22,7 @@ class TransportedField:
         balanced_field: the geopotential or pressure that follows a change of vorticity.
         deformation_radius: with which wind and balanced field follow a change of vorticity [m]; None for infinite.
         stretching: pairs of another transported vorticity and the radius of deformation between the two levels [m].
-        layer: transported vorticity of the levels above and below, with whose thickness a temperature changes.
+        layer: transported vorticity of its upper and lower level, with whose thickness a temperature changes.
         hydrostatic_fraction: of its change that follows this thickness.
         learned_wind: the wind that a network adds; None without one.
         conserved: whether it keeps its area integral and its sign for any weights.
