@@ -12,6 +12,7 @@ import pytest
 from synthetic import smooth_noise
 
 from experiments.studies import ablations, harness, placebo_winds, rolling, turns
+from experiments.studies.merging import merge_scores
 from pinnwx.config import Config
 from pinnwx.data.open import open_data
 from pinnwx.grid import Grid
@@ -20,7 +21,8 @@ from pinnwx.verification.results import Scores
 
 STUDIES = (
     "ablations", "benchmark", "damage", "deformation", "divergence", "error_by_scale", "increments", "job_times",
-    "results", "ridge", "rolling", "rollouts", "sizes", "semi_lagrangian_cost", "spoilt",
+    "results", "ridge", "rolling", "rollouts", "simulate_climate", "simulation_prior", "sizes", "semi_lagrangian_cost",
+    "spoilt",
 )  # fmt: skip
 assert placebo_winds  # registers the wind that a study names
 RUNS = [run for name, study in ablations.read_studies().items() for run in ablations.runs_of(name, study)]
@@ -134,7 +136,7 @@ def a_week(first_day: str, count: int, rmse: float) -> Scores:
 
 
 def test_the_scores_of_weeks_are_one_by_their_number_of_forecasts():
-    entry = rolling.merge_weeks([a_week("2026-01-08", 7, 1.0), a_week("2026-01-15", 1, 5.0)]).entry("msl", 24)
+    entry = merge_scores([a_week("2026-01-08", 7, 1.0), a_week("2026-01-15", 1, 5.0)]).entry("msl", 24)
     assert entry["n"] == 32
     assert entry["rmse"] == pytest.approx((7 * 1.0 + 1 * 5.0) / 8)
     assert [day for day, *_ in entry["daily"]] == sorted(day for day, *_ in entry["daily"])

@@ -131,6 +131,7 @@ def table(name: str, study: Mapping[str, Any]) -> str:
     if not by_name:
         return "\n".join([title, "Not run yet.\n"])
     columns = [(variable, lead) for variable in study["variables"] for lead in study["leads"]]
+    variances = [(variable, study["variance"]) for variable in study["variables"] if "variance" in study]
     comparisons = {
         (run_name, *column): _compared_with_reference(scored_runs, stored, *column)
         for run_name, scored_runs in by_name.items()
@@ -144,12 +145,15 @@ def table(name: str, study: Mapping[str, Any]) -> str:
         for column in columns:
             key = (run_name, *column)
             cells.append(_ratio_cell(scored_runs, comparisons[key], *column, star=key in significant))
+        cells += [f"{np.mean([variance(scores, *column) for _, scores in scored_runs]):.3f}" for column in variances]
         rows.append([run_name, len(scored_runs), *cells, *_cost_cells([run for run, _ in scored_runs])])
     first = next(iter(stored.values()))
     for baseline in study.get("baselines", ()):
         ratios = (over_persistence(first.entry(*column), baseline) for column in columns)
-        rows.append([baseline.replace("_", " "), "", *(f"{ratio:.3f}" for ratio in ratios), "", ""])
-    titles = ["run", "seeds", *(f"{variable} {lead} h" for variable, lead in columns), "updates", "s"]
+        blank = [""] * (len(variances) + 2)
+        rows.append([baseline.replace("_", " "), "", *(f"{ratio:.3f}" for ratio in ratios), *blank])
+    titles = ["run", "seeds", *(f"{variable} {lead} h" for variable, lead in columns)]
+    titles += [*(f"variance {variable} {lead} h" for variable, lead in variances), "updates", "s"]
     tested = sum(p is not None for p in p_values)
     note = (
         f"\n`*`: {len(significant)} of {tested} ratios differ from 1 with a false discovery rate of "
@@ -157,6 +161,11 @@ def table(name: str, study: Mapping[str, Any]) -> str:
         + (" Bounds of one seed are over days only.\n" if min(map(len, by_name.values())) == 1 else "\n")
     )
     return "\n".join([title, *markdown_table(titles, rows), note if tested else ""])
+
+
+def variance(scores: Scores, variable: str, lead: int) -> float:
+    """The variance of the forecasts up to zonal wavenumber 16 over that of the analyses."""
+    return scores.entry(variable, lead)["details"]["variance_ratio"]
 
 
 def cost_of(run: AblationRun) -> dict[str, Any]:

@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ from experiments.studies.harness import (
     splice,
     study_parser,
 )
+from experiments.studies.merging import merge_scores
 from pinnwx.errors import NotPromotedError
 from pinnwx.files import write_text
 from pinnwx.reporting.style import CLIMATOLOGY_COLOUR, MODEL_COLOUR, PERSISTENCE_COLOUR, save
@@ -59,7 +60,6 @@ WEEKS, WEEK = 5, np.timedelta64(7, "D")
 ARMS = ("frozen", "retrained", "from scratch")
 COLOURS = dict(zip(ARMS, (PERSISTENCE_COLOUR, MODEL_COLOUR, CLIMATOLOGY_COLOUR), strict=True))
 LEADS = (6, 24, 72)
-ERRORS = ("rmse", "persistence_rmse")
 RETRAINING_MINUTES = 1.0
 NO_COST = {"wall_seconds": 0.0, "core_seconds": 0.0}
 
@@ -154,21 +154,9 @@ def weekly_scores(figures: Mapping[str, Any], arm: str) -> list[Scores]:
     return [Scores(tuple(week["scores"]), arm, week["skipped"], week["settings"]) for week in weeks]
 
 
-def merge_weeks(weeks: Sequence[Scores]) -> Scores:
-    """The scores of all weeks as one: means weighted by the number of forecasts."""
-    entries = []
-    for entry in weeks[0].scores:
-        parts = [week.entry(entry["variable"], entry["lead_hours"]) for week in weeks]
-        counts = [part["n"] for part in parts]
-        means = {key: float(np.average([part[key] for part in parts], weights=counts)) for key in ERRORS}
-        days = [day for part in parts for day in part["daily"]]
-        entries.append({**entry, **means, "n": sum(counts), "daily": days})
-    return Scores(tuple(entries), weeks[0].run, {}, weeks[0].settings)
-
-
 def table(figures: Mapping[str, Any]) -> str:
     """Skill over all weeks, and what it cost."""
-    scores = {arm: merge_weeks(weekly_scores(figures, arm)) for arm in ARMS}
+    scores = {arm: merge_scores(weekly_scores(figures, arm)) for arm in ARMS}
     comparisons = [compare_scores(scores["retrained"], scores[other]) for other in ("frozen", "from scratch")]
     rows = []
     for index, entry in enumerate(scores["frozen"].scores):

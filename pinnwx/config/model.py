@@ -19,7 +19,8 @@ class ClosureSettings(Settings):
     """Whether there is a network. `false`: physics alone."""
     kind: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(default=None, examples=["residual"])
     """`residual`: residual blocks of dense convolutions. `experts`: each region of the grid uses some of several
-    experts. `relaxation`: no network, each field relaxes towards an equilibrium that is fitted at each place; with
+    experts. `latent_transport`: residual blocks, and channels that move over many cells before each, with the `options`
+    `groups`, `channels`, `reach` and `motion` (`pinnwx.model.closures.latent_transport`). `relaxation`: no network, each field relaxes towards an equilibrium that is fitted at each place; with
     `patch_size = 1`. Or the name of a user-defined class, see `pinnwx.model.closures.register`. Without it,
     `experts` if `experts` is above 1, else `residual`."""
     width: Channels = 96
@@ -52,7 +53,7 @@ class ClosureSettings(Settings):
     maximum_learned_wind: Annotated[float, Field(ge=1e-3, le=1e3)] = 20.0
     """Upper bound of the learned wind in m s-1."""
     options: dict[str, Option] = Field(default_factory=dict)
-    """Options of a closure of your own. Its class declares and validates them."""
+    """Options of the class that `kind` names, which declares and validates them."""
 
     @agreement
     def _experts_by_kind(self) -> Iterator[str]:

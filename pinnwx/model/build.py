@@ -140,8 +140,8 @@ def _transport_networks(
     if transported.learned:
         small: dict[str, Any] = {"width": closure.learned_wind_width, "blocks": 1}
         small |= {"fine_width": None, "block_widths": None}
-        if closure.resolved_kind in ("experts", "relaxation"):  # neither is a small network
-            small |= {"kind": "residual"}
+        if closure.resolved_kind in ("experts", "latent_transport", "relaxation"):  # none is a small network
+            small |= {"kind": "residual", "options": {}}
         winds = wind_specs(equations[index].field for index in transported.learned)
         wind_network = network(features, winds, closure.model_copy(update=small))
     if not closure.enabled:

@@ -10,13 +10,14 @@ from pinnwx.errors import ConfigError
 from pinnwx.extensions import PINNWX_EXTENSIONS, Registry
 from pinnwx.model.closures.base import Closure
 from pinnwx.model.closures.experts import ExpertClosure
+from pinnwx.model.closures.latent_transport import LatentTransportClosure
 from pinnwx.model.closures.relaxation import RelaxationClosure
 from pinnwx.model.closures.residual import ResidualClosure
 from pinnwx.settings import Settings
 
 __all__ = [
-    "CLOSURES", "Closure", "ExpertClosure", "RelaxationClosure", "ResidualClosure", "Settings", "closure_class",
-    "register",
+    "CLOSURES", "Closure", "ExpertClosure", "LatentTransportClosure", "RelaxationClosure", "ResidualClosure",
+    "Settings", "closure_class", "register",
 ]  # fmt: skip
 
 CLOSURES: Registry[Closure] = Registry("closure")
@@ -24,6 +25,7 @@ register = CLOSURES.register
 
 register("residual")(ResidualClosure)
 register("experts")(ExpertClosure)
+register("latent_transport")(LatentTransportClosure)
 register("relaxation")(RelaxationClosure)
 
 

@@ -106,9 +106,7 @@ class PatchedClosure(Closure):
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel2"]:
         fine, coarse = self.encoded(features)
-        for block in self.blocks:
-            coarse = block(coarse)
-        added = self.unfold(record_activation(self, "unfold", coarse))
+        added = self.unfold(record_activation(self, "unfold", self.processed(coarse)))
         summed = jax.nn.relu(fine + depth_to_space(added, self.patch_size))
         return self.decode(record_activation(self, "decode", summed))
 
@@ -116,6 +114,12 @@ class PatchedClosure(Closure):
         """Fine and coarse features before the blocks."""
         fine = jax.nn.relu(self.encode(features))
         return fine, self.fold(record_activation(self, "fold", space_to_depth(fine, self.patch_size)))
+
+    def processed(self, coarse: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
+        """Coarse features after the blocks."""
+        for block in self.blocks:
+            coarse = block(coarse)
+        return coarse
 
     def channel_groups(self) -> list[ChannelGroup]:
         """The fine features with the output of depth to space, `fine`; the channels that the blocks read and add to,

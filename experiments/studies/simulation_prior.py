@@ -1,0 +1,261 @@
+"""What a simulation teaches: training that begins with weights from a general circulation model.
+
+    python -m experiments.studies.simulation_prior             seed 1: what is not stored yet; may be interrupted
+    python -m experiments.studies.simulation_prior --seeds 5   seeds 1 to 5
+    python -m experiments.studies.simulation_prior --tables    only write the table
+
+Pressure and vorticity of the GCM archive (the curl of its wind at 850 hPa) train a model first. Training on ERA5 then
+begins with its weights, `train --init-from`. Each model is scored where it was not trained:
+
+    folds    the 76 days of ERA5 in five blocks. A model is trained on the days that are at least `GAP` from a block,
+             and forecasts from every analysis of the block; the valid times beyond it lie in the gap.
+    days     the last 7, 14, 30 or 60 days of the training time; forecasts on the validation days.
+
+The arms differ in the model (network alone or hybrid) and in what precedes the `UPDATES` on ERA5:
+
+    plain     nothing
+    longer    `PRIOR_UPDATES` more on ERA5: the same time in all
+    prior     `PRIOR_UPDATES` on the simulation
+    shuffled  the same on the simulation with its times in random order, so that it shows fields but no change
+
+Scores go to experiments/results/simulation_prior.json, the table to experiments/README.md.
+"""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+import pinnwx
+from experiments.studies.ablations import ratio_text
+from experiments.studies.harness import (
+    DATA,
+    EXPERIMENTS,
+    README,
+    RESULTS,
+    RUNS,
+    StoredFigures,
+    markdown_table,
+    scoring_of,
+    splice,
+    study_parser,
+)
+from experiments.studies.merging import merge_scores
+from pinnwx.data.archive import Archive
+from pinnwx.data.inputs import as_archive
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained_model import TrainedModel
+from pinnwx.jobs.evaluate import score_from
+from pinnwx.operators.calculus import curl
+from pinnwx.verification.comparison import compare_seeds
+from pinnwx.verification.pairing import initial_times_between
+from pinnwx.verification.results import Scores
+
+STORED, FOLDER = RESULTS / "simulation_prior.json", RUNS / "simulation_prior"
+UPDATES, PRIOR_UPDATES = 400, 1600
+FOLDS, GAP = 5, np.timedelta64(3, "D")
+TRAINING_DAYS = (7, 14, 30, 60)
+LEADS = (6, 24, 72)
+KINDS = ("neural", "hybrid")
+HISTORIES = ("plain", "longer", "prior", "shuffled")
+REFERENCE = "neural longer"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a model may learn from and what it forecasts.
+
+    Attributes:
+        name: of the row in the table.
+        excluded: first and last time that training leaves out, if it is a fold.
+        start: first time of the training, if it is a period before the validation time.
+        scored: first and last initial time.
+    """
+
+    name: str
+    scored: tuple[str, str]
+    excluded: tuple[np.datetime64, np.datetime64] | None = None
+    start: str | None = None
+
+
+def fields_of(kind: str) -> list[str]:
+    return settings_of(kind, 1, UPDATES)["data"]["fields"]
+
+
+def settings_of(kind: str, seed: int, updates: int) -> dict[str, Any]:
+    """One network of the ERA5 experiment, with a number of updates, on all times of its data."""
+    settings = tomllib.loads((EXPERIMENTS / f"era5_{kind}.toml").read_text())
+    settings["seed"] = seed
+    settings["data"]["train"] = {"start": "2000-01-01", "end": "2026-12-31"}
+    del settings["data"]["validate"], settings["training"]["minutes"]
+    settings["model"]["networks"] = 1
+    settings["training"]["updates"] = updates
+    settings["training"]["curriculum"] = [{"steps": 1, "fraction": 0.8}, {"steps": 4, "fraction": 0.2}]
+    return settings
+
+
+@cache
+def era5() -> Archive:
+    return as_archive(DATA / "era5_global", fields_of("neural"), grid="5.625deg")
+
+
+@cache
+def simulation() -> Archive:
+    """The pressure and the vorticity at 850 hPa of the training time of the GCM archive."""
+    dataset = pinnwx.open_data(DATA / "gcm_t31", ["msl", "u850", "v850"], start="2000-01-01", end="2001-06-30")
+    winds = Archive.from_dataset(dataset, ["u850", "v850"])
+    pressure = Archive.from_dataset(dataset, ["msl"])
+    vorticity = np.asarray(curl(jnp.asarray(winds.fields[:, 0]), jnp.asarray(winds.fields[:, 1]), winds.grid))
+    return replace(
+        pressure, names=("msl", "vo850"), fields=np.stack([pressure.fields[:, 0], vorticity], axis=1).astype(np.float32)
+    )
+
+
+def shuffled(archive: Archive) -> Archive:
+    """The same fields at the same times, in random order."""
+    order = np.random.default_rng(0).permutation(len(archive))
+    return replace(archive, fields=archive.fields[order])
+
+
+def cases() -> dict[str, list[Case]]:
+    """The cases of each row of the table: the folds together, and each number of days."""
+    times = era5().times
+    folds = []
+    for number, block in enumerate(np.array_split(times, FOLDS)):
+        scored = str(block[0].astype("datetime64[s]")), str(block[-1].astype("datetime64[s]"))
+        folds.append(Case(f"fold {number + 1}", scored, excluded=(block[0] - GAP, block[-1] + GAP)))
+    scoring = scoring_of("era5")
+    last = np.datetime64("2026-01-31")
+    days = {
+        f"{count} days": [
+            Case(f"{count} days", (scoring.start, scoring.end), start=str(last - np.timedelta64(count - 1, "D")))
+        ]
+        for count in TRAINING_DAYS
+    }
+    return {"folds": folds, **days}
+
+
+def training_part(case: Case) -> Archive:
+    archive = era5()
+    if case.excluded is None:
+        return archive.select(case.start, "2026-01-31")
+    outside = (archive.times < case.excluded[0]) | (archive.times > case.excluded[1])
+    return replace(archive, times=archive.times[outside], fields=archive.fields[outside])
+
+
+def prior_run(kind: str, history: str, seed: int) -> Path:
+    """A run folder whose model was trained on the simulation; it is trained if it is not there."""
+    folder = FOLDER / f"{kind}_{history}.{seed}"
+    if not (folder / "live").is_file():
+        archive = simulation() if history == "prior" else shuffled(simulation())
+        settings = settings_of(kind, seed, PRIOR_UPDATES)
+        pinnwx.train(settings, archive, folder, force=folder.exists(), promote_anyway=True, progress=lambda _: None)
+    return folder
+
+
+def measure(case: Case, kind: str, history: str, seed: int) -> dict[str, Any]:
+    """Trains an arm for a case; its scores and what the training took."""
+    prior = prior_run(kind, history, seed) if history in ("prior", "shuffled") else None
+    settings = settings_of(kind, seed, UPDATES + (PRIOR_UPDATES if history == "longer" else 0))
+    archive, begun = training_part(case), time.monotonic()
+    trained = pinnwx.train(settings, archive, init_from=prior, progress=lambda _: None)
+    seconds = time.monotonic() - begun
+    scores = score(trained, archive, case)
+    print(f"{case.name}, {kind} {history}, seed {seed}, {seconds:.0f} s: " + ", ".join(_skill(scores)), flush=True)
+    return {"seconds": round(seconds, 1), "settings": dict(scores.settings), "scores": [*map(_plain, scores.scores)]}
+
+
+def score(trained: TrainedModel, training: Archive, case: Case) -> Scores:
+    """Scores on the case; the baselines are fitted on what the model was trained on."""
+    predictor, archive = Predictor(replace(trained, manifest={}), LEADS), era5()
+    starts = initial_times_between(archive, *case.scored)
+    return score_from(predictor, archive, starts, predictor.needed_offsets, lambda *_: None, training=training)
+
+
+def _skill(scores: Scores) -> list[str]:
+    return [f"{one['variable']} {one['lead_hours']:g} h {one['persistence_ratio']:.3f}" for one in scores.scores]
+
+
+def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What the table needs of an entry."""
+    keys = ("variable", "lead_hours", "n", "rmse", "persistence_rmse", "damped_persistence_rmse", "daily")
+    return {key: entry[key] for key in keys} | {"variance_ratio": entry["details"]["variance_ratio"]}
+
+
+def measurements(seeds: Sequence[int]) -> dict[str, Any]:
+    """Every training by its name: case, arm and seed."""
+    return {
+        f"{case.name}, {kind} {history}, seed {seed}": partial(measure, case, kind, history, seed)
+        for seed in seeds
+        for group in cases().values()
+        for case in group
+        for kind in KINDS
+        for history in HISTORIES
+    }
+
+
+def stored_scores(figures: Mapping[str, Any], group: Sequence[Case], arm: str, seed: int) -> Scores | None:
+    """The scores of an arm and seed over all cases of a row, `None` unless all are there."""
+    names = [f"{case.name}, {arm}, seed {seed}" for case in group]
+    if any(name not in figures for name in names):
+        return None
+    parts = [Scores(tuple(figures[name]["scores"]), arm, {}, figures[name]["settings"]) for name in names]
+    return merge_scores(parts, ("rmse", "persistence_rmse", "damped_persistence_rmse"))
+
+
+def table(figures: Mapping[str, Any]) -> str:
+    """The reference over persistence, then every arm over the reference with the same seeds."""
+    rows = []
+    seeds = sorted({int(name.rpartition(" ")[2]) for name in figures})
+    arms = [REFERENCE, *(arm for kind in KINDS for history in HISTORIES if (arm := f"{kind} {history}") != REFERENCE)]
+    for row, group in cases().items():
+        by_arm = {arm: {s: one for s in seeds if (one := stored_scores(figures, group, arm, s))} for arm in arms}
+        reference = by_arm[REFERENCE]
+        for arm, own in by_arm.items():
+            both = [seed for seed in seeds if seed in own and seed in reference]
+            if not both:
+                continue
+            entries = reference[both[0]].scores
+            if arm == REFERENCE:
+                cells = [
+                    f"{np.mean([reference[s].scores[k]['rmse'] for s in both]) / entry['persistence_rmse']:.3f}"
+                    for k, entry in enumerate(entries)
+                ]
+            else:
+                compared = compare_seeds([own[s] for s in both], [reference[s] for s in both])
+                cells = [ratio_text(ratio) for ratio in compared.ratios]
+            rows.append([row, arm, len(both), *cells])
+    if not rows:
+        return "Not run yet.\n"
+    columns = [f"{variable} {lead} h" for variable in fields_of("neural") for lead in LEADS]
+    return "\n".join(
+        [
+            f"RMSE of `{REFERENCE}` over persistence, and of the others over `{REFERENCE}`, with 95 % bounds over days "
+            f"and seeds (of one seed, over days). {UPDATES} updates of one network on ERA5; {PRIOR_UPDATES} more on "
+            "ERA5 (longer) or before on the simulation (prior, shuffled).\n",
+            *markdown_table(["case", "model", "seeds", *columns], rows),
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    parser = study_parser(__doc__)
+    parser.add_argument("--seeds", type=int, default=1, help="seeds 1 to this number (default 1)")
+    options = parser.parse_args()
+    stored = StoredFigures(STORED)
+    if not options.tables:
+        stored.measure_missing(measurements(range(1, options.seeds + 1)))
+    splice(README, "simulation_prior", table(stored.figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Residual blocks, and transport of channels of the network before each, with velocities that the network chooses.
+
+    q = P x,    x <- x + W sigmoid(g) (q(departure point) - q)
+
+x are the channels on the grid of the blocks, normalised where a layer reads them. P and W are dense layers, g is a gate
+for each moved channel q. The moved channels form groups. A dense layer of x gives each group a displacement; the
+departure point is the end of the great circle against it, and q is interpolated there by cubic polynomials
+(`operators.interpolation`). So a channel can cross any number of cells in one block, where a convolution reaches its
+neighbours only. Where the displacement is zero, nothing is added but the bias of W. A residual block follows.
+
+The idea is that of PARADIS (arXiv 2601.21151), which moves every channel by a velocity of its own and replaces x by
+what has moved. Two placebos of similar cost tell what the transport is worth:
+
+- `motion = "none"`: the displacement is computed and multiplied by zero.
+- `motion = "filter"`: q(departure point) - q is replaced by a sum over 3 x 3 cells with weights that a dense layer
+  gives, for each group and cell: local mixing that depends on the state, without the structure of transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Literal, final
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+from pydantic import Field
+
+from pinnwx.config import ClosureSettings
+from pinnwx.errors import ConfigError
+from pinnwx.grid import Grid
+from pinnwx.model.closures.base import record_activation
+from pinnwx.model.closures.channels import ChannelGroup, Slot, read, written
+from pinnwx.model.closures.patched import Block, PatchedClosure
+from pinnwx.model.closures.residual import ResidualBlock
+from pinnwx.model.features import FeatureSpec
+from pinnwx.model.initialisers import layer_norm, linear
+from pinnwx.model.space_to_depth import coarse_grid
+from pinnwx.operators.departure import departure_points
+from pinnwx.operators.interpolation import Points, crosses_poles, interpolate
+from pinnwx.operators.stencils import pad
+from pinnwx.settings import Settings
+
+FIRST_GATE = -1.0  # sigmoid: 0.27
+WINDOW = 3  # cells of the filter, each way
+
+
+class LatentTransportOptions(Settings):
+    """`[model.closure.options]` of `kind = "latent_transport"`."""
+
+    groups: Annotated[int, Field(ge=1, le=256)] = 8
+    """Groups of moved channels, each with its own displacement."""
+    channels: Annotated[int, Field(ge=1, le=2048)] = 32
+    """Moved channels; a multiple of `groups`."""
+    reach: Annotated[float, Field(gt=0, le=5000)] = 500.0
+    """Typical displacement of an untrained network [km]."""
+    motion: Literal["transport", "none", "filter"] = "transport"
+    """`none` and `filter` are placebos."""
+
+
+@final
+class LatentTransport(nnx.Module):
+    """What transport of channels adds to the features of a block."""
+
+    def __init__(self, grid: Grid, width: int, options: LatentTransportOptions, *, rngs: nnx.Rngs):
+        self.grid, self.groups, self.motion = grid, options.groups, options.motion
+        self.metres = 1e3 * options.reach
+        self.norm = layer_norm(width, rngs=rngs)
+        self.project = linear(width, options.channels, rngs=rngs)
+        outputs = WINDOW**2 if options.motion == "filter" else 2
+        self.move = linear(width, outputs * options.groups, 1.0 if outputs == 2 else 0.1, rngs=rngs)
+        self.gate = nnx.Param(jnp.full(options.channels, FIRST_GATE))
+        self.combine = linear(options.channels, width, 0.3, rngs=rngs)
+
+    def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
+        normalised = self.norm(record_activation(self, "norm", features))
+        channels = self.project(record_activation(self, "project", normalised))
+        motion = self.move(record_activation(self, "move", normalised))
+        shape = (len(features), self.groups, -1, *self.grid.shape)
+        moved = jnp.moveaxis(channels, -1, 1).reshape(shape)
+        change = self._change(moved, jnp.moveaxis(motion, -1, 1).reshape(shape))
+        change = jnp.moveaxis(change.reshape(len(features), -1, *self.grid.shape), 1, -1)
+        return self.combine(jax.nn.sigmoid(self.gate[...]) * change)
+
+    def _change(
+        self, channels: Float[Array, "batch group own lat lon"], motion: Float[Array, "batch group number lat lon"]
+    ) -> Float[Array, "batch group own lat lon"]:
+        if self.motion == "filter":
+            return self._filtered(channels, motion)
+        metres = self.metres * (1.0 if self.motion == "transport" else 0.0)
+        eastward, northward = metres * motion[:, :, 0], metres * motion[:, :, 1]
+        # One iteration: the displacement of the cell itself. The network may choose it as it needs.
+        points = departure_points(eastward, northward, self.grid, 1.0, iterations=1)
+        arriving = Points(*(coordinate[:, :, None] for coordinate in points))
+        return interpolate(channels, arriving, self.grid).value - channels
+
+    def _filtered(self, channels: Array, weights: Array) -> Array:
+        rows, columns = self.grid.shape
+        padded = pad(channels, self.grid, WINDOW // 2)
+        parts = [
+            weights[:, :, WINDOW * row + column, None] * padded[..., row : row + rows, column : column + columns]
+            for row in range(WINDOW)
+            for column in range(WINDOW)
+        ]
+        return sum(parts[1:], parts[0])
+
+
+@final
+class LatentTransportClosure(PatchedClosure):
+    """`closure.kind = "latent_transport"`."""
+
+    Options = LatentTransportOptions
+
+    def __init__(
+        self,
+        grid: Grid,
+        features: Sequence[FeatureSpec],
+        outputs: Sequence[FeatureSpec],
+        settings: ClosureSettings,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        """
+        Raises:
+            ConfigError: also where the moved channels do not divide into groups, or the grid does not meet the poles.
+        """
+        super().__init__(grid, features, outputs, settings, rngs=rngs)
+        options, coarse = self.options(settings), coarse_grid(grid, settings.patch_size)
+        if options.channels % options.groups:
+            raise ConfigError(
+                f"model.closure.options.channels = {options.channels} is not a multiple of groups = {options.groups}"
+            )
+        if coarse.is_global and not crosses_poles(coarse):
+            raise ConfigError(
+                f'kind = "latent_transport" needs rows on the poles or half a spacing from them, unlike the {coarse}; '
+                'use kind = "residual"'
+            )
+        self.transports = nnx.List([LatentTransport(coarse, settings.width, options, rngs=rngs) for _ in self.blocks])
+
+    def make_block(
+        self,
+        grid: Grid,
+        width: int,
+        inner: int,
+        hidden: int,
+        settings: ClosureSettings,  # noqa: ARG002
+        *,
+        rngs: nnx.Rngs,
+    ) -> Block:
+        return ResidualBlock(grid, width, inner, hidden, rngs=rngs)
+
+    def processed(self, coarse: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
+        for transport, block in zip(self.transports, self.blocks, strict=True):
+            coarse = block(coarse + transport(coarse))
+        return coarse
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        """Those of a residual closure. The transport reads and writes the channels of `residual`; the channels that it
+        moves are no group, because as many of them share a displacement."""
+
+        def with_transport(group: ChannelGroup) -> ChannelGroup:
+            paths = [f"transports/{number}" for number in range(len(self.transports))]
+            writers = [slot for path in paths for slot in written(f"{path}/combine", 1)]
+            readers = [
+                read(f"{path}/{layer}", 0, norm=f"{path}/norm") for path in paths for layer in ("project", "move")
+            ]
+            scales = [Slot(f"{path}/norm/{part}", 0) for path in paths for part in ("scale", "bias")]
+            return replace(
+                group,
+                writers=(*group.writers, *writers),
+                readers=(*group.readers, *readers),
+                scales=(*group.scales, *scales),
+            )
+
+        return [with_transport(group) if group.name == "residual" else group for group in super().channel_groups()]
