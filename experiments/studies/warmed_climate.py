@@ -1,0 +1,110 @@
+"""Models in a climate that they never learned: the weather of a general circulation model with a warmer sea.
+
+    python -m experiments.studies.simulate_climate --warming 0   first, and
+    python -m experiments.studies.simulate_climate --warming 4
+    python -m experiments.studies.warmed_climate                 the runs of `gcm_divergence` that are not measured yet
+    python -m experiments.studies.warmed_climate --tables        only write the table
+
+Each run was trained on the GCM archive. It forecasts August and September of the control, which is a simulation of our
+own with the same sea, and of the warmer climate. If the control gives the ratios of the archive, the simulation is like
+it. Figures go to experiments/results/warmed_climate.json, the table to experiments/README.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pinnwx
+from experiments.studies import ablations
+from experiments.studies.harness import README, RESULTS, RUNS, StoredFigures, markdown_table, splice, study_parser
+from pinnwx.verification.results import Scores
+
+STUDY, REFERENCE, MODELS = "gcm_divergence", "neural", ("neural", "advective_and_radius")
+CLIMATES = {"sst+0": "control", "sst+4": "sea 4 K warmer"}
+VARIABLES, LEADS = ("z500", "t850", "q850", "msl"), (24, 72, 120)
+START, END = "2001-08-01", "2001-09-27"
+
+
+def climate_folder(climate: str) -> Path:
+    return RUNS / "climate" / climate
+
+
+def trained_runs() -> list[ablations.AblationRun]:
+    """The runs of the study with a live model here."""
+    runs = ablations.runs_of(STUDY, ablations.read_studies()[STUDY])
+    return [run for run in runs if run.name in MODELS and (run.folder / "live").is_file()]
+
+
+def measure(run: ablations.AblationRun, climate: str) -> dict[str, Any]:
+    scores = pinnwx.evaluate(run.folder, climate_folder(climate), start=START, end=END, leads=LEADS)
+    keys = ("variable", "lead_hours", "n", "rmse", "persistence_rmse", "bias", "daily")
+    entries = [{key: entry[key] for key in keys} for entry in scores.scores if entry["variable"] in VARIABLES]
+    return {"settings": dict(scores.settings), "scores": entries}
+
+
+def stored_scores(figures: Mapping[str, Any], climate: str, model: str) -> dict[int, Scores]:
+    """The scores of a model by seed."""
+    start = f"{climate}, {model}, seed "
+    return {
+        int(name.removeprefix(start)): Scores(tuple(one["scores"]), model, {}, one["settings"])
+        for name, one in figures.items()
+        if name.startswith(start)
+    }
+
+
+def table(figures: Mapping[str, Any]) -> str:
+    """The reference over persistence, and the others over the reference, in each climate."""
+    rows = []
+    for climate, label in CLIMATES.items():
+        reference = stored_scores(figures, climate, REFERENCE)
+        for model in MODELS:
+            own = stored_scores(figures, climate, model)
+            seeds = sorted(own.keys() & reference.keys())
+            if not seeds:
+                continue
+            cells = []
+            for variable in VARIABLES:
+                for lead in LEADS:
+                    if model == REFERENCE:
+                        entries = [reference[seed].entry(variable, lead) for seed in seeds]
+                        cells.append(f"{np.mean([one['rmse'] / one['persistence_rmse'] for one in entries]):.3f}")
+                    else:
+                        compared = ablations.entry_ratio(
+                            [own[seed] for seed in seeds], [reference[seed] for seed in seeds], variable, lead
+                        )
+                        cells.append(ablations.ratio_text(compared))
+            rows.append([label, model, len(seeds), *cells])
+    if not rows:
+        return "Not run yet.\n"
+    titles = ["climate", "run", "seeds", *(f"{variable} {lead} h" for variable in VARIABLES for lead in LEADS)]
+    note = (
+        f"RMSE of `{REFERENCE}` over persistence, and of the other over `{REFERENCE}`, with 95 % bounds over days and, "
+        f"where there are several, seeds. Initial times from {START} to {END}.\n"
+    )
+    return "\n".join([note, *markdown_table(titles, rows), ""])
+
+
+def main() -> None:
+    options = study_parser(__doc__).parse_args()
+    stored = StoredFigures(RESULTS / "warmed_climate.json")
+    if not options.tables:
+        missing = [climate for climate in CLIMATES if not climate_folder(climate).is_dir()]
+        if missing:
+            raise SystemExit(f"{', '.join(missing)} is not simulated: python -m experiments.studies.simulate_climate")
+        stored.measure_missing(
+            {
+                f"{climate}, {run.name}, seed {run.seed}": partial(measure, run, climate)
+                for climate in CLIMATES
+                for run in trained_runs()
+            }
+        )
+    splice(README, "warmed_climate", table(stored.figures))
+
+
+if __name__ == "__main__":
+    main()
