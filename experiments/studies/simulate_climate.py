@@ -7,8 +7,8 @@
 The model is jcm (spectral core, SPEEDY physics, T31, 8 levels, real orography, climatological sea surface). `--warming`
 [K] is added to its sea surface temperature. The first `SPIN_UP_DAYS` after `--start` are left out. States of every six
 hours are interpolated from model levels to pressure levels (linear in ln p) and averaged onto 5.625 degrees. Fields
-below the ground have the value of the lowest level, and geopotential the hydrostatic one. Each variable is one file in
-the layout of WeatherBench, so every verb of pinnwx reads the folder.
+below the ground have the value of the lowest level. Pressure is reduced to sea level from the lowest level. Each
+variable is one file in the layout of WeatherBench, so every verb of pinnwx reads the folder.
 """
 
 from __future__ import annotations
@@ -58,7 +58,6 @@ def simulated(start: str, days: float, warming: float) -> Iterator[xr.Dataset]:
         length = min(CHUNK_DAYS, days - done)
         states = advance(forcing=forcing, save_interval=STEP_DAYS, total_time=length).to_xarray()
         advance, done = model.resume, done + length
-        states["orography"] = (("lon", "lat"), np.asarray(terrain.orog))
         print(f"{done:.0f} of {days:.0f} days", flush=True)
         yield states.sortby("level").transpose("time", "level", "lat", "lon", ...)  # the lowest level last
 
@@ -87,11 +86,10 @@ def fields_of(states: xr.Dataset) -> dict[str, Float[np.ndarray, "time lat lon"]
         for level in LEVELS[name]
     }
     fields |= {name: states[source].values for name, source in AT_THE_SURFACE.items()}
-    height = states["orography"].values  # m
-    above_ground = states["geopotential"].values[:, -1] / STANDARD_GRAVITY - height
-    ground = states["temperature"].values[:, -1] + LAPSE_RATE * above_ground
+    # From the lowest level, because the surface of the spectral core is smoother than the orography file.
+    lowest, height = states["temperature"].values[:, -1], states["geopotential"].values[:, -1] / STANDARD_GRAVITY
     exponent = STANDARD_GRAVITY / (DRY_AIR_GAS_CONSTANT * LAPSE_RATE)
-    fields["msl"] = surface_pressure * (1 + LAPSE_RATE * height / ground) ** exponent
+    fields["msl"] = np.exp(ln_pressure[:, -1]) * (1 + LAPSE_RATE * height / lowest) ** exponent
     return fields
 
 
