@@ -20,7 +20,7 @@ from pinnwx.physics.winds import parse_wind
 from pinnwx.verification.results import Scores
 
 STUDIES = (
-    "ablations", "benchmark", "courant", "damage", "deformation", "divergence", "error_by_scale", "finer_grid",
+    "ablations", "benchmark", "courant", "damage", "deformation", "divergence", "error_by_scale",
     "increments", "job_times", "paradis", "primitive_equations", "results", "ridge", "rolling", "rollouts",
     "simulate_climate", "simulation_prior", "sizes", "semi_lagrangian_cost", "spoilt", "tracer", "warmed_climate",
 )  # fmt: skip

@@ -1,23 +1,36 @@
-"""What the equations are worth against the number of cells that a step crosses: one figure from stored scores.
+"""Hybrids over networks alone against the number of cells that a step crosses: one figure from stored scores.
 
-    python -m experiments.studies.courant    the figure and the table; measures the winds of the archives
+    python -m experiments.studies.courant             measures the winds of the archives that are not measured yet
+    python -m experiments.studies.courant --tables    only the figure and the table
 
 The Courant number of a step is the wind of the equations times the step over the meridional spacing: its median over
 the cells (by area) and the analyses of every fifteenth day of the training time. Each point is a hybrid and the network
-alone with the same number of updates and seeds (`experiments.studies.ablations`). The figure goes to
-experiments/results/courant.png, the table to experiments/README.md.
+alone with the same number of updates and the same seeds (`experiments.studies.ablations`). Between the archives more
+differs than this number: fields, kind of wind, updates, rollouts in training; the three steps of the GCM archive differ
+least. Courant numbers go to experiments/results/courant.json, the figure to courant.png beside it, the table to
+experiments/README.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.studies import ablations
-from experiments.studies.harness import DATA, README, RESULTS, markdown_table, scoring_of, splice, study_parser
+from experiments.studies.harness import (
+    DATA,
+    README,
+    RESULTS,
+    StoredFigures,
+    markdown_table,
+    scoring_of,
+    splice,
+    study_parser,
+)
 from pinnwx.config import Config
 from pinnwx.data.archive import Archive
 from pinnwx.data.inputs import as_archive
@@ -83,7 +96,12 @@ def courant_number(config: Config, folder: str) -> float:
     return float(crossed.ravel()[order[middle]])
 
 
-def points() -> list[dict]:
+def measure(pair: Pair) -> float:
+    run = pair.runs(pair.hybrid)[0]
+    return courant_number(Config.model_validate(run.config()), scoring_of(run.base).folder)
+
+
+def points(numbers: dict[str, float]) -> list[dict]:
     """A point for each pair, field and lead that is stored."""
     result = []
     for pair in PAIRS:
@@ -91,16 +109,17 @@ def points() -> list[dict]:
             [(run, Scores.load(run.scores)) for run in pair.runs(name) if run.scores.is_file()]
             for name in (pair.hybrid, pair.reference)
         ]
-        if not all(scored):
+        seeds = {run.seed for run, _ in scored[0]} & {run.seed for run, _ in scored[1]}
+        if not seeds or pair.label not in numbers:
             continue
         first = scored[0][0][0]
-        number = courant_number(Config.model_validate(first.config()), scoring_of(first.base).folder)
         for variable in pair.variables:
             for lead in LEADS:
                 value, low, high = ablations.paired_ratio(*scored, variable, lead) or (np.nan,) * 3
                 result.append(
-                    {"pair": pair.label, "courant": number, "variable": variable, "lead": lead, "seeds": len(scored[0]),
-                     "updates": ablations.cost_of(first)["updates"], "ratio": value, "low": low, "high": high}
+                    {"pair": pair.label, "courant": numbers[pair.label], "variable": variable, "lead": lead,
+                     "seeds": len(seeds), "updates": ablations.cost_of(first)["updates"],
+                     "ratio": value, "low": low, "high": high}
                 )  # fmt: skip
     return result
 
@@ -117,18 +136,21 @@ def table(measured: list[dict]) -> str:
 
 
 def figure(measured: list[dict]) -> Figure:
-    """A panel for each lead."""
+    """A panel for each lead. Open circles have no bounds."""
     drawn = Figure(figsize=(9.5, 4.0), layout="constrained")
     names = list(dict.fromkeys(point["variable"] for point in measured))
     panels = drawn.subplots(1, len(LEADS), sharey=True)
     for axes, lead in zip(panels, LEADS, strict=True):
         labelled: dict[str, float] = {}
-        for name, colour in zip(names, PART_COLOURS, strict=False):
+        for name, colour in zip(names, PART_COLOURS, strict=False):  # more colours than fields
             own = [point for point in measured if (point["variable"], point["lead"]) == (name, lead)]
             place = np.array([point["courant"] for point in own]) * (1 + 0.04 * names.index(name))
             ratios = np.array([point["ratio"] for point in own])
             reach = np.array([[point["ratio"] - point["low"], point["high"] - point["ratio"]] for point in own]).T
-            axes.errorbar(place, ratios, np.nan_to_num(reach), fmt="o", color=colour, label=name, capsize=2)
+            bounded = np.isfinite(reach).all(axis=0)
+            axes.errorbar(place[bounded], ratios[bounded], reach[:, bounded], fmt="o", color=colour, capsize=2)
+            axes.plot(place[~bounded], ratios[~bounded], "o", color=colour, fillstyle="none")
+            axes.plot([], [], "o", color=colour, label=name)
             labelled |= {point["pair"]: point["courant"] for point in own}
         for label, number in labelled.items():
             axes.annotate(label, (number, 0.845), rotation=90, fontsize="x-small", va="bottom", ha="right", color="0.4")
@@ -142,8 +164,11 @@ def figure(measured: list[dict]) -> Figure:
 
 
 def main() -> None:
-    study_parser(__doc__).parse_args()
-    measured = points()
+    options = study_parser(__doc__).parse_args()
+    stored = StoredFigures(RESULTS / "courant.json")
+    if not options.tables:
+        stored.measure_missing({pair.label: partial(measure, pair) for pair in PAIRS})
+    measured = points(stored.figures)
     save(figure(measured), RESULTS / "courant.png")
     splice(README, "courant", table(measured))
 

@@ -14,13 +14,14 @@ Scores of forecasts beside persistence go to experiments/results/primitive_equat
 experiments/README.md.
 """
 
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -218,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = study_parser(__doc__, remeasure=True).parse_args(arguments)
     stored = StoredFigures(RESULTS / "primitive_equations.json")
     if not options.tables:
-        if not Path(ARCHIVE / "states.nc").is_file():
+        if not (ARCHIVE / "states.nc").is_file():
             simulate()
         stored.measure_missing({"adiabatic": measure}, again=options.again)
     splice(README, "primitive_equations", table(stored.figures))

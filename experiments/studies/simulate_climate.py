@@ -5,11 +5,14 @@
     python -m experiments.studies.simulate_climate --warming 0       the control, runs/climate/sst+0
 
 The model is jcm (spectral core, SPEEDY physics, T31, 8 levels, real orography, climatological sea surface). `--warming`
-[K] is added to its sea surface temperature. The first `SPIN_UP_DAYS` after `--start` are left out. States of every six
-hours are interpolated from model levels to pressure levels (linear in ln p) and averaged onto 5.625 degrees. Fields
-below the ground have the value of the lowest level. Pressure is reduced to sea level from the lowest level. Each
-variable is one file in the layout of WeatherBench, so every verb of pinnwx reads the folder.
+[K] is added to its sea surface temperature; the surface of the land, sea ice and carbon dioxide stay as they are. The
+first `SPIN_UP_DAYS` after `--start` are left out. States of every six hours are interpolated from model levels to
+pressure levels (linear in ln p) and averaged onto 5.625 degrees. Fields below the ground have the value of the lowest
+level. Pressure is reduced to sea level from the lowest level. Each variable is one file in the layout of WeatherBench,
+so every verb of pinnwx reads the folder.
 """
+
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 
@@ -130,11 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="folder of the archive, default runs/climate/sst+WARMING")
     options = parser.parse_args(arguments)
     folder = options.out or RUNS / "climate" / f"sst+{options.warming:g}"
-    target, kept = Grid.parse("5.625deg"), np.datetime64(options.start) + np.timedelta64(SPIN_UP_DAYS, "D")
+    target, first_time = Grid.parse("5.625deg"), np.datetime64(options.start) + np.timedelta64(SPIN_UP_DAYS, "D")
     chunks: list[dict[str, Any]] = []
     times: list[np.ndarray] = []
     for states in simulated(options.start, options.days, options.warming):
-        states = states.isel(time=states["time"].values >= kept)
+        states = states.isel(time=states["time"].values >= first_time)
         if states.sizes["time"]:
             chunks.append(averaged(states, target))
             times.append(states["time"].values.astype("datetime64[ns]"))

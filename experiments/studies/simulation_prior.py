@@ -1,14 +1,14 @@
-"""What a simulation teaches: training that begins with weights from a general circulation model.
+"""Training that begins with weights from a general circulation model.
 
     python -m experiments.studies.simulation_prior             seed 1: what is not stored yet; may be interrupted
     python -m experiments.studies.simulation_prior --seeds 5   seeds 1 to 5
     python -m experiments.studies.simulation_prior --tables    only write the table
 
 Pressure and vorticity of the GCM archive (the curl of its wind at 850 hPa) train a model first. Training on ERA5 then
-begins with its weights, `train --init-from`. Each model is scored where it was not trained:
+begins with its weights, `train --init-from`. Each model is scored on days that it was not trained on:
 
-    folds    the 76 days of ERA5 in five blocks. A model is trained on the days that are at least `GAP` from a block,
-             and forecasts from every analysis of the block; the valid times beyond it lie in the gap.
+    folds    the 76 days of ERA5 in five blocks of whole days. A model is trained on the analyses that are at least
+             `GAP` from the first input and the last valid time of the forecasts from a block.
     days     the last 7, 14, 30 or 60 days of the training time; forecasts on the validation days.
 
 The arms differ in the model (network alone or hybrid) and in what precedes the `UPDATES` on ERA5:
@@ -16,7 +16,8 @@ The arms differ in the model (network alone or hybrid) and in what precedes the 
     plain     nothing
     longer    `PRIOR_UPDATES` more on ERA5: the same time in all
     prior     `PRIOR_UPDATES` on the simulation
-    shuffled  the same on the simulation with its times in random order, so that it shows fields but no change
+    shuffled  the same on the simulation with its fields in random order. The best forecast there is the mean, so the
+              network sees the fields and learns no dynamics.
 
 Scores go to experiments/results/simulation_prior.json, the table to experiments/README.md.
 """
@@ -61,7 +62,7 @@ from pinnwx.verification.results import Scores
 
 STORED, FOLDER = RESULTS / "simulation_prior.json", RUNS / "simulation_prior"
 UPDATES, PRIOR_UPDATES = 400, 1600
-FOLDS, GAP = 5, np.timedelta64(3, "D")
+FOLDS, GAP, INPUT_SPAN = 5, np.timedelta64(3, "D"), np.timedelta64(18, "h")  # four inputs, six hours apart
 TRAINING_DAYS = (7, 14, 30, 60)
 LEADS = (6, 24, 72)
 KINDS = ("neural", "hybrid")
@@ -127,20 +128,20 @@ def shuffled(archive: Archive) -> Archive:
 
 def cases() -> dict[str, list[Case]]:
     """The cases of each row of the table: the folds together, and each number of days."""
-    times = era5().times
+    days = np.unique(era5().times.astype("datetime64[D]"))
     folds = []
-    for number, block in enumerate(np.array_split(times, FOLDS)):
-        scored = str(block[0].astype("datetime64[s]")), str(block[-1].astype("datetime64[s]"))
-        folds.append(Case(f"fold {number + 1}", scored, excluded=(block[0] - GAP, block[-1] + GAP)))
+    for number, block in enumerate(np.array_split(days, FOLDS)):
+        first, last = block[0] - INPUT_SPAN, block[-1] + np.timedelta64(1, "D") + np.timedelta64(max(LEADS), "h")
+        folds.append(Case(f"fold {number + 1}", (str(block[0]), str(block[-1])), excluded=(first - GAP, last + GAP)))
     scoring = scoring_of("era5")
     last = np.datetime64("2026-01-31")
-    days = {
+    by_days = {
         f"{count} days": [
             Case(f"{count} days", (scoring.start, scoring.end), start=str(last - np.timedelta64(count - 1, "D")))
         ]
         for count in TRAINING_DAYS
     }
-    return {"folds": folds, **days}
+    return {"folds": folds, **by_days}
 
 
 def training_part(case: Case) -> Archive:

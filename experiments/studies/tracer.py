@@ -5,13 +5,14 @@
     python -m experiments.studies.tracer --tables    only write the table
 
 A cosine bell of radius 2,000 km over Asia is carried by the rotational part of the winds at 850 hPa of the GCM archive,
-August 2001, each for six hours: the mean of two analyses. The rotational wind is without divergence, so flux form and
-advective form have the same solution. The truth is a run with four times the resolution each way (conservative
-semi-Lagrangian, steps of 1.5 h), of which the means over the coarse cells are taken. `centred` is what a network is
-often given: differences of the cell centres, -v . grad q. It has no polar groups, so it needs more sub-steps.
+August 2001, each for six hours: the mean of two analyses. The rotational wind has nearly no divergence, so flux form
+and advective form have nearly the same solution. The reference is a run with four times the resolution each way
+(conservative semi-Lagrangian, steps of 1.5 h), of which the means over the coarse cells are taken. `centred` is what a
+network is often given: differences of the cell centres, -v . grad q. It has no polar groups, so it needs more sub-
+steps.
 
-Measured are the mass over that of the start, the lowest and highest value, the variance over that of the truth, and
-the root of the mean square difference from the truth over the standard deviation of the truth. Figures go to
+Measured are the mass over that of the start, the lowest and highest value, the variance over that of the reference, and
+the root of the mean square difference from the reference over its standard deviation. Figures go to
 experiments/results/tracer.json, the table to experiments/README.md, the picture to experiments/results/tracer.png.
 """
 
@@ -89,7 +90,7 @@ def advance(scheme: str, grid: Grid, field: Array, wind: Array, substeps: int) -
         )
     conserved = scheme != "upwind3"
     equation = TransportedField(
-        "tracer", PrognosticWind(850), "flux" if conserved else "advective",
+        "tracer", PrognosticWind("850"), "flux" if conserved else "advective",
         "limited" if conserved else scheme, conserved=conserved,
     )  # fmt: skip
     method = SemiLagrangianTransport if scheme == "semi_lagrangian" else EulerianTransport
@@ -98,7 +99,7 @@ def advance(scheme: str, grid: Grid, field: Array, wind: Array, substeps: int) -
     return after[0] if conserved else field + increment[0]
 
 
-def carried(scheme: str, grid: Grid, air: np.ndarray, substeps: int) -> Float[np.ndarray, "day lat lon"]:
+def tracer_states(scheme: str, grid: Grid, air: np.ndarray, substeps: int) -> Float[np.ndarray, "day lat lon"]:
     """The tracer at the end of each of `DAYS`."""
 
     def step(field: Array, wind: Array) -> tuple[Array, Array]:
@@ -110,26 +111,26 @@ def carried(scheme: str, grid: Grid, air: np.ndarray, substeps: int) -> Float[np
 
 
 @cache
-def truth() -> Float[np.ndarray, "day lat lon"]:
-    return regrid(carried("semi_lagrangian", FINE, on_grid(FINE), 4), FINE, GRID)
+def reference() -> Float[np.ndarray, "day lat lon"]:
+    return regrid(tracer_states("semi_lagrangian", FINE, on_grid(FINE), 4), FINE, GRID)
 
 
 def measure(scheme: str) -> dict[str, Any]:
-    """The figures of a scheme, and its fields for the picture."""
-    fields, start = carried(scheme, GRID, winds(), SUBSTEPS[scheme]), bell(GRID)
+    """The figures of a scheme."""
+    fields, start = tracer_states(scheme, GRID, winds(), SUBSTEPS[scheme]), bell(GRID)
     weights = GRID.area_weights
 
     def mean(values: np.ndarray) -> np.ndarray:
         return (weights * values).mean((-2, -1))
 
-    spread = mean((truth() - mean(truth())[:, None, None]) ** 2)
+    spread = mean((reference() - mean(reference())[:, None, None]) ** 2)
     departures = fields - mean(fields)[:, None, None]
     return {
         "mass": (mean(fields.astype(np.float64)) / mean(start.astype(np.float64))).tolist(),
         "lowest": fields.min((-2, -1)).tolist(),
         "highest": fields.max((-2, -1)).tolist(),
         "variance": (mean(departures**2) / spread).tolist(),
-        "error": np.sqrt(mean((fields - truth()) ** 2) / spread).tolist(),
+        "error": np.sqrt(mean((fields - reference()) ** 2) / spread).tolist(),
     }
 
 
@@ -140,7 +141,7 @@ def table(figures: Mapping[str, Any]) -> str:
         if scheme in figures
         for row, day in enumerate(DAYS)
     ]
-    titles = ["scheme", "days", "mass - 1", "lowest", "highest", "variance / truth", "error / spread"]
+    titles = ["scheme", "days", "mass - 1", "lowest", "highest", "variance / reference", "error / spread"]
     return "\n".join([*markdown_table(titles, rows), "\n![The tracer after ten days](results/tracer.png)\n"])
 
 
@@ -150,12 +151,12 @@ def _cells(one: Mapping[str, list[float]], row: int) -> list[str]:
 
 
 def figure() -> Figure:
-    """Start, truth and every scheme after ten days."""
+    """Start, reference and every scheme after ten days."""
     drawn = Figure(figsize=(10, 6.5), layout="constrained")
     day = DAYS.index(10)
-    panels = {"start": bell(GRID), "truth": truth()[day]}
-    panels |= {LABELS[scheme]: carried(scheme, GRID, winds(), SUBSTEPS[scheme])[day] for scheme in SUBSTEPS}
-    limit = float(panels["truth"].max())
+    panels = {"start": bell(GRID), "reference": reference()[day]}
+    panels |= {LABELS[scheme]: tracer_states(scheme, GRID, winds(), SUBSTEPS[scheme])[day] for scheme in SUBSTEPS}
+    limit = float(panels["reference"].max())
     for axes, (title, field) in zip(drawn.subplots(3, 2, sharex=True, sharey=True).flat, panels.items(), strict=True):
         top = 1.0 if title == "start" else limit
         image = axes.pcolormesh(GRID.longitude, GRID.latitude, field, cmap="RdBu_r", vmin=-top, vmax=top)

@@ -1,13 +1,14 @@
-"""Models in a climate that they never learned: the weather of a general circulation model with a warmer sea.
+"""Forecasts in another climate: the weather of a general circulation model whose sea is warmer.
 
     python -m experiments.studies.simulate_climate --warming 0   first, and
     python -m experiments.studies.simulate_climate --warming 4
     python -m experiments.studies.warmed_climate                 the runs of `gcm_divergence` that are not measured yet
     python -m experiments.studies.warmed_climate --tables        only write the table
 
-Each run was trained on the GCM archive. It forecasts August and September of the control, which is a simulation of our
-own with the same sea, and of the warmer climate. If the control gives the ratios of the archive, the simulation is like
-it. Figures go to experiments/results/warmed_climate.json, the table to experiments/README.md.
+Only the sea surface is warmer: the surface of the land, sea ice and carbon dioxide are those of today. Each run was
+trained on the GCM archive. It forecasts August and September of the control, which is a simulation with the sea of the
+archive, and of the warmer climate. If the control gives the ratios of the archive, the simulation is like it. Figures
+go to experiments/results/warmed_climate.json, the table to experiments/README.md.
 """
 
 from __future__ import annotations

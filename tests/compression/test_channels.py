@@ -18,7 +18,8 @@ from pinnwx.model.weights import like, named_weights, on_host, set_weights
 GRID = Grid.parse("22.5deg")
 PREFIX = "net"
 FEATURES = (FeatureSpec("t850"), FeatureSpec("z500"), FeatureSpec("u500", pole_parity=-1.0))
-KINDS = {"plain": {}, "patches": {"patch_size": 2}, "experts": {"experts": 2}}
+MOVING = {"kind": "latent_transport", "patch_size": 2, "options": {"groups": 2, "channels": 4}}
+KINDS = {"plain": {}, "patches": {"patch_size": 2}, "experts": {"experts": 2}, "latent_transport": MOVING}
 
 
 class Holder(nnx.Module):
@@ -59,6 +60,10 @@ def test_every_number_of_a_network_belongs_to_its_groups(kind):
         fixed = {"net/encode/kernel": {2}, "net/decode/kernel": {3}, "net/decode/bias": {0}}.get(name, set())
         if "route" in name:  # its outputs are experts
             fixed = {values.ndim - 1}
+        if "/project/" in name or "/move/" in name:  # their outputs are moved, or displacements
+            fixed = {values.ndim - 1}
+        if name.endswith("/combine/kernel"):
+            fixed = {0}
         whole = set(range(values.ndim)) - ({0, 1} if values.ndim == 4 else set()) - fixed
         assert whole == {axis for array, axis in axes if array == name}, name
 

@@ -1,19 +1,20 @@
 """Residual blocks, and transport of channels of the network before each, with velocities that the network chooses.
 
-    q = P x,    x <- x + W sigmoid(g) (q(departure point) - q)
+    q = P x,    x <- x + W (q(departure point) - q)
 
-x are the channels on the grid of the blocks, normalised where a layer reads them. P and W are dense layers, g is a gate
-for each moved channel q. The moved channels form groups. A dense layer of x gives each group a displacement; the
-departure point is the end of the great circle against it, and q is interpolated there by cubic polynomials
-(`operators.interpolation`). So a channel can cross any number of cells in one block, where a convolution reaches its
-neighbours only. Where the displacement is zero, nothing is added but the bias of W. A residual block follows.
+x are the channels on the grid of the blocks, normalised where a layer reads them. P and W are dense layers. The
+channels q form groups. A dense layer of x gives each group a displacement; the departure point is the end of the great
+circle against it, and q is interpolated there by cubic polynomials (`operators.interpolation`). So a channel can cross
+many cells in one block (at most 12,742 km, see `operators.departure`), where a convolution reaches its neighbours only.
+Where the displacement is zero, only the bias of W is added. A residual block follows.
 
-The idea is that of PARADIS (arXiv 2601.21151), which moves every channel by a velocity of its own and replaces x by
-what has moved. Two placebos of similar cost tell what the transport is worth:
+The idea is that of PARADIS (arXiv 2601.21151), which moves every channel by a velocity of its own, and blends x with
+what has moved by a gate. Two placebos measure the effect of the transport:
 
-- `motion = "none"`: the displacement is computed and multiplied by zero.
+- `motion = "none"`: the displacement is multiplied by zero. It has the same layers.
 - `motion = "filter"`: q(departure point) - q is replaced by a sum over 3 x 3 cells with weights that a dense layer
-  gives, for each group and cell: local mixing that depends on the state, without the structure of transport.
+  gives, for each group and cell: local mixing that depends on the state. It can represent the linear interpolation of a
+  displacement below one cell, and none beyond. It has more weights and takes half of the time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, final
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -40,10 +40,10 @@ from pinnwx.model.initialisers import layer_norm, linear
 from pinnwx.model.space_to_depth import coarse_grid
 from pinnwx.operators.departure import departure_points
 from pinnwx.operators.interpolation import Points, crosses_poles, interpolate
+from pinnwx.operators.polar import cap_groups, zonal_group_mean
 from pinnwx.operators.stencils import pad
 from pinnwx.settings import Settings
 
-FIRST_GATE = -1.0  # sigmoid: 0.27
 WINDOW = 3  # cells of the filter, each way
 
 
@@ -54,8 +54,8 @@ class LatentTransportOptions(Settings):
     """Groups of moved channels, each with its own displacement."""
     channels: Annotated[int, Field(ge=1, le=2048)] = 32
     """Moved channels; a multiple of `groups`."""
-    reach: Annotated[float, Field(gt=0, le=5000)] = 500.0
-    """Typical displacement of an untrained network [km]."""
+    reach: Annotated[float, Field(gt=0, le=5000)] = 1000.0
+    """Standard deviation of each component of the displacement of an untrained network [km]."""
     motion: Literal["transport", "none", "filter"] = "transport"
     """`none` and `filter` are placebos."""
 
@@ -70,9 +70,8 @@ class LatentTransport(nnx.Module):
         self.norm = layer_norm(width, rngs=rngs)
         self.project = linear(width, options.channels, rngs=rngs)
         outputs = WINDOW**2 if options.motion == "filter" else 2
-        self.move = linear(width, outputs * options.groups, 1.0 if outputs == 2 else 0.1, rngs=rngs)
-        self.gate = nnx.Param(jnp.full(options.channels, FIRST_GATE))
-        self.combine = linear(options.channels, width, 0.3, rngs=rngs)
+        self.move = linear(width, outputs * options.groups, 1.0 if outputs == 2 else 0.3, rngs=rngs)
+        self.combine = linear(options.channels, width, 0.1, rngs=rngs)
 
     def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
         normalised = self.norm(record_activation(self, "norm", features))
@@ -82,7 +81,7 @@ class LatentTransport(nnx.Module):
         moved = jnp.moveaxis(channels, -1, 1).reshape(shape)
         change = self._change(moved, jnp.moveaxis(motion, -1, 1).reshape(shape))
         change = jnp.moveaxis(change.reshape(len(features), -1, *self.grid.shape), 1, -1)
-        return self.combine(jax.nn.sigmoid(self.gate[...]) * change)
+        return self.combine(change)
 
     def _change(
         self, channels: Float[Array, "batch group own lat lon"], motion: Float[Array, "batch group number lat lon"]
@@ -91,7 +90,7 @@ class LatentTransport(nnx.Module):
             return self._filtered(channels, motion)
         metres = self.metres * (1.0 if self.motion == "transport" else 0.0)
         eastward, northward = metres * motion[:, :, 0], metres * motion[:, :, 1]
-        # One iteration: the displacement of the cell itself. The network may choose it as it needs.
+        channels = zonal_group_mean(channels, self.grid, cap_groups(self.grid))  # a row on a pole is one point
         points = departure_points(eastward, northward, self.grid, 1.0, iterations=1)
         arriving = Points(*(coordinate[:, :, None] for coordinate in points))
         return interpolate(channels, arriving, self.grid).value - channels
@@ -124,7 +123,8 @@ class LatentTransportClosure(PatchedClosure):
     ):
         """
         Raises:
-            ConfigError: also where the moved channels do not divide into groups, or the grid does not meet the poles.
+            ConfigError: also where the channels do not divide into groups, or no row of a global grid lies on a pole or
+                half a spacing from it.
         """
         super().__init__(grid, features, outputs, settings, rngs=rngs)
         options, coarse = self.options(settings), coarse_grid(grid, settings.patch_size)
@@ -157,8 +157,8 @@ class LatentTransportClosure(PatchedClosure):
         return coarse
 
     def channel_groups(self) -> list[ChannelGroup]:
-        """Those of a residual closure. The transport reads and writes the channels of `residual`; the channels that it
-        moves are no group, because as many of them share a displacement."""
+        """Those of a residual closure. The transport reads and writes the channels of `residual`. The channels that it
+        moves are no group of their own, because groups of equal size share one displacement."""
 
         def with_transport(group: ChannelGroup) -> ChannelGroup:
             paths = [f"transports/{number}" for number in range(len(self.transports))]

@@ -1,4 +1,4 @@
-"""The base of residual and expert closures: blocks on a coarser grid between two convolutions on the fine grid.
+"""The base of closures with residual blocks: blocks on a coarser grid between two convolutions on the fine grid.
 
 The convolutions are dense and channel-last, most of them on the coarser grid. On a CPU they run near the peak of the
 machine; depthwise convolutions, and convolutions on the fine grid, do not.
