@@ -115,7 +115,7 @@ def points(numbers: dict[str, float]) -> list[dict]:
         first = scored[0][0][0]
         for variable in pair.variables:
             for lead in LEADS:
-                value, low, high = ablations.paired_ratio(*scored, variable, lead) or (np.nan,) * 3
+                value, low, high = ablations.paired_ratio(scored[0], scored[1], variable, lead) or (np.nan,) * 3
                 result.append(
                     {"pair": pair.label, "courant": numbers[pair.label], "variable": variable, "lead": lead,
                      "seeds": len(seeds), "updates": ablations.cost_of(first)["updates"],

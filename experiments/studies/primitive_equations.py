@@ -30,13 +30,14 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array
 
-import pinnwx
 from experiments.studies.harness import README, RESULTS, RUNS, StoredFigures, markdown_table, splice, study_parser
 from experiments.studies.simulate_climate import REFERENCE_PRESSURE, SPIN_UP_DAYS, simulated
 from pinnwx.config import Config
-from pinnwx.data.inputs import as_archive
+from pinnwx.data.archive import Archive
+from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
+from pinnwx.jobs.evaluate import score_from
 from pinnwx.physics import terms
 
 EDGES = (0.0, 0.05, 0.14, 0.26, 0.42, 0.60, 0.77, 0.90, 1.0)  # of the sigma levels
@@ -45,7 +46,7 @@ WAVENUMBER, GRID = 31, "2.8125deg"
 QUANTITIES = ("u", "v", "t", "q")
 FIELDS = (*(f"{name}{level}" for name in QUANTITIES for level in LEVELS), "ps")
 REFERENCE_TEMPERATURE = 288.0  # K
-START, DAYS, LEADS = "2001-04-01", SPIN_UP_DAYS + 16, (6, 12, 24, 48)
+START, DAYS, LEADS = "2001-04-01", SPIN_UP_DAYS + 16, (6, 12, 24)
 ARCHIVE = RUNS / "climate" / "sigma_levels"
 SHOWN = ("u340", "t340", "u510", "v510", "t510", "q685", "t835", "v835", "u950", "t950", "ps")
 
@@ -149,8 +150,8 @@ def exact_on_grid(states: xr.Dataset) -> np.ndarray:
     def moved(values: Array) -> Array:
         return target.to_nodal(source.to_modal(values))
 
-    vorticity, divergence = uv_nodal_to_vor_div_modal(source, read("u_wind"), read("v_wind"), clip=False)
-    winds = vor_div_to_uv_nodal(target, vorticity, divergence, clip=False)
+    vorticity, divergence = uv_nodal_to_vor_div_modal(source, read("u_wind"), read("v_wind"))
+    winds = vor_div_to_uv_nodal(target, vorticity, divergence)
     pressure = REFERENCE_PRESSURE * jnp.exp(moved(jnp.log(read("normalized_surface_pressure"))))
     parts = [*winds, moved(read("temperature")), moved(read("specific_humidity")), pressure[:, None]]
     return np.asarray(jnp.swapaxes(jnp.concatenate(parts, axis=1), -1, -2), np.float32)
@@ -176,6 +177,10 @@ def settings() -> dict[str, Any]:
             "train": {"start": "2001-01-01", "end": "2001-12-31"},
         },
         "variables": {
+            "t": {
+                "units": "K", "minimum": 100.0, "maximum": 350.0, "standard_name": "air_temperature",
+                "on_pressure_levels": True,
+            },  # the highest level of jcm is colder than any of the atmosphere
             "ps": {"units": "Pa", "minimum": 4e4, "maximum": 1.2e5, "standard_name": "surface_air_pressure"},
         },
         "model": {
@@ -190,12 +195,14 @@ def settings() -> dict[str, Any]:
 
 
 def measure() -> dict[str, Any]:
-    """Scores of forecasts from every analysis that leaves time for the longest lead."""
+    """Scores of forecasts from 00 UTC of every day."""
     config = Config.model_validate(settings())
-    archive = as_archive(ARCHIVE, config.data.fields, static=config.data.static, **config.reading_options())
+    with xr.open_dataset(ARCHIVE / "states.nc") as states:
+        archive = Archive.from_dataset(states, config.data.fields, config.data.static)
     trained = TrainedModel.initialise(config, archive)
-    start, end = (str(time.astype("datetime64[s]")) for time in archive.times[[0, -1]])
-    scores = pinnwx.evaluate(trained, archive, start=start, end=end, leads=LEADS)
+    predictor = Predictor(trained, LEADS)
+    midnights = archive.times[archive.times == archive.times.astype("datetime64[D]")]
+    scores = score_from(predictor, archive, midnights, predictor.needed_offsets)
     keys = ("variable", "lead_hours", "n", "rmse", "persistence_rmse", "daily")
     return {
         "settings": dict(scores.settings), "scores": [{key: entry[key] for key in keys} for entry in scores.scores]
