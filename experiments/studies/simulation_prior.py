@@ -214,6 +214,8 @@ def stored_scores(figures: Mapping[str, Any], group: Sequence[Case], arm: str, s
 
 def table(figures: Mapping[str, Any]) -> str:
     """The reference over persistence, then every arm over the reference with the same seeds."""
+    if not figures:
+        return "Not run yet.\n"
     rows = []
     seeds = sorted({int(name.rpartition(" ")[2]) for name in figures})
     arms = [REFERENCE, *(arm for kind in KINDS for history in HISTORIES if (arm := f"{kind} {history}") != REFERENCE)]
@@ -234,8 +236,6 @@ def table(figures: Mapping[str, Any]) -> str:
                 compared = compare_seeds([own[s] for s in both], [reference[s] for s in both])
                 cells = [ratio_text(ratio) for ratio in compared.ratios]
             rows.append([row, arm, len(both), *cells])
-    if not rows:
-        return "Not run yet.\n"
     columns = [f"{variable} {lead} h" for variable in fields_of("neural") for lead in LEADS]
     return "\n".join(
         [
