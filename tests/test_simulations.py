@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from experiments.studies import simulate_climate
+from experiments.studies import primitive_equations, simulate_climate
 from experiments.studies.paradis import Variables
 from pinnwx.constants import DRY_AIR_GAS_CONSTANT, STANDARD_GRAVITY
 from pinnwx.grid import Grid
@@ -90,3 +90,20 @@ def test_cartesian_winds_are_the_tangential_part_of_a_vector():
     fields[0], fields[1] = np.cos(longitude), -np.sin(latitude) * np.sin(longitude)  # of the unit vector along y
     expected = np.array([0.0, 1.0, 0.0])[:, None, None] - upward[1] * upward
     np.testing.assert_allclose(Variables(names, grid).cartesian(fields)[:3], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("height", [0.0, 1000.0])
+def test_an_isothermal_atmosphere_in_hydrostatic_balance_stays_at_rest(height):
+    """Over a long hill too, where the pressure gradient along the sigma levels balances that of the height."""
+    pytest.importorskip("dinosaur", reason="needs dinosaur: pip install jcm")
+    grid, temperature = Grid.parse(primitive_equations.GRID), 280.0
+    hill = height * np.cos(grid.latitude_radians)[:, None] ** 2 * (1 + np.cos(grid.longitude_radians))
+    fields = np.zeros((len(primitive_equations.FIELDS), *grid.shape), np.float32)
+    levels = len(primitive_equations.LEVELS)
+    fields[2 * levels : 3 * levels] = temperature
+    fields[-1] = 1e5 * np.exp(-STANDARD_GRAVITY * hill / (DRY_AIR_GAS_CONSTANT * temperature))
+    change = np.asarray(primitive_equations.adiabatic_tendency(fields, hill))
+    slope = STANDARD_GRAVITY * 2 * height / 6.371e6  # m s-2, of the hill alone
+    beside_poles = change[: 2 * levels, 4:-4]  # on the poles rounding is divided by the cosine of latitude
+    assert np.abs(beside_poles).max() < 0.01 * slope + 2e-5
+    assert np.abs(change[-1]).max() < 1e-3
