@@ -103,9 +103,9 @@ class StoredFigures:
 
 
 def _indented(figures: Mapping[str, Any]) -> str:
-    """JSON with indentation, and each list of numbers on one line."""
+    """JSON with indentation, and each list of numbers and texts on one line."""
     text = json.dumps(figures, indent=1) + "\n"
-    return re.sub(r"\[\n([-+.\deE,\s]+)\n\s*\]", lambda match: f"[{' '.join(match[1].split())}]", text)
+    return re.sub(r"\[\n([^\[\]{}]+)\n\s*\]", lambda match: f"[{' '.join(match[1].split())}]", text)
 
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
