@@ -4,7 +4,7 @@
     python -m experiments.studies.primitive_equations     simulates an archive, forecasts it, about ten minutes
 
 The archive holds what the general circulation model jcm itself holds: wind, temperature and humidity on its 8 sigma
-levels and the surface pressure, every six hours, from its spectral coefficients (T31) exact on 64 x 128 cells. The term
+levels and the surface pressure, every six hours, on 64 x 128 cells from its spectral coefficients (T31). The term
 computes the adiabatic tendencies of all these fields by spherical harmonics: momentum with pressure gradient and
 Coriolis force, thermodynamics, continuity, vertical motion, moisture as a tracer. It is an ordinary
 `[[model.physics.terms]]` of a model without network: 33 fields, no transport by us, sub-steps of 7.5 minutes. What
