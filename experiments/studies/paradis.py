@@ -45,6 +45,7 @@ from experiments.studies.harness import (
     splice,
     study_parser,
 )
+from experiments.studies.plain_scores import plain_scores, scores_of
 from pinnwx.config import load_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.inputs import as_archive
@@ -256,12 +257,10 @@ def measure(folder: Path, size: str, minutes: float) -> dict[str, Any]:
         initial_times_between(archive, SCORING.start, SCORING.end), leads,
         inputs=np.array([-STEP_HOURS, 0], "timedelta64[h]").astype("timedelta64[s]"), run=f"PARADIS {size}",
     )  # fmt: skip
-    keys = ("variable", "lead_hours", "n", "rmse", "persistence_rmse", "daily", "details")
     return {
         "updates": updates, "seconds": round(seconds, 1), "gflops": [round(speed, 1) for speed in speeds],
         "parameters": sum(each.numel() for each in model.parameters()), "minutes": minutes,
-        "settings": dict(scores.settings),
-        "scores": [{key: entry[key] for key in keys} for entry in scores.scores],
+        **plain_scores(scores, "details"),
     }  # fmt: skip
 
 
@@ -272,7 +271,7 @@ def table(figures: Mapping[str, Any]) -> str:
     columns = {f"PARADIS {size}": one for size, one in figures.items()}
     runs_by_name = {f"{run.study}/{run.name}": run for study, settings in ablations.read_studies().items()
              for run in ablations.runs_of(study, settings) if run.seed == 1}  # fmt: skip
-    scores = {name: Scores(tuple(one["scores"]), name, {}, one["settings"]) for name, one in columns.items()}
+    scores = {name: scores_of(one, name) for name, one in columns.items()}
     costs = dict(columns)
     for name in COMPARED:
         if runs_by_name[name].scores.is_file():

@@ -18,7 +18,6 @@ experiments/README.md.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +30,7 @@ import xarray as xr
 from jaxtyping import Array
 
 from experiments.studies.harness import README, RESULTS, RUNS, StoredFigures, markdown_table, splice, study_parser
+from experiments.studies.plain_scores import plain_scores
 from experiments.studies.simulate_climate import REFERENCE_PRESSURE, SPIN_UP_DAYS, simulated
 from pinnwx.config import Config
 from pinnwx.data.archive import Archive
@@ -203,10 +203,7 @@ def measure() -> dict[str, Any]:
     predictor = Predictor(trained, LEADS)
     midnights = archive.times[archive.times == archive.times.astype("datetime64[D]")]
     scores = score_from(predictor, archive, midnights, predictor.needed_offsets)
-    keys = ("variable", "lead_hours", "n", "rmse", "persistence_rmse", "daily")
-    return {
-        "settings": dict(scores.settings), "scores": [{key: entry[key] for key in keys} for entry in scores.scores]
-    }  # fmt: skip
+    return plain_scores(scores)
 
 
 def table(figures: Mapping[str, Any]) -> str:
@@ -233,5 +230,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.modules["experiments.studies.primitive_equations"] = sys.modules["__main__"]  # the term registers once
     main()

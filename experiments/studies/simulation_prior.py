@@ -50,6 +50,7 @@ from experiments.studies.harness import (
     study_parser,
 )
 from experiments.studies.merging import merge_scores
+from experiments.studies.plain_scores import plain_scores, scores_of
 from pinnwx.data.archive import Archive
 from pinnwx.data.inputs import as_archive
 from pinnwx.forecasting.predictor import Predictor
@@ -64,7 +65,7 @@ STORED, FOLDER = RESULTS / "simulation_prior.json", RUNS / "simulation_prior"
 UPDATES, PRIOR_UPDATES = 400, 1600
 FOLDS, GAP, INPUT_SPAN = 5, np.timedelta64(3, "D"), np.timedelta64(18, "h")  # four inputs, six hours apart
 TRAINING_DAYS = (7, 14, 30, 60)
-LEADS = (6, 24, 72)
+FIELDS, LEADS = ("msl", "vo850"), (6, 24, 72)
 KINDS = ("neural", "hybrid")
 HISTORIES = ("plain", "longer", "prior", "shuffled")
 REFERENCE = "neural longer"
@@ -87,10 +88,6 @@ class Case:
     start: str | None = None
 
 
-def fields_of(kind: str) -> list[str]:
-    return settings_of(kind, 1, UPDATES)["data"]["fields"]
-
-
 def settings_of(kind: str, seed: int, updates: int) -> dict[str, Any]:
     """One network of the ERA5 experiment, with a number of updates, on all times of its data."""
     settings = tomllib.loads((EXPERIMENTS / f"era5_{kind}.toml").read_text())
@@ -105,7 +102,7 @@ def settings_of(kind: str, seed: int, updates: int) -> dict[str, Any]:
 
 @cache
 def era5() -> Archive:
-    return as_archive(DATA / "era5_global", fields_of("neural"), grid="5.625deg")
+    return as_archive(DATA / "era5_global", FIELDS, grid="5.625deg")
 
 
 @cache
@@ -116,7 +113,7 @@ def simulation() -> Archive:
     pressure = Archive.from_dataset(dataset, ["msl"])
     vorticity = np.asarray(curl(jnp.asarray(winds.fields[:, 0]), jnp.asarray(winds.fields[:, 1]), winds.grid))
     return replace(
-        pressure, names=("msl", "vo850"), fields=np.stack([pressure.fields[:, 0], vorticity], axis=1).astype(np.float32)
+        pressure, names=FIELDS, fields=np.stack([pressure.fields[:, 0], vorticity], axis=1).astype(np.float32)
     )
 
 
@@ -171,7 +168,7 @@ def measure(case: Case, kind: str, history: str, seed: int) -> dict[str, Any]:
     seconds = time.monotonic() - begun
     scores = score(trained, archive, case)
     print(f"{case.name}, {kind} {history}, seed {seed}, {seconds:.0f} s: " + ", ".join(_skill(scores)), flush=True)
-    return {"seconds": round(seconds, 1), "settings": dict(scores.settings), "scores": [*map(_plain, scores.scores)]}
+    return {"seconds": round(seconds, 1), **plain_scores(scores, "damped_persistence_rmse")}
 
 
 def score(trained: TrainedModel, training: Archive, case: Case) -> Scores:
@@ -183,12 +180,6 @@ def score(trained: TrainedModel, training: Archive, case: Case) -> Scores:
 
 def _skill(scores: Scores) -> list[str]:
     return [f"{one['variable']} {one['lead_hours']:g} h {one['persistence_ratio']:.3f}" for one in scores.scores]
-
-
-def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What the table needs of an entry."""
-    keys = ("variable", "lead_hours", "n", "rmse", "persistence_rmse", "damped_persistence_rmse", "daily")
-    return {key: entry[key] for key in keys} | {"variance_ratio": entry["details"]["variance_ratio"]}
 
 
 def measurements(seeds: Sequence[int]) -> dict[str, Any]:
@@ -208,7 +199,7 @@ def stored_scores(figures: Mapping[str, Any], group: Sequence[Case], arm: str, s
     names = [f"{case.name}, {arm}, seed {seed}" for case in group]
     if any(name not in figures for name in names):
         return None
-    parts = [Scores(tuple(figures[name]["scores"]), arm, {}, figures[name]["settings"]) for name in names]
+    parts = [scores_of(figures[name], arm) for name in names]
     return merge_scores(parts, ("rmse", "persistence_rmse", "damped_persistence_rmse"))
 
 
@@ -236,7 +227,7 @@ def table(figures: Mapping[str, Any]) -> str:
                 compared = compare_seeds([own[s] for s in both], [reference[s] for s in both])
                 cells = [ratio_text(ratio) for ratio in compared.ratios]
             rows.append([row, arm, len(both), *cells])
-    columns = [f"{variable} {lead} h" for variable in fields_of("neural") for lead in LEADS]
+    columns = [f"{variable} {lead} h" for variable in FIELDS for lead in LEADS]
     return "\n".join(
         [
             f"RMSE of `{REFERENCE}` over persistence, and of the others over `{REFERENCE}`, with 95 % bounds over days "

@@ -14,6 +14,7 @@ go to experiments/results/warmed_climate.json, the table to experiments/README.m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import numpy as np
 import pinnwx
 from experiments.studies import ablations
 from experiments.studies.harness import README, RESULTS, RUNS, StoredFigures, markdown_table, splice, study_parser
+from experiments.studies.plain_scores import plain_scores, scores_of
 from pinnwx.verification.results import Scores
 
 STUDY, REFERENCE, MODELS = "gcm_divergence", "neural", ("neural", "advective_and_radius")
@@ -43,18 +45,15 @@ def trained_runs() -> list[ablations.AblationRun]:
 
 def measure(run: ablations.AblationRun, climate: str) -> dict[str, Any]:
     scores = pinnwx.evaluate(run.folder, climate_folder(climate), start=START, end=END, leads=LEADS)
-    keys = ("variable", "lead_hours", "n", "rmse", "persistence_rmse", "bias", "daily")
-    entries = [{key: entry[key] for key in keys} for entry in scores.scores if entry["variable"] in VARIABLES]
-    return {"settings": dict(scores.settings), "scores": entries}
+    chosen = tuple(entry for entry in scores.scores if entry["variable"] in VARIABLES)
+    return plain_scores(replace(scores, scores=chosen), "bias")
 
 
 def stored_scores(figures: Mapping[str, Any], climate: str, model: str) -> dict[int, Scores]:
     """The scores of a model by seed."""
     start = f"{climate}, {model}, seed "
     return {
-        int(name.removeprefix(start)): Scores(tuple(one["scores"]), model, {}, one["settings"])
-        for name, one in figures.items()
-        if name.startswith(start)
+        int(name.removeprefix(start)): scores_of(one, model) for name, one in figures.items() if name.startswith(start)
     }
 
 

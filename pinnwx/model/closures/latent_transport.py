@@ -33,8 +33,8 @@ from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.model.closures.base import record_activation
 from pinnwx.model.closures.channels import ChannelGroup, Slot, read, written
-from pinnwx.model.closures.patched import Block, PatchedClosure
-from pinnwx.model.closures.residual import ResidualBlock
+from pinnwx.model.closures.patched import PatchedClosure
+from pinnwx.model.closures.residual import ResidualClosure
 from pinnwx.model.features import FeatureSpec
 from pinnwx.model.initialisers import layer_norm, linear
 from pinnwx.model.space_to_depth import coarse_grid
@@ -139,17 +139,7 @@ class LatentTransportClosure(PatchedClosure):
             )
         self.transports = nnx.List([LatentTransport(coarse, settings.width, options, rngs=rngs) for _ in self.blocks])
 
-    def make_block(
-        self,
-        grid: Grid,
-        width: int,
-        inner: int,
-        hidden: int,
-        settings: ClosureSettings,  # noqa: ARG002
-        *,
-        rngs: nnx.Rngs,
-    ) -> Block:
-        return ResidualBlock(grid, width, inner, hidden, rngs=rngs)
+    make_block = ResidualClosure.make_block
 
     def processed(self, coarse: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
         for transport, block in zip(self.transports, self.blocks, strict=True):
