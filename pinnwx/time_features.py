@@ -46,6 +46,14 @@ class TimeFeatures(NamedTuple):
         """The features of the times at an index, as `array[index]` selects them."""
         return TimeFeatures(*(feature[index] for feature in self))
 
+    def earlier(self, hours: float) -> TimeFeatures:
+        """The features so many hours before. The day turns back exactly; the season, which changes by at most 0.4
+        degrees of declination in a day, stays."""
+        angle = 2 * np.pi * hours / 24
+        sine, cosine = np.float32(np.sin(angle)), np.float32(np.cos(angle))
+        sin_day = self.sin_day * cosine - self.cos_day * sine
+        return self._replace(sin_day=sin_day, cos_day=self.cos_day * cosine + self.sin_day * sine)
+
 
 def year_angle(times: Times) -> Angles:
     """2 pi times the elapsed fraction of the calendar year [radians]. Leap years have 366 days."""

@@ -156,6 +156,13 @@ def advanced(model, carry, time):
 
 
 @nnx.jit
+def explained(model, analyses, time):
+    """One step from these analyses with its parts, compiled."""
+    context = StepContext(time)
+    return model.explain(model.start(analyses, context), context)
+
+
+@nnx.jit
 def fields_of(model, carry, time):
     """The forecast fields of a carried state, compiled."""
     return model.to_fields(carry, StepContext(time))

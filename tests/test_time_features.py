@@ -36,3 +36,14 @@ def test_features_are_of_the_date_and_of_the_hour():
 def test_the_sun_stands_where_the_almanac_says(instant, degrees):
     """Equinoxes and solstices as published; Meeus, Astronomical Algorithms, example 25.a, for 1992."""
     assert np.rad2deg(solar_declination(times(instant)))[0] == pytest.approx(degrees, abs=0.02)
+
+
+def test_earlier_features_are_those_of_the_time_before():
+    """But for the season, which stays: 0.4 degrees of declination in a day at most."""
+    later = times("2021-03-20T03", "2020-12-31T21", "2024-02-29T12")
+    for hours in (1, 6, 24, 30):
+        before = TimeFeatures.of(later - np.timedelta64(hours, "h"))
+        features = TimeFeatures.of(later).earlier(hours)
+        np.testing.assert_allclose(features.sin_day, before.sin_day, atol=1e-6)
+        np.testing.assert_allclose(features.cos_day, before.cos_day, atol=1e-6)
+        np.testing.assert_allclose(features.solar_declination, before.solar_declination, atol=np.deg2rad(0.02 * hours))

@@ -20,6 +20,7 @@ TITLES = {
     "one_level": "and of vorticity, with a radius of deformation",
     "two_levels": "two coupled levels",
     "core": "two coupled levels, with their temperature",
+    "core_and_error": "and what they missed in the step before",
 }
 SIMPLE = {
     "damped_persistence": ("damped persistence", PERSISTENCE_COLOUR),
@@ -41,7 +42,7 @@ def figure(runs: Mapping[str, Scores]) -> Figure:
             ratios = [over_persistence(runs[CORE].entry(field, lead), name) for lead in leads]
             axes.plot(leads, ratios, color=colour, linestyle="--", label=title)
         axes.axhline(1, color="0.7", linewidth=0.8)
-        axes.set(title=field, ylim=(0.4, 1.2), xticks=leads)
+        axes.set(title=field, ylim=(0.2, 1.2), xticks=leads)
     for axes in panels[-1]:
         axes.set_xlabel("lead, h")
     drawn.supylabel("RMSE over that of persistence")

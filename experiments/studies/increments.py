@@ -94,7 +94,8 @@ def increments_and_changes(trained: TrainedModel, archive: Archive) -> tuple[Cha
 
     @jax.jit
     def increment(rows):
-        terms = model.explain(source.fields[rows[:, :-1]], StepContext(source.time.select(rows[:, -2]))).terms
+        context = StepContext(source.time.select(rows[:, -2]))
+        terms = model.explain(model.start(source.fields[rows[:, :-1]], context), context).terms
         return sum(term for name, term in terms.items() if name not in NO_TRANSPORT)
 
     increments = jnp.concatenate([increment(rows) for rows in windows.reshape(-1, BATCH, windows.shape[1])])

@@ -12,6 +12,7 @@ from pinnwx.config.data import DataSettings, VariableSettings
 from pinnwx.config.model import ModelSettings
 from pinnwx.config.output import OutputSettings
 from pinnwx.config.training import CompressionSettings, RetrainingSettings, TrainingSettings
+from pinnwx.config.transport import inputs_of_wind
 from pinnwx.errors import PinnwxError
 from pinnwx.extensions import PINNWX_EXTENSIONS, missing_extensions
 from pinnwx.settings import NotJudged, Settings, agreement
@@ -73,6 +74,13 @@ class Config(Settings):
         for transport in self.model.physics.transport:
             with suppress(NotJudged):
                 yield from (f'model.physics.transport of "{transport.field}"{text}' for text in transport.lacks(fields))
+
+    @agreement
+    def _carrying_winds_have_their_fields(self) -> Iterator[str]:
+        for field, wind in self.model.physics.equation_error_winds.items():
+            for name in (field, *inputs_of_wind(wind)):
+                if name not in self.data.fields:
+                    yield f'model.physics.equation_error_winds of "{field}" needs "{name}", which is not in data.fields'
 
     @agreement
     def _terms_have_their_inputs(self) -> Iterator[str]:

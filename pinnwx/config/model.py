@@ -157,6 +157,11 @@ class ModelSettings(Settings):
             yield 'physics.increment_use = "shown" needs a network that sees the increments'
 
     @agreement
+    def _errors_of_a_step_before(self) -> Iterator[str]:
+        if self.physics.equation_error != "unused" and self.input_times == 1:
+            yield f'physics.equation_error = "{self.physics.equation_error}" needs input_times of at least 2'
+
+    @agreement
     def _of_a_size_that_can_be(self) -> Iterator[str]:
         if self.weights > MOST_WEIGHTS:
             yield (

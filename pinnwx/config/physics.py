@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, TypeAdapter, WrapValidator
 
 from pinnwx.config.limits import Option, Substeps
-from pinnwx.config.transport import Transport
+from pinnwx.config.transport import Transport, WindName
 from pinnwx.errors import ConfigError
 from pinnwx.settings import Settings, agreement
 
@@ -96,6 +96,17 @@ class PhysicsSettings(Settings):
     increment_use: Literal["both", "added", "shown"] = "both"
     """What becomes of the increment of transport. `added`: it is added to the fields, and the network does not see it.
     `shown`: the network sees it, and it is not added. A comparison with `both` says what physics is worth."""
+    equation_error: Literal["unused", "kept", "transported"] = "unused"
+    """What becomes of the error that the equations made over the step before: the last change of a field without the
+    increment of the equations. It needs `model.input_times` above 1, and excludes learned winds.
+
+    - `kept`: it is added to the next step too, times a gate, where it was.
+    - `transported`: the wind of its field carries it first, over one step. Fields that no equation changes need
+      `equation_error_winds`.
+    """
+    equation_error_winds: dict[str, WindName] = Field(default={})
+    """Winds that carry the error of fields, by field; in place of the wind of the equation. The error of a field
+    without a wind is not used."""
     backpropagate: bool = True
     """Pass gradients through the equations. `false` treats the increment of transport as a constant: training is
     cheaper. It excludes learned winds and learned diffusivities."""
@@ -166,6 +177,15 @@ class PhysicsSettings(Settings):
                 if one.conserved or not one.gated:
                     excluded = "it excludes conserved and gated = false"
                     yield f'{one.field}: increment_use = "shown" adds no increment; {excluded}'
+
+    @agreement
+    def _errors_are_carried(self) -> Iterator[str]:
+        if self.equation_error_winds and self.equation_error != "transported":
+            yield 'equation_error_winds are for equation_error = "transported"'
+        if self.equation_error == "transported" and not (self.transport or self.equation_error_winds):
+            yield 'equation_error = "transported" needs a [[model.physics.transport]] table or equation_error_winds'
+        if self.equation_error != "unused" and any(transport.learned_wind for transport in self.transport):
+            yield "equation_error excludes learned_wind: that of the step before is not known"
 
     @agreement
     def _interpolates(self) -> Iterator[str]:

@@ -25,6 +25,9 @@ def _wind(text: str) -> AbstractWind:
     return parse_wind(text)
 
 
+WindName = Annotated[str, AfterValidator(_is_wind)]
+
+
 class Transport(Settings):
     """Transport of one field by a wind.
 
@@ -36,7 +39,7 @@ class Transport(Settings):
     field: str = Field(examples=["t850"])
     """One of `data.fields`, or the vorticity of the wind below. `vo850` with `prognostic:850` changes u850 and
     v850; with `geostrophic:z500` it changes z500."""
-    wind: Annotated[str, AfterValidator(_is_wind)] = Field(default="none", examples=["prognostic:850"])
+    wind: WindName = Field(default="none", examples=["prognostic:850"])
     """Physical wind. Its fields must be in `data.fields`.
 
     - `prognostic:850`: u850 and v850; `prognostic:10m`: u10 and v10
@@ -151,3 +154,8 @@ class Transport(Settings):
         for name in (*own, *wind.inputs, *(() if self.balanced_field is None else (self.balanced_field,))):
             if name not in fields:
                 yield f' needs "{name}", which is not in data.fields'
+
+
+def inputs_of_wind(name: WindName) -> tuple[str, ...]:
+    """The fields that a wind is computed from."""
+    return _wind(name).inputs

@@ -18,6 +18,7 @@ from pinnwx.model.climate import Climate
 from pinnwx.model.closures import closure_class
 from pinnwx.model.coupling_transport import CouplingTransport
 from pinnwx.model.deep_ensemble import DeepEnsemble
+from pinnwx.model.equation_error import EquationError, carrying_winds
 from pinnwx.model.features import FeatureSpec, described, wind_specs
 from pinnwx.model.forecaster import Networks, TransportForecaster
 from pinnwx.model.inputs import Inputs
@@ -28,9 +29,10 @@ from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.model.views import MultiViewNetwork, Views
 from pinnwx.operators.interpolation import crosses_poles
 from pinnwx.physics.equation import Equation
+from pinnwx.physics.terms import Diffusion
 from pinnwx.physics.transport import AbstractTransport, EulerianTransport, SemiLagrangianTransport
 from pinnwx.physics.transported_field import TransportedField
-from pinnwx.physics.winds import LearnedWind, parse_wind
+from pinnwx.physics.winds import AbstractWind, LearnedWind, NoWind, parse_wind
 from pinnwx.statistics import Climatology
 
 Specs = tuple[FeatureSpec, ...]
@@ -87,6 +89,7 @@ def transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[AbstractTran
     interval = settings.step_hours * SECONDS_PER_HOUR / physics.wind_intervals
     maximum = settings.closure.maximum_learned_wind
     transported = tuple(transported_field(table, maximum) for table in physics.transport)
+    equation = Equation.of(transported, physics.made_terms(), diffusive=physics.learned_diffusivity)
     solver = TRANSPORT[physics.method](
         transported,
         grid,
@@ -95,11 +98,19 @@ def transport_solvers(grid: Grid, settings: ModelSettings) -> tuple[AbstractTran
         solver=physics.solver,
         adjoint=physics.adjoint,
         courant_limit=physics.courant_limit,
-        right_hand_side=Equation.of(transported, physics.made_terms(), diffusive=physics.learned_diffusivity),
+        right_hand_side=equation,
     )
+    if isinstance(solver, EulerianTransport) and not _flows(transported, equation):
+        solver = replace(solver, merges_cells=False)
     if physics.wind_time == "start":
         return solver, None
     return solver, replace(solver, interval=interval / 2, substeps=-(-solver.substeps // 2))
+
+
+def _flows(transported: Sequence[TransportedField], equation: Equation) -> bool:
+    """Whether a wind or a diffusion moves any field between cells."""
+    winds = any(not isinstance(one.wind, NoWind) or one.learned_wind is not None for one in transported)
+    return winds or Diffusion.name in equation.names
 
 
 def _transport_builder(
@@ -115,21 +126,58 @@ def _transport_builder(
     views = _views(grid, settings.closure)
     climate = _climate(inputs, settings, climatology)
     boundary = LateralBoundary(grid, settings.boundary_width) if settings.boundary_width else None
+    error = _equation_error(inputs, settings, transported)
     terms = solver.right_hand_side.inputs
     read = {name: values for name, values in static.items() if name in terms}
 
     def build(rngs: nnx.Rngs) -> TransportForecaster:
-        wind_network, closure = _transport_networks(inputs, settings, transported, _network_builder(grid, views, rngs))
-        networks = Networks(views, closure, wind_network)
+        network = _network_builder(grid, views, rngs)
+        wind_network, closure = _transport_networks(inputs, settings, transported, error, network)
         return TransportForecaster(
-            inputs, settings, transport, networks, climate=climate, lateral_boundary=boundary, static=read
+            inputs,
+            settings,
+            transport,
+            Networks(views, closure, wind_network),
+            equation_error=error,
+            climate=climate,
+            lateral_boundary=boundary,
+            static=read,
         )
 
     return build
 
 
+def _equation_error(inputs: Inputs, settings: ModelSettings, transported: TransportedFields) -> EquationError | None:
+    physics, grid = settings.physics, inputs.grid
+    if physics.equation_error == "unused":
+        return None
+    if physics.equation_error == "kept":
+        winds: dict[str, AbstractWind | None] = dict.fromkeys(inputs.names)
+    else:
+        others = {name: parse_wind(wind) for name, wind in physics.equation_error_winds.items()}
+        winds = dict(carrying_winds(inputs.names, transported.equations, others))
+        if grid.is_global and not crosses_poles(grid):
+            raise ConfigError(
+                f'model.physics.equation_error = "transported" on {grid}: a pole lies neither on a row nor half-way '
+                'between two rows; use "kept"'
+            )
+    used = tuple((name, wind) for name, wind in winds.items() if inputs.names.index(name) not in transported.conserved)
+    return EquationError(inputs.names, _vectors(inputs), used, grid, settings.step_hours * SECONDS_PER_HOUR)
+
+
+def _vectors(inputs: Inputs) -> tuple[tuple[str, str], ...]:
+    """Pairs of an eastward and a northward component of the same level."""
+    components = {field.name: field.equator_parity for field in inputs.fields if field.pole_parity < 0}
+    eastward = [name for name, parity in components.items() if parity > 0 and name.startswith("u")]
+    return tuple((name, other) for name in eastward if components.get(other := f"v{name[1:]}", 1) < 0)
+
+
 def _transport_networks(
-    inputs: Inputs, settings: ModelSettings, transported: TransportedFields, network: NetworkBuilder
+    inputs: Inputs,
+    settings: ModelSettings,
+    transported: TransportedFields,
+    error: EquationError | None,
+    network: NetworkBuilder,
 ) -> tuple[MultiViewNetwork | None, MultiViewNetwork | None]:
     """The network of the learned winds and the closure; the order of the random draws is this one."""
     closure, equations = settings.closure, transported.equations
@@ -148,11 +196,14 @@ def _transport_networks(
         return wind_network, None
     updated = [inputs.fields[index] for index in transported.updated]
     shown = wind_specs(equations[index].field for index in transported.shown)
+    errors = [] if error is None else [inputs.fields[row] for row in error.rows]
     use, outputs = settings.physics.increment_use, inputs.fields
     if use != "added":
-        features += described(updated, "transport increment") + shown
+        features += described(updated, "transport increment") + shown + described(errors, "equation error")
+        features += described(errors if error is not None and error.moves else (), "carried equation error")
     if use != "shown":
         outputs += tuple(FeatureSpec(f"{field.name} gate") for field in updated)
+        outputs += tuple(FeatureSpec(f"{field.name} error gate") for field in errors)
     return wind_network, network(features, outputs, closure)
 
 
@@ -250,6 +301,7 @@ def _require_second_order(settings: ModelSettings) -> None:
             f"model.closure.fine_width and block_widths are {transport_only} them",
         ),
         (settings.climate.is_set, f"model.climate is {transport_only} it"),
+        (settings.physics.equation_error != "unused", f"model.physics.equation_error is {transport_only} it"),
     )
     for is_set, message in refusals:
         if is_set:

@@ -2,11 +2,12 @@
 
 Over one coupling interval
 
-    X(t + dt) = X + gate * transport(X; v, kappa) + S,    v = v_physics(X) + v_network(X)
+    X(t + dt) = X + gate * transport(X; v, kappa) + error_gate * e + S,    v = v_physics(X) + v_network(X)
 
-`transport` is the increment of the named terms (`model.coupling_transport`). The gate, between 0 and 2, and the source
-S are fields from the closure. Its features are X, the changes over the steps before (where `input_times` is above 1)
-and the transport increment, all in one view (`model.views`). Its output is polar-filtered.
+`transport` is the increment of the named terms (`model.coupling_transport`), and e the error that the equations made
+over the step before (`model.equation_error`), where the settings use it. The gates, between 0 and 2, and the source S
+are fields from the closure. Its features are X, the changes over the steps before (where `input_times` is above 1), the
+transport increment and e, all in one view (`model.views`). Its output is polar-filtered.
 Where vorticity is transported, the increments of wind and geopotential follow from it (`model.transported_fields`). A
 conserved field has the gate 1 and no source. A step has one or more such intervals (`physics.coupling_steps`). At its
 end come the corrections towards climatology (`model.climate`), the lateral boundary conditions of a regional model
@@ -16,7 +17,7 @@ same model with the other part switched off. `model.build` builds the parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -31,6 +32,7 @@ from pinnwx.model.bounds import Bounds
 from pinnwx.model.climate import Climate
 from pinnwx.model.closures.channels import ChannelGroup
 from pinnwx.model.coupling_transport import CouplingTransport, Forcing, LearnedWinds
+from pinnwx.model.equation_error import EquationError
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Fixed, Inputs
 from pinnwx.model.interface import Analyses, ExplainedStep, Fields, LearnedFields
@@ -55,18 +57,36 @@ class Networks(NamedTuple):
     wind_network: MultiViewNetwork | None
 
 
+class Carry(NamedTuple):
+    """The carried state.
+
+    Attributes:
+        analyses: the fields at the last `input_times` times.
+        change: of the fields by transport over the step before; None where the error of the equations is not used.
+    """
+
+    analyses: Analyses
+    change: Fields | None
+
+
 class Step(NamedTuple):
     """One interval.
 
     Attributes:
+        before: the fields at its start.
         fields: after it.
+        change: by transport, of the fields that it changes; empty without equations.
+        error: of the equations over the step before, of the fields where it is used; empty without any.
         source: that the closure adds to them.
-        gate: of each field that transport changes; empty without equations.
+        gate: of each field that transport changes, then of each whose error is used.
         features: of the closure.
         forcing: of the transport.
     """
 
+    before: Fields
     fields: Fields
+    change: Array
+    error: Array
     source: Fields
     gate: Array
     features: Features
@@ -74,7 +94,7 @@ class Step(NamedTuple):
 
 
 class TransportForecaster(nnx.Module):
-    """Physics and closure in one step; the carried state is the fields at the last `input_times` times."""
+    """Physics and closure in one step."""
 
     def __init__(
         self,
@@ -83,6 +103,7 @@ class TransportForecaster(nnx.Module):
         transport: CouplingTransport,
         networks: Networks,
         *,
+        equation_error: EquationError | None = None,
         climate: Climate | None = None,
         lateral_boundary: LateralBoundary | None = None,
         static: Mapping[str, np.ndarray] | None = None,
@@ -93,6 +114,7 @@ class TransportForecaster(nnx.Module):
             settings: of the step.
             transport: of the fields over a coupling interval.
             networks: the closure and the network of the learned winds.
+            equation_error: what becomes of the error of the equations; None where it is not used.
             climate: corrections towards climatology.
             lateral_boundary: of a regional model.
             static: static fields that terms of the equation read.
@@ -101,14 +123,16 @@ class TransportForecaster(nnx.Module):
         self.inputs, self.input_times, self.climate = inputs, settings.input_times, climate
         self.lateral_boundary, self.has_lateral_boundary = lateral_boundary, lateral_boundary is not None
         self.transport, self.transported, self.solver = transport, transport.transported, transport.solver
+        self.equation_error, self.step_hours = equation_error, settings.step_hours
         self.coupling_steps, self.backpropagate = physics.coupling_steps, physics.backpropagate
         self.adds, self.shows = physics.increment_use != "shown", physics.increment_use != "added"
         self.bounds = Bounds.of(inputs.forecast_bounds, exempt=self.transported.conserved)
         arrays = {name: Fixed.of(values) for name, values in (static or {}).items()}
         self.static = nnx.Dict(arrays)
-        count = len(self.solver.equations)
-        self.gate = nnx.Param(jnp.zeros((len(self.transported.updated), 1, 1))) if count else None
-        self.raw_diffusivity = nnx.Param(jnp.zeros(count)) if physics.learned_diffusivity else None
+        of_errors = (True,) * (0 if equation_error is None else len(equation_error.rows))
+        self.gated = (*self.transported.gated, *of_errors)
+        self.gate = nnx.Param(jnp.zeros((len(self.gated), 1, 1))) if self.gated else None
+        self.raw_diffusivity = nnx.Param(jnp.zeros(len(self.solver.equations))) if physics.learned_diffusivity else None
         self.views, self.closure, self.wind_network = networks
 
     def channel_groups(self) -> list[ChannelGroup]:
@@ -136,34 +160,71 @@ class TransportForecaster(nnx.Module):
         """What transport by physical winds makes of the fields in the step with this middle."""
         return self.transport(fields, self._forcing(None, time))
 
-    def start(self, analyses: Analyses, context: StepContext) -> Analyses:  # noqa: ARG002
-        return analyses
+    def start(self, analyses: Analyses, context: StepContext) -> Carry:
+        if self.equation_error is None:
+            return Carry(analyses, None)
+        before = analyses[:, -2]
+        if not self.solver.equations:
+            return Carry(analyses, jnp.zeros_like(before))
+        if context.transported is None:
+            outcome = self.transport_of(before, context.time.earlier(self.step_hours))
+        else:
+            outcome = jax.tree.map(lambda values: values[:, -2], context.transported)
+        return Carry(analyses, self.transported.scatter_to_state(outcome.change))
 
-    def to_fields(self, carry: Analyses, context: StepContext) -> Fields:  # noqa: ARG002
-        return carry[:, -1]
+    def to_fields(self, carry: Carry, context: StepContext) -> Fields:  # noqa: ARG002
+        return carry.analyses[:, -1]
 
-    def advance(self, carry: Analyses, context: StepContext) -> Analyses:
-        fields = carry[:, -1]
-        for _ in range(self.coupling_steps):
-            fields = self._step(fields, carry, context).fields
-        for _, corrected in self._corrected(fields, carry, context):
+    def advance(self, carry: Carry, context: StepContext) -> Carry:
+        steps = self._intervals(carry, context)
+        fields = steps[-1].fields
+        for _, corrected in self._corrected(fields, carry.analyses, context):
             fields = corrected
-        return _carried(carry, fields)
+        return self._next(carry, steps, fields)
 
-    def explain(self, carry: Analyses, context: StepContext) -> ExplainedStep:
-        fields = carry[:, -1]
+    def explain(self, carry: Carry, context: StepContext) -> ExplainedStep:
         terms: dict[str, Array] = {}
-        steps: list[Step] = []
-        for _ in range(self.coupling_steps):
-            step = self._step(fields, carry, context)
-            steps.append(step)
-            for name, increment in self._increments(fields, step).items():
+        steps = self._intervals(carry, context)
+        for step in steps:
+            for name, increment in self._increments(step).items():
                 terms[name] = terms.get(name, 0.0) + increment
-            fields = step.fields
-        for name, corrected in self._corrected(fields, carry, context):
+        fields = steps[-1].fields
+        for name, corrected in self._corrected(fields, carry.analyses, context):
             terms[name] = corrected - fields
             fields = corrected
-        return ExplainedStep(_carried(carry, fields), terms, self._learned_fields(steps[0]))
+        return ExplainedStep(self._next(carry, steps, fields), terms, self._learned_fields(steps[0]))
+
+    def _intervals(self, carry: Carry, context: StepContext) -> list[Step]:
+        """The coupling intervals of a step, one after another."""
+        fields, errors = carry.analyses[:, -1], self._errors(carry)
+        steps: list[Step] = []
+        for _ in range(self.coupling_steps):
+            steps.append(self._step(fields, carry.analyses, errors, context))
+            fields = steps[-1].fields
+        return steps
+
+    def _errors(self, carry: Carry) -> tuple[Array, ...]:
+        """The errors of the equations over the step before, (batch, used, lat, lon), in the order in which the closure
+        sees them. The last one is added."""
+        analyses, change = carry
+        if self.equation_error is None or change is None:
+            return ()
+        before, newest = analyses[:, -2], analyses[:, -1]
+        error = self.equation_error.of(before, newest, self._constant(change))  # which grows with errors of a forecast
+        if not self.equation_error.moves:
+            return (error,)
+        return error, self.equation_error.carried(error, self._constant(newest))
+
+    def _next(self, carry: Carry, steps: Sequence[Step], fields: Fields) -> Carry:
+        """The carried state with the newest fields, without the oldest."""
+        analyses = jnp.concatenate([carry.analyses[:, 1:], fields[:, None]], axis=1)
+        if self.equation_error is None:
+            return Carry(analyses, None)
+        if not self.solver.equations:
+            return Carry(analyses, carry.change)
+        return Carry(
+            analyses, self.transported.scatter_to_state(sum((step.change for step in steps[1:]), steps[0].change))
+        )
 
     def _learned_fields(self, step: Step) -> LearnedFields:
         equations, shape = self.solver.equations, step.fields[:, 0].shape
@@ -180,23 +241,29 @@ class TransportForecaster(nnx.Module):
         for place, index in enumerate(self.transported.updated if equations else ()):
             gate = step.gate[..., place, :, :]
             learned[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate, shape)
+        for place, index in enumerate(() if self.equation_error is None else self.equation_error.rows):
+            gate = step.gate[..., len(self.transported.updated) + place, :, :]
+            learned[f"{self.inputs.names[index]}_error_gate"] = jnp.broadcast_to(gate, shape)
         use = None if self.closure is None else self.closure.network.expert_use(step.features)
         if use is not None:
             learned |= {f"expert_{number}_use": use[..., number] for number in range(use.shape[-1])}
         return learned
 
-    def _increments(self, fields: Fields, step: Step) -> dict[str, Fields]:
+    def _increments(self, step: Step) -> dict[str, Fields]:
         """The increment of the fields by each term over an interval."""
-        if not self.solver.equations:
-            return {"network": step.source}
-        increments = self.transport.increments(fields, step.forcing)
-        parts = {name: self.transported.scatter_to_state(step.gate * part) for name, part in increments.items()}
-        return parts | ({"network": step.source} if self.closure is not None else {})
+        parts: dict[str, Fields] = {}
+        gate, error_gate = self._split(step.gate)
+        if self.solver.equations:
+            increments = self.transport.increments(step.before, step.forcing)
+            parts = {name: self.transported.scatter_to_state(gate * part) for name, part in increments.items()}
+        if self.equation_error is not None:
+            parts["equation_error"] = self.equation_error.scatter_to_state(error_gate * step.error)
+        return parts | ({"network": step.source} if self.closure is not None or not parts else {})
 
-    def _corrected(self, fields: Fields, carry: Analyses, context: StepContext) -> Iterator[tuple[str, Fields]]:
+    def _corrected(self, fields: Fields, analyses: Analyses, context: StepContext) -> Iterator[tuple[str, Fields]]:
         """The fields after each correction: towards climatology, at the lateral boundary, to the bounds; by name."""
         if self.climate is not None:
-            fields = self.climate(fields, carry[:, -1], context.time)
+            fields = self.climate(fields, analyses[:, -1], context.time)
             yield "climate", fields
         if self.lateral_boundary is not None and context.lateral_boundary is not None:
             fields = self.lateral_boundary.imposed(fields, context.lateral_boundary)
@@ -204,44 +271,63 @@ class TransportForecaster(nnx.Module):
         if self.bounds is not None:
             yield "bounds", self.bounds(fields)
 
-    def _features(self, fields: Fields, carry: Analyses, context: StepContext) -> Features:
+    def _features(self, fields: Fields, analyses: Analyses, context: StepContext) -> Features:
         """The features of the fields, of the analyses before them, and of the coming change at the lateral boundary."""
         if self.has_lateral_boundary and context.lateral_boundary is None:
             raise UsageError("a model with a lateral boundary needs the lateral boundary fields of every step")
-        features = [self.inputs(fields, context.time), self.inputs.changes(carry)]
+        features = [self.inputs(fields, context.time), self.inputs.changes(analyses)]
         if self.lateral_boundary is not None and context.lateral_boundary is not None:
             change = self.lateral_boundary.extended(context.lateral_boundary - fields)
             features.append(channels_last(change / self.inputs.increment_std[...]))
         return jnp.concatenate(features, axis=-1)
 
-    def _step(self, fields: Fields, carry: Analyses, context: StepContext) -> Step:
+    def _step(self, fields: Fields, analyses: Analyses, errors: Sequence[Array], context: StepContext) -> Step:
         """One interval."""
-        features = self._features(fields, carry, context)
+        features = self._features(fields, analyses, context)
         forcing = self._forcing(self._learned_winds(features, context.view), context.time)
-        if not self.solver.equations:
-            source, gate = self._sources(features, context.view)
-            return Step(fields + source, jnp.broadcast_to(source, fields.shape), gate, features, forcing)
-        conserved, change, winds = self._transported(fields, forcing, context)
+        outcome = self._transported(fields, forcing, context) if self.solver.equations else None
         if self.shows:
-            features = jnp.concatenate([features, *self._shown(change, winds)], axis=-1)
+            features = jnp.concatenate([features, *self._shown(outcome, errors)], axis=-1)
         source, gate = self._sources(features, context.view)
-        result = fields + source + self.transported.scatter_to_state(gate * change)
+        result = fields + source
+        none = jnp.zeros((len(fields), 0, *fields.shape[2:]))
+        error = errors[-1] / self.coupling_steps if errors else none
+        transport_gate, error_gate = self._split(gate)
+        if outcome is not None:
+            result += self.transported.scatter_to_state(transport_gate * outcome.change)
+        if self.equation_error is not None:
+            result += self.equation_error.scatter_to_state(error_gate * error)
         source = jnp.broadcast_to(source, fields.shape)
-        if self.transported.conserved:  # no gate, no source
-            result = self.transported.with_conserved(result, conserved)
+        if outcome is not None and self.transported.conserved:  # no gate, no source
+            result = self.transported.with_conserved(result, outcome.conserved)
             source = source.at[:, np.array(self.transported.conserved)].set(0.0)
-        return Step(result, source, gate, features, forcing)
+        change = none if outcome is None else outcome.change
+        return Step(fields, result, change, error, source, gate, features, forcing)
 
-    def _shown(self, change: Array, winds: Array) -> list[Features]:
-        """The features of the closure that transport gives."""
-        scaled = change * self.coupling_steps / self.inputs.increment_std[...][np.array(self.transported.updated)]
-        return [channels_last(scaled), *(jnp.moveaxis(winds, 1, 0) / TYPICAL_WIND)]
+    def _split(self, gate: Array) -> tuple[Array, Array]:
+        """The gates of transport, and those of the error of the equations."""
+        count = len(self.transported.updated)
+        return gate[..., :count, :, :], gate[..., count:, :, :]
+
+    def _shown(self, outcome: Transported | None, errors: Sequence[Array]) -> Iterator[Features]:
+        """The features of the closure that the equations give."""
+        if outcome is not None:
+            scale = self.inputs.increment_std[...][np.array(self.transported.updated)]
+            yield channels_last(outcome.change * self.coupling_steps / scale)
+            yield from jnp.moveaxis(outcome.winds, 1, 0) / TYPICAL_WIND
+        if self.equation_error is not None:
+            scale = self.inputs.increment_std[...][np.array(self.equation_error.rows)]
+            yield from (channels_last(error / scale) for error in errors)
 
     def _transported(self, fields: Fields, forcing: Forcing, context: StepContext) -> Transported:
         """What transport makes of the fields."""
         if context.transported is not None:
-            return context.transported
-        return self.transport(fields if self.backpropagate else jax.lax.stop_gradient(fields), forcing)
+            return jax.tree.map(lambda values: values[:, -1], context.transported)
+        return self.transport(self._constant(fields), forcing)
+
+    def _constant(self, fields: Fields) -> Fields:
+        """Fields that the equations read: constants of the gradient where it does not pass through the equations."""
+        return fields if self.backpropagate else jax.lax.stop_gradient(fields)
 
     def _forcing(self, learned: LearnedWinds | None, time: TimeFeatures) -> Forcing:
         return Forcing(learned, self.diffusivity(), lambda fields: self._surroundings(fields, time))
@@ -253,7 +339,7 @@ class TransportForecaster(nnx.Module):
         return Surroundings(time, {name: named[name] if name in named else self.static[name][...] for name in inputs})
 
     def _sources(self, features: Features, view: View | None) -> tuple[Array, Array]:
-        """The source S of each field over the interval, and the gate of each updated field."""
+        """The source S of each field over the interval, and the gates."""
         grid = self.inputs.grid
         gate = jnp.zeros((0, 1, 1)) if self.gate is None else self.gate[...]
         if self.closure is None:
@@ -265,11 +351,6 @@ class TransportForecaster(nnx.Module):
         return self.inputs.increment_std[...] / self.coupling_steps * output[:, :count], gate
 
     def _opened(self, gate: Array) -> Array:
-        """The gates: 1 for a field that has none, 0 where transport is only shown to the closure."""
-        gated = np.array(self.transported.gated)[:, None, None]
+        """The gates: 1 for a field that has none, 0 where all is only shown to the closure."""
+        gated = np.array(self.gated)[:, None, None]
         return jnp.where(gated, 2 * jax.nn.sigmoid(gate), 1.0) if self.adds else jnp.zeros_like(gate)
-
-
-def _carried(carry: Analyses, fields: Fields) -> Analyses:
-    """The carried state with the newest fields, without the oldest."""
-    return jnp.concatenate([carry[:, 1:], fields[:, None]], axis=1)

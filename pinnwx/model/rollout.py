@@ -32,7 +32,7 @@ def rollout(
             views (`model.views`).
         lateral_boundary: fields at the end of every step, for a model with a lateral boundary. Only their outer cells
             are read.
-        transported: of the analyses, by transport that was computed before. Only for one step.
+        transported: of each of the analyses, by transport that was computed before. Only for one step.
         remember: False computes each step again in the backward pass instead of storing it: memory grows with the
             fields, not with the network.
     """
@@ -43,5 +43,5 @@ def rollout(
         carry = model.advance(carry, context)
         return carry, model.to_fields(carry, context)
 
-    start = model.start(analyses, StepContext(times.select(0), view))
+    start = model.start(analyses, StepContext(times.select(0), view, transported=transported))
     return jax.lax.scan(step if remember else jax.checkpoint(step), start, (times, lateral_boundary))[1]

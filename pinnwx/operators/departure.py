@@ -47,8 +47,8 @@ def departure_points(
 
     Source: Ritchie (1987), Mon. Wea. Rev. 115, 608-619; Pudykiewicz and Staniforth (1984), Atmos.-Ocean 22, 283-308.
     """
-    arrival, east, north = (constant(part, eastward) for part in _basis(grid))
-    wind = eastward[..., None, :, :] * east + northward[..., None, :, :] * north  # Cartesian, (*batch, 3, lat, lon)
+    arrival = constant(_basis(grid)[0], eastward)
+    wind = cartesian(eastward, northward, grid)
     # On a pole, the wind is one vector: the mean of the vectors of the columns.
     angular = zonal_group_mean(wind, grid, cap_groups(grid)) * (0.5 * dt / EARTH_RADIUS)
     midpoint = _moved(arrival, -angular)
@@ -58,6 +58,33 @@ def departure_points(
         there = interpolate(angular, points, grid, degree=degree).value
         midpoint = _moved(arrival, -_transported(there, midpoint, arrival))
     return points_of(2 * _dot(arrival, midpoint) * midpoint - arrival)
+
+
+def cartesian(
+    eastward: Float[Array, "*batch lat lon"], northward: Float[Array, "*batch lat lon"], grid: Grid
+) -> Float[Array, "*batch 3 lat lon"]:
+    """The Cartesian components of a horizontal vector at the cell centres; smooth over the poles if the vector is."""
+    _, east, north = (constant(part, eastward) for part in _basis(grid))
+    return eastward[..., None, :, :] * east + northward[..., None, :, :] * north
+
+
+def carried_vector(
+    vector: Float[Array, "*batch 3 lat lon"], departure: Points, grid: Grid
+) -> tuple[Float[Array, "*batch lat lon"], Float[Array, "*batch lat lon"]]:
+    """The components (eastward, northward) of a vector that is carried from departure points to the cell centres.
+
+    It is transported in parallel on the great circle between them, so it keeps its length and its angle with the path.
+
+    Args:
+        vector: its Cartesian components at the departure points.
+        departure: the departure points; their batch broadcasts against the batch of the vector.
+        grid: the geometry.
+    """
+    arrival, east, north = (constant(part, vector) for part in _basis(grid))
+    cosine = jnp.cos(departure.latitude)
+    start = [cosine * jnp.cos(departure.longitude), cosine * jnp.sin(departure.longitude), jnp.sin(departure.latitude)]
+    there = _transported(vector, jnp.stack(start, axis=-3), arrival)
+    return jnp.sum(there * east, axis=-3), jnp.sum(there * north, axis=-3)
 
 
 def _basis(grid):

@@ -6,6 +6,7 @@ field. All functions are differentiable in the field and in the points.
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from typing import NamedTuple
 
@@ -87,13 +88,16 @@ def interpolate(
     column, along = _cell_and_fraction(_column_coordinate(points.longitude, grid), grid.shape[1])
     size = degree + 1
     offset = _HALO - degree // 2
-    values = _windows(padded, row + offset, column + offset, size)
+    layout = _Layout.of(padded, row)
+    values = layout.windows(padded, row + offset, column + offset, size)
     weights = _linear_weights if degree == 1 else _cubic_weights
-    value = jnp.einsum("...jk,...j,...k->...", values, weights(up), weights(along))
+    across, within = (layout.flattened(weights(fraction), size) for fraction in (up, along))
+    value = jnp.einsum("npjks,npj,npk->nps", values, across, within)
     # Single values instead of a reduction over axes of two: several times as fast.
     middle = (size // 2 - 1, size // 2)
-    corners = [values[..., j, k] for j in middle for k in middle]
-    return Interpolated(value, reduce(jnp.minimum, corners), reduce(jnp.maximum, corners))
+    corners = [values[:, :, j, k] for j in middle for k in middle]
+    parts = (value, reduce(jnp.minimum, corners), reduce(jnp.maximum, corners))
+    return Interpolated(*map(layout.restored, parts))
 
 
 def crosses_poles(grid: Grid) -> bool:
@@ -129,21 +133,60 @@ def _cell_and_fraction(coordinate, count):
     return jax.lax.stop_gradient(below).astype(jnp.int32), coordinate - jax.lax.stop_gradient(below)
 
 
-def _windows(padded, row, column, size):
-    """The `size` x `size` values from (row, column) on, (*batch, lat, lon, size, size).
+class _Layout(NamedTuple):
+    """Fields that share their points lie next to each other, so one window holds the values of all of them.
 
-    One gather of whole windows: its derivative adds windows, not single values, which is several times as fast.
+    Attributes:
+        batch: of the result.
+        points: lat and lon of the points.
+        own: axes of the batch along which the points differ.
+        shared: the other axes.
     """
-    batch = jnp.broadcast_shapes(padded.shape[:-2], row.shape[:-2])
-    planes = jnp.broadcast_to(padded, (*batch, *padded.shape[-2:])).reshape(-1, *padded.shape[-2:])
-    shape = (*batch, *row.shape[-2:])
-    rows, columns = (jnp.broadcast_to(index, shape).reshape(planes.shape[0], -1) for index in (row, column))
 
-    def window(plane, row, column):
-        return jax.lax.dynamic_slice(plane, (row, column), (size, size))
+    batch: tuple[int, ...]
+    points: tuple[int, ...]
+    own: tuple[int, ...]
+    shared: tuple[int, ...]
 
-    of_points = jax.vmap(jax.vmap(window, (None, 0, 0)))
-    return of_points(planes, rows, columns).reshape(*shape, size, size)
+    @classmethod
+    def of(cls, padded: Array, row: Array) -> _Layout:
+        batch = jnp.broadcast_shapes(padded.shape[:-2], row.shape[:-2])
+        sizes = (1,) * (len(batch) - row.ndim + 2) + row.shape[:-2]
+        shared = tuple(axis for axis, size in enumerate(sizes) if size == 1)
+        own = tuple(axis for axis in range(len(batch)) if axis not in shared)
+        return cls(batch, row.shape[-2:], own, shared)
+
+    def windows(
+        self, padded: Array, row: Array, column: Array, size: int
+    ) -> Float[Array, "own point size size shared"]:
+        """The `size` x `size` values from (row, column) on.
+
+        One gather of whole windows: its derivative adds windows, not single values, which is several times as fast.
+        """
+        rank, rows, columns = len(self.batch), *padded.shape[-2:]
+        planes = jnp.broadcast_to(padded, (*self.batch, rows, columns))
+        planes = jnp.transpose(planes, (*self.own, rank, rank + 1, *self.shared))
+        planes = planes.reshape(self._count(self.own), rows, columns, self._count(self.shared))
+
+        def window(plane, row, column):
+            return jax.lax.dynamic_slice(plane, (row, column, jnp.zeros_like(row)), (size, size, plane.shape[-1]))
+
+        of_points = jax.vmap(jax.vmap(window, (None, 0, 0)))
+        return of_points(planes, self.flattened(row), self.flattened(column))
+
+    def flattened(self, values: Array, *rest: int) -> Array:
+        """Values of the points, (own, point, *rest), which all fields of a window share."""
+        return values.reshape(self._count(self.own), math.prod(self.points), *rest)
+
+    def _count(self, axes: tuple[int, ...]) -> int:
+        return math.prod(self.batch[axis] for axis in axes)
+
+    def restored(self, values: Float[Array, "own point shared"]) -> Float[Array, "*batch lat lon"]:
+        """Values of all fields at the points, in the order of the batch."""
+        sizes = [self.batch[axis] for axis in (*self.own, *self.shared)]
+        values = jnp.moveaxis(values, -1, 1).reshape(*sizes, *self.points)
+        order = np.argsort((*self.own, *self.shared))
+        return jnp.transpose(values, (*order, len(sizes), len(sizes) + 1))
 
 
 def _linear_weights(t):

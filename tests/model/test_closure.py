@@ -10,6 +10,7 @@ from synthetic import (
     applied,
     begun,
     config,
+    explained,
     fields_of,
     forecaster,
     randomise,
@@ -25,7 +26,6 @@ from pinnwx.model.closures import Closure, ResidualClosure, Settings, closure_cl
 from pinnwx.model.convolution import SphereConv
 from pinnwx.model.features import FeatureSpec
 from pinnwx.model.space_to_depth import coarse_grid
-from pinnwx.model.step_context import StepContext
 
 BOX = Grid.from_coordinates(np.arange(30.0, 50.0, 2.5), np.arange(-10.0, 20.0, 2.5))
 
@@ -169,18 +169,12 @@ def relaxing(rate: float = 0.0):
     return model
 
 
-@nnx.jit
-def explained(model, analyses, time):
-    """The increments of one step by term, compiled."""
-    return model.explain(analyses, StepContext(time)).terms
-
-
 def test_fields_relax_towards_their_equilibrium():
     """The increment by the closure is -rate x, and the forcing of a place and nothing else where it is set."""
     fields, time = states(("msl", "t850"), Grid.parse("22.5deg"))[:, None], step_features(1, 2).select(0)
-    assert not np.asarray(explained(relaxing(), fields, time)["network"]).any(), "untrained, it adds nothing"
+    assert not np.asarray(explained(relaxing(), fields, time).terms["network"]).any(), "untrained, it adds nothing"
     model = relaxing(0.1)
-    source = explained(model, fields, time)["network"]
+    source = explained(model, fields, time).terms["network"]
     scale, x = (
         np.asarray(model.inputs.increment_std[...]),
         np.asarray(model.inputs.standardised(jnp.asarray(fields[:, -1]))),
@@ -189,7 +183,7 @@ def test_fields_relax_towards_their_equilibrium():
     np.testing.assert_allclose(source[:, :, middle], (-0.1 * scale * x)[:, :, middle], rtol=1e-4, atol=1e-4)
     forced = model.closure.network.forcing
     forced[...] = forced[...].at[3, 5, 1].set(1.0)
-    change = explained(model, fields, time)["network"] - source
+    change = explained(model, fields, time).terms["network"] - source
     assert np.argwhere(np.abs(change[0]) > 1e-3 * scale.max()).tolist() == [[1, 3, 5]]
     assert change[0, 1, 3, 5] == pytest.approx(scale[1, 0, 0], rel=1e-4)
 
@@ -199,7 +193,7 @@ def test_without_transport_nothing_is_left_to_relaxation_that_cannot_be_stored()
     model = forecaster(config(closure='kind = "relaxation"\npatch_size = 1'))
     assert all(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
     fields, time = states(("msl", "t850"), Grid.parse("22.5deg"))[:, None], step_features(1, 2).select(0)
-    assert not np.asarray(explained(model, fields, time)["network"]).any()
+    assert not np.asarray(explained(model, fields, time).terms["network"]).any()
 
 
 def test_relaxation_has_no_blocks_of_cells():

@@ -15,6 +15,7 @@ from synthetic import (
     advanced,
     begun,
     config,
+    explained,
     fields_of,
     forecaster,
     forecasts,
@@ -30,7 +31,6 @@ from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.second_order import SecondOrderForecaster
-from pinnwx.model.step_context import StepContext
 
 NAMES = ("msl", "vo850", "u850", "v850")
 WINDS = transport("vo850", wind="rotational:vo850", absolute_vorticity=True) + transport("msl", wind="prognostic:850")
@@ -41,6 +41,7 @@ SETTINGS = {
     "hybrid": {"physics": WINDS},
     "hybrid of two times": {"physics": WINDS, "model": "input_times = 2"},
     "deep ensemble of four times": {"physics": WINDS, "model": "input_times = 4\nnetworks = 2"},
+    "hybrid with equation error": {"physics": 'equation_error = "transported"\n' + WINDS, "model": "input_times = 2"},
     "second order": {"model": 'kind = "second_order"\ninput_times = 2', "substeps": 1},
 }
 STEPS = 2
@@ -162,8 +163,7 @@ def test_an_increment_may_be_added_or_shown_alone(fields):
     np.testing.assert_array_equal(forecast["shown"], forecasts(alone, fields[:, None], time))
     for model in models.values():
         randomise(model, 0, 0.1)
-    explained = jax.jit(lambda model: model.explain(analyses(model, fields), StepContext(time.select(0))))
-    terms = {use: explained(model).terms for use, model in models.items()}
+    terms = {use: explained(model, analyses(model, fields), time.select(0)).terms for use, model in models.items()}
     assert not np.asarray(terms["shown"]["advection_by_physical_wind"]).any()
     assert np.asarray(terms["added"]["advection_by_physical_wind"]).any()
     with pytest.raises(ConfigError, match="needs a network that sees the increments"):
@@ -217,8 +217,7 @@ def test_the_learned_wind_is_bounded(fields):
     )
     model = forecaster(settings)
     randomise(model, 0, 10.0)
-    context = StepContext(step_features(1, 2).select(0))
-    learned = jax.jit(lambda fields: model.explain(fields[:, None], context).learned)(fields)
+    learned = explained(model, fields[:, None], step_features(1, 2).select(0)).learned
     winds = [learned[f"msl_learned_{name}_wind"] for name in ("eastward", "northward")]
     assert 12.0 < np.abs(winds).max() <= 12.5
 

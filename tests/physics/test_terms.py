@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 from exact.programs import compiled
 from exact.sphere import cell_mean, group_mean, integral
-from synthetic import smooth_noise
+from synthetic import config, smooth_noise, transport
 
 from pinnwx.constants import EARTH_RADIUS, EARTH_ROTATION
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
+from pinnwx.model.build import transport_solvers
 from pinnwx.operators.advection import FaceVelocity, advective_tendency, flux_divergence
 from pinnwx.operators.diffusion import diffusive_tendency
 from pinnwx.operators.polar import cap_groups, zonal_groups
 from pinnwx.physics.diagnostics import rotational_face_velocity
 from pinnwx.physics.equation import Equation
 from pinnwx.physics.terms import AbstractTerm, PlanetaryVorticity, TermContext
+from pinnwx.physics.transport import EulerianTransport
+from pinnwx.physics.transport.base import Surroundings
 from pinnwx.physics.transported_field import TransportedField
 
 GRID = Grid.parse("22.5deg+poles")
@@ -192,6 +195,40 @@ def test_a_term_that_promises_nothing_leaves_conserved_fields_and_polar_groups_a
     assert np.ptp(found[1][-1]) == 0 < np.ptp(equilibrium[-1])
     with pytest.raises(ConfigError, match='two terms are called "cooling"'):
         Equation((Cooling(), Cooling()))
+
+
+def test_a_term_alone_acts_on_every_cell():
+    """Where no wind moves a field, no cells are merged: the structure inside what would be a polar group cools too."""
+    equations = (TransportedField("t500"),)
+    equilibrium = np.float32(np.random.default_rng(0).standard_normal(GRID.shape))
+    start, wind = np.zeros((1, *GRID.shape), np.float32), np.zeros((1, *GRID.shape, 2), np.float32)
+    surroundings = Surroundings(None, {"equilibrium": equilibrium})
+    increments = {}
+    for merges in (False, True):
+        solver = EulerianTransport(
+            equations, GRID, 3600.0, right_hand_side=Equation.of(equations, (Cooling(),)), merges_cells=merges
+        )
+        increments[merges] = compiled(solver.advance)(start, wind, np.zeros(1, np.float32), surroundings)[1][0]
+        groups = cap_groups(GRID) if not merges else solver.groups
+        expected = group_mean(equilibrium, groups) * 3600 / 864000
+        np.testing.assert_allclose(increments[merges], expected, rtol=3e-3, atol=1e-6)
+    assert np.abs(increments[False] - increments[True]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("physics", "merges"),
+    [
+        (transport("t850", wind="none"), False),
+        (transport("t850", wind="none") + transport("msl", wind="geostrophic:msl"), True),
+        (transport("t850", wind="none", learned_wind=True), True),
+        (transport("t850", wind="none", diffusivity=1e4), True),
+        ("learned_diffusivity = true\n" + transport("t850", wind="none"), True),
+    ],
+)
+def test_cells_are_merged_where_a_field_flows(physics, merges):
+    settings = config(physics=physics)
+    solver, _ = transport_solvers(Grid.parse(settings.data.grid), settings.model)
+    assert solver.merges_cells == merges
 
 
 def test_the_largest_step_is_where_the_rates_of_the_terms_reach_one():

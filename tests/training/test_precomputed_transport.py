@@ -17,12 +17,13 @@ ARCHIVE = wave_archive(60)
 PHYSICS = 'backpropagate = false\nwind_updates = 2\nwind_time = "midpoint"\n' + transport(
     "t850", wind="geostrophic:msl"
 )
+ERROR = 'equation_error = "transported"\n' + PHYSICS
 TRACER = transport("t850", wind="geostrophic:msl", form="flux", scheme="limited", conserved=True)
 
 
 def settings(physics: str = PHYSICS, precompute: bool = True, **options):
     text = f"batch_size = 8\nprecompute_transport = {str(precompute).lower()}\n" + options.pop("training", "")
-    return config(physics=physics, training=text, **options)
+    return config(physics=physics, training=text, model="input_times = 2" if physics == ERROR else "", **options)
 
 
 def updated(physics: str, steps: int, precompute: bool):
@@ -35,14 +36,15 @@ def updated(physics: str, steps: int, precompute: bool):
         source = with_transport(source, trained.model)
     losses = []
     for first in (0, 20, 40):
-        windows = jnp.asarray(np.arange(first, first + 8)[:, None] + np.arange(steps + 1), jnp.int32)
+        times = np.arange(trained.model.input_times + steps)
+        windows = jnp.asarray(np.arange(first, first + 8)[:, None] + times, jnp.int32)
         state, metrics = update(state, windows, source, 100)
         losses.append(float(metrics.loss))
     return losses, jax.tree.leaves(state.parameters)
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-@pytest.mark.parametrize("physics", [PHYSICS, "backpropagate = false\n" + TRACER])
+@pytest.mark.parametrize("physics", [PHYSICS, "backpropagate = false\n" + TRACER, ERROR])
 def test_losses_and_weights_are_the_same(physics, steps):
     losses, weights = updated(physics, steps, precompute=True)
     expected, others = updated(physics, steps, precompute=False)

@@ -5,6 +5,8 @@ Three measures make it stable for any weights. Near the poles, neighbouring cell
 least `SMALLEST_SPACING` wide (a reduced grid), so converging meridians do not determine the time step. The wind out of
 a cell or group is scaled down where its outflow Courant number in one sub-step exceeds the limit. The diffusivity is
 bounded by the explicit limit. With enough sub-steps for the wind only the first changes anything, near the poles.
+Where nothing moves a field between cells but user-defined terms, such as a core of another library, cells need not be
+merged (`merges_cells`).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pinnwx.operators.advection import FaceVelocity
-from pinnwx.operators.polar import close_group_faces, zonal_group_mean, zonal_groups
+from pinnwx.operators.polar import cap_groups, close_group_faces, zonal_group_mean, zonal_groups
 from pinnwx.operators.stability import courant_number, limit_outflow
 from pinnwx.physics.integrate import integrate
 from pinnwx.physics.polar_structure import has_polar_structure, polar_structure_change
@@ -40,11 +42,18 @@ class EulerianTransport(AbstractTransport):
     """Explicit sub-steps of flux divergences. With the limited scheme the Courant limit is at most `POSITIVE_COURANT`.
 
     `advance` and `increments` take winds at the cell centres. A call takes winds at the faces.
+
+    Attributes:
+        merges_cells: whether cells near the poles are merged. If not, the sub-step must fit the narrowest cell.
     """
+
+    merges_cells: bool = True
 
     @cached_property
     def groups(self) -> tuple[int, ...]:
-        """Cells merged into one in each row."""
+        """Cells merged into one in each row; on a row of a pole, which is one point, all."""
+        if not self.merges_cells:
+            return cap_groups(self.grid)
         return zonal_groups(self.grid, SMALLEST_SPACING * self.grid.meridional_spacing)
 
     @cached_property
