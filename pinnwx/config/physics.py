@@ -94,8 +94,9 @@ class PhysicsSettings(Settings):
     learned_diffusivity: bool = False
     """Learn a diffusivity for every transported field, in addition to the given one."""
     increment_use: Literal["both", "added", "shown"] = "both"
-    """What becomes of the increment of transport. `added`: it is added to the fields, and the network does not see it.
-    `shown`: the network sees it, and it is not added. A comparison with `both` says what physics is worth."""
+    """What becomes of the increment of transport and of the `equation_error`. `added`: they are added to the fields,
+    and the network does not see them. `shown`: the network sees them, and they are not added. A comparison with `both`
+    says what physics is worth."""
     equation_error: Literal["unused", "kept", "transported"] = "unused"
     """What becomes of the error that the equations made over the step before: the last change of a field without the
     increment of the equations. It needs `model.input_times` above 1, and excludes learned winds.

@@ -162,6 +162,11 @@ def _equation_error(inputs: Inputs, settings: ModelSettings, transported: Transp
                 'between two rows; use "kept"'
             )
     used = tuple((name, wind) for name, wind in winds.items() if inputs.names.index(name) not in transported.conserved)
+    if not used:
+        raise ConfigError(
+            f'model.physics.equation_error = "{physics.equation_error}": no field has a wind and is not conserved; '
+            "name winds in equation_error_winds"
+        )
     return EquationError(inputs.names, _vectors(inputs), used, grid, settings.step_hours * SECONDS_PER_HOUR)
 
 

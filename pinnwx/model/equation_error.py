@@ -26,6 +26,7 @@ from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
 from pinnwx.model.interface import Fields
+from pinnwx.model.transported_fields import scattered
 from pinnwx.operators.departure import carried_vector, cartesian, departure_points
 from pinnwx.operators.interpolation import Points, interpolate
 from pinnwx.physics.transported_field import TransportedField
@@ -79,9 +80,7 @@ class EquationError:
 
     def scatter_to_state(self, error: Float[Array, "batch used lat lon"]) -> Fields:
         """The error of every forecast field: zero for those whose error is not used."""
-        zero = jnp.zeros_like(error[:, 0])
-        places = {row: error[:, place] for place, row in enumerate(self.rows)}
-        return jnp.stack([places.get(row, zero) for row in range(len(self.names))], axis=1)
+        return scattered(error, self.rows, len(self.names))
 
     def _moved(self, errors: Mapping[str, Array], wind: Float[Array, "batch 1 lat lon 2"]) -> dict[str, Array]:
         """The errors that this wind carries: scalars, and vectors by their Cartesian components."""

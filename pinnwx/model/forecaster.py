@@ -210,7 +210,8 @@ class TransportForecaster(nnx.Module):
         if self.equation_error is None or change is None:
             return ()
         before, newest = analyses[:, -2], analyses[:, -1]
-        error = self.equation_error.of(before, newest, self._constant(change))  # which grows with errors of a forecast
+        # An error of a forecast is part of e, so the gradient passes through the change of the fields.
+        error = self.equation_error.of(before, newest, self._constant(change))
         if not self.equation_error.moves:
             return (error,)
         return error, self.equation_error.carried(error, self._constant(newest))

@@ -120,10 +120,7 @@ class TransportedFields:
 
     def scatter_to_state(self, change: Float[Array, "batch updated lat lon"]) -> Fields:
         """The change of every forecast field: zero for those that transport does not change."""
-        # By slices, because XLA's scatter runs element by element on a CPU.
-        zero = jnp.zeros_like(change[:, 0])
-        places = {index: change[:, position] for position, index in enumerate(self.updated)}
-        return jnp.stack([places.get(index, zero) for index in range(len(self.names))], axis=1)
+        return scattered(change, self.updated, len(self.names))
 
     def with_conserved(self, fields: Fields, conserved: Float[Array, "batch conserved lat lon"]) -> Fields:
         """The fields, with exactly the transported values where they are conserved: no rounding between."""
@@ -172,6 +169,16 @@ class TransportedFields:
                 wind = equation.wind.change_of_inputs(streamfunction, geopotential, self.grid)
             parts |= {name: wind[name] if name in wind else mass_field(name, geopotential) for name in followers}
         return parts
+
+
+def scattered(
+    parts: Float[Array, "batch part lat lon"], rows: Sequence[int], count: int
+) -> Float[Array, "batch {count} lat lon"]:
+    """A stack of `count` fields with these parts in these rows, and zero elsewhere."""
+    # By slices, because XLA's scatter runs element by element on a CPU.
+    zero = jnp.zeros_like(parts[:, 0])
+    places = {row: parts[:, place] for place, row in enumerate(rows)}
+    return jnp.stack([places.get(row, zero) for row in range(count)], axis=1)
 
 
 class _Following(NamedTuple):

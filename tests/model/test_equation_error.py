@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from synthetic import (
+    TRACER,
     advanced,
     begun,
     config,
@@ -22,12 +23,12 @@ from pinnwx.grid import Grid
 
 NAMES = ("t850", "u850", "v850")
 WIND = "prognostic:850"
-TRACER = transport("t850", wind=WIND)
+CARRIED = transport("t850", wind=WIND)
 OFF = "enabled = false"
 GRID = "5.625deg"
 
 
-def model_of(use: str, physics: str = TRACER, *, names=NAMES, winds: str = "", **options):
+def model_of(use: str, physics: str = CARRIED, *, names=NAMES, winds: str = "", **options):
     head = f'equation_error = "{use}"\n' + (f"equation_error_winds = {{ {winds} }}\n" if winds else "")
     options.setdefault("closure", OFF)
     return forecaster(config(names, physics=head + physics, model="input_times = 2", **options))
@@ -122,7 +123,7 @@ def test_a_forecast_carries_what_it_would_compute_again(use):
 
 
 def test_a_budget_has_its_term():
-    physics = "coupling_steps = 2\n" + TRACER
+    physics = "coupling_steps = 2\n" + CARRIED
     model = model_of("transported", physics, closure="width = 16\nblocks = 1\npatch_size = 1\n")
     randomise(model, 0, 0.1)
     time = step_features(1, 2).select(0)
@@ -140,10 +141,10 @@ def test_a_budget_has_its_term():
 @pytest.mark.parametrize(
     ("physics", "model", "message"),
     [
-        ('equation_error = "kept"\n' + TRACER, "", "needs input_times of at least 2"),
+        ('equation_error = "kept"\n' + CARRIED, "", "needs input_times of at least 2"),
         ('equation_error = "transported"', "input_times = 2", r"needs a \[\[model.physics.transport\]\] table or"),
         (
-            'equation_error = "kept"\nequation_error_winds = { t850 = "prognostic:850" }\n' + TRACER,
+            'equation_error = "kept"\nequation_error_winds = { t850 = "prognostic:850" }\n' + CARRIED,
             "input_times = 2",
             'equation_error_winds are for equation_error = "transported"',
         ),
@@ -169,8 +170,19 @@ def test_what_it_needs(physics, model, message):
         config(NAMES, physics=physics, model=model)
 
 
+def test_it_needs_a_field_that_it_may_change():
+    """A conserved field takes no increment but that of transport."""
+    tracer = transport("tracer", wind=WIND, form="flux", scheme="limited", conserved=True)
+    names = ("tracer", "u850", "v850")
+    for physics in (tracer, transport("tracer", wind="none")):
+        head = 'equation_error = "transported"\n'
+        settings = config(names, physics=head + physics, model="input_times = 2", extra=TRACER)
+        with pytest.raises(ConfigError, match="no field has a wind and is not conserved"):
+            forecaster(settings)
+
+
 def test_it_needs_poles_to_be_carried_over():
     grid = Grid.from_coordinates(np.linspace(-86, 86, 16), np.arange(0.0, 360.0, 22.5))
-    settings = config(NAMES, physics='equation_error = "transported"\n' + TRACER, model="input_times = 2", closure=OFF)
+    settings = config(NAMES, physics='equation_error = "transported"\n' + CARRIED, model="input_times = 2", closure=OFF)
     with pytest.raises(ConfigError, match=r'equation_error = "transported" on .*; use "kept"'):
         forecaster(settings, grid)
