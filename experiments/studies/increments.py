@@ -56,7 +56,7 @@ EQUATIONS = (
     "these, structure inside polar groups, eight winds a day over Europe",
 )
 ANALYSES, BATCH = 240, 16
-NO_TRANSPORT = ("network", "climate", "boundary")
+NO_TRANSPORT = ("equation_error", "network", "climate", "boundary", "bounds")
 
 Changes = Float[np.ndarray, "time field lat lon"]
 Bands = dict[str, Any]

@@ -10,7 +10,7 @@ within `CLIMATE`, and no value is clipped. The control is noise about climatolog
     d(n + 1) = r d(n) + sqrt(1 - r^2) e(n)
 
 e is the departure of an analysis of the training time, drawn at random, all fields together, so that each state has the
-mean, the variance and the patterns of the analyses. r is the autocorrelation of departures over a day, for each field.
+mean, the variance and the covariances of the analyses. r is the mean autocorrelation of departures over a day.
 What the noise lacks are laws: `change` is the mean square change over a day over that of the analyses, and
 `predicted` the fraction of this change that the equations of two coupled levels (`gcm_levels`) explain as they are.
 
@@ -83,7 +83,7 @@ def with_climate(trained: TrainedModel) -> TrainedModel:
 
 def noise(trained: TrainedModel, analyses: Archive) -> States:
     """States about the climatology of the days of the forecast."""
-    rows = np.flatnonzero(np.isin(analyses.times, analyses.times + DAY) & np.isin(analyses.times, analyses.times - DAY))
+    rows = np.flatnonzero(np.isin(analyses.times, analyses.times - DAY))  # with an analysis a day later
     departures = analyses.fields[rows] - trained.climatology.at(analyses.times[rows])
     later = np.searchsorted(analyses.times, analyses.times[rows] + DAY)
     after = analyses.fields[later] - trained.climatology.at(analyses.times[later])
@@ -91,7 +91,7 @@ def noise(trained: TrainedModel, analyses: Archive) -> States:
     weights = analyses.grid.area_weights
     covariance = (weights * departures * after).mean(axes, dtype=np.float64)
     correlation = covariance / (weights * departures**2).mean(axes, dtype=np.float64)
-    r = correlation[:, None, None]
+    r = correlation.mean()
     drawn = np.random.default_rng(SEED).integers(len(rows), size=DAYS + 1)
     state, states = departures[drawn[0]], []
     for index in drawn[1:]:
@@ -126,11 +126,11 @@ def explained_change(archive: Archive) -> Any:
 def predicted(states: States, archive: Archive, start: np.datetime64) -> Float[np.ndarray, " field"]:
     """The fraction of the change over a day that the equations explain as they are."""
     increment = explained_change(archive)
-    left, whole = 0.0, 0.0
+    left = whole = np.zeros(len(archive.names))
     weights = archive.grid.area_weights
     middle = TimeFeatures.of(start + DAY * np.arange(1, len(states)) + DAY // 2)
-    for first in range(0, len(states) - BATCH, BATCH):
-        rows = np.arange(first, first + BATCH)
+    for first in range(0, len(states) - 1, BATCH):
+        rows = np.arange(first, min(first + BATCH, len(states) - 1))
         change = states[rows + 1] - states[rows]
         rest = change - np.asarray(increment(jnp.asarray(states[rows], jnp.float32), middle.select(rows)))
         left = left + (weights * rest**2).sum((0, 2, 3), dtype=np.float64)
@@ -142,6 +142,8 @@ def measures(states: States, trained: TrainedModel, archive: Archive, start: np.
     """How the finite days of a forecast differ from the climate of the analyses, by field."""
     lost = np.flatnonzero(~np.isfinite(states).all(axis=(1, 2, 3)))
     days = int(lost[0]) if len(lost) else len(states)
+    if days < 2:  # no change between two finite days
+        return {"finite_days": days, "fields": {}}
     period = trained.config.data.train
     training = archive.select(period.start, period.end)
     leads = 24.0 * np.arange(1, days + 1)
@@ -190,8 +192,8 @@ def table(figures: Mapping[str, Any]) -> str:
         return "Not run yet.\n"
     rows = []
     for name, entry in figures.items():
-        values = {key: [field[key] for field in entry["fields"].values()] for key in MEASURES}
-        cells = [f"{min(each):.2f} to {max(each):.2f}" for each in values.values()]
+        values = [[field[key] for field in entry["fields"].values()] for key in MEASURES]
+        cells = [f"{min(each):.2f} to {max(each):.2f}" if each else "-" for each in values]
         rows.append([name, entry["finite_days"], *cells])
     titles = ["forecast", "finite days", *(key.replace("_", " ") for key in MEASURES)]
     fields = ", ".join(f"`{name}`" for name in FIELDS)

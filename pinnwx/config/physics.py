@@ -99,7 +99,8 @@ class PhysicsSettings(Settings):
     says what physics is worth."""
     equation_error: Literal["unused", "kept", "transported"] = "unused"
     """What becomes of the error that the equations made over the step before: the last change of a field without the
-    increment of the equations. It needs `model.input_times` above 1, and excludes learned winds.
+    increment of the equations. It needs `model.input_times` above 1 and one coupling interval in a step, and excludes
+    learned winds.
 
     - `kept`: it is added to the next step too, times a gate, where it was.
     - `transported`: the wind of its field carries it first, over one step. Fields that no equation changes need
@@ -185,8 +186,15 @@ class PhysicsSettings(Settings):
             yield 'equation_error_winds are for equation_error = "transported"'
         if self.equation_error == "transported" and not (self.transport or self.equation_error_winds):
             yield 'equation_error = "transported" needs a [[model.physics.transport]] table or equation_error_winds'
-        if self.equation_error != "unused" and any(transport.learned_wind for transport in self.transport):
+        if self.equation_error == "unused":
+            return
+        if any(transport.learned_wind for transport in self.transport):
             yield "equation_error excludes learned_wind: that of the step before is not known"
+        if self.coupling_steps > 1:
+            yield "equation_error needs coupling_steps = 1; wind_updates may be larger"
+        for transport in self.transport:
+            if transport.conserved and transport.field in self.equation_error_winds:
+                yield f"equation_error_winds of {transport.field}: conserved = true excludes it"
 
     @agreement
     def _interpolates(self) -> Iterator[str]:

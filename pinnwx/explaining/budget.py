@@ -1,11 +1,12 @@
 """The budget of a forecast: the contribution of each named part of the model to the tendency of each field.
 
     (X(t + dt) - X(t)) / dt = advection_by_physical_wind + advection_by_learned_wind + planetary_vorticity + diffusion
-                              + polar_structure + network + climate + boundary + polar_mean + residual
+                              + polar_structure + equation_error + network + climate + boundary + polar_mean + residual
 
 The settings decide which parts a model has. The first four are terms of the equations (`physics.terms`), integrated
 along with the fields and scaled by the gate. Where vorticity is transported, they are its effects on the wind and the
-geopotential (`model.transported_fields`). `network` is the source. `climate` and `boundary` are the corrections towards
+geopotential (`model.transported_fields`). `equation_error` is what they missed in the step before
+(`model.equation_error`). `network` is the source. `climate` and `boundary` are the corrections towards
 climatology and at the lateral boundary. `polar_structure` is the transport of what the cells of a polar group hold
 beside its mean (`physics.polar_structure`). `polar_mean` is the change of a conserved field by averaging over groups of
 narrow cells near the poles, before its transport. The residual is the difference between the change of the forecast and

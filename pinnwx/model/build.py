@@ -161,6 +161,7 @@ def _equation_error(inputs: Inputs, settings: ModelSettings, transported: Transp
                 f'model.physics.equation_error = "transported" on {grid}: a pole lies neither on a row nor half-way '
                 'between two rows; use "kept"'
             )
+        _require_whole_vectors(inputs, winds)
     used = tuple((name, wind) for name, wind in winds.items() if inputs.names.index(name) not in transported.conserved)
     if not used:
         raise ConfigError(
@@ -175,6 +176,21 @@ def _vectors(inputs: Inputs) -> tuple[tuple[str, str], ...]:
     components = {field.name: field.equator_parity for field in inputs.fields if field.pole_parity < 0}
     eastward = [name for name, parity in components.items() if parity > 0 and name.startswith("u")]
     return tuple((name, other) for name in eastward if components.get(other := f"v{name[1:]}", 1) < 0)
+
+
+def _require_whole_vectors(inputs: Inputs, winds: Mapping[str, AbstractWind | None]) -> None:
+    """Raises:
+    ConfigError: a component of a vector is carried without the other, or by another wind.
+    """
+    partner = {name: other for pair in _vectors(inputs) for name, other in (pair, pair[::-1])}
+    for field in inputs.fields:
+        if field.pole_parity < 0 and field.name in winds:
+            other = partner.get(field.name)
+            if other is None or winds.get(other) != winds[field.name]:
+                raise ConfigError(
+                    f"model.physics.equation_error_winds: {field.name} is a component of a vector, which moves as a "
+                    f"whole; name one wind for {field.name} and {other or 'its other component'}"
+                )
 
 
 def _transport_networks(

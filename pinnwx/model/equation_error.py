@@ -29,6 +29,7 @@ from pinnwx.model.interface import Fields
 from pinnwx.model.transported_fields import scattered
 from pinnwx.operators.departure import carried_vector, cartesian, departure_points
 from pinnwx.operators.interpolation import Points, interpolate
+from pinnwx.operators.polar import cap_groups, zonal_group_mean
 from pinnwx.physics.transported_field import TransportedField
 from pinnwx.physics.velocity import stacked_winds
 from pinnwx.physics.winds import AbstractWind, NoWind
@@ -89,6 +90,7 @@ class EquationError:
         scalars = [name for name in errors if not any(name in pair for pair in vectors)]
         components = [cartesian(errors[eastward], errors[northward], self.grid) for eastward, northward in vectors]
         together = jnp.concatenate([*(errors[name][:, None] for name in scalars), *components], axis=1)
+        together = zonal_group_mean(together, self.grid, cap_groups(self.grid))  # a row on a pole is one point
         there = interpolate(together, points, self.grid).value
         moved = {name: there[:, place] for place, name in enumerate(scalars)}
         here = Points(*(coordinate[:, 0] for coordinate in points))

@@ -223,9 +223,7 @@ class TransportForecaster(nnx.Module):
             return Carry(analyses, None)
         if not self.solver.equations:
             return Carry(analyses, carry.change)
-        return Carry(
-            analyses, self.transported.scatter_to_state(sum((step.change for step in steps[1:]), steps[0].change))
-        )
+        return Carry(analyses, self.transported.scatter_to_state(steps[0].change))  # of the only interval
 
     def _learned_fields(self, step: Step) -> LearnedFields:
         equations, shape = self.solver.equations, step.fields[:, 0].shape
@@ -292,7 +290,7 @@ class TransportForecaster(nnx.Module):
         source, gate = self._sources(features, context.view)
         result = fields + source
         none = jnp.zeros((len(fields), 0, *fields.shape[2:]))
-        error = errors[-1] / self.coupling_steps if errors else none
+        error = errors[-1] if errors else none
         transport_gate, error_gate = self._split(gate)
         if outcome is not None:
             result += self.transported.scatter_to_state(transport_gate * outcome.change)

@@ -32,7 +32,7 @@ def rollout(
             views (`model.views`).
         lateral_boundary: fields at the end of every step, for a model with a lateral boundary. Only their outer cells
             are read.
-        transported: of each of the analyses, by transport that was computed before. Only for one step.
+        transported: of the last two analyses, by transport that was computed before. Only for one step.
         remember: False computes each step again in the backward pass instead of storing it: memory grows with the
             fields, not with the network.
     """

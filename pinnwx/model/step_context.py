@@ -19,8 +19,8 @@ class StepContext(NamedTuple):
         view: in which the networks see the fields; None for the mean of both hemispheres' views (`model.views`).
         lateral_boundary: fields of a larger area at the end of the step, of which a model with a lateral boundary
             reads the outer cells; None for any other model.
-        transported: what transport makes of each analysis that a forecast of one step starts from, where it was
-            computed before; arrays (batch, input, ...).
+        transported: what transport makes of the last two analyses that a forecast of one step starts from (of the only
+            one where there is one), where it was computed before; arrays (batch, input, ...).
     """
 
     time: TimeFeatures

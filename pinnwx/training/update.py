@@ -160,7 +160,7 @@ def rollout_loss(
     truth = jnp.moveaxis(batch[:, inputs:], 1, 0)
     boundary, transported = truth if model.has_lateral_boundary else None, None
     if source.transported is not None and len(truth) == 1:
-        transported = jax.tree.map(lambda values: values[windows[:, :inputs]], source.transported)
+        transported = jax.tree.map(lambda values: values[windows[:, :inputs][:, -2:]], source.transported)
     forecasts = rollout(model, batch[:, :inputs], times, view, boundary, transported=transported)
     errors = error(forecasts, truth).mean(axis=(1, 2))
     weights = 1.0 / jnp.arange(1, errors.shape[0] + 1)

@@ -52,19 +52,19 @@ def growing_wave(growth: float, hours: float, count: int) -> np.ndarray:
 def errors(use: str, growth: float = 0.1) -> np.ndarray:
     """The relative error of temperature after one step and after two, with every gate at 1."""
     truth = growing_wave(growth, 6, 4)
-    made = forecasts(model_of(use, grid=GRID, substeps=2), truth[None, :2], step_features(2, 1))
-    difference = made[:, 0, 0] - truth[2:, 0]
+    forecast = forecasts(model_of(use, grid=GRID, substeps=2), truth[None, :2], step_features(2, 1))
+    difference = forecast[:, 0, 0] - truth[2:, 0]
     return np.sqrt((difference**2).mean((1, 2)) / (truth[2:, 0] ** 2).mean((1, 2)))
 
 
 def test_a_source_that_moves_with_the_wind_is_continued():
     """Without the error, a forecast lacks the growth of each step. Where it was, the error is behind the wave. Where
     the wind has carried it, only truncation is left, in the second step too."""
-    unused, kept, transported = (errors(use) for use in ("unused", "kept", "transported"))
+    unused, in_place, transported = (errors(use) for use in ("unused", "kept", "transported"))
     np.testing.assert_allclose(unused, [0.1 / 1.1, 0.2 / 1.2], rtol=0.02)
     assert (transported < 0.01 * unused).all()
-    assert (transported < 0.2 * kept).all()
-    assert (kept < 0.5 * unused).all()
+    assert (transported < 0.2 * in_place).all()
+    assert (in_place < 0.5 * unused).all()
 
 
 def test_equations_without_error_have_none():
@@ -76,31 +76,32 @@ def test_equations_without_error_have_none():
 def test_a_field_without_an_equation_repeats_its_last_change():
     """In place, and where its wind carries it: then the wave moves on. Wind itself has no change."""
     truth = growing_wave(0.0, 6, 3)
-    made = {
+    forecast = {
         use: forecasts(model_of(use, "", winds=winds, grid=GRID), truth[None, :2], step_features(1, 1))[0, 0]
         for use, winds in (("kept", ""), ("transported", f't850 = "{WIND}"'))
     }
-    np.testing.assert_allclose(made["kept"][0], 2 * truth[1, 0] - truth[0, 0], atol=1e-5)
-    kept, carried = (np.abs(fields[0] - truth[2, 0]).max() for fields in made.values())
-    assert carried < 0.02 * kept
-    for fields in made.values():
+    np.testing.assert_allclose(forecast["kept"][0], 2 * truth[1, 0] - truth[0, 0], atol=1e-5)
+    in_place, carried = (np.abs(fields[0] - truth[2, 0]).max() for fields in forecast.values())
+    assert carried < 0.02 * in_place
+    for fields in forecast.values():
         np.testing.assert_array_equal(fields[1:], truth[1, 1:])
 
 
-def test_a_vector_is_carried_over_a_pole():
+@pytest.mark.parametrize("name", [GRID, f"{GRID}+poles"])
+def test_a_vector_is_carried_over_a_pole(name):
     """Solid-body rotation about an axis in the equator. On its great circle through both poles, a change of the wind
     that is parallel to the flow stays so: northward before a pole, southward behind it."""
-    grid = Grid.parse(GRID)
+    grid = Grid.parse(name)
     latitude, longitude = np.meshgrid(grid.latitude_radians, grid.longitude_radians, indexing="ij")
     speed = 30.0 * np.stack([np.sin(longitude) * np.sin(latitude), np.cos(longitude)])
     names = ("u10", "v10", "u850", "v850")
     change = 0.1 * speed
     analyses = np.stack([np.stack([*(0 * change), *speed]), np.stack([*change, *speed])]).astype(np.float32)
-    winds = ", ".join(f'{name} = "{WIND}"' for name in ("u10", "v10"))
-    model = model_of("transported", "", names=names, winds=winds, grid=GRID)
-    made = forecasts(model, analyses[None], step_features(1, 1))[0, 0]
+    winds = ", ".join(f'{field} = "{WIND}"' for field in ("u10", "v10"))
+    model = model_of("transported", "", names=names, winds=winds, grid=name)
+    forecast = forecasts(model, analyses[None], step_features(1, 1))[0, 0]
     circle = np.s_[:, :, [0, 32]]
-    np.testing.assert_allclose((made[:2] - change)[circle], change[circle], atol=0.005)
+    np.testing.assert_allclose((forecast[:2] - change)[circle], change[circle], atol=0.005)
     assert change[1, :, 0].min() > 2.9 > -2.9 > change[1, :, 32].max()
 
 
@@ -123,8 +124,7 @@ def test_a_forecast_carries_what_it_would_compute_again(use):
 
 
 def test_a_budget_has_its_term():
-    physics = "coupling_steps = 2\n" + CARRIED
-    model = model_of("transported", physics, closure="width = 16\nblocks = 1\npatch_size = 1\n")
+    model = model_of("transported", closure="width = 16\nblocks = 1\npatch_size = 1\n")
     randomise(model, 0, 0.1)
     time = step_features(1, 2).select(0)
     fields = jnp.asarray(states(NAMES, Grid.parse("22.5deg")))
@@ -153,6 +153,7 @@ def test_a_budget_has_its_term():
             "input_times = 2",
             "excludes learned_wind",
         ),
+        ('equation_error = "kept"\ncoupling_steps = 2\n' + CARRIED, "input_times = 2", "needs coupling_steps = 1"),
         (
             'equation_error = "transported"\nequation_error_winds = { t850 = "prognostic:500" }',
             "input_times = 2",
@@ -179,6 +180,35 @@ def test_it_needs_a_field_that_it_may_change():
         settings = config(names, physics=head + physics, model="input_times = 2", extra=TRACER)
         with pytest.raises(ConfigError, match="no field has a wind and is not conserved"):
             forecaster(settings)
+
+
+@pytest.mark.parametrize("winds", [{"u10": WIND}, {"u10": WIND, "v10": "none"}])
+def test_a_component_of_a_vector_does_not_move_alone(winds):
+    """Across a pole it would turn its direction."""
+    names = ("u10", "v10", "u850", "v850")
+    written = ", ".join(f'{field} = "{wind}"' for field, wind in winds.items())
+    with pytest.raises(ConfigError, match="u10 is a component of a vector, which moves as a whole"):
+        model_of("transported", "", names=names, winds=written)
+
+
+@pytest.mark.parametrize("use", ["added", "shown"])
+def test_it_may_be_added_or_shown_alone(use):
+    """Added, untrained, it changes the forecast and is no feature. Shown, it is a feature and changes no field."""
+    truth = growing_wave(0.1, 6, 3)
+    closure = "width = 16\nblocks = 1\npatch_size = 2\n"
+    model = model_of("transported", f'increment_use = "{use}"\n' + CARRIED, closure=closure, grid=GRID)
+    names = [feature.name for feature in model.closure.features]
+    assert ("t850 carried equation error" in names) == (use == "shown")
+    forecast = forecasts(model, truth[None, :2], step_features(1, 1))[0, 0, 0]
+    expected = truth[2, 0] if use == "added" else truth[1, 0]
+    assert np.abs(forecast - expected).max() < 2e-3
+
+
+def test_a_conserved_field_has_no_wind_of_errors():
+    tracer = transport("tracer", wind=WIND, form="flux", scheme="limited", conserved=True)
+    head = f'equation_error = "transported"\nequation_error_winds = {{ tracer = "{WIND}" }}\n'
+    with pytest.raises(ConfigError, match="equation_error_winds of tracer: conserved = true excludes it"):
+        config(("tracer", "u850", "v850"), physics=head + tracer, model="input_times = 2", extra=TRACER)
 
 
 def test_it_needs_poles_to_be_carried_over():

@@ -96,6 +96,20 @@ def test_points_of_their_own_for_each_field(any_grid, random):
         np.testing.assert_allclose(together[batch, field], alone, rtol=1e-12)
 
 
+@pytest.mark.parametrize("batch", [(2, 1, 3), (1, 3, 1), (2, 3, 1), (1, 1, 3), (1, 1, 1)])
+def test_fields_may_share_their_points_along_any_axes(batch, any_grid, random):
+    """The same as for each field alone, whichever axes of the batch the points have."""
+    fields = random.normal(size=(2, 3, 3, *any_grid.shape))
+    points = anywhere(random, (*batch, 6, 7))
+    together = interpolate(fields, points, any_grid)
+    assert together.value.shape == (2, 3, 3, 6, 7)
+    for place in np.ndindex(2, 3, 3):
+        own = Points(*(np.broadcast_to(coordinate, (2, 3, 3, 6, 7))[place] for coordinate in points))
+        alone = interpolate(fields[place], own, any_grid)
+        for part, expected in zip(together, alone, strict=True):
+            np.testing.assert_allclose(part[place], expected, rtol=1e-12, atol=1e-12)
+
+
 def test_what_is_refused():
     points = Points(np.zeros((1, 1)), np.zeros((1, 1)))
     with pytest.raises(ConfigError, match="degree 2; use 1 or 3"):

@@ -23,7 +23,7 @@ TRACER = transport("t850", wind="geostrophic:msl", form="flux", scheme="limited"
 
 def settings(physics: str = PHYSICS, precompute: bool = True, **options):
     text = f"batch_size = 8\nprecompute_transport = {str(precompute).lower()}\n" + options.pop("training", "")
-    return config(physics=physics, training=text, model="input_times = 2" if physics == ERROR else "", **options)
+    return config(physics=physics, training=text, model="input_times = 3" if physics == ERROR else "", **options)
 
 
 def updated(physics: str, steps: int, precompute: bool):

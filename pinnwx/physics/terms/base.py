@@ -92,7 +92,7 @@ class AbstractTerm(ABC):
         is_held: whether its tendency is independent of the transported fields. It is then computed once per interval.
         is_conservative: whether it preserves the area integral and the sign of conserved fields, and one value in
             each group of polar cells. The tendency of any other term is averaged over such groups, and is zero for
-            conserved fields. Where only terms change the fields, there are no groups.
+            conserved fields. Where only terms change the fields, a group is a row on a pole (`EulerianTransport`).
     """
 
     name: ClassVar[str]
