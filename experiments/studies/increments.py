@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from experiments.studies.harness import (
     DATA,
@@ -39,9 +39,11 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.preparation import training_archive
+from pinnwx.model.interface import Forecaster
 from pinnwx.model.step_context import StepContext
 from pinnwx.reporting.style import save
 from pinnwx.runtime import prepare
+from pinnwx.time_features import TimeFeatures
 from pinnwx.training.update import device_archive
 
 EXPERIMENT_NAMES = ("era5_hybrid", "europe_hybrid", "gcm_flux")
@@ -85,6 +87,15 @@ def vorticity_alone(config: Config, **changes: Any) -> Config:
     return without_network(config, {"transport": transport})
 
 
+def transport_increment(
+    model: Forecaster, analyses: Float[Array, "time input field lat lon"], time: TimeFeatures
+) -> Float[Array, "time field lat lon"]:
+    """The increment of a step by transport, from these analyses and with the middle of the step at these times."""
+    context = StepContext(time)
+    terms = model.explain(model.start(analyses, context), context).terms
+    return sum((term for name, term in terms.items() if name not in NO_TRANSPORT), jnp.zeros_like(analyses[:, -1]))
+
+
 def increments_and_changes(trained: TrainedModel, archive: Archive) -> tuple[Changes, Changes]:
     """Increments by transport, whose gate is 1 before training, and changes of the analyses."""
     model, settings = trained.model, trained.config.model
@@ -94,9 +105,7 @@ def increments_and_changes(trained: TrainedModel, archive: Archive) -> tuple[Cha
 
     @jax.jit
     def increment(rows):
-        context = StepContext(source.time.select(rows[:, -2]))
-        terms = model.explain(model.start(source.fields[rows[:, :-1]], context), context).terms
-        return sum(term for name, term in terms.items() if name not in NO_TRANSPORT)
+        return transport_increment(model, source.fields[rows[:, :-1]], source.time.select(rows[:, -2]))
 
     increments = jnp.concatenate([increment(rows) for rows in windows.reshape(-1, BATCH, windows.shape[1])])
     changes = source.fields[windows[:, -1]] - source.fields[windows[:, -2]]

@@ -41,7 +41,7 @@ from experiments.studies.harness import (
     splice,
     study_parser,
 )
-from experiments.studies.increments import NO_TRANSPORT, without_network
+from experiments.studies.increments import transport_increment, without_network
 from pinnwx.config import load_config
 from pinnwx.config.model import ClimateSettings
 from pinnwx.data.archive import Archive
@@ -49,7 +49,6 @@ from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.model.step_context import StepContext
 from pinnwx.runtime import prepare
 from pinnwx.time_features import TimeFeatures
 from pinnwx.verification.drift import measure_drift
@@ -112,15 +111,7 @@ def explained_change(archive: Archive) -> Any:
     """A function of states a day apart: the change over the day that the equations explain, (day, field, lat, lon)."""
     config = load_config(EXPERIMENTS / f"{EQUATIONS}.toml").with_model(step_hours=24.0, input_times=1)
     equations = TrainedModel.initialise(without_network(config, {"substeps": 12, "wind_updates": 4}), archive)
-    model = equations.model
-
-    @jax.jit
-    def increment(fields: jax.Array, time: TimeFeatures) -> jax.Array:
-        context = StepContext(time)
-        terms = model.explain(model.start(fields[:, None], context), context).terms
-        return sum((term for name, term in terms.items() if name not in NO_TRANSPORT), jnp.zeros_like(fields))
-
-    return increment
+    return jax.jit(lambda fields, time: transport_increment(equations.model, fields[:, None], time))
 
 
 def predicted(states: States, archive: Archive, start: np.datetime64) -> Float[np.ndarray, " field"]:

@@ -105,4 +105,5 @@ def carrying_winds(
 ) -> dict[str, AbstractWind]:
     """The wind that carries the error of each field: that of the equation which changes it, or one of `others`."""
     own = {name: one.wind for one in equations for name in one.targets(names) if not isinstance(one.wind, NoWind)}
-    return {name: (own | dict(others))[name] for name in names if name in own or name in others}
+    winds = own | dict(others)
+    return {name: winds[name] for name in names if name in winds}

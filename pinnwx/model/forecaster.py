@@ -237,12 +237,11 @@ class TransportForecaster(nnx.Module):
             used = jnp.minimum(step.forcing.diffusivity, self.solver.largest_diffusivity)
             for equation, kappa in zip(equations, used, strict=True):
                 learned[f"{equation.field}_diffusivity"] = jnp.broadcast_to(kappa, shape)
-        for place, index in enumerate(self.transported.updated if equations else ()):
-            gate = step.gate[..., place, :, :]
-            learned[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate, shape)
+        gate, error_gate = self._split(step.gate)
+        for place, index in enumerate(self.transported.updated):
+            learned[f"{self.inputs.names[index]}_gate"] = jnp.broadcast_to(gate[..., place, :, :], shape)
         for place, index in enumerate(() if self.equation_error is None else self.equation_error.rows):
-            gate = step.gate[..., len(self.transported.updated) + place, :, :]
-            learned[f"{self.inputs.names[index]}_error_gate"] = jnp.broadcast_to(gate, shape)
+            learned[f"{self.inputs.names[index]}_error_gate"] = jnp.broadcast_to(error_gate[..., place, :, :], shape)
         use = None if self.closure is None else self.closure.network.expert_use(step.features)
         if use is not None:
             learned |= {f"expert_{number}_use": use[..., number] for number in range(use.shape[-1])}
