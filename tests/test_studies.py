@@ -20,10 +20,10 @@ from pinnwx.physics.winds import parse_wind
 from pinnwx.verification.results import Scores
 
 STUDIES = (
-    "ablations", "benchmark", "courant", "damage", "deformation", "divergence", "error_by_scale",
-    "increments", "job_times", "paradis", "primitive_equations", "results", "ridge", "rolling", "rollouts",
-    "simulate_climate", "simulation_prior", "sizes", "semi_lagrangian_cost", "spoilt", "tracer", "warmed_climate",
-    "year",
+    "ablations", "benchmark", "courant", "damage", "deformation", "divergence", "error_by_scale", "extremes",
+    "finer_grid", "increments", "job_times", "paradis", "primitive_equations", "results", "ridge", "rolling",
+    "rollouts", "simulate_climate", "simulation_prior", "sizes", "semi_lagrangian_cost", "spoilt", "tracer",
+    "warmed_climate", "year",
 )  # fmt: skip
 assert placebo_winds  # registers the wind that a study names
 RUNS = [run for name, study in ablations.read_studies().items() for run in ablations.runs_of(name, study)]

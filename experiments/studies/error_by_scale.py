@@ -96,11 +96,16 @@ def damping(
     return np.divide(common, whole, out=np.zeros_like(common), where=whole > 0)
 
 
+def halves(forecasts: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Each half of the forecasts in time, with the other, on which what it uses is fitted."""
+    first = np.arange(forecasts) < forecasts // 2
+    return (first, ~first), (~first, first)
+
+
 def errors(forecast_power: Spectra, analysis_power: Spectra, product: Spectra) -> tuple[Spectra, Spectra]:
     """The error of each forecast and mode as it is, and damped by what the other half of the forecasts says."""
-    half = np.arange(len(product)) < len(product) // 2
     damped = np.empty_like(product)
-    for used, other in ((half, ~half), (~half, half)):
+    for used, other in halves(len(product)):
         factor = damping(forecast_power, product, other)
         damped[used] = factor**2 * forecast_power[used] + analysis_power[used] - 2 * factor * product[used]
     return forecast_power + analysis_power - 2 * product, damped
@@ -144,7 +149,7 @@ def measure(model: str) -> dict[str, Any]:
                 name: {key: float(values[:, slice(*band)].sum(1).mean()) for key, values in each.items()}
                 for name, band in BANDS.items()
             }
-            daily = {key: _daily(each[key].sum(1), starts) for key in ("error", "damped_error")}
+            daily = {key: daily_sums(each[key].sum(1), starts) for key in ("error", "damped_error")}
             entries.append({"field": field, "lead": lead, "bands": bands, "daily": daily})
     first = str(starts[0])[:16]
     return {"updates": trained.manifest["updates"], "starts": len(starts), "first": first, "scores": entries}
@@ -161,7 +166,7 @@ def _departures(
     return (forecasts - expected)[:, :, rows], (analyses - expected)[:, :, rows]
 
 
-def _daily(values: Float[np.ndarray, " forecast"], starts: np.ndarray) -> list[float]:
+def daily_sums(values: Float[np.ndarray, " forecast"], starts: np.ndarray) -> list[float]:
     """Sums over the forecasts of each day, in order."""
     _, place = np.unique(starts.astype("datetime64[D]"), return_inverse=True)
     return np.bincount(place, values).tolist()

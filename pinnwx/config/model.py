@@ -19,8 +19,8 @@ class ClosureSettings(Settings):
     """Whether there is a network. `false`: physics alone."""
     kind: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(default=None, examples=["residual"])
     """`residual`: residual blocks of dense convolutions. `experts`: each region of the grid uses some of several
-    experts. `latent_transport`: residual blocks, and before each block a transport of channels of the network by
-    learned velocities, with the `options` `groups`, `channels`, `reach` and `motion`
+    experts. `latent_transport`: residual blocks, and before them a transport of channels of the network by
+    learned velocities, with the `options` `groups`, `channels`, `blocks`, `reach` and `motion`
     (`pinnwx.model.closures.latent_transport`). `relaxation`: no network, each field relaxes towards an equilibrium
     that is fitted at each place; with `patch_size = 1`. Or the name of a user-defined class, see
     `pinnwx.model.closures.register`. Without it, `experts` if `experts` is above 1, else `residual`."""

@@ -148,6 +148,21 @@ def test_an_untrained_transport_changes_its_channels_and_the_placebo_without_mot
     assert sizes["none"] < 1e-5 < 0.05 < min(sizes["transport"], sizes["filter"])
 
 
+def test_transport_precedes_as_many_blocks_as_are_set():
+    """Without the transport of its second block, a closure is one whose second transport adds nothing."""
+    both, first = closure(), closure(blocks=1)
+    assert (len(both.transports), len(first.transports)) == (2, 1)
+    randomise(both, 0, 0.3)
+    for part in ("encode", "fold", "blocks", "unfold", "decode"):
+        nnx.update(getattr(first, part), nnx.state(getattr(both, part)))
+    nnx.update(first.transports[0], nnx.state(both.transports[0]))
+    features = np.random.default_rng(0).standard_normal((1, *GRID.shape, 3)).astype(np.float32)
+    assert np.abs(applied(first, features) - applied(both, features)).max() > 0.01
+    combine = both.transports[1].combine
+    combine.kernel[...], combine.bias[...] = 0.0 * combine.kernel[...], 0.0 * combine.bias[...]
+    np.testing.assert_allclose(applied(first, features), applied(both, features), rtol=1e-5, atol=1e-5)
+
+
 def test_a_box_has_no_poles():
     box = Grid.from_coordinates(np.arange(30.0, 50.0, 2.5), np.arange(-10.0, 20.0, 2.5))
     model = closure(box)
@@ -158,6 +173,8 @@ def test_a_box_has_no_poles():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match=r"options.channels = 9 is not a multiple of groups = 2"):
         closure(channels=9)
+    with pytest.raises(ConfigError, match=r"options.blocks = 3 is more than the 2 blocks of model.closure"):
+        closure(blocks=3)
     with pytest.raises(ConfigError, match=r"reach: Input should be greater than 0"):
         closure(reach=0.0)
     with pytest.raises(ConfigError, match=r"motion: Input should be 'transport', 'none' or 'filter'"):

@@ -1,4 +1,4 @@
-"""Residual blocks, and transport of channels of the network before each, with velocities that the network chooses.
+"""Residual blocks, and transport of channels of the network before them, with velocities that the network chooses.
 
     q = P x,    x <- x + W (q(departure point) - q)
 
@@ -19,6 +19,7 @@ what has moved by a gate. Two placebos measure the effect of the transport:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, final
@@ -54,6 +55,8 @@ class LatentTransportOptions(Settings):
     """Groups of moved channels, each with its own displacement."""
     channels: Annotated[int, Field(ge=1, le=2048)] = 32
     """Moved channels; a multiple of `groups`."""
+    blocks: Annotated[int, Field(ge=1)] | None = None
+    """Blocks that transport precedes, from the first on; all if unset."""
     reach: Annotated[float, Field(gt=0, le=5000)] = 1000.0
     """Standard deviation of each component of the displacement of an untrained network [km]."""
     motion: Literal["transport", "none", "filter"] = "transport"
@@ -123,8 +126,8 @@ class LatentTransportClosure(PatchedClosure):
     ):
         """
         Raises:
-            ConfigError: also where the channels do not divide into groups, or no row of a global grid lies on a pole or
-                half a spacing from it.
+            ConfigError: also where the channels do not divide into groups, there are fewer blocks than transport is
+                to precede, or no row of a global grid lies on a pole or half a spacing from it.
         """
         super().__init__(grid, features, outputs, settings, rngs=rngs)
         options, coarse = self.options(settings), coarse_grid(grid, settings.patch_size)
@@ -137,13 +140,18 @@ class LatentTransportClosure(PatchedClosure):
                 f'kind = "latent_transport" needs rows on the poles or half a spacing from them, unlike the {coarse}; '
                 'use kind = "residual"'
             )
-        self.transports = nnx.List([LatentTransport(coarse, settings.width, options, rngs=rngs) for _ in self.blocks])
+        blocks = options.blocks or len(self.blocks)
+        if blocks > len(self.blocks):
+            raise ConfigError(
+                f"model.closure.options.blocks = {blocks} is more than the {len(self.blocks)} blocks of model.closure"
+            )
+        self.transports = nnx.List([LatentTransport(coarse, settings.width, options, rngs=rngs) for _ in range(blocks)])
 
     make_block = ResidualClosure.make_block
 
     def processed(self, coarse: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
-        for transport, block in zip(self.transports, self.blocks, strict=True):
-            coarse = block(coarse + transport(coarse))
+        for transport, block in itertools.zip_longest(self.transports, self.blocks):
+            coarse = block(coarse if transport is None else coarse + transport(coarse))
         return coarse
 
     def channel_groups(self) -> list[ChannelGroup]:
