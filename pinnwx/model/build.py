@@ -27,7 +27,7 @@ from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.second_order import SecondOrderForecaster
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.model.views import MultiViewNetwork, Views
-from pinnwx.operators.interpolation import crosses_poles
+from pinnwx.operators.interpolation import require_interpolation
 from pinnwx.physics.equation import Equation
 from pinnwx.physics.terms import Diffusion
 from pinnwx.physics.transport import AbstractTransport, EulerianTransport, SemiLagrangianTransport
@@ -156,11 +156,7 @@ def _equation_error(inputs: Inputs, settings: ModelSettings, transported: Transp
     else:
         others = {name: parse_wind(wind) for name, wind in physics.equation_error_winds.items()}
         winds = dict(carrying_winds(inputs.names, transported.equations, others))
-        if grid.is_global and not crosses_poles(grid):
-            raise ConfigError(
-                f'model.physics.equation_error = "transported" on {grid}: a pole lies neither on a row nor half-way '
-                'between two rows; use "kept"'
-            )
+        require_interpolation(grid, 'model.physics.equation_error = "transported"', '"kept"')
         _require_whole_vectors(inputs, winds)
     used = tuple((name, wind) for name, wind in winds.items() if inputs.names.index(name) not in transported.conserved)
     if not used:
@@ -277,11 +273,8 @@ def _require_possible(transported: TransportedFields, solver: AbstractTransport)
     """
     grid, _ = transported.grid, transported.levels  # which raise where levels have no real vertical modes
     conserved = {equation.field for equation in solver.equations if equation.conserved}
-    if isinstance(solver, SemiLagrangianTransport) and grid.is_global and not crosses_poles(grid):
-        raise ConfigError(
-            f'model.physics.method = "semi_lagrangian" on {grid}: a pole lies neither on a row nor half-way between '
-            'two rows; use "eulerian"'
-        )
+    if isinstance(solver, SemiLagrangianTransport):
+        require_interpolation(grid, 'model.physics.method = "semi_lagrangian"', '"eulerian"')
     for equation in solver.equations:
         if equation.balanced_field in conserved:
             raise ConfigError(

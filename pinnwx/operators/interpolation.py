@@ -100,17 +100,31 @@ def interpolate(
     return Interpolated(*map(layout.restored, parts))
 
 
-def crosses_poles(grid: Grid) -> bool:
-    """Whether each pole of a global grid lies on a row or half-way between two rows, as `interpolate` requires."""
+def can_interpolate(grid: Grid) -> bool:
+    """Whether `interpolate` takes fields of a grid: each pole of a global one lies on a row or half-way between two."""
+    if not grid.is_global:
+        return True
     half = 0.5 * np.deg2rad(grid.latitude_spacing)
     to_pole = 0.5 * np.pi - np.abs(grid.latitude_radians[[0, -1]])
     return bool((np.minimum(np.abs(to_pole), np.abs(to_pole - half)) < _UNEVEN).all())
 
 
+def require_interpolation(grid: Grid, setting: str, instead: str) -> None:
+    """Requires a grid that `interpolate` takes, which a setting needs.
+
+    Raises:
+        ConfigError: it is no such grid; the message names what to set instead.
+    """
+    if not can_interpolate(grid):
+        raise ConfigError(
+            f"{setting} on {grid}: a pole lies neither on a row nor half-way between two rows; use {instead}"
+        )
+
+
 def _row_coordinate(latitude, grid):
     """Latitude in rows from the first, at most one row beyond the outermost."""
     first, spacing = float(grid.latitude_radians[0]), float(np.deg2rad(grid.latitude_spacing))
-    if grid.is_global and not crosses_poles(grid):
+    if not can_interpolate(grid):
         raise GridError(f"row {grid.latitude[0]:g} is neither on the pole nor half a spacing from it; regrid the data")
     return jnp.clip((latitude - first) / spacing, -1, grid.shape[0])
 

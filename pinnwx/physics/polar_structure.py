@@ -17,14 +17,14 @@ from jaxtyping import Array, Float
 
 from pinnwx.grid import Grid
 from pinnwx.operators.departure import departure_points
-from pinnwx.operators.interpolation import Points, crosses_poles, interpolate
+from pinnwx.operators.interpolation import Points, can_interpolate, interpolate
 from pinnwx.operators.polar import cap_groups, zonal_group_mean
 from pinnwx.operators.stencils import slice_axis
 
 
 def has_polar_structure(grid: Grid, groups: tuple[int, ...]) -> bool:
-    """Whether cells other than those of a polar cap are merged, on a grid that `interpolate` can cross the poles of."""
-    return groups != cap_groups(grid) and (not grid.is_global or crosses_poles(grid))
+    """Whether cells other than those of a polar cap are merged, on a grid that `interpolate` takes."""
+    return groups != cap_groups(grid) and can_interpolate(grid)
 
 
 def polar_structure_change(

@@ -175,6 +175,9 @@ def test_what_does_not_fit_is_refused():
         closure(channels=9)
     with pytest.raises(ConfigError, match=r"options.blocks = 3 is more than the 2 blocks of model.closure"):
         closure(blocks=3)
+    uneven = Grid.from_coordinates(np.linspace(-86, 86, 20), np.arange(0.0, 360.0, 10.0))
+    with pytest.raises(ConfigError, match=r'closure.kind = "latent_transport" on .*; use "residual"'):
+        closure(uneven, patch_size=1)
     with pytest.raises(ConfigError, match=r"reach: Input should be greater than 0"):
         closure(reach=0.0)
     with pytest.raises(ConfigError, match=r"motion: Input should be 'transport', 'none' or 'filter'"):

@@ -40,7 +40,7 @@ from pinnwx.model.features import FeatureSpec
 from pinnwx.model.initialisers import layer_norm, linear
 from pinnwx.model.space_to_depth import coarse_grid
 from pinnwx.operators.departure import departure_points
-from pinnwx.operators.interpolation import Points, crosses_poles, interpolate
+from pinnwx.operators.interpolation import Points, interpolate, require_interpolation
 from pinnwx.operators.polar import cap_groups, zonal_group_mean
 from pinnwx.operators.stencils import pad
 from pinnwx.settings import Settings
@@ -135,11 +135,7 @@ class LatentTransportClosure(PatchedClosure):
             raise ConfigError(
                 f"model.closure.options.channels = {options.channels} is not a multiple of groups = {options.groups}"
             )
-        if coarse.is_global and not crosses_poles(coarse):
-            raise ConfigError(
-                f'kind = "latent_transport" needs rows on the poles or half a spacing from them, unlike the {coarse}; '
-                'use kind = "residual"'
-            )
+        require_interpolation(coarse, 'model.closure.kind = "latent_transport"', '"residual"')
         blocks = options.blocks or len(self.blocks)
         if blocks > len(self.blocks):
             raise ConfigError(
