@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import optax.contrib
@@ -20,7 +21,8 @@ def optimiser(kind: str, weight_decay: float, clip_norm: float) -> optax.Gradien
 
     "adam": Adam with decoupled weight decay on all but vectors (biases, scales). "muon": momentum made orthogonal by
     Newton-Schulz iterations for matrices (Jordan 2024), which moves every direction of a weight matrix by the same
-    amount, and Adam for vectors. A convolution counts as a matrix: its window and inputs by its outputs.
+    amount, and Adam for vectors. A convolution counts as a matrix: its window and inputs by its outputs. Weights of one
+    shape are one batch, which compiles and runs faster.
     """
     if kind == "muon":
         muon = optax.contrib.muon(
@@ -30,7 +32,7 @@ def optimiser(kind: str, weight_decay: float, clip_norm: float) -> optax.Gradien
             adam_b2=_SECOND_MOMENT,
             muon_weight_dimension_numbers=_matrices,
         )
-        return optax.chain(optax.clip_by_global_norm(clip_norm), muon)
+        return optax.chain(optax.clip_by_global_norm(clip_norm), _by_shape(muon))
     return optax.chain(
         optax.clip_by_global_norm(clip_norm),
         optax.scale_by_adam(b2=_SECOND_MOMENT),
@@ -42,16 +44,40 @@ def _are_matrices(parameters: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.ndim > 1, parameters)
 
 
-def _matrices(parameters: Any) -> Any:
-    """The input and output axes of each linear layer and convolution; None for other weights."""
+def _by_shape(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
+    """A transformation that is given weights of one shape as one array, along a new first axis.
+
+    It must treat that axis as a batch.
+    """
+
+    def stack(tree: Any) -> Any:
+        groups: dict[tuple[int, ...], list[jax.Array]] = {}
+        for leaf in jax.tree.leaves(tree):
+            groups.setdefault(leaf.shape, []).append(leaf)
+        return {shape: jnp.stack(leaves) for shape, leaves in groups.items()}
+
+    def init(params: Any) -> Any:
+        return transformation.init(stack(params))
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        stacked: Any
+        stacked, state = transformation.update(stack(updates), state, stack(params))
+        parts = {shape: iter(leaves) for shape, leaves in stacked.items()}
+        return jax.tree.map(lambda leaf: next(parts[leaf.shape]), updates), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def _matrices(stacked: Any) -> Any:
+    """The input and output axes of stacked linear layers and convolutions; None for other weights."""
 
     def axes(leaf: jax.Array) -> optax.contrib.MuonDimensionNumbers | None:
-        if leaf.ndim not in (2, 4):
+        if leaf.ndim not in (3, 5):
             return None
-        *inputs, outputs = range(leaf.ndim)
+        *inputs, outputs = range(1, leaf.ndim)
         return optax.contrib.MuonDimensionNumbers(tuple(inputs), (outputs,))
 
-    return jax.tree.map(axes, parameters)
+    return jax.tree.map(axes, stacked)
 
 
 def named_leaves(states: Sequence[Any]) -> dict[str, np.ndarray]:

@@ -41,6 +41,28 @@ def test_muon_moves_every_direction_of_a_matrix_alike():
 
 
 @KINDS
+def test_weights_of_one_shape_do_not_touch_each_other(kind):
+    """Each has the steps that it has alone, over several updates."""
+
+    def steps(names, shapes):
+        seeds = {name: place for place, name in enumerate(shapes)}
+        gradients, parameters = ({name: tree(seeds[name] + first)[shapes[name]] for name in names} for first in (0, 10))
+        made = optimiser(kind, weight_decay=0.1, clip_norm=1e6)
+        state = made.init(parameters)
+        for _ in range(3):
+            direction, state = made.update(gradients, state, parameters)
+            parameters = jax.tree.map(lambda p, d: p - 0.1 * d, parameters, direction)
+            gradients = jax.tree.map(lambda g: g[..., ::-1] + 0.5, gradients)
+        return parameters
+
+    shapes = {"first": "linear", "second": "linear", "third": "convolution", "fourth": "bias", "fifth": "linear"}
+    together = steps(tuple(shapes), shapes)
+    for name in shapes:
+        alone = steps((name,), shapes)
+        np.testing.assert_allclose(together[name], alone[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@KINDS
 def test_a_step_follows_the_gradient(kind):
     gradient = tree(2)
     for name, direction in first_direction(kind, gradient).items():
