@@ -62,6 +62,7 @@ class AblationRun:
     changes: Mapping[str, Any]
     minutes: float | None
     leads: tuple[int, ...] | None  # that are scored; None: those of the archive
+    period: tuple[str, str] | None  # first and last initial time that are scored; None: those of the archive
 
     @property
     def scores(self) -> Path:
@@ -83,7 +84,9 @@ class AblationRun:
         config = self.folder.with_suffix(f".{self.seed}.toml")
         config.write_text(tomli_w.dumps(self.config()))
         scoring = scoring_of(self.base)
-        return TrainingRun(config, self.folder, self.scores, replace(scoring, leads=self.leads or scoring.leads))
+        start, end = self.period or (scoring.start, scoring.end)
+        scoring = replace(scoring, leads=self.leads or scoring.leads, start=start, end=end)
+        return TrainingRun(config, self.folder, self.scores, scoring)
 
 
 def changed_experiment(base: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,12 +116,13 @@ def read_studies() -> dict[str, dict[str, Any]]:
 def runs_of(name: str, study: Mapping[str, Any]) -> Iterator[AblationRun]:
     """The runs of a study, the reference first, one seed after another."""
     leads = tuple(study["scored"]) if "scored" in study else None
+    period = (study["first"], study["last"]) if "first" in study else None
     for seed in study["seeds"]:
         for run, changes in study["runs"].items():
             own = dict(changes)
             base, reference = own.pop("base", study["base"]), own.pop("against", study["reference"])
             minutes = own.pop("minutes", study.get("minutes"))
-            yield AblationRun(name, run, seed, base, reference, study.get("common", {}) | own, minutes, leads)
+            yield AblationRun(name, run, seed, base, reference, study.get("common", {}) | own, minutes, leads, period)
 
 
 def table(name: str, study: Mapping[str, Any]) -> str:
