@@ -21,8 +21,8 @@ from pinnwx.verification.results import Scores
 
 STUDIES = (
     "ablations", "benchmark", "courant", "damage", "deformation", "divergence", "error_by_scale", "extremes",
-    "finer_grid", "increments", "job_times", "paradis", "primitive_equations", "results", "ridge", "rolling",
-    "rollouts", "simulate_climate", "simulation_prior", "sizes", "semi_lagrangian_cost", "spoilt", "tracer",
+    "finer_grid", "increments", "job_times", "little_data", "paradis", "primitive_equations", "results", "ridge",
+    "rolling", "rollouts", "simulate_climate", "simulation_prior", "sizes", "semi_lagrangian_cost", "spoilt", "tracer",
     "warmed_climate", "year",
 )  # fmt: skip
 assert placebo_winds  # registers the wind that a study names
