@@ -116,7 +116,7 @@ def read_studies() -> dict[str, dict[str, Any]]:
 def runs_of(name: str, study: Mapping[str, Any]) -> Iterator[AblationRun]:
     """The runs of a study, the reference first, one seed after another."""
     leads = tuple(study["scored"]) if "scored" in study else None
-    period = (study["first"], study["last"]) if "first" in study else None
+    period = tuple(study["period"]) if "period" in study else None
     for seed in study["seeds"]:
         for run, changes in study["runs"].items():
             own = dict(changes)

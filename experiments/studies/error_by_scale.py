@@ -97,7 +97,7 @@ def damping(
 
 
 def halves(forecasts: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Each half of the forecasts in time, with the other, on which what it uses is fitted."""
+    """Masks of each half of the forecasts in time, each with the half on which its factors are fitted."""
     first = np.arange(forecasts) < forecasts // 2
     return (first, ~first), (~first, first)
 
@@ -121,7 +121,7 @@ def forecast_starts(predictor: Predictor, archive: Archive) -> Shaped[np.ndarray
     """The analyses of the scoring time, twice a day, whose forecasts can be verified."""
     scoring = scoring_of(STUDY)
     within = archive.select(scoring.start, scoring.end).times
-    last = archive.times[-1] - np.timedelta64(max(LEADS), "h")
+    last = archive.times[-1] - predictor.lead_offsets.max()
     starts = within[within <= last][len(predictor.input_offsets) :: 2]
     return starts[: len(starts) // BATCH * BATCH]
 

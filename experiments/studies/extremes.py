@@ -1,21 +1,25 @@
-"""Storms and other extremes, where no forecast is rewarded for blur.
+"""Extremes: low pressure, strong wind, warm and moist places, as forecast and without the reward of blur.
 
     python -m experiments.studies.extremes             the runs of `gcm_divergence` that are trained here and not yet
                                                        measured
     python -m experiments.studies.extremes --tables    only write the table
 
-A smooth forecast misses extremes and gives no false alarms. So forecasts are compared as they are, and with the
-variance of the analyses: the departures from climatology are multiplied, for each zonal wavenumber, by
+An event is a value beyond a quantile of the training time, all seasons, in its place: `low pressure` below the 5 %
+quantile of the departures from climatology, `warm` and `moist` above the 95 % quantile at 850 hPa, and `strong wind`
+above the 95 % quantile of the speed at 10 m. The score is the critical success index, hits / (hits + misses + false
+alarms), by area; 1 is perfect. Beside it stands the frequency bias: the area where events are forecast, over the area
+where they happen.
 
-    a_k = sqrt(E|O_k|^2 / E|F_k|^2),
+A smooth forecast misses events and gives few false alarms. So forecasts are compared in three ways:
 
-where F and O are Fourier coefficients of forecasts and analyses along a row and E[.] is the mean over rows and
-forecasts. The factors of each field and lead come from one half of the forecasts (in time) and are used on the other.
+- `as it is`;
+- `matched variance`: the departures are multiplied, for each zonal wavenumber, by a_k = sqrt(E|O_k|^2 / E|F_k|^2). F
+  and O are Fourier coefficients of forecasts and analyses along a row, E[.] the mean over rows and forecasts.
+- `matched frequency`: a forecast event is a value above c times the threshold, with the c that gives forecasts as many
+  events as the analyses have.
 
-An event is a value beyond a quantile of the training time in its place: `low pressure` below the 5 % quantile of the
-departures, `warm` and `moist` above the 95 % quantile at 850 hPa, and `strong wind` above the 95 % quantile of the
-speed at 10 m. The score is the critical success index, hits / (hits + misses + false alarms), by area; 1 is perfect.
-Beside it stands the frequency bias: the area where events are forecast, over the area where they happen.
+The factors of each field and lead come from one half of the forecasts (in time) and are used on the other. The bounds
+leave out that the factors are uncertain.
 
 Figures go to experiments/results/extremes.json, the table to experiments/README.md.
 """
@@ -48,12 +52,21 @@ from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.runtime import prepare
-from pinnwx.verification.significance import BlockBootstrap, overlap_days
+from pinnwx.verification.significance import (
+    FALSE_DISCOVERIES,
+    BlockBootstrap,
+    Measurement,
+    adjusted,
+    is_significant,
+    overlap_days,
+)
 
-STUDY, REFERENCE, MODELS = "gcm_divergence", "neural", ("neural", "advective_and_radius")
+STUDY, REFERENCE, OTHER = "gcm_divergence", "neural", "advective_and_radius"
+MODELS = (REFERENCE, OTHER)
 LEADS = (24, 72, 120)
 QUANTILE = 0.05
 BATCH = 20
+KINDS = ("as it is", "matched variance", "matched frequency")
 COUNTS = ("hits", "forecast", "observed")
 
 Departures = Float[np.ndarray, "*batch field lat lon"]
@@ -67,7 +80,7 @@ class Event:
         self.fields, self.low, self.speed = fields, low, speed
 
     def values(self, departures: Departures, climatology: Departures, names: Sequence[str]) -> np.ndarray:
-        """What the quantile is of: larger is more extreme."""
+        """The quantity whose quantile defines the event; larger is more extreme."""
         rows = [names.index(field) for field in self.fields]
         if self.speed:
             return np.hypot(*np.moveaxis((departures + climatology)[..., rows, :, :], -3, 0))
@@ -116,6 +129,28 @@ def matched(
     return result
 
 
+def frequent(
+    values: Float[np.ndarray, "forecast lat lon"],
+    limit: Float[np.ndarray, "lat lon"],
+    observed: Bool[np.ndarray, "forecast lat lon"],
+    grid: Grid,
+) -> Bool[np.ndarray, "forecast lat lon"]:
+    """Where forecasts exceed the limit, which is positive, times a factor.
+
+    With the factor, the other half of the forecasts has as many events as were observed in its time.
+    """
+    events = np.empty_like(observed)
+    for used, other in halves(len(values)):
+        ratio = values[other] / limit
+        order = np.argsort(ratio, axis=None)
+        area = np.broadcast_to(grid.area_weights, ratio.shape).ravel()[order]
+        wanted = (grid.area_weights * observed[other]).sum()
+        place = np.searchsorted(np.cumsum(area[::-1]), wanted)  # from the most extreme on
+        factor = ratio.ravel()[order][::-1][min(place, area.size - 1)]
+        events[used] = values[used] > factor * limit
+    return events
+
+
 def counts(
     forecast: Bool[np.ndarray, "forecast lat lon"], observed: Bool[np.ndarray, "forecast lat lon"], grid: Grid
 ) -> dict[str, Float[np.ndarray, " forecast"]]:
@@ -142,9 +177,9 @@ def thresholds(trained: TrainedModel, archive: Archive) -> dict[str, Float[np.nd
 
 
 def measure(run: ablations.AblationRun) -> dict[str, Any]:
-    """Daily sums of the counts of each event and lead, as forecast and with matched variance."""
+    """Daily sums of the counts of each event, lead and kind of forecast."""
     trained = Run.open(run.folder).load()
-    archive = matching_archive(trained, DATA / scoring_of(run.base).folder)
+    archive = matching_archive(trained, DATA / scoring_of(STUDY).folder)
     predictor, limits = Predictor(trained, LEADS), thresholds(trained, archive)
     starts = forecast_starts(predictor, archive)
     forecasts = np.concatenate(
@@ -155,14 +190,18 @@ def measure(run: ablations.AblationRun) -> dict[str, Any]:
         valid = starts + np.timedelta64(lead, "h")
         expected, analyses = trained.climatology.at(valid), archive.fields[require_times(archive.times, valid)]
         true, own = analyses - expected, forecasts[:, row] - expected
-        for kind, departures in (("as it is", own), ("matched", matched(own, true, archive.grid))):
-            for name, event in EVENTS.items():
-                forecast, observed = (
-                    event.values(each, expected, archive.names) > limits[name] for each in (departures, true)
-                )
-                by_day = {
-                    key: daily_sums(each, starts) for key, each in counts(forecast, observed, archive.grid).items()
-                }
+        rescaled = matched(own, true, archive.grid)
+        for name, event in EVENTS.items():
+            values, varied, happened = (event.values(each, expected, archive.names) for each in (own, rescaled, true))
+            observed = happened > limits[name]
+            forecasts_of_kind = {
+                "as it is": values > limits[name],
+                "matched variance": varied > limits[name],
+                "matched frequency": frequent(values, limits[name], observed, archive.grid),
+            }
+            for kind, forecast in forecasts_of_kind.items():
+                by_area = counts(forecast, observed, archive.grid)
+                by_day = {key: daily_sums(each, starts) for key, each in by_area.items()}
                 entries.append({"event": name, "lead": lead, "kind": kind} | by_day)
     return {
         "updates": trained.manifest["updates"],
@@ -187,36 +226,45 @@ def table(figures: Mapping[str, Any]) -> str:
         model: {int(name.rpartition(" ")[2]) for name in figures if name.startswith(f"{model}, seed ")}
         for model in MODELS
     }
-    seeds = sorted(set.intersection(*map(set, seeds_of.values())))
+    seeds = sorted(set.intersection(*seeds_of.values()))
     if not seeds:
         return "Not run yet.\n"
-    rows = []
-    for event in EVENTS:
-        for lead in LEADS:
-            cells = []
-            for kind in ("as it is", "matched"):
-                reference, other = (
-                    series(figures, model, seeds, event=event, lead=lead, kind=kind) for model in (REFERENCE, MODELS[1])
-                )
-                cells += [f"{float(success(*(each.sum() for each in reference))):.3f}", _ratio(other, reference, lead)]
-                cells.append(" and ".join(f"{each[1].sum() / each[2].sum():.2f}" for each in (reference, other)))
-            rows.append([event, lead, *cells])
+    keys = [(event, lead, kind) for event in EVENTS for lead in LEADS for kind in KINDS]
+    sums = {
+        key: [series(figures, model, seeds, event=key[0], lead=key[1], kind=key[2]) for model in (REFERENCE, OTHER)]
+        for key in keys
+    }
+    ratios = {key: _ratio(other, reference, key[1]) for key, (reference, other) in sums.items()}
+    p_values = adjusted([ratio.p_value(1.0) for ratio in ratios.values()])
+    stars = {key: "*" if is_significant(p) else "" for key, p in zip(keys, p_values, strict=True)}
+    rows: dict[tuple[str, int], list[str]] = {}
+    for (event, lead, kind), (reference, other) in sums.items():
+        key = event, lead, kind
+        value, low, high = ratios[key].estimate(0.95)
+        bounds = "" if low is None or high is None else f" ({low:.3f}-{high:.3f})"
+        rows.setdefault((event, lead), []).extend(
+            [
+                f"{float(success(*(each.sum() for each in reference))):.3f}",
+                f"{value:.3f}{bounds}{stars[key]}",
+                " and ".join(f"{each[1].sum() / each[2].sum():.2f}" for each in (reference, other)),
+            ]
+        )
     titles = ["event", "h"]
-    for kind in ("as it is", "matched"):
-        titles += [f"`{REFERENCE}`, {kind}", f"`{MODELS[1]}` over it", "frequency bias of both"]
+    for kind in KINDS:
+        titles += [f"`{REFERENCE}`, {kind}", f"`{OTHER}` over it", "frequency bias of both"]
     note = (
-        f"Critical success index of `{REFERENCE}`, and that of `{MODELS[1]}` over it (above 1: better), with 95 % "
-        f"bounds over days and seeds. Seeds {', '.join(map(str, seeds))}.\n"
+        f"Critical success index of `{REFERENCE}`, and that of `{OTHER}` over it (above 1: better), with 95 % bounds "
+        f"over days and seeds. Seeds {', '.join(map(str, seeds))}. `*`: {sum(map(bool, stars.values()))} of "
+        f"{len(keys)} ratios differ from 1 with a false discovery rate of {100 * FALSE_DISCOVERIES:.0f} %.\n"
     )
-    return "\n".join([note, *markdown_table(titles, rows), ""])
+    return "\n".join([note, *markdown_table(titles, [[*key, *cells] for key, cells in rows.items()]), ""])
 
 
-def _ratio(other: Sequence[np.ndarray], reference: Sequence[np.ndarray], lead: int) -> str:
+def _ratio(other: Sequence[np.ndarray], reference: Sequence[np.ndarray], lead: int) -> Measurement:
     days = np.arange(other[0].shape[1]).astype("datetime64[D]")
-    value, low, high = BlockBootstrap().estimate(
+    return BlockBootstrap().measure(
         lambda *sums: success(*sums[:3]) / success(*sums[3:]), *other, *reference, overlap=overlap_days(days, lead)
     )
-    return f"{value:.3f}" + ("" if low is None or high is None else f" ({low:.3f}-{high:.3f})")
 
 
 def main() -> None:

@@ -1,18 +1,19 @@
-"""Weights of 5.625 degrees on a grid of 2.8125 degrees: what of a model knows how far things move?
+"""Weights of 5.625 degrees on a grid of 2.8125 degrees: which parts of a model carry over to another spacing?
 
     python -m experiments.studies.finer_grid             the runs of `era5_latent` that are trained here and not yet
                                                          measured
     python -m experiments.studies.finer_grid --tables    only write the table
 
-Equations and latent transport move fields by metres, so they are the same on every grid; a convolution reaches as many
-cells, so half as far. Each run forecasts on the finer grid in two ways:
+Equations and latent transport move fields by metres; a convolution reaches as many cells, so half as far, and sees
+scales that it was not trained on. Each run forecasts on the finer grid in two ways:
 
-- `same weights`: the model of the finer grid, with normalisation and climatology from the training time there, and the
-  trained weights;
+- `same weights`: the model of the finer grid, with twice as many sub-steps, normalisation and climatology from the
+  training time there, and the trained weights;
 - `interpolated`: the analysis of the finer grid, plus the change that the model forecasts on its own grid, interpolated
   by cubic polynomials. What the coarse grid does not see persists.
 
-Beside them stand the equations alone, on the finer grid. The score is the RMSE there over that of persistence.
+Beside them stand the equations alone, on both grids. The score is the RMSE on the grid of the forecast over that of
+persistence there.
 
 Figures go to experiments/results/finer_grid.json, the table to experiments/README.md.
 """
@@ -25,7 +26,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import Float, Shaped
 
 from experiments.studies import ablations
@@ -51,44 +51,51 @@ from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.grid import Grid
 from pinnwx.jobs.preparation import training_archive
+from pinnwx.model.weights import named_weights, set_weights
 from pinnwx.operators.interpolation import Points, interpolate
 from pinnwx.runtime import prepare
 
 STUDY, SEED, SPACING = "era5_latent", 1, "2.8125deg"
 LEADS = (6, 24, 72)
 FOLDER = DATA / scoring_of(STUDY).folder
-PERSISTENCE = "persistence"
+PERSISTENCE, NETWORK = "persistence", "neural"
 
 Forecasts = Float[np.ndarray, "forecast lead field lat lon"]
 
 
 def of_finer_grid(config: Config) -> Config:
+    """The settings on the finer grid, where the same wind crosses twice as many cells."""
+    physics = config.model.physics
+    if physics.transport:
+        assert isinstance(physics.substeps, int)
+        config = config.with_model(physics=physics.model_copy(update={"substeps": 2 * physics.substeps}))
     return config.model_copy(update={"data": config.data.model_copy(update={"grid": SPACING})})
 
 
 @cache
-def finer_archive() -> Archive:
-    """All analyses of the study on the finer grid."""
+def analyses(spacing: str = SPACING) -> Archive:
+    """All analyses of the study on a grid."""
     config = load_config(EXPERIMENTS / f"{ablations.read_studies()[STUDY]['base']}.toml")
-    return as_archive(FOLDER, config.data.fields, grid=Grid.parse(SPACING), **config.reading_options())
+    return as_archive(FOLDER, config.data.fields, grid=Grid.parse(spacing), **config.reading_options())
 
 
 def with_same_weights(trained: TrainedModel) -> TrainedModel:
     """The model on the finer grid."""
     config = of_finer_grid(parse_config(trained.config_text))
     finer = TrainedModel.initialise(config, training_archive(config, FOLDER))
-    nnx.update(finer.model, nnx.state(trained.model, nnx.Param))
+    own, weights = named_weights(finer.model), named_weights(trained.model)
+    assert {name: each.shape for name, each in own.items()} == {name: each.shape for name, each in weights.items()}
+    set_weights(finer.model, weights)
     return finer
 
 
-def equations_of(trained: TrainedModel) -> TrainedModel:
-    """The equations of a model alone, on the finer grid."""
-    config = without_network(of_finer_grid(parse_config(trained.config_text)), {})
-    return TrainedModel.initialise(config, training_archive(config, FOLDER))
+def equations_of(config: Config) -> TrainedModel:
+    """The equations of a model alone, before training."""
+    return TrainedModel.initialise(without_network(config, {}), training_archive(config, FOLDER))
 
 
 def refined(fields: Float[np.ndarray, "*batch lat lon"], coarse: Grid, fine: Grid) -> Float[np.ndarray, "*batch y x"]:
-    """Fields interpolated to another grid; none may be a component of a vector, which turns at a pole."""
+    """Fields interpolated to another grid. None is a component of a vector, which turns at a pole."""
     latitude, longitude = np.meshgrid(fine.latitude_radians, fine.longitude_radians, indexing="ij")
     points = Points(*(jnp.asarray(values, jnp.float32) for values in (latitude, longitude)))
     return np.asarray(interpolate(jnp.asarray(fields), points, coarse).value)
@@ -113,9 +120,11 @@ def interpolated(trained: TrainedModel, archive: Archive, starts: Shaped[np.ndar
     return persisted(archive, starts) + refined(change, coarse.grid, archive.grid)
 
 
-def measure(forecast: Callable[[Archive, Shaped[np.ndarray, " forecast"]], Forecasts]) -> dict[str, Any]:
-    """Daily sums of the square error of each field and lead, on the finer grid."""
-    archive = finer_archive()
+def measure(
+    forecast: Callable[[Archive, Shaped[np.ndarray, " forecast"]], Forecasts], spacing: str = SPACING
+) -> dict[str, Any]:
+    """Daily sums of the square error of each field and lead."""
+    archive = analyses(spacing)
     starts = starts_of(archive)
     valid = starts[:, None] + np.array(LEADS, "timedelta64[h]")
     truth = archive.fields[require_times(archive.times, valid)]
@@ -128,8 +137,12 @@ def measure(forecast: Callable[[Archive, Shaped[np.ndarray, " forecast"]], Forec
     return {"starts": len(starts), "first": str(starts[0])[:16], "scores": scores}
 
 
-def measure_model(model: TrainedModel, finer: Callable[[TrainedModel], TrainedModel]) -> dict[str, Any]:
-    return measure(Predictor(finer(model), LEADS).from_archive)
+def measure_same_weights(trained: TrainedModel) -> dict[str, Any]:
+    return measure(Predictor(with_same_weights(trained), LEADS).from_archive)
+
+
+def measure_equations(config: Config) -> dict[str, Any]:
+    return measure(Predictor(equations_of(config), LEADS).from_archive, config.data.grid)
 
 
 def measurements() -> dict[str, Callable[[], Any]]:
@@ -142,11 +155,15 @@ def measurements() -> dict[str, Callable[[], Any]]:
         raise SystemExit(f"no run of {STUDY} is trained here: python -m experiments.studies.ablations {STUDY}")
     each: dict[str, Callable[[], Any]] = {PERSISTENCE: partial(measure, persisted)}
     for name, model in models.items():
-        each[f"{name}, same weights"] = partial(measure_model, model, with_same_weights)
+        each[f"{name}, same weights"] = partial(measure_same_weights, model)
         each[f"{name}, interpolated"] = partial(measure, partial(interpolated, model))
-    with_equations = [model for model in models.values() if model.config.model.physics.transport]
-    if with_equations:
-        each["equations alone"] = partial(measure_model, with_equations[0], equations_of)
+    with_equations = [
+        parse_config(model.config_text) for model in models.values() if model.config.model.physics.transport
+    ]
+    for config in with_equations[:1]:
+        each["equations alone"] = partial(measure_equations, of_finer_grid(config))
+        each[f"equations alone, {config.data.grid}"] = partial(measure_equations, config)
+        each[f"{PERSISTENCE}, {config.data.grid}"] = partial(measure, persisted, config.data.grid)
     return each
 
 
@@ -154,15 +171,27 @@ def table(figures: Mapping[str, Any]) -> str:
     """A row for each forecast: its RMSE over that of persistence."""
     if PERSISTENCE not in figures:
         return "Not run yet.\n"
-    reference = {(one["field"], one["lead"]): one for one in figures[PERSISTENCE]["scores"]}
+    by_name = {name: {(one["field"], one["lead"]): one for one in entry["scores"]} for name, entry in figures.items()}
     rows = []
-    for name, entry in figures.items():
-        own = {(one["field"], one["lead"]): one for one in entry["scores"]}
-        if name != PERSISTENCE:
-            rows.append([name, *(ratio_text(own[key], one, "error", key[1]) for key, one in reference.items())])
-    note = f"RMSE over that of persistence on the grid of {SPACING}, with 95 % bounds over days.\n"
-    titles = ["forecast", *(f"{field} {lead} h" for field, lead in reference)]
+    for name, own in by_name.items():
+        what, _, spacing = name.partition(", ")
+        reference = by_name.get(f"{PERSISTENCE}, {spacing}", by_name[PERSISTENCE])
+        if what != PERSISTENCE:
+            rows.append([name, *_ratios(own, reference)])
+    same = {name.partition(", ")[0]: own for name, own in by_name.items() if name.endswith(", same weights")}
+    network = same.pop(NETWORK, None)
+    if network is not None:
+        rows += [[f"{name} over {NETWORK}, same weights", *_ratios(own, network)] for name, own in same.items()]
+    note = (
+        f"RMSE over that of persistence on the grid of {SPACING} unless another is told, with 95 % bounds over days; "
+        "at 72 h there are too few days for bounds. One seed.\n"
+    )
+    titles = ["forecast", *(f"{field} {lead} h" for field, lead in by_name[PERSISTENCE])]
     return "\n".join([note, *markdown_table(titles, rows), ""])
+
+
+def _ratios(own: Mapping[Any, Any], reference: Mapping[Any, Any]) -> list[str]:
+    return [ratio_text(own[key], one, "error", key[1]) for key, one in reference.items()]
 
 
 def main() -> None:

@@ -19,7 +19,10 @@ GRID = Grid.parse("22.5deg")
 PREFIX = "net"
 FEATURES = (FeatureSpec("t850"), FeatureSpec("z500"), FeatureSpec("u500", pole_parity=-1.0))
 MOVING = {"kind": "latent_transport", "patch_size": 2, "options": {"groups": 2, "channels": 4}}
-KINDS = {"plain": {}, "patches": {"patch_size": 2}, "experts": {"experts": 2}, "latent_transport": MOVING}
+KINDS = {
+    "plain": {}, "patches": {"patch_size": 2}, "experts": {"experts": 2}, "latent_transport": MOVING,
+    "latent_transport of one block": MOVING | {"options": {"groups": 2, "channels": 4, "blocks": 1}},
+}  # fmt: skip
 
 
 class Holder(nnx.Module):

@@ -149,7 +149,7 @@ def test_an_untrained_transport_changes_its_channels_and_the_placebo_without_mot
 
 
 def test_transport_precedes_as_many_blocks_as_are_set():
-    """Without the transport of its second block, a closure is one whose second transport adds nothing."""
+    """With the second transport set to zero, the closure equals one with `blocks = 1`."""
     both, first = closure(), closure(blocks=1)
     assert (len(both.transports), len(first.transports)) == (2, 1)
     randomise(both, 0, 0.3)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax.contrib
 import pytest
 
 from pinnwx.training.optimiser import optimiser
@@ -40,26 +41,36 @@ def test_muon_moves_every_direction_of_a_matrix_alike():
     assert spread(adam["linear"]) > 2
 
 
-@KINDS
-def test_weights_of_one_shape_do_not_touch_each_other(kind):
-    """Each has the steps that it has alone, over several updates."""
+def test_weights_of_one_shape_do_not_touch_each_other():
+    """Each has the steps that muon gives it alone, over several updates: matrices, and vectors and gates by Adam."""
+    shapes = {
+        "first": "linear", "second": "linear", "third": "convolution", "fourth": "convolution", "bias": "bias",
+        "other bias": "bias", "gate": "gate", "other gate": "gate",
+    }  # fmt: skip
+    dimensions = {
+        "linear": optax.contrib.MuonDimensionNumbers((0,), (1,)),
+        "convolution": optax.contrib.MuonDimensionNumbers((0, 1, 2), (3,)),
+    }
+    gradients, parameters = (
+        {name: tree(seed)[shapes[name]] for seed, name in enumerate(shapes, first)} for first in (2, 20)
+    )
 
-    def steps(names, shapes):
-        seeds = {name: place for place, name in enumerate(shapes)}
-        gradients, parameters = ({name: tree(seeds[name] + first)[shapes[name]] for name in names} for first in (0, 10))
-        made = optimiser(kind, weight_decay=0.1, clip_norm=1e6)
-        state = made.init(parameters)
+    def steps(made, names):
+        gradient, values = ({name: each[name] for name in names} for each in (gradients, parameters))
+        state = made.init(values)
         for _ in range(3):
-            direction, state = made.update(gradients, state, parameters)
-            parameters = jax.tree.map(lambda p, d: p - 0.1 * d, parameters, direction)
-            gradients = jax.tree.map(lambda g: g[..., ::-1] + 0.5, gradients)
-        return parameters
+            direction, state = made.update(gradient, state, values)
+            values = jax.tree.map(lambda p, d: p - 0.1 * d, values, direction)
+            gradient = jax.tree.map(lambda g: g[..., ::-1] + 0.5, gradient)
+        return values
 
-    shapes = {"first": "linear", "second": "linear", "third": "convolution", "fourth": "bias", "fifth": "linear"}
-    together = steps(tuple(shapes), shapes)
-    for name in shapes:
-        alone = steps((name,), shapes)
-        np.testing.assert_allclose(together[name], alone[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    together = steps(optimiser("muon", weight_decay=0.1, clip_norm=1e6), shapes)
+    for name, kind in shapes.items():
+        alone = optax.contrib.muon(
+            -1.0, consistent_rms=0.2, weight_decay=0.1, adam_b2=0.99,
+            muon_weight_dimension_numbers={name: dimensions.get(kind)},
+        )  # fmt: skip
+        np.testing.assert_allclose(together[name], steps(alone, (name,))[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 @KINDS
