@@ -61,6 +61,7 @@ FIELDS = ("z500", "t850", "u500", "v850", "q850", "msl")
 MEASURES = ("bias", "variance_ratio", "largest_departure", "change", "predicted")
 DAY = np.timedelta64(1, "D")
 BATCH = 16
+LIMIT = 20  # standard deviations of a field; no analysis of the archive departs by more than 9 from climatology
 
 States = Float[np.ndarray, "day field lat lon"]
 
@@ -129,12 +130,19 @@ def predicted(states: States, archive: Archive, start: np.datetime64) -> Float[n
     return 1 - left / np.maximum(whole, 1e-30)
 
 
+def days_of_weather(states: States, trained: TrainedModel, start: np.datetime64) -> int:
+    """The days before a value is not finite or more than `LIMIT` standard deviations of its field from climatology."""
+    expected = trained.climatology.at(start + DAY * np.arange(1, len(states) + 1))
+    within = np.abs(states - expected) <= LIMIT * trained.normalisation.std[:, None, None]  # false where not finite
+    lost = np.flatnonzero(~within.all(axis=(1, 2, 3)))
+    return int(lost[0]) if len(lost) else len(states)
+
+
 def measures(states: States, trained: TrainedModel, archive: Archive, start: np.datetime64 = START) -> dict[str, Any]:
-    """How the finite days of a forecast differ from the climate of the analyses, by field."""
-    lost = np.flatnonzero(~np.isfinite(states).all(axis=(1, 2, 3)))
-    days = int(lost[0]) if len(lost) else len(states)
-    if days < 2:  # no change between two finite days
-        return {"finite_days": days, "fields": {}}
+    """How the days of a forecast that look like weather differ from the climate of the analyses, by field."""
+    days = days_of_weather(states, trained, start)
+    if days < 2:  # no change between two days
+        return {"days": days, "fields": {}}
     period = trained.config.data.train
     training = archive.select(period.start, period.end)
     leads = 24.0 * np.arange(1, days + 1)
@@ -156,7 +164,7 @@ def measures(states: States, trained: TrainedModel, archive: Archive, start: np.
         for row, (name, value) in enumerate(zip(archive.names, explained, strict=True))
         if name in FIELDS
     }
-    return {"finite_days": days, "fields": by_field}
+    return {"days": days, "fields": by_field}
 
 
 def measure(name: str, *, climate: bool) -> dict[str, Any]:
@@ -185,10 +193,13 @@ def table(figures: Mapping[str, Any]) -> str:
     for name, entry in figures.items():
         values = [[field[key] for field in entry["fields"].values()] for key in MEASURES]
         cells = [f"{min(each):.2f} to {max(each):.2f}" if each else "-" for each in values]
-        rows.append([name, entry["finite_days"], *cells])
-    titles = ["forecast", "finite days", *(key.replace("_", " ") for key in MEASURES)]
+        rows.append([name, entry["days"], *cells])
+    titles = ["forecast", "days", *(key.replace("_", " ") for key in MEASURES)]
     fields = ", ".join(f"`{name}`" for name in FIELDS)
-    note = f"{DAYS} days from {str(START)[:10]}; the smallest and the largest value of {fields}.\n"
+    note = (
+        f"{DAYS} days from {str(START)[:10]}, or as many as have no value more than {LIMIT} standard deviations from "
+        f"climatology; the smallest and the largest value of {fields}.\n"
+    )
     return "\n".join([note, *markdown_table(titles, rows), ""])
 
 
