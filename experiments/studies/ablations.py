@@ -38,6 +38,7 @@ from experiments.studies.harness import (
     scoring_of,
     splice,
     study_parser,
+    with_bounds,
 )
 from experiments.studies.training_runs import TrainingRun, train_and_score
 from pinnwx.extensions import PINNWX_EXTENSIONS
@@ -214,9 +215,7 @@ def _ratio_cell(
 
 def ratio_text(comparison: Mapping[str, Any]) -> str:
     """`0.954 (0.946-0.963)`; without the bounds where too few days give none."""
-    bounds = comparison["ratio_low"], comparison["ratio_high"]
-    text = f"{comparison['ratio']:.3f}"
-    return text if None in bounds else f"{text} ({bounds[0]:.3f}-{bounds[1]:.3f})"
+    return with_bounds(comparison["ratio"], comparison["ratio_low"], comparison["ratio_high"])
 
 
 def entry_ratio(scores: Sequence[Scores], references: Sequence[Scores], variable: str, lead: int) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ from experiments.studies.harness import (
     scoring_of,
     splice,
     study_parser,
+    with_bounds,
 )
 from pinnwx.config import Config
 from pinnwx.data.archive import Archive
@@ -128,8 +129,7 @@ def table(measured: list[dict]) -> str:
     rows = {}
     for point in measured:
         key = point["pair"], f"{point['courant']:.2f}", point["seeds"], point["updates"], point["variable"]
-        bounds = "" if np.isnan(point["low"]) else f" ({point['low']:.3f}-{point['high']:.3f})"
-        rows.setdefault(key, []).append(f"{point['ratio']:.3f}{bounds}")
+        rows.setdefault(key, []).append(with_bounds(point["ratio"], point["low"], point["high"]))
     titles = ["step", "Courant number", "seeds", "updates", "field", *(f"{lead} h" for lead in LEADS)]
     lines = markdown_table(titles, [[*key, *cells] for key, cells in rows.items()])
     return "\n".join([*lines, "\n![RMSE of hybrids over networks against the Courant number](results/courant.png)\n"])

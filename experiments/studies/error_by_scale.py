@@ -40,6 +40,7 @@ from experiments.studies.harness import (
     scoring_of,
     splice,
     study_parser,
+    with_bounds,
 )
 from pinnwx.data.archive import Archive
 from pinnwx.forecasting.matching import matching_archive
@@ -177,7 +178,8 @@ def ratio_text(model: Mapping[str, Any], reference: Mapping[str, Any], key: str,
     days = [np.array(entry["daily"][key]) for entry in (model, reference)]
     overlap = overlap_days(np.arange(len(days[0])).astype("datetime64[D]"), lead)
     value, low, high = BlockBootstrap().estimate(lambda own, other: np.sqrt(own / other), *days, overlap=overlap)
-    return f"{value:.3f}" + ("" if low is None or high is None else f" ({low:.3f}-{high:.3f})")
+    assert value is not None
+    return with_bounds(value, low, high)
 
 
 def tables(figures: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from experiments.studies import ablations
-from experiments.studies.error_by_scale import amplitudes, daily_sums, forecast_starts, halves
+from experiments.studies.error_by_scale import BATCH, LEADS, STUDY, amplitudes, daily_sums, forecast_starts, halves
 from experiments.studies.harness import (
     DATA,
     README,
@@ -44,6 +44,7 @@ from experiments.studies.harness import (
     scoring_of,
     splice,
     study_parser,
+    with_bounds,
 )
 from pinnwx.data.archive import Archive
 from pinnwx.forecasting.matching import matching_archive
@@ -61,11 +62,9 @@ from pinnwx.verification.significance import (
     overlap_days,
 )
 
-STUDY, REFERENCE, OTHER = "gcm_divergence", "neural", "advective_and_radius"
+REFERENCE, OTHER = "neural", "advective_and_radius"
 MODELS = (REFERENCE, OTHER)
-LEADS = (24, 72, 120)
 QUANTILE = 0.05
-BATCH = 20
 KINDS = ("as it is", "matched variance", "matched frequency")
 COUNTS = ("hits", "forecast", "observed")
 
@@ -241,11 +240,11 @@ def table(figures: Mapping[str, Any]) -> str:
     for (event, lead, kind), (reference, other) in sums.items():
         key = event, lead, kind
         value, low, high = ratios[key].estimate(0.95)
-        bounds = "" if low is None or high is None else f" ({low:.3f}-{high:.3f})"
+        assert value is not None
         rows.setdefault((event, lead), []).extend(
             [
                 f"{float(success(*(each.sum() for each in reference))):.3f}",
-                f"{value:.3f}{bounds}{stars[key]}",
+                f"{with_bounds(value, low, high)}{stars[key]}",
                 " and ".join(f"{each[1].sum() / each[2].sum():.2f}" for each in (reference, other)),
             ]
         )

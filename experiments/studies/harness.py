@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import sys
@@ -112,6 +113,12 @@ def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> l
     """The lines of a Markdown table."""
     lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
     return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+
+
+def with_bounds(value: float, low: float | None, high: float | None) -> str:
+    """`0.954 (0.946-0.963)`; without the bounds where they are unknown, None or NaN."""
+    known = low is not None and high is not None and not math.isnan(low)
+    return f"{value:.3f} ({low:.3f}-{high:.3f})" if known else f"{value:.3f}"
 
 
 def splice(page: Path, marker: str, text: str) -> None:

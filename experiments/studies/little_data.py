@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.studies import ablations
-from experiments.studies.harness import README, RESULTS, markdown_table, splice, study_parser
+from experiments.studies.harness import README, RESULTS, markdown_table, splice, study_parser, with_bounds
 from pinnwx.reporting.style import PART_COLOURS, save
 from pinnwx.verification.results import Scores
 
@@ -66,8 +66,7 @@ def table(measured: Sequence[Point]) -> str:
     """A row for each number of days."""
     rows: dict[tuple[int, int], list[str]] = {}
     for point in measured:
-        bounds = "" if np.isnan(point.low) else f" ({point.low:.3f}-{point.high:.3f})"
-        rows.setdefault((point.days, point.seeds), []).append(f"{point.ratio:.3f}{bounds}")
+        rows.setdefault((point.days, point.seeds), []).append(with_bounds(point.ratio, point.low, point.high))
     titles = ["days", "seeds", *(f"{field} {lead} h" for field in FIELDS for lead in LEADS)]
     lines = markdown_table(titles, [[*key, *cells] for key, cells in rows.items()])
     return "\n".join(
