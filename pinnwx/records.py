@@ -192,6 +192,7 @@ class Manifest(_Record):
     versions: dict[str, Text] = {}
     compressed_from: Origin | None = None
     initialised_from: Origin | None = None
+    noise_like_sha256: Text = ""
     training_check: TrainingCheckNotes = TrainingCheckNotes()
 
 

@@ -21,9 +21,9 @@ from pinnwx.verification.results import Scores
 
 STUDIES = (
     "ablations", "benchmark", "courant", "damage", "deformation", "divergence", "error_by_scale", "extremes",
-    "finer_grid", "increments", "job_times", "little_data", "paradis", "primitive_equations", "results", "ridge",
-    "rolling", "rollouts", "simulate_climate", "simulation_prior", "sizes", "semi_lagrangian_cost", "spoilt", "tracer",
-    "warmed_climate", "year",
+    "finer_grid", "increments", "job_times", "little_data", "paradis", "primitive_equations", "prior_minutes",
+    "results", "ridge", "rolling", "rollouts", "simulate_climate", "simulation_prior", "sizes", "semi_lagrangian_cost",
+    "spoilt", "tracer", "warmed_climate", "year",
 )  # fmt: skip
 assert placebo_winds  # registers the wind that a study names
 RUNS = [run for name, study in ablations.read_studies().items() for run in ablations.runs_of(name, study)]

@@ -4,8 +4,10 @@
     python -m experiments.studies.simulation_prior --seeds 5   seeds 1 to 5
     python -m experiments.studies.simulation_prior --tables    only write the table
 
-Pressure and vorticity of the GCM archive (the curl of its wind at 850 hPa) train a model first. Training on ERA5 then
-begins with its weights, `train --init-from`. Each model is scored on days that it was not trained on:
+Pressure and vorticity of the GCM archive (the curl of its wind at 850 hPa) train a model first, with noise
+(`pinnwx.data.analysis_noise`) whose power by latitude and wavenumber makes them change as irregularly as ERA5. The
+power is a mean over all 76 days; no state of a day enters. Training on ERA5 then begins with these weights, `train
+--init-from`. Each model is scored on days that it was not trained on:
 
     folds    the 76 days of ERA5 in five blocks of whole days. A model is trained on the analyses that are at least
              `GAP` from the first input and the last valid time of the forecasts from a block.
@@ -18,6 +20,7 @@ The arms differ in the model (network alone or hybrid) and in what precedes the 
     prior     `PRIOR_UPDATES` on the simulation
     shuffled  the same on the simulation with its fields in random order. The best forecast there is the mean, so the
               network sees the fields and learns no dynamics.
+    smooth    the same on the simulation without noise.
 
 Scores go to experiments/results/simulation_prior.json, the table to experiments/README.md.
 """
@@ -34,6 +37,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 import pinnwx
 from experiments.studies.ablations import ratio_text
@@ -51,6 +55,7 @@ from experiments.studies.harness import (
 )
 from experiments.studies.merging import merge_scores
 from experiments.studies.plain_scores import plain_scores, scores_of
+from pinnwx.data.analysis_noise import with_analysis_noise
 from pinnwx.data.archive import Archive
 from pinnwx.data.inputs import as_archive
 from pinnwx.forecasting.predictor import Predictor
@@ -62,13 +67,15 @@ from pinnwx.verification.pairing import initial_times_between
 from pinnwx.verification.results import Scores
 
 STORED, FOLDER = RESULTS / "simulation_prior.json", RUNS / "simulation_prior"
-UPDATES, PRIOR_UPDATES = 400, 1600
+UPDATES, PRIOR_UPDATES, STEP_HOURS = 400, 1600, 6
 FOLDS, GAP, INPUT_SPAN = 5, np.timedelta64(3, "D"), np.timedelta64(18, "h")  # four inputs, six hours apart
 TRAINING_DAYS = (7, 14, 30, 60)
 FIELDS, LEADS = ("msl", "vo850"), (6, 24, 72)
-KINDS = ("neural", "hybrid")
-HISTORIES = ("plain", "longer", "prior", "shuffled")
-REFERENCE = "neural longer"
+ARMS = (
+    ("neural", "longer"), ("neural", "prior"), ("hybrid", "prior"), ("hybrid", "longer"), ("neural", "plain"),
+    ("neural", "shuffled"), ("neural", "smooth"),
+)  # fmt: skip
+PRIORS, REFERENCE = ("prior", "shuffled", "smooth"), "neural longer"
 
 
 @dataclass(frozen=True)
@@ -105,22 +112,26 @@ def era5() -> Archive:
     return as_archive(DATA / "era5_global", FIELDS, grid="5.625deg")
 
 
-@cache
-def simulation() -> Archive:
+def simulation_dataset() -> xr.Dataset:
     """The pressure and the vorticity at 850 hPa of the training time of the GCM archive."""
     dataset = pinnwx.open_data(DATA / "gcm_t31", ["msl", "u850", "v850"], start="2000-01-01", end="2001-06-30")
     winds = Archive.from_dataset(dataset, ["u850", "v850"])
-    pressure = Archive.from_dataset(dataset, ["msl"])
     vorticity = np.asarray(curl(jnp.asarray(winds.fields[:, 0]), jnp.asarray(winds.fields[:, 1]), winds.grid))
-    return replace(
-        pressure, names=FIELDS, fields=np.stack([pressure.fields[:, 0], vorticity], axis=1).astype(np.float32)
-    )
+    return dataset[["msl"]].assign(vo850=(("time", "latitude", "longitude"), vorticity, {"units": "s-1"}))
 
 
-def shuffled(archive: Archive) -> Archive:
-    """The same fields at the same times, in random order."""
-    order = np.random.default_rng(0).permutation(len(archive))
-    return replace(archive, fields=archive.fields[order])
+@cache
+def simulation() -> Archive:
+    return Archive.from_dataset(simulation_dataset(), FIELDS)
+
+
+def simulation_for(history: str) -> Archive:
+    """What a prior learns from: the simulation with noise, that in random order, or the simulation as it is."""
+    if history == "smooth":
+        return simulation()
+    noisy = with_analysis_noise(simulation(), era5(), STEP_HOURS)
+    order = np.random.default_rng(0).permutation(len(noisy)) if history == "shuffled" else slice(None)
+    return replace(noisy, fields=noisy.fields[order])
 
 
 def cases() -> dict[str, list[Case]]:
@@ -153,15 +164,14 @@ def prior_run(kind: str, history: str, seed: int) -> Path:
     """A run folder whose model was trained on the simulation; it is trained if it is not there."""
     folder = FOLDER / f"{kind}_{history}.{seed}"
     if not (folder / "live").is_file():
-        archive = simulation() if history == "prior" else shuffled(simulation())
-        settings = settings_of(kind, seed, PRIOR_UPDATES)
+        archive, settings = simulation_for(history), settings_of(kind, seed, PRIOR_UPDATES)
         pinnwx.train(settings, archive, folder, force=folder.exists(), promote_anyway=True, progress=lambda _: None)
     return folder
 
 
 def measure(case: Case, kind: str, history: str, seed: int) -> dict[str, Any]:
     """Trains an arm for a case; its scores and what the training took."""
-    prior = prior_run(kind, history, seed) if history in ("prior", "shuffled") else None
+    prior = prior_run(kind, history, seed) if history in PRIORS else None
     settings = settings_of(kind, seed, UPDATES + (PRIOR_UPDATES if history == "longer" else 0))
     archive, begun = training_part(case), time.monotonic()
     trained = pinnwx.train(settings, archive, init_from=prior, progress=lambda _: None)
@@ -187,10 +197,9 @@ def measurements(seeds: Sequence[int]) -> dict[str, Any]:
     return {
         f"{case.name}, {kind} {history}, seed {seed}": partial(measure, case, kind, history, seed)
         for seed in seeds
+        for kind, history in ARMS
         for group in cases().values()
         for case in group
-        for kind in KINDS
-        for history in HISTORIES
     }
 
 
@@ -209,7 +218,7 @@ def table(figures: Mapping[str, Any]) -> str:
         return "Not run yet.\n"
     rows = []
     seeds = sorted({int(name.rpartition(" ")[2]) for name in figures})
-    arms = [REFERENCE, *(arm for kind in KINDS for history in HISTORIES if (arm := f"{kind} {history}") != REFERENCE)]
+    arms = [f"{kind} {history}" for kind, history in ARMS]
     for row, group in cases().items():
         by_arm = {arm: {s: one for s in seeds if (one := stored_scores(figures, group, arm, s))} for arm in arms}
         reference = by_arm[REFERENCE]
@@ -232,7 +241,7 @@ def table(figures: Mapping[str, Any]) -> str:
         [
             f"RMSE of `{REFERENCE}` over persistence, and of the others over `{REFERENCE}`, with 95 % bounds over days "
             f"and seeds (of one seed, over days). {UPDATES} updates of one network on ERA5; {PRIOR_UPDATES} more on "
-            "ERA5 (longer) or before on the simulation (prior, shuffled).\n",
+            "ERA5 (longer) or before on the simulation (prior, shuffled, smooth).\n",
             *markdown_table(["case", "model", "seeds", *columns], rows),
             "",
         ]

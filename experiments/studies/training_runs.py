@@ -19,12 +19,16 @@ from pinnwx.verification.results import in_lines
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One training: the experiment, where its run folder and its scores go, and what it is scored on."""
+    """One training: the experiment, where its run folder and its scores go, and what it is scored on.
+
+    `options` are further ones of `pinnwx train`.
+    """
 
     config: Path
     run: Path
     scores: Path
     scoring: Scoring
+    options: tuple[object, ...] = ()
 
 
 def train_and_score(runs: Sequence[TrainingRun], minutes: float | None) -> None:
@@ -57,7 +61,8 @@ def compete(commands: Sequence[Sequence[str]]) -> list[float]:
 
 def _train_command(run: TrainingRun, *options: object) -> list[str]:
     """`--promote-anyway`, because every model that is compared is scored, whatever the promotion check says."""
-    words = ["train", run.config, "--data", DATA / run.scoring.folder, "--out", run.run, "--promote-anyway", *options]
+    words = ["train", run.config, "--data", DATA / run.scoring.folder, "--out", run.run, "--promote-anyway"]
+    words += [*run.options, *options]
     return list(map(str, words))
 
 

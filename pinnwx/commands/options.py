@@ -52,6 +52,13 @@ InitFrom = Annotated[
     Path | None,
     typer.Option("--init-from", metavar=PATH, help="Run folder: begin with the weights of its live model."),
 ]
+NoiseLike = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar=PATH,
+        help="Analyses, if --data is a simulation: it gets noise until it changes as irregularly. May be repeated.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue after an interruption.")]
 PromoteAnyway = Annotated[
     bool, typer.Option("--promote-anyway", help="Make the model live even if the training check refuses it.")

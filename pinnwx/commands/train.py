@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pinnwx.commands import clock
-from pinnwx.commands.options import Data, ForceRun, InitFrom, Minutes, NewRun, PromoteAnyway, Resume
+from pinnwx.commands.options import Data, ForceRun, InitFrom, Minutes, NewRun, NoiseLike, PromoteAnyway, Resume
 from pinnwx.commands.printing import say
 
 
@@ -21,6 +21,7 @@ def train(
     out: NewRun,
     minutes: Minutes = None,
     init_from: InitFrom = None,
+    noise_like: NoiseLike = None,
     resume: Resume = False,
     force: ForceRun = False,
     promote_anyway: PromoteAnyway = False,
@@ -31,7 +32,7 @@ def train(
 
     with training_progress() as progress:
         run = job(
-            config, data, out, minutes=minutes, init_from=init_from, resume=resume, force=force,
-            promote_anyway=promote_anyway, progress=progress, started=clock.STARTED,
+            config, data, out, minutes=minutes, init_from=init_from, noise_like=noise_like, resume=resume,
+            force=force, promote_anyway=promote_anyway, progress=progress, started=clock.STARTED,
         )  # fmt: skip
     say(f"Model {run.live} is live in {out}.")

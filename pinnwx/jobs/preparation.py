@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pinnwx.config import Config, ConfigLike, config_as_read, load_config
+from pinnwx.data.analysis_noise import with_analysis_noise
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import period_bounds
 from pinnwx.data.check import check_times
@@ -27,8 +28,10 @@ _USED_ANYWAY = " (it is used for training anyway)"
 _COPIES = 5  # of the weights: weights, average, gradient, two moments
 
 
-def prepared(settings: Config, text: str, data: Data) -> tuple[Archive, TrainedModel]:
-    """The archive of the training time, and a model with initial weights.
+def prepared(
+    settings: Config, text: str, data: Data, noise_like: Archive | None = None
+) -> tuple[Archive, TrainedModel]:
+    """The archive of the training time, and a model with initial weights; `noise_like` adds noise to the archive.
 
     Raises:
         PinnwxError: the training is impossible; the message names all problems (`training_report`).
@@ -39,6 +42,8 @@ def prepared(settings: Config, text: str, data: Data) -> tuple[Archive, TrainedM
         archive = training_archive(settings, data)
         for problem in training_problems(settings, archive.times):
             raise DataError(problem)
+        if noise_like is not None:
+            archive = with_analysis_noise(archive, noise_like, settings.model.step_hours)
         return archive, TrainedModel.initialise(settings, archive, text)
     except (ConfigError, DataError, UnavailableError) as error:
         if isinstance(data, IN_MEMORY):

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 from pinnwx.config import Config, ConfigLike, load_config, parse_config, text_of
-from pinnwx.data.inputs import Data
+from pinnwx.data.inputs import Data, as_archive
 from pinnwx.errors import ConfigError, UsageError
 from pinnwx.files import kept_if_used
 from pinnwx.forecasting.runs import Run, new_run
@@ -21,7 +21,7 @@ from pinnwx.jobs.initial_weights import take_weights
 from pinnwx.jobs.preparation import prepared, require_memory, training_settings
 from pinnwx.jobs.readiness import training_doubts
 from pinnwx.jobs.training_check import require_promoted, validation_archive
-from pinnwx.jobs.training_task import INITIALISED_FROM, TrainingTask, log_limits, train_in_run
+from pinnwx.jobs.training_task import INITIALISED_FROM, NOISE_LIKE, TrainingTask, log_limits, train_in_run
 from pinnwx.runtime import prepare
 from pinnwx.training.optimiser import named_leaves
 from pinnwx.training.progress import Progress, shown, training_text
@@ -40,6 +40,7 @@ def train(
     *,
     minutes: float | None = None,
     init_from: str | Path | None = None,
+    noise_like: Data | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainedModel: ...
 
@@ -52,6 +53,7 @@ def train(
     *,
     minutes: float | None = None,
     init_from: str | Path | None = None,
+    noise_like: Data | None = None,
     resume: bool = False,
     force: bool = False,
     promote_anyway: bool = False,
@@ -67,6 +69,7 @@ def train(
     *,
     minutes: float | None = None,
     init_from: str | Path | None = None,
+    noise_like: Data | None = None,
     resume: bool = False,
     force: bool = False,
     promote_anyway: bool = False,
@@ -89,6 +92,8 @@ def train(
             config fixes `training.updates`.
         init_from: a run folder: training begins with the weights of its live version (`jobs.initial_weights`). With
             `resume`, give the same.
+        noise_like: analyses, for a training on a simulation: noise is added to `data` until they change as irregularly
+            (`data.analysis_noise`). With `resume`, give the same.
         resume: go on with an interrupted training in `out`.
         force: start afresh in an existing run folder; its versions stay.
         promote_anyway: make the model live whatever the check says.
@@ -110,12 +115,12 @@ def train(
         if resume or force or promote_anyway:
             raise UsageError("resume, force and promote_anyway are of a run folder; give out")
         with shown(progress, training_text) as show:
-            return _train_in_memory(settings, text_of(config), data, deadline, init_from, show)
+            return _train_in_memory(settings, text_of(config), data, deadline, init_from, noise_like, show)
     with kept_if_used(out), shown(progress, training_text) as show:
         run = Run.open(out) if resume else new_run(out, force=force)
         _train_in(
             run, settings, config, data, deadline,
-            init_from=init_from, resume=resume, promote_anyway=promote_anyway, progress=show,
+            init_from=init_from, noise_like=noise_like, resume=resume, promote_anyway=promote_anyway, progress=show,
         )  # fmt: skip
     return run
 
@@ -128,6 +133,7 @@ def _train_in(
     deadline: float,
     *,
     init_from: str | Path | None,
+    noise_like: Data | None,
     resume: bool,
     promote_anyway: bool,
     progress: Callable[[Progress], None],
@@ -143,7 +149,7 @@ def _train_in(
             resume = not run.may_begin()
             if not resume:
                 _log.info("nothing was saved in %s; beginning with update 0", run.folder)
-        task = _task(settings, text_of(config), data, deadline, _named(config), init_from)
+        task = _task(settings, text_of(config), data, deadline, _named(config), init_from, noise_like)
         if not resume:
             run.begin()
         event.details["version"] = train_in_run(
@@ -157,9 +163,10 @@ def _train_in_memory(
     data: Data,
     deadline: float,
     init_from: str | Path | None,
+    noise_like: Data | None,
     progress: Callable[[Progress], None],
 ) -> TrainedModel:
-    task = _task(settings, text, data, deadline, settings.name, init_from)
+    task = _task(settings, text, data, deadline, settings.name, init_from, noise_like)
     result = task.fit(Hooks(progress))
     report = task.check()
     log_limits(settings.name, report)
@@ -170,11 +177,23 @@ def _train_in_memory(
 
 
 def _task(
-    settings: Config, text: str, data: Data, deadline: float, config: str, init_from: str | Path | None
+    settings: Config,
+    text: str,
+    data: Data,
+    deadline: float,
+    config: str,
+    init_from: str | Path | None,
+    noise_like: Data | None,
 ) -> TrainingTask:
     """Prepares a training; warns of suspicious analyses and of slowed winds. `config` names the settings."""
-    archive, trained = prepared(settings, text, data)
-    notes = {} if init_from is None else {INITIALISED_FROM: take_weights(trained, init_from)}
+    notes: dict[str, Any] = {}
+    analyses = None
+    if noise_like is not None:
+        analyses = as_archive(noise_like, settings.data.fields, grid=settings.data.grid, **settings.reading_options())
+        notes[NOISE_LIKE] = analyses.digest()
+    archive, trained = prepared(settings, text, data, analyses)
+    if init_from is not None:
+        notes[INITIALISED_FROM] = take_weights(trained, init_from)
     if doubts := training_doubts(archive, settings.variable_table()):
         _log.warning(
             "warning: training learns from analyses that are suspicious: %s; pinnwx check --config %s names them "

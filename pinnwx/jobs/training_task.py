@@ -29,6 +29,7 @@ from pinnwx.training.progress import Progress
 from pinnwx.training.trainer import Hooks, TrainingResult
 
 INITIALISED_FROM = "initialised_from"  # in the manifest: the `origin` of the first weights, unless they are random
+NOISE_LIKE = "noise_like_sha256"  # in the manifest: the digest of the analyses whose noise the training data got
 _log = logging.getLogger(__name__)
 
 

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from synthetic import config_text, wave_archive
+from synthetic import config_text, wave_archive, wave_dataset
 
+from pinnwx.data.fitting import fit_normalisation
+from pinnwx.data.inputs import as_archive
+from pinnwx.data.statistics_files import read_normalisation
 from pinnwx.errors import (
     CheckpointError,
     ConfigError,
@@ -216,6 +219,43 @@ def test_other_weights_than_it_began_with_are_no_training_to_resume(finished, re
         train(recipe, data, out, resume=True)
     again = train(recipe, data, out, resume=True, init_from=finished.folder)
     assert again.live == "0001"
+
+
+def irregular(path: Path, spread: float) -> Path:
+    """The fields of the tests with noise, independent from time to time, of `spread` times their change in a step."""
+    dataset = wave_dataset(80)
+    noise = np.random.default_rng(3).standard_normal(dataset["msl"].shape)
+    for name in ("msl", "t850"):
+        dataset[name] += spread * float(dataset[name].diff("time").std()) * noise
+    dataset.to_netcdf(path)
+    return path
+
+
+def test_a_simulation_gets_noise_like_that_of_analyses(finished, recipe, data, tmp_path):
+    """Its changes are then those of the analyses; the manifest names them, and `resume` needs them again."""
+    analyses, out = irregular(tmp_path / "analyses.nc", spread=0.5), tmp_path / "out"
+    run = train(recipe, data, out, noise_like=analyses, promote_anyway=True)
+    manifest, plain = (json.loads((one.version("0001") / "manifest.json").read_text()) for one in (run, finished))
+    assert manifest["noise_like_sha256"] == as_archive(analyses, ["msl", "t850"]).digest()
+    assert "noise_like_sha256" not in plain
+    assert manifest["data_sha256"] != plain["data_sha256"]
+    noisy, smooth = (read_normalisation(one.version("0001") / "normalisation.nc") for one in (run, finished))
+    wanted = fit_normalisation(as_archive(analyses, ["msl", "t850"]), 6)
+    np.testing.assert_allclose(noisy.increment_std, wanted.increment_std, rtol=0.03)
+    assert (noisy.increment_std > 1.1 * smooth.increment_std).all()
+    shutil.rmtree(out / "versions")
+    (out / "live").unlink()
+    with pytest.raises(DataError, match="give the same --data and --noise-like"):
+        train(recipe, data, out, resume=True)
+    assert train(recipe, data, out, resume=True, noise_like=analyses, promote_anyway=True).live == "0001"
+
+
+def test_noise_like_analyses_without_the_fields_is_refused(recipe, data, tmp_path):
+    path, out = tmp_path / "pressure.nc", tmp_path / "out"
+    wave_dataset(80)[["msl"]].to_netcdf(path)
+    with pytest.raises(DataError, match="t850"):
+        train(recipe, data, out, noise_like=path)
+    assert not (out / "versions").exists()
 
 
 def test_what_exists_is_not_overwritten_unasked(finished, recipe, data):
