@@ -19,7 +19,7 @@ import itertools
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,9 @@ class AblationRun:
         return TrainingRun(config, self.folder, self.scores, scoring)
 
 
+ScoredRun = tuple[AblationRun, Scores]
+
+
 def changed_experiment(base: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an experiment, with the entries at dotted paths replaced."""
     settings = tomllib.loads((EXPERIMENTS / f"{base}.toml").read_text())
@@ -126,10 +129,32 @@ def runs_of(name: str, study: Mapping[str, Any]) -> Iterator[AblationRun]:
             yield AblationRun(name, run, seed, base, reference, study.get("common", {}) | own, minutes, leads, period)
 
 
+def runs_in(name: str) -> list[AblationRun]:
+    """The runs of a study of the file."""
+    return list(runs_of(name, read_studies()[name]))
+
+
+def trained_runs(study: str) -> list[AblationRun]:
+    """The runs of a study that have a live model here.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    trained = [run for run in runs_in(study) if (run.folder / "live").is_file()]
+    if not trained:
+        raise SystemExit(f"no run of {study} is trained here: python -m experiments.studies.ablations {study}")
+    return trained
+
+
+def scored(runs: Iterable[AblationRun]) -> list[ScoredRun]:
+    """The runs whose scores are stored, with these."""
+    return [(run, Scores.load(run.scores)) for run in runs if run.scores.is_file()]
+
+
 def table(name: str, study: Mapping[str, Any]) -> str:
     """A row for each run: its RMSE over that of its reference with the same seeds, with bounds over days and seeds."""
-    stored = {run: Scores.load(run.scores) for run in runs_of(name, study) if run.scores.is_file()}
-    by_name: dict[str, list[tuple[AblationRun, Scores]]] = {}
+    stored = dict(scored(runs_of(name, study)))
+    by_name: dict[str, list[ScoredRun]] = {}
     for run, scores in stored.items():
         by_name.setdefault(run.name, []).append((run, scores))
     title = f"**{name}.** {study['question']}\n"
@@ -189,7 +214,7 @@ def _cost_cells(runs: Sequence[AblationRun]) -> tuple[str, str]:
 
 
 def _compared_with_reference(
-    runs: Sequence[tuple[AblationRun, Scores]], stored: Mapping[AblationRun, Scores], variable: str, lead: int
+    runs: Sequence[ScoredRun], stored: Mapping[AblationRun, Scores], variable: str, lead: int
 ) -> Mapping[str, Any] | None:
     """The comparison of a run with its reference, or `None` for the reference itself."""
     first = runs[0][0]
@@ -200,7 +225,7 @@ def _compared_with_reference(
 
 
 def _ratio_cell(
-    runs: Sequence[tuple[AblationRun, Scores]],
+    runs: Sequence[ScoredRun],
     comparison: Mapping[str, Any] | None,
     variable: str,
     lead: int,
@@ -228,8 +253,8 @@ def entry_ratio(scores: Sequence[Scores], references: Sequence[Scores], variable
 
 
 def compared(
-    runs: Sequence[tuple[AblationRun, Scores]],
-    references: Sequence[tuple[AblationRun, Scores]],
+    runs: Sequence[ScoredRun],
+    references: Sequence[ScoredRun],
     variable: str,
     lead: int,
 ) -> Mapping[str, Any] | None:
@@ -242,8 +267,8 @@ def compared(
 
 
 def paired_ratio(
-    runs: Sequence[tuple[AblationRun, Scores]],
-    references: Sequence[tuple[AblationRun, Scores]],
+    runs: Sequence[ScoredRun],
+    references: Sequence[ScoredRun],
     variable: str,
     lead: int,
 ) -> tuple[float, float, float] | None:
@@ -293,7 +318,7 @@ def main() -> None:
         os.environ.setdefault(PINNWX_EXTENSIONS, "experiments.studies.placebo_winds")  # that some runs name
         train_missing(chosen)
     splice(README, "ablations", "\n".join(table(name, study) for name, study in studies.items()))
-    core = {run.name: Scores.load(run.scores) for run in every_run if run.study == PICTURED and run.scores.is_file()}
+    core = {run.name: scores for run, scores in scored(runs_in(PICTURED))}
     if core_picture.CORE in core:
         save(core_picture.figure(core), RESULTS / f"{PICTURED}.png")
 

@@ -37,7 +37,6 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.inputs import as_archive
 from pinnwx.physics import geostrophic_wind, rotational_wind
 from pinnwx.reporting.style import PART_COLOURS, save
-from pinnwx.verification.results import Scores
 
 LEADS = (24, 72)
 DAYS = 15
@@ -55,8 +54,7 @@ class Pair:
     variables: tuple[str, ...]
 
     def runs(self, name: str) -> list[ablations.AblationRun]:
-        studies = ablations.read_studies()
-        return [run for run in ablations.runs_of(self.study, studies[self.study]) if run.name == name]
+        return [run for run in ablations.runs_in(self.study) if run.name == name]
 
 
 PAIRS = (
@@ -106,10 +104,7 @@ def points(numbers: dict[str, float]) -> list[dict]:
     """A point for each pair, field and lead that is stored."""
     result = []
     for pair in PAIRS:
-        scored = [
-            [(run, Scores.load(run.scores)) for run in pair.runs(name) if run.scores.is_file()]
-            for name in (pair.hybrid, pair.reference)
-        ]
+        scored = [ablations.scored(pair.runs(name)) for name in (pair.hybrid, pair.reference)]
         seeds = {run.seed for run, _ in scored[0]} & {run.seed for run, _ in scored[1]}
         if not seeds or pair.label not in numbers:
             continue

@@ -114,8 +114,7 @@ def errors(forecast_power: Spectra, analysis_power: Spectra, product: Spectra) -
 
 def run_folder(model: str) -> Path:
     """Where `experiments.studies.ablations` trains a model."""
-    runs = ablations.runs_of(STUDY, ablations.read_studies()[STUDY])
-    return next(run.folder for run in runs if (run.name, run.seed) == (model, SEED))
+    return next(run.folder for run in ablations.runs_in(STUDY) if (run.name, run.seed) == (model, SEED))
 
 
 def forecast_starts(predictor: Predictor, archive: Archive) -> Shaped[np.ndarray, " forecast"]:

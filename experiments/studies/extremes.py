@@ -271,10 +271,7 @@ def main() -> None:
     stored = StoredFigures(RESULTS / "extremes.json")
     if not options.tables:
         prepare()
-        runs = ablations.runs_of(STUDY, ablations.read_studies()[STUDY])
-        trained = [run for run in runs if run.name in MODELS and (run.folder / "live").is_file()]
-        if not trained:
-            raise SystemExit(f"no run of {STUDY} is trained here: python -m experiments.studies.ablations {STUDY}")
+        trained = [run for run in ablations.trained_runs(STUDY) if run.name in MODELS]
         stored.measure_missing(
             {f"{run.name}, seed {run.seed}": partial(measure, run) for run in trained}, again=options.again
         )

@@ -147,12 +147,7 @@ def measure_equations(config: Config) -> dict[str, Any]:
 
 def measurements() -> dict[str, Callable[[], Any]]:
     """What can be measured with the runs that are trained here, by name."""
-    runs = ablations.runs_of(STUDY, ablations.read_studies()[STUDY])
-    models = {
-        run.name: Run.open(run.folder).load() for run in runs if run.seed == SEED and (run.folder / "live").is_file()
-    }
-    if not models:
-        raise SystemExit(f"no run of {STUDY} is trained here: python -m experiments.studies.ablations {STUDY}")
+    models = {run.name: Run.open(run.folder).load() for run in ablations.trained_runs(STUDY) if run.seed == SEED}
     each: dict[str, Callable[[], Any]] = {PERSISTENCE: partial(measure, persisted)}
     for name, model in models.items():
         each[f"{name}, same weights"] = partial(measure_same_weights, model)

@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 from experiments.studies import ablations
 from experiments.studies.harness import README, RESULTS, markdown_table, splice, study_parser, with_bounds
 from pinnwx.reporting.style import PART_COLOURS, save
-from pinnwx.verification.results import Scores
 
 FIELDS, LEADS = ("z500", "t850", "q850", "msl"), (24, 72)
 COLOURS = dict(zip(FIELDS, (PART_COLOURS[0], PART_COLOURS[5], PART_COLOURS[2], PART_COLOURS[6]), strict=True))
@@ -46,11 +45,9 @@ class Point(NamedTuple):
 
 def points() -> list[Point]:
     """A point for each number of days, field and lead that is stored."""
-    studies, result = ablations.read_studies(), []
+    result = []
     for days, (study, name) in RUNS.items():
-        stored = [
-            (run, Scores.load(run.scores)) for run in ablations.runs_of(study, studies[study]) if run.scores.is_file()
-        ]
+        stored = ablations.scored(ablations.runs_in(study))
         own = [(run, scores) for run, scores in stored if run.name == name]
         references = [(run, scores) for run, scores in stored if own and run.name == own[0][0].reference]
         seeds = {run.seed for run, _ in own} & {run.seed for run, _ in references}

@@ -54,7 +54,6 @@ from pinnwx.grid import Grid
 from pinnwx.runtime import product_speed
 from pinnwx.verification.evaluate import score_hindcasts
 from pinnwx.verification.pairing import initial_times_between
-from pinnwx.verification.results import Scores
 
 SIZES = {"64 x 2": (64, 2, 16), "128 x 3": (128, 3, 32)}  # channels, layers, velocities
 STEP_HOURS, INPUTS, BATCH = 6, 2, 4
@@ -63,7 +62,7 @@ WARMUP, DECAY, ROLLOUTS, ROLLOUT = 0.05, 0.2, 0.2, 4
 WINDS = (("u500", "v500"), ("u850", "v850"), ("u10", "v10"))
 CONSTANTS = ("orography", "lsm", "sine of latitude", "cosine of latitude", "cosine of longitude", "sine of longitude")
 SCORING = scoring_of("gcm")
-COMPARED = ("gcm_ten_minutes/hybrid", "gcm_ten_minutes/neural")
+COMPARED = ("gcm_ten_minutes", "gcm_small_minutes")  # studies by the clock, with as many minutes
 VARIABLES = ("z500", "t850", "u500", "q850", "t2m", "msl")
 
 
@@ -269,13 +268,12 @@ def table(figures: Mapping[str, Any]) -> str:
     if not figures:
         return "Not run yet.\n"
     columns = {f"PARADIS {size}": one for size, one in figures.items()}
-    runs_by_name = {f"{run.study}/{run.name}": run for study, settings in ablations.read_studies().items()
-             for run in ablations.runs_of(study, settings) if run.seed == 1}  # fmt: skip
     scores = {name: scores_of(one, name) for name, one in columns.items()}
     costs = dict(columns)
-    for name in COMPARED:
-        if runs_by_name[name].scores.is_file():
-            scores[name], costs[name] = Scores.load(runs_by_name[name].scores), ablations.cost_of(runs_by_name[name])
+    for run, own in (one for study in COMPARED for one in ablations.scored(ablations.runs_in(study))):
+        if run.seed == 1:
+            name = f"{run.study}/{run.name}"
+            scores[name], costs[name] = own, ablations.cost_of(run)
     rows: list[list[object]] = []
     for variable in VARIABLES:
         for lead in SCORING.leads:

@@ -37,12 +37,6 @@ def climate_folder(climate: str) -> Path:
     return RUNS / "climate" / climate
 
 
-def trained_runs() -> list[ablations.AblationRun]:
-    """The runs of the study with a live model here."""
-    runs = ablations.runs_of(STUDY, ablations.read_studies()[STUDY])
-    return [run for run in runs if run.name in MODELS and (run.folder / "live").is_file()]
-
-
 def measure(run: ablations.AblationRun, climate: str) -> dict[str, Any]:
     scores = pinnwx.evaluate(run.folder, climate_folder(climate), start=START, end=END, leads=LEADS)
     chosen = tuple(entry for entry in scores.scores if entry["variable"] in VARIABLES)
@@ -100,7 +94,8 @@ def main() -> None:
             {
                 f"{climate}, {run.name}, seed {run.seed}": partial(measure, run, climate)
                 for climate in CLIMATES
-                for run in trained_runs()
+                for run in ablations.trained_runs(STUDY)
+                if run.name in MODELS
             }
         )
     splice(README, "warmed_climate", table(stored.figures))

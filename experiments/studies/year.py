@@ -69,7 +69,7 @@ States = Float[np.ndarray, "day field lat lon"]
 @cache
 def trained_run(name: str) -> tuple[TrainedModel, Archive]:
     """The live model of a run of the study, and all analyses of its fields."""
-    run = next(run for run in ablations.runs_of(STUDY, ablations.read_studies()[STUDY]) if run.name == name)
+    run = next(run for run in ablations.runs_in(STUDY) if run.name == name)
     trained = Run.open(run.folder).load()
     return trained, matching_archive(trained, DATA / scoring_of(run.base).folder)
 
@@ -208,10 +208,7 @@ def main() -> None:
     stored = StoredFigures(RESULTS / "year.json")
     if not options.tables:
         prepare()
-        runs = ablations.runs_of(STUDY, ablations.read_studies()[STUDY])
-        names = [run.name for run in runs if run.seed == SEED and (run.folder / "live").is_file()]
-        if not names:
-            raise SystemExit(f"no run of {STUDY} is trained here: python -m experiments.studies.ablations {STUDY}")
+        names = [run.name for run in ablations.trained_runs(STUDY) if run.seed == SEED]
         measurements: dict[str, Any] = {
             f"{name}, {label}": partial(measure, name, climate=climate)
             for name in names
