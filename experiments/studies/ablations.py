@@ -19,7 +19,7 @@ import itertools
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -134,15 +134,16 @@ def runs_in(name: str) -> list[AblationRun]:
     return list(runs_of(name, read_studies()[name]))
 
 
-def trained_runs(study: str) -> list[AblationRun]:
-    """The runs of a study that have a live model here.
+def trained_runs(study: str, names: Collection[str] | None = None, seed: int | None = None) -> list[AblationRun]:
+    """The runs of a study that have a live model here, of these names and this seed (None: all).
 
     Raises:
         SystemExit: there is none.
     """
-    trained = [run for run in runs_in(study) if (run.folder / "live").is_file()]
+    wanted = [run for run in runs_in(study) if names is None or run.name in names]
+    trained = [run for run in wanted if seed in (None, run.seed) and (run.folder / "live").is_file()]
     if not trained:
-        raise SystemExit(f"no run of {study} is trained here: python -m experiments.studies.ablations {study}")
+        raise SystemExit(f"no such run of {study} is trained here: python -m experiments.studies.ablations {study}")
     return trained
 
 

@@ -271,9 +271,9 @@ def main() -> None:
     stored = StoredFigures(RESULTS / "extremes.json")
     if not options.tables:
         prepare()
-        trained = [run for run in ablations.trained_runs(STUDY) if run.name in MODELS]
+        runs = ablations.trained_runs(STUDY, MODELS)
         stored.measure_missing(
-            {f"{run.name}, seed {run.seed}": partial(measure, run) for run in trained}, again=options.again
+            {f"{run.name}, seed {run.seed}": partial(measure, run) for run in runs}, again=options.again
         )
     splice(README, "extremes", table(stored.figures))
 

@@ -147,7 +147,7 @@ def measure_equations(config: Config) -> dict[str, Any]:
 
 def measurements() -> dict[str, Callable[[], Any]]:
     """What can be measured with the runs that are trained here, by name."""
-    models = {run.name: Run.open(run.folder).load() for run in ablations.trained_runs(STUDY) if run.seed == SEED}
+    models = {run.name: Run.open(run.folder).load() for run in ablations.trained_runs(STUDY, seed=SEED)}
     each: dict[str, Callable[[], Any]] = {PERSISTENCE: partial(measure, persisted)}
     for name, model in models.items():
         each[f"{name}, same weights"] = partial(measure_same_weights, model)

@@ -4,9 +4,9 @@
     python -m experiments.studies.simulation_prior --seeds 5   seeds 1 to 5
     python -m experiments.studies.simulation_prior --tables    only write the table
 
-Pressure and vorticity of the GCM archive (the curl of its wind at 850 hPa) train a model first, with noise
-(`pinnwx.data.analysis_noise`) whose power by latitude and wavenumber makes them change as irregularly as ERA5. The
-power is a mean over all 76 days; no state of a day enters. Training on ERA5 then begins with these weights, `train
+Pressure and vorticity of the GCM archive (the curl of its wind at 850 hPa) train a model first, with noise that makes
+them as irregular in time as ERA5 (`pinnwx.data.analysis_noise`). It is drawn from the training time of a fold, and for
+the last 7 to 60 days from the training time of 62 days. Training on ERA5 then begins with these weights, `train
 --init-from`. Each model is scored on days that it was not trained on:
 
     folds    the 76 days of ERA5 in five blocks of whole days. A model is trained on the analyses that are at least
@@ -21,6 +21,8 @@ The arms differ in the model (network alone or hybrid) and in what precedes the 
     shuffled  the same on the simulation with its fields in random order. The best forecast there is the mean, so the
               network sees the fields and learns no dynamics.
     smooth    the same on the simulation without noise.
+
+The last two and `plain` are not measured on the folds.
 
 Scores go to experiments/results/simulation_prior.json, the table to experiments/README.md.
 """
@@ -55,7 +57,7 @@ from experiments.studies.harness import (
 )
 from experiments.studies.merging import merge_scores
 from experiments.studies.plain_scores import plain_scores, scores_of
-from pinnwx.data.analysis_noise import with_analysis_noise
+from pinnwx.data.analysis_noise import AnalysisNoise
 from pinnwx.data.archive import Archive
 from pinnwx.data.inputs import as_archive
 from pinnwx.forecasting.predictor import Predictor
@@ -68,13 +70,15 @@ from pinnwx.verification.results import Scores
 
 STORED, FOLDER = RESULTS / "simulation_prior.json", RUNS / "simulation_prior"
 UPDATES, PRIOR_UPDATES, STEP_HOURS = 400, 1600, 6
+LAST = "2026-01-31"  # of the training time, unless a fold is left out
 FOLDS, GAP, INPUT_SPAN = 5, np.timedelta64(3, "D"), np.timedelta64(18, "h")  # four inputs, six hours apart
 TRAINING_DAYS = (7, 14, 30, 60)
 FIELDS, LEADS = ("msl", "vo850"), (6, 24, 72)
 ARMS = (
     ("neural", "longer"), ("neural", "prior"), ("hybrid", "prior"), ("hybrid", "longer"), ("neural", "plain"),
-    ("neural", "shuffled"), ("neural", "smooth"),
+    ("neural", "smooth"), ("neural", "shuffled"),
 )  # fmt: skip
+ON_FOLDS = ("longer", "prior")
 PRIORS, REFERENCE = ("prior", "shuffled", "smooth"), "neural longer"
 
 
@@ -125,15 +129,6 @@ def simulation() -> Archive:
     return Archive.from_dataset(simulation_dataset(), FIELDS)
 
 
-def simulation_for(history: str) -> Archive:
-    """What a prior learns from: the simulation with noise, that in random order, or the simulation as it is."""
-    if history == "smooth":
-        return simulation()
-    noisy = with_analysis_noise(simulation(), era5(), STEP_HOURS)
-    order = np.random.default_rng(0).permutation(len(noisy)) if history == "shuffled" else slice(None)
-    return replace(noisy, fields=noisy.fields[order])
-
-
 def cases() -> dict[str, list[Case]]:
     """The cases of each row of the table: the folds together, and each number of days."""
     days = np.unique(era5().times.astype("datetime64[D]"))
@@ -142,36 +137,47 @@ def cases() -> dict[str, list[Case]]:
         first, last = block[0] - INPUT_SPAN, block[-1] + np.timedelta64(1, "D") + np.timedelta64(max(LEADS), "h")
         folds.append(Case(f"fold {number + 1}", (str(block[0]), str(block[-1])), excluded=(first - GAP, last + GAP)))
     scoring = scoring_of("era5")
-    last = np.datetime64("2026-01-31")
+    last = np.datetime64(LAST)
     by_days = {
         f"{count} days": [
             Case(f"{count} days", (scoring.start, scoring.end), start=str(last - np.timedelta64(count - 1, "D")))
         ]
         for count in TRAINING_DAYS
     }
-    return {"folds": folds, **by_days}
+    return {**by_days, "folds": folds}
 
 
 def training_part(case: Case) -> Archive:
     archive = era5()
     if case.excluded is None:
-        return archive.select(case.start, "2026-01-31")
+        return archive.select(case.start, LAST)
     outside = (archive.times < case.excluded[0]) | (archive.times > case.excluded[1])
     return replace(archive, times=archive.times[outside], fields=archive.fields[outside])
 
 
-def prior_run(kind: str, history: str, seed: int) -> Path:
+def simulation_for(case: Case, history: str, seed: int) -> Archive:
+    """What a prior learns from: the simulation with noise, that in random order, or the simulation as it is."""
+    if history == "smooth":
+        return simulation()
+    analyses = era5().select(None, LAST) if case.excluded is None else training_part(case)
+    noisy = AnalysisNoise.fit(simulation(), analyses, STEP_HOURS).added_to(simulation(), seed)
+    order = np.random.default_rng(seed).permutation(len(noisy)) if history == "shuffled" else slice(None)
+    return replace(noisy, fields=noisy.fields[order])
+
+
+def prior_run(case: Case, kind: str, history: str, seed: int) -> Path:
     """A run folder whose model was trained on the simulation; it is trained if it is not there."""
-    folder = FOLDER / f"{kind}_{history}.{seed}"
+    label = "days" if case.excluded is None else case.name.replace(" ", "_")
+    folder = FOLDER / f"{kind}_{history}_{label}.{seed}"
     if not (folder / "live").is_file():
-        archive, settings = simulation_for(history), settings_of(kind, seed, PRIOR_UPDATES)
+        archive, settings = simulation_for(case, history, seed), settings_of(kind, seed, PRIOR_UPDATES)
         pinnwx.train(settings, archive, folder, force=folder.exists(), promote_anyway=True, progress=lambda _: None)
     return folder
 
 
 def measure(case: Case, kind: str, history: str, seed: int) -> dict[str, Any]:
     """Trains an arm for a case; its scores and what the training took."""
-    prior = prior_run(kind, history, seed) if history in PRIORS else None
+    prior = prior_run(case, kind, history, seed) if history in PRIORS else None
     settings = settings_of(kind, seed, UPDATES + (PRIOR_UPDATES if history == "longer" else 0))
     archive, begun = training_part(case), time.monotonic()
     trained = pinnwx.train(settings, archive, init_from=prior, progress=lambda _: None)
@@ -200,6 +206,7 @@ def measurements(seeds: Sequence[int]) -> dict[str, Any]:
         for kind, history in ARMS
         for group in cases().values()
         for case in group
+        if history in ON_FOLDS or case.excluded is None
     }
 
 

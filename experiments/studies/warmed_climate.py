@@ -94,8 +94,7 @@ def main() -> None:
             {
                 f"{climate}, {run.name}, seed {run.seed}": partial(measure, run, climate)
                 for climate in CLIMATES
-                for run in ablations.trained_runs(STUDY)
-                if run.name in MODELS
+                for run in ablations.trained_runs(STUDY, MODELS)
             }
         )
     splice(README, "warmed_climate", table(stored.figures))

@@ -208,7 +208,7 @@ def main() -> None:
     stored = StoredFigures(RESULTS / "year.json")
     if not options.tables:
         prepare()
-        names = [run.name for run in ablations.trained_runs(STUDY) if run.seed == SEED]
+        names = [run.name for run in ablations.trained_runs(STUDY, seed=SEED)]
         measurements: dict[str, Any] = {
             f"{name}, {label}": partial(measure, name, climate=climate)
             for name in names

@@ -56,7 +56,7 @@ NoiseLike = Annotated[
     list[str] | None,
     typer.Option(
         metavar=PATH,
-        help="Analyses, if --data is a simulation: it gets noise until it changes as irregularly. May be repeated.",
+        help="Analyses. --data, a simulation, gets noise until it is as irregular in time. May be repeated.",
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue after an interruption.")]

@@ -1,77 +1,152 @@
-"""Noise that makes the fields of a simulation change as irregularly as analyses.
+"""Noise that makes the fields of a simulation as irregular in time as analyses.
 
 The fields of a simulation follow smoothly from those before. A network that learns from them alone extrapolates from
 its input times so exactly that, on analyses, it amplifies whatever is irregular there. So noise is added to the
-simulation: independent from time to time, with the variance
+simulation. It is drawn from what is irregular in the analyses, their third differences without the mean daily cycle:
 
-    N(k) = max(0, D_a(k) - D_s(k)) / 2
+    e(t) = x(t + 3) - 3 x(t + 2) + 3 x(t + 1) - x(t),    in steps of the model.
 
-for each field, latitude and zonal wavenumber k. D(k) is the mean square of the change over a step, of the analyses (a)
-and of the simulation (s). The change of such noise has the variance 2 N, so afterwards the simulation changes as much
-as the analyses, and nowhere less than before. (Training with noise on the inputs is a regularisation: Bishop 1995,
-Neural Computation 7. It also keeps long rollouts stable: Sanchez-Gonzalez et al. 2020, arXiv 2002.09405.)
+Each time of the simulation gets e of one random time, with a random sign and turned by a random longitude. All fields
+and latitudes get the same time, sign and turn, so noise belongs together as errors of analyses do. For each field,
+latitude and zonal wavenumber k it is multiplied by
+
+    g(k) = sqrt(max(0, 1 - P_s(k) / P_a(k)) / 20)
+
+with the mean P of |e(k)|^2 in the simulation (s) and in the analyses (a). The third difference of independent noise has
+20 times its variance (1 + 9 + 9 + 1). So afterwards the third differences of the simulation have the power of those of
+the analyses, and nowhere less than before.
+
+Inputs and targets both get noise. For the mean square error this is a regularisation of the inputs (Bishop 1995, Neural
+Computation 7), because the noise of the targets cannot be forecast.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int32
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
-from pinnwx.errors import DataError
+from pinnwx.errors import DataError, GridError
 
-_CHUNK = 256  # times that are computed at once
+_VARIANCE = 20.0  # of the third difference of independent noise of unit variance
+_FEWEST = 20  # third differences of the analyses
+_CHUNK_BYTES = 2**27
 
 Power = Float64[np.ndarray, "field lat wavenumber"]
 
 
-def with_analysis_noise(simulation: Archive, analyses: Archive, step_hours: int | float, *, seed: int = 0) -> Archive:
-    """The simulation with noise, so that it changes as irregularly as the analyses.
+@dataclass(frozen=True, eq=False)
+class AnalysisNoise:
+    """Noise for a simulation.
 
-    Args:
-        simulation: what a model is to learn from.
-        analyses: of the same fields on the same grid. Only the power of their change is used.
-        step_hours: the step of the model.
-        seed: of the noise.
-
-    Raises:
-        DataError: the fields or the grids differ, or no two times are a step apart.
+    Attributes:
+        analyses: what the noise is drawn from.
+        sequences: indices of four times of the analyses, each a step after the one before.
+        gain: g(k) of the module.
     """
+
+    analyses: Archive
+    sequences: Int32[np.ndarray, "sequence 4"]
+    gain: Power
+
+    @classmethod
+    def fit(cls, simulation: Archive, analyses: Archive, step_hours: int | float) -> AnalysisNoise:
+        """The noise that the simulation lacks.
+
+        Args:
+            simulation: what a model is to learn from.
+            analyses: of the same fields on the same grid.
+            step_hours: the step of the model.
+
+        Raises:
+            DataError: the fields or the grids differ, or there are too few sequences of four times a step apart.
+            GridError: the grid does not go around the globe.
+        """
+        _require_same(simulation, analyses)
+        drawn_from = _sequences(analyses, step_hours, "the analyses have")
+        wanted = irregularity(analyses, drawn_from)
+        present = irregularity(simulation, _sequences(simulation, step_hours, "the simulation has"))
+        lacking = 1.0 - np.divide(present, wanted, out=np.ones_like(wanted), where=wanted > 0)
+        return cls(analyses, drawn_from, np.sqrt(np.maximum(lacking, 0.0) / _VARIANCE))
+
+    def added_to(self, simulation: Archive, seed: int = 0) -> Archive:
+        """The simulation, or another period of it, with noise.
+
+        Raises:
+            DataError: the fields or the grids differ.
+            GridError: the grid does not go around the globe.
+        """
+        _require_same(simulation, self.analyses)
+        count, columns, generator = len(simulation), simulation.grid.shape[-1], np.random.default_rng(seed)
+        drawn = self.sequences[generator.integers(len(self.sequences), size=count)]
+        turn = generator.integers(columns, size=count)
+        sign = generator.choice([-1.0, 1.0], size=count)
+        phase = sign[:, None] * np.exp(-2j * np.pi / columns * turn[:, None] * np.arange(columns // 2 + 1))
+        noisy = np.empty_like(simulation.fields)
+        for field in range(len(simulation.names)):
+            values = _without_daily_cycle(self.analyses, field)
+            for part in _chunks(count, values[0].nbytes):
+                spectrum = np.fft.rfft(_third_difference(values, drawn[part]), axis=-1)
+                spectrum *= phase[part, None] * self.gain[field]
+                noisy[part, field] = simulation.fields[part, field] + np.fft.irfft(spectrum, n=columns, axis=-1)
+        return replace(simulation, fields=noisy)
+
+
+def irregularity(archive: Archive, sequences: Int32[np.ndarray, "sequence 4"]) -> Power:
+    """P(k) of the module, over sequences of four indices of times [unit of the field, squared]."""
+    total = np.zeros((*archive.fields.shape[1:-1], archive.grid.shape[-1] // 2 + 1))
+    for field in range(len(archive.names)):
+        values = _without_daily_cycle(archive, field)
+        for part in _chunks(len(sequences), values[0].nbytes):
+            spectrum = np.fft.rfft(_third_difference(values, sequences[part]), axis=-1)
+            total[field] += (np.abs(spectrum) ** 2).sum(axis=0)
+    return total / len(sequences)
+
+
+def _require_same(simulation: Archive, analyses: Archive) -> None:
     if (simulation.names, simulation.grid) != (analyses.names, analyses.grid):
         own, other = (f"{', '.join(one.names)} on {one.grid}" for one in (simulation, analyses))
-        raise DataError(f"noise like that of analyses needs the same fields and grid: {own} is not {other}")
-    power = noise_power(simulation, analyses, step_hours)
-    columns = simulation.grid.shape[-1]
-    amplitude = np.sqrt(power / columns)  # white noise of unit variance has the power `columns` at every wavenumber
-    generator, noisy = np.random.default_rng(seed), np.empty_like(simulation.fields)
-    for first in range(0, len(simulation), _CHUNK):
-        part = simulation.fields[first : first + _CHUNK]
-        white = np.fft.rfft(generator.standard_normal(part.shape), axis=-1)
-        noisy[first : first + _CHUNK] = part + np.fft.irfft(amplitude * white, n=columns, axis=-1)
-    return replace(simulation, fields=noisy)
+        raise DataError(
+            f"noise like that of analyses needs the fields and the grid of the simulation, {own}, not {other}"
+        )
+    if not simulation.grid.is_periodic:
+        raise GridError(f"noise like that of analyses needs a grid around the globe, not {simulation.grid}")
 
 
-def noise_power(simulation: Archive, analyses: Archive, step_hours: int | float) -> Power:
-    """N(k) of the module, as the mean of |rfft(noise)|^2 [unit of the field, squared].
+def _sequences(archive: Archive, step_hours: int | float, holder: str) -> Int32[np.ndarray, "sequence 4"]:
+    """Indices of four times, each a step after the one before.
 
     Raises:
-        DataError: no two times are a step apart.
+        DataError: they are too few.
     """
-    wanted, own = (_power_of_change(one, step_hours) for one in (analyses, simulation))
-    return np.maximum(wanted - own, 0.0) / 2
+    sequences = window_indices(archive.times, step_hours, 3)
+    if len(sequences) < _FEWEST:
+        raise DataError(
+            f"{holder} {len(sequences)} sequences of four times {step_hours:g} h apart, noise like that of "
+            f"analyses needs {_FEWEST}; give more of them, every {step_hours:g} h"
+        )
+    return sequences
 
 
-def _power_of_change(archive: Archive, step_hours: int | float) -> Power:
-    """Mean over pairs of times, a step apart, of |rfft(x(t + step) - x(t))|^2."""
-    pairs = window_indices(archive.times, step_hours, 1)
-    if len(pairs) == 0:
-        raise DataError(f"no two times are {step_hours:g} h apart; noise like that of analyses needs them")
-    total = np.zeros((*archive.fields.shape[1:-1], archive.grid.shape[-1] // 2 + 1))
-    for first in range(0, len(pairs), _CHUNK):
-        before, after = pairs[first : first + _CHUNK].T
-        change = archive.fields[after].astype(np.float64) - archive.fields[before]
-        total += (np.abs(np.fft.rfft(change, axis=-1)) ** 2).sum(axis=0)
-    return total / len(pairs)
+def _without_daily_cycle(archive: Archive, field: int) -> Float64[np.ndarray, "time lat lon"]:
+    """A field less its mean at each hour of the day."""
+    values = archive.fields[:, field].astype(np.float64)
+    hour = archive.times - archive.times.astype("datetime64[D]")
+    for one in np.unique(hour):
+        values[hour == one] -= values[hour == one].mean(axis=0)
+    return values
+
+
+def _third_difference(values: Float64[np.ndarray, "time lat lon"], sequences: np.ndarray) -> Float64[np.ndarray, ...]:
+    first, second, third, fourth = (values[rows] for rows in sequences.T)
+    return fourth - 3.0 * (third - second) - first
+
+
+def _chunks(count: int, bytes_each: int) -> Iterator[slice]:
+    """Slices of a range, so that a chunk of float64 fields is limited in memory."""
+    size = max(1, _CHUNK_BYTES // bytes_each)
+    return (slice(first, first + size) for first in range(0, count, size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from pinnwx.config import Config, ConfigLike, config_as_read, load_config
-from pinnwx.data.analysis_noise import with_analysis_noise
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import period_bounds
 from pinnwx.data.check import check_times
@@ -29,9 +29,9 @@ _COPIES = 5  # of the weights: weights, average, gradient, two moments
 
 
 def prepared(
-    settings: Config, text: str, data: Data, noise_like: Archive | None = None
+    settings: Config, text: str, data: Data, change: Callable[[Archive], Archive] = lambda archive: archive
 ) -> tuple[Archive, TrainedModel]:
-    """The archive of the training time, and a model with initial weights; `noise_like` adds noise to the archive.
+    """The archive of the training time, changed, and a model with initial weights.
 
     Raises:
         PinnwxError: the training is impossible; the message names all problems (`training_report`).
@@ -42,8 +42,7 @@ def prepared(
         archive = training_archive(settings, data)
         for problem in training_problems(settings, archive.times):
             raise DataError(problem)
-        if noise_like is not None:
-            archive = with_analysis_noise(archive, noise_like, settings.model.step_hours)
+        archive = change(archive)
         return archive, TrainedModel.initialise(settings, archive, text)
     except (ConfigError, DataError, UnavailableError) as error:
         if isinstance(data, IN_MEMORY):

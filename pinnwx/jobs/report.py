@@ -115,6 +115,8 @@ def _card(trained: TrainedModel, version: str, scores: Scores) -> Section:
     for key, title in (("compressed_from", "Compressed from"), ("initialised_from", "Initialised from")):
         if origin := manifest.get(key):
             facts[title] = f"{origin['name']}, version {origin['version']}, with {origin['parameters']:,} parameters"
+    if digest := manifest.get("noise_like_sha256"):
+        facts["Noise like that of (SHA-256)"] = digest
     worst = [
         f"{entry['variable']} at {entry['lead_hours']:g} h"
         for entry in scores.scores

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, overload
 
 from pinnwx.config import Config, ConfigLike, load_config, parse_config, text_of
+from pinnwx.data.analysis_noise import AnalysisNoise
+from pinnwx.data.archive import Archive
 from pinnwx.data.inputs import Data, as_archive
-from pinnwx.errors import ConfigError, UsageError
+from pinnwx.errors import ConfigError, PinnwxError, UsageError
 from pinnwx.files import kept_if_used
 from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.forecasting.trained_model import CONFIG, TrainedModel
@@ -92,7 +94,7 @@ def train(
             config fixes `training.updates`.
         init_from: a run folder: training begins with the weights of its live version (`jobs.initial_weights`). With
             `resume`, give the same.
-        noise_like: analyses, for a training on a simulation: noise is added to `data` until they change as irregularly
+        noise_like: analyses, for a training on a simulation: noise is added to `data` until it is as irregular in time
             (`data.analysis_noise`). With `resume`, give the same.
         resume: go on with an interrupted training in `out`.
         force: start afresh in an existing run folder; its versions stay.
@@ -187,25 +189,52 @@ def _task(
 ) -> TrainingTask:
     """Prepares a training; warns of suspicious analyses and of slowed winds. `config` names the settings."""
     notes: dict[str, Any] = {}
-    analyses = None
-    if noise_like is not None:
-        analyses = as_archive(noise_like, settings.data.fields, grid=settings.data.grid, **settings.reading_options())
-        notes[NOISE_LIKE] = analyses.digest()
-    archive, trained = prepared(settings, text, data, analyses)
+    noise: AnalysisNoise | None = None
+
+    def changed(archive: Archive) -> Archive:
+        nonlocal noise
+        _warn_of_doubts(archive, settings, config)
+        if noise_like is None:
+            return archive
+        noise = _fitted_noise(settings, archive, noise_like)
+        _warn_of_doubts(noise.analyses, settings, config)
+        notes[NOISE_LIKE] = noise.analyses.digest()
+        return noise.added_to(archive, settings.seed)
+
+    archive, trained = prepared(settings, text, data, changed)
     if init_from is not None:
         notes[INITIALISED_FROM] = take_weights(trained, init_from)
-    if doubts := training_doubts(archive, settings.variable_table()):
-        _log.warning(
-            "warning: training learns from analyses that are suspicious: %s; pinnwx check --config %s names them "
-            "all: remove them from the data if they are wrong", doubts, config,
-        )  # fmt: skip
     slowed = slowed_winds(trained.config.model, archive)
     if slowed is not None:
         _log.info("note: %s", slowed.summary())
         if slowed.matters:
             _log.warning("warning: %s", slowed)
         notes["slowed_winds"] = slowed.to_dict()
-    return TrainingTask(trained, archive, validation_archive(trained, data), deadline, notes=notes)
+    validation = validation_archive(trained, data)
+    if noise is not None and isinstance(validation, Archive):
+        validation = noise.added_to(validation, settings.seed + 1)
+    return TrainingTask(trained, archive, validation, deadline, notes=notes)
+
+
+def _fitted_noise(settings: Config, simulation: Archive, noise_like: Data) -> AnalysisNoise:
+    """The noise that the simulation lacks beside the analyses, of which all times are read.
+
+    Raises:
+        PinnwxError: as `open_data` and `AnalysisNoise.fit`; the message names the option.
+    """
+    try:
+        analyses = as_archive(noise_like, settings.data.fields, grid=simulation.grid, **settings.reading_options())
+        return AnalysisNoise.fit(simulation, analyses, settings.model.step_hours)
+    except PinnwxError as error:
+        raise type(error)(f"--noise-like: {error}") from None
+
+
+def _warn_of_doubts(archive: Archive, settings: Config, config: str) -> None:
+    if doubts := training_doubts(archive, settings.variable_table()):
+        _log.warning(
+            "warning: training learns from analyses that are suspicious: %s; pinnwx check --config %s names them "
+            "all: remove them from the data if they are wrong", doubts, config,
+        )  # fmt: skip
 
 
 def _require_same_config(run: Run, settings: Config, config: ConfigLike) -> None:

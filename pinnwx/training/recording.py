@@ -134,8 +134,8 @@ def _resumed(checkpoints: Checkpoints, states: list[TrainingState], expected: di
     _require_notes(notes)
     if notes["data"] != expected["data"]:
         raise DataError(
-            "the data differ from those this training began with; give the same --data and --noise-like, or --force to "
-            "start afresh"
+            "the data differ from those this training began with; give the same --data (and --noise-like), or --force "
+            "to start afresh"
         )
     if notes.get("teacher_trajectories") != expected.get("teacher_trajectories"):
         raise CheckpointError(

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 from synthetic import config_text, wave_archive, wave_dataset
 
+from pinnwx.data.analysis_noise import AnalysisNoise
 from pinnwx.data.fitting import fit_normalisation
 from pinnwx.data.inputs import as_archive
 from pinnwx.data.statistics_files import read_normalisation
@@ -232,30 +233,48 @@ def irregular(path: Path, spread: float) -> Path:
 
 
 def test_a_simulation_gets_noise_like_that_of_analyses(finished, recipe, data, tmp_path):
-    """Its changes are then those of the analyses; the manifest names them, and `resume` needs them again."""
+    """The manifest names the analyses, and `resume` needs them again. Training and check have the same kind of data, so
+    the model goes live."""
     analyses, out = irregular(tmp_path / "analyses.nc", spread=0.5), tmp_path / "out"
-    run = train(recipe, data, out, noise_like=analyses, promote_anyway=True)
+    run = train(recipe, data, out, noise_like=analyses)
     manifest, plain = (json.loads((one.version("0001") / "manifest.json").read_text()) for one in (run, finished))
     assert manifest["noise_like_sha256"] == as_archive(analyses, ["msl", "t850"]).digest()
     assert "noise_like_sha256" not in plain
     assert manifest["data_sha256"] != plain["data_sha256"]
     noisy, smooth = (read_normalisation(one.version("0001") / "normalisation.nc") for one in (run, finished))
-    wanted = fit_normalisation(as_archive(analyses, ["msl", "t850"]), 6)
-    np.testing.assert_allclose(noisy.increment_std, wanted.increment_std, rtol=0.03)
+    archive, like = (as_archive(one, ["msl", "t850"]) for one in (data, analyses))
+    expected = AnalysisNoise.fit(archive.select("2026-01-01", "2026-01-15"), like, 6)
+    expected = fit_normalisation(expected.added_to(archive.select("2026-01-01", "2026-01-15"), manifest["seed"]), 6)
+    np.testing.assert_array_equal(noisy.increment_std, expected.increment_std)
     assert (noisy.increment_std > 1.1 * smooth.increment_std).all()
     shutil.rmtree(out / "versions")
     (out / "live").unlink()
-    with pytest.raises(DataError, match="give the same --data and --noise-like"):
+    with pytest.raises(DataError, match=r"give the same --data \(and --noise-like\)"):
         train(recipe, data, out, resume=True)
-    assert train(recipe, data, out, resume=True, noise_like=analyses, promote_anyway=True).live == "0001"
+    assert train(recipe, data, out, resume=True, noise_like=analyses).live == "0001"
 
 
-def test_noise_like_analyses_without_the_fields_is_refused(recipe, data, tmp_path):
-    path, out = tmp_path / "pressure.nc", tmp_path / "out"
-    wave_dataset(80)[["msl"]].to_netcdf(path)
-    with pytest.raises(DataError, match="t850"):
-        train(recipe, data, out, noise_like=path)
+@pytest.mark.parametrize(
+    ("analyses", "reason"),
+    [
+        (wave_dataset(80)[["msl"]], "--noise-like: .*t850"),
+        (wave_dataset(20), "--noise-like: the analyses have 17 sequences of four times 6 h apart"),
+    ],
+)
+def test_noise_like_analyses_that_do_not_do_is_refused(analyses, reason, recipe, data, tmp_path):
+    path, out = tmp_path / "analyses.nc", tmp_path / "out"
+    analyses.to_netcdf(path)
+    for one in (path, analyses):
+        with pytest.raises(DataError, match=reason):
+            train(recipe, data, out, noise_like=one)
     assert not (out / "versions").exists()
+
+
+def test_noise_in_memory_is_that_of_files(recipe, data, tmp_path):
+    path = irregular(tmp_path / "analyses.nc", spread=0.5)
+    trained = train(recipe, as_archive(data, ["msl", "t850"]), noise_like=as_archive(path, ["msl", "t850"]))
+    run = train(recipe, data, tmp_path / "out", noise_like=path)
+    assert trained.manifest["data_sha256"] == run.load().manifest["data_sha256"]
 
 
 def test_what_exists_is_not_overwritten_unasked(finished, recipe, data):
