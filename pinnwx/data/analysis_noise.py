@@ -2,9 +2,11 @@
 
 The fields of a simulation follow smoothly from those before. A network that learns from them alone extrapolates from
 its input times so exactly that, on analyses, it amplifies whatever is irregular there. So noise is added to the
-simulation. It is drawn from what is irregular in the analyses, their third differences without the mean daily cycle:
+simulation. It is drawn from what is irregular in the analyses, their third differences in steps of the model,
 
-    e(t) = x(t + 3) - 3 x(t + 2) + 3 x(t + 1) - x(t),    in steps of the model.
+    e(t) = x(t + 3) - 3 x(t + 2) + 3 x(t + 1) - x(t),
+
+less the mean of e at the same hour of the day, so that tides are no noise.
 
 Each time of the simulation gets e of one random time, with a random sign and turned by a random longitude. All fields
 and latitudes get the same time, sign and turn, so noise belongs together as errors of analyses do. For each field,
@@ -22,7 +24,6 @@ Computation 7), because the noise of the targets cannot be forecast.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,7 +35,6 @@ from pinnwx.errors import DataError, GridError
 
 _VARIANCE = 20.0  # of the third difference of independent noise of unit variance
 _FEWEST = 20  # third differences of the analyses
-_CHUNK_BYTES = 2**27
 
 Power = Float64[np.ndarray, "field lat wavenumber"]
 
@@ -68,8 +68,8 @@ class AnalysisNoise:
         """
         _require_same(simulation, analyses)
         drawn_from = _sequences(analyses, step_hours, "the analyses have")
-        wanted = irregularity(analyses, drawn_from)
-        present = irregularity(simulation, _sequences(simulation, step_hours, "the simulation has"))
+        wanted = _power(analyses, drawn_from)
+        present = _power(simulation, _sequences(simulation, step_hours, "the simulation has"))
         lacking = 1.0 - np.divide(present, wanted, out=np.ones_like(wanted), where=wanted > 0)
         return cls(analyses, drawn_from, np.sqrt(np.maximum(lacking, 0.0) / _VARIANCE))
 
@@ -82,29 +82,24 @@ class AnalysisNoise:
         """
         _require_same(simulation, self.analyses)
         count, columns, generator = len(simulation), simulation.grid.shape[-1], np.random.default_rng(seed)
-        drawn = self.sequences[generator.integers(len(self.sequences), size=count)]
+        drawn = generator.integers(len(self.sequences), size=count)
         turn = generator.integers(columns, size=count)
         sign = generator.choice([-1.0, 1.0], size=count)
         phase = sign[:, None] * np.exp(-2j * np.pi / columns * turn[:, None] * np.arange(columns // 2 + 1))
         noisy = np.empty_like(simulation.fields)
         for field in range(len(simulation.names)):
-            values = _without_daily_cycle(self.analyses, field)
-            for part in _chunks(count, values[0].nbytes):
-                spectrum = np.fft.rfft(_third_difference(values, drawn[part]), axis=-1)
-                spectrum *= phase[part, None] * self.gain[field]
-                noisy[part, field] = simulation.fields[part, field] + np.fft.irfft(spectrum, n=columns, axis=-1)
+            spectrum = np.fft.rfft(_irregular(self.analyses, self.sequences, field), axis=-1) * self.gain[field]
+            noise = np.fft.irfft(spectrum[drawn] * phase[:, None], n=columns, axis=-1)
+            noisy[:, field] = simulation.fields[:, field] + noise
         return replace(simulation, fields=noisy)
 
 
-def irregularity(archive: Archive, sequences: Int32[np.ndarray, "sequence 4"]) -> Power:
+def _power(archive: Archive, sequences: Int32[np.ndarray, "sequence 4"]) -> Power:
     """P(k) of the module, over sequences of four indices of times [unit of the field, squared]."""
-    total = np.zeros((*archive.fields.shape[1:-1], archive.grid.shape[-1] // 2 + 1))
+    power = np.empty((*archive.fields.shape[1:-1], archive.grid.shape[-1] // 2 + 1))
     for field in range(len(archive.names)):
-        values = _without_daily_cycle(archive, field)
-        for part in _chunks(len(sequences), values[0].nbytes):
-            spectrum = np.fft.rfft(_third_difference(values, sequences[part]), axis=-1)
-            total[field] += (np.abs(spectrum) ** 2).sum(axis=0)
-    return total / len(sequences)
+        power[field] = (np.abs(np.fft.rfft(_irregular(archive, sequences, field), axis=-1)) ** 2).mean(axis=0)
+    return power
 
 
 def _require_same(simulation: Archive, analyses: Archive) -> None:
@@ -132,21 +127,14 @@ def _sequences(archive: Archive, step_hours: int | float, holder: str) -> Int32[
     return sequences
 
 
-def _without_daily_cycle(archive: Archive, field: int) -> Float64[np.ndarray, "time lat lon"]:
-    """A field less its mean at each hour of the day."""
-    values = archive.fields[:, field].astype(np.float64)
-    hour = archive.times - archive.times.astype("datetime64[D]")
-    for one in np.unique(hour):
-        values[hour == one] -= values[hour == one].mean(axis=0)
-    return values
-
-
-def _third_difference(values: Float64[np.ndarray, "time lat lon"], sequences: np.ndarray) -> Float64[np.ndarray, ...]:
-    first, second, third, fourth = (values[rows] for rows in sequences.T)
-    return fourth - 3.0 * (third - second) - first
-
-
-def _chunks(count: int, bytes_each: int) -> Iterator[slice]:
-    """Slices of a range, so that a chunk of float64 fields is limited in memory."""
-    size = max(1, _CHUNK_BYTES // bytes_each)
-    return (slice(first, first + size) for first in range(0, count, size))
+def _irregular(
+    archive: Archive, sequences: Int32[np.ndarray, "sequence 4"], field: int
+) -> Float64[np.ndarray, "sequence lat lon"]:
+    """e(t) of a field, less its mean at each hour of the day."""
+    first, second, third, fourth = (archive.fields[rows, field].astype(np.float64) for rows in sequences.T)
+    differences = fourth - 3.0 * (third - second) - first
+    begun = archive.times[sequences[:, 0]]
+    hours = begun - begun.astype("datetime64[D]")
+    for hour in np.unique(hours):
+        differences[hours == hour] -= differences[hours == hour].mean(axis=0)
+    return differences

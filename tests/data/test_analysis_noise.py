@@ -91,21 +91,20 @@ def test_a_simulation_that_is_irregular_enough_stays_as_it_is():
 
 
 def test_a_draw_is_an_irregularity_turned_in_longitude():
-    """With a single sequence and a gain of 1, it is this third difference but for its sign and its turn."""
-    analyses = with_noise(moving_wave(80))
-    fitted = AnalysisNoise.fit(moving_wave(80), analyses, 6)
-    gain = np.ones_like(fitted.gain)
-    noise = replace(fitted, sequences=fitted.sequences[5:6], gain=gain).added_to(moving_wave(30)).fields
-    noise = noise - moving_wave(30).fields
-    hours = np.arange(80) % 4
-    anomaly = analyses.fields.astype(np.float64)
+    """With a gain of 1, it is one of the third differences less their daily cycle, but for its sign and its turn."""
+    analyses = with_noise(moving_wave(50))
+    fitted = AnalysisNoise.fit(moving_wave(50), analyses, 6)
+    noise = replace(fitted, gain=np.ones_like(fitted.gain)).added_to(moving_wave(12)).fields - moving_wave(12).fields
+    irregular = np.diff(analyses.fields.astype(np.float64), n=3, axis=0)
     for hour in range(4):
-        anomaly[hours == hour] -= anomaly[hours == hour].mean(axis=0)
-    irregular = np.diff(anomaly[5:9], n=3, axis=0)[0]
+        irregular[hour::4] -= irregular[hour::4].mean(axis=0)
     candidates = np.stack([sign * np.roll(irregular, turn, axis=-1) for sign in (-1, 1) for turn in range(COLUMNS)])
-    distance = np.abs(noise[:, None] - candidates[None]).max(axis=(2, 3, 4))
-    assert distance.min(axis=1).max() < 1e-4
-    assert len(set(distance.argmin(axis=1))) > 15, "signs and turns vary"
+    distances = np.array([np.abs(one - candidates).max(axis=(2, 3, 4)) for one in noise])  # noise, sign and turn, time
+    assert distances.min(axis=(1, 2)).max() < 1e-4
+    nearest = distances.reshape(len(noise), -1).argmin(axis=1)
+    signs_and_turns, times = np.unravel_index(nearest, distances.shape[1:])
+    assert len(set(signs_and_turns)) > 6
+    assert len(set(times)) > 6
 
 
 def test_noise_is_reproducible_and_depends_on_the_seed():
