@@ -210,13 +210,12 @@ def measurements(seeds: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def stored_scores(figures: Mapping[str, Any], group: Sequence[Case], arm: str, seed: int) -> Scores | None:
-    """The scores of an arm and seed over all cases of a row, `None` unless all are there."""
-    names = [f"{case.name}, {arm}, seed {seed}" for case in group]
+def stored_scores(figures: Mapping[str, Any], cases: Sequence[str], arm: str, seed: int) -> Scores | None:
+    """The scores of an arm and seed over all these cases, `None` unless all are there."""
+    names = [f"{case}, {arm}, seed {seed}" for case in cases]
     if any(name not in figures for name in names):
         return None
-    parts = [scores_of(figures[name], arm) for name in names]
-    return merge_scores(parts, ("rmse", "persistence_rmse", "damped_persistence_rmse"))
+    return merge_scores([scores_of(figures[name], arm) for name in names])
 
 
 def table(figures: Mapping[str, Any]) -> str:
@@ -226,7 +225,8 @@ def table(figures: Mapping[str, Any]) -> str:
     rows = []
     seeds = sorted({int(name.rpartition(" ")[2]) for name in figures})
     arms = [f"{kind} {history}" for kind, history in ARMS]
-    for row, group in cases().items():
+    groups = {f"{count} days": [f"{count} days"] for count in TRAINING_DAYS}
+    for row, group in (groups | {"folds": [f"fold {number + 1}" for number in range(FOLDS)]}).items():
         by_arm = {arm: {s: one for s in seeds if (one := stored_scores(figures, group, arm, s))} for arm in arms}
         reference = by_arm[REFERENCE]
         for arm, own in by_arm.items():
