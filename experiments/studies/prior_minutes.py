@@ -13,13 +13,12 @@ experiments/README.md.
 from __future__ import annotations
 
 import subprocess
-import tomllib
 from pathlib import Path
 
 import tomli_w
 
 import pinnwx
-from experiments.studies.ablations import entry_ratio, ratio_text
+from experiments.studies.ablations import changed_experiment, entry_ratio, ratio_text
 from experiments.studies.harness import (
     DATA,
     EXPERIMENTS,
@@ -33,7 +32,7 @@ from experiments.studies.harness import (
     splice,
     study_parser,
 )
-from experiments.studies.simulation_prior import FIELDS, simulation_dataset
+from experiments.studies.simulation_prior import FIELDS, SIMULATED, simulation_dataset
 from experiments.studies.training_runs import TrainingRun, train_and_score
 from pinnwx.verification.results import Scores
 
@@ -48,12 +47,12 @@ def prior_of(kind: str) -> Path:
     folder, config = FOLDER / f"{kind}_prior", FOLDER / f"{kind}_prior.toml"
     if (folder / "live").is_file():
         return folder
-    settings = tomllib.loads((EXPERIMENTS / f"era5_{kind}.toml").read_text())
+    settings = changed_experiment(f"era5_{kind}", {})
     analyses, fields = FOLDER / "era5.nc", FOLDER / "simulation.nc"
     period = settings["data"]["train"]
     pinnwx.open_data(DATA / "era5_global", list(FIELDS), grid="5.625deg", **period).to_netcdf(analyses)
     simulation_dataset().to_netcdf(fields)
-    settings["data"]["train"] = {"start": "2000-01-01", "end": "2001-06-30"}
+    settings["data"]["train"] = SIMULATED
     del settings["data"]["validate"]
     config.write_text(tomli_w.dumps(settings))
     words = ["train", config, "--data", fields, "--noise-like", analyses, "--out", folder, "--minutes", MINUTES]

@@ -30,7 +30,6 @@ Scores go to experiments/results/simulation_prior.json, the table to experiments
 from __future__ import annotations
 
 import time
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -42,10 +41,9 @@ import numpy as np
 import xarray as xr
 
 import pinnwx
-from experiments.studies.ablations import ratio_text
+from experiments.studies.ablations import changed_experiment, ratio_text
 from experiments.studies.harness import (
     DATA,
-    EXPERIMENTS,
     README,
     RESULTS,
     RUNS,
@@ -72,7 +70,10 @@ STORED, FOLDER = RESULTS / "simulation_prior.json", RUNS / "simulation_prior"
 UPDATES, PRIOR_UPDATES, STEP_HOURS = 400, 1600, 6
 LAST = "2026-01-31"  # of the training time, unless a fold is left out
 FOLDS, GAP, INPUT_SPAN = 5, np.timedelta64(3, "D"), np.timedelta64(18, "h")  # four inputs, six hours apart
-TRAINING_DAYS = (7, 14, 30, 60)
+TRAINING_DAYS = {f"{count} days": count for count in (7, 14, 30, 60)}
+FOLD_NAMES = [f"fold {number + 1}" for number in range(FOLDS)]
+ROWS = {name: [name] for name in TRAINING_DAYS} | {"folds": FOLD_NAMES}  # of the table, with their cases
+SIMULATED = {"start": "2000-01-01", "end": "2001-06-30"}  # the training time of the simulation
 FIELDS, LEADS = ("msl", "vo850"), (6, 24, 72)
 ARMS = (
     ("neural", "longer"), ("neural", "prior"), ("hybrid", "prior"), ("hybrid", "longer"), ("neural", "plain"),
@@ -101,13 +102,15 @@ class Case:
 
 def settings_of(kind: str, seed: int, updates: int) -> dict[str, Any]:
     """One network of the ERA5 experiment, with a number of updates, on all times of its data."""
-    settings = tomllib.loads((EXPERIMENTS / f"era5_{kind}.toml").read_text())
-    settings["seed"] = seed
-    settings["data"]["train"] = {"start": "2000-01-01", "end": "2026-12-31"}
+    changes = {
+        "seed": seed,
+        "data.train": {"start": "2000-01-01", "end": "2026-12-31"},
+        "model.networks": 1,
+        "training.updates": updates,
+        "training.curriculum": [{"steps": 1, "fraction": 0.8}, {"steps": 4, "fraction": 0.2}],
+    }
+    settings = changed_experiment(f"era5_{kind}", changes)
     del settings["data"]["validate"], settings["training"]["minutes"]
-    settings["model"]["networks"] = 1
-    settings["training"]["updates"] = updates
-    settings["training"]["curriculum"] = [{"steps": 1, "fraction": 0.8}, {"steps": 4, "fraction": 0.2}]
     return settings
 
 
@@ -118,7 +121,7 @@ def era5() -> Archive:
 
 def simulation_dataset() -> xr.Dataset:
     """The pressure and the vorticity at 850 hPa of the training time of the GCM archive."""
-    dataset = pinnwx.open_data(DATA / "gcm_t31", ["msl", "u850", "v850"], start="2000-01-01", end="2001-06-30")
+    dataset = pinnwx.open_data(DATA / "gcm_t31", ["msl", "u850", "v850"], **SIMULATED)
     winds = Archive.from_dataset(dataset, ["u850", "v850"])
     vorticity = np.asarray(curl(jnp.asarray(winds.fields[:, 0]), jnp.asarray(winds.fields[:, 1]), winds.grid))
     return dataset[["msl"]].assign(vo850=(("time", "latitude", "longitude"), vorticity, {"units": "s-1"}))
@@ -129,22 +132,18 @@ def simulation() -> Archive:
     return Archive.from_dataset(simulation_dataset(), FIELDS)
 
 
-def cases() -> dict[str, list[Case]]:
-    """The cases of each row of the table: the folds together, and each number of days."""
+def cases() -> list[Case]:
+    """Each number of days, then each fold."""
+    scoring, last = scoring_of("era5"), np.datetime64(LAST)
+    result = [
+        Case(name, (scoring.start, scoring.end), start=str(last - np.timedelta64(count - 1, "D")))
+        for name, count in TRAINING_DAYS.items()
+    ]
     days = np.unique(era5().times.astype("datetime64[D]"))
-    folds = []
-    for number, block in enumerate(np.array_split(days, FOLDS)):
+    for name, block in zip(FOLD_NAMES, np.array_split(days, FOLDS), strict=True):
         first, last = block[0] - INPUT_SPAN, block[-1] + np.timedelta64(1, "D") + np.timedelta64(max(LEADS), "h")
-        folds.append(Case(f"fold {number + 1}", (str(block[0]), str(block[-1])), excluded=(first - GAP, last + GAP)))
-    scoring = scoring_of("era5")
-    last = np.datetime64(LAST)
-    by_days = {
-        f"{count} days": [
-            Case(f"{count} days", (scoring.start, scoring.end), start=str(last - np.timedelta64(count - 1, "D")))
-        ]
-        for count in TRAINING_DAYS
-    }
-    return {**by_days, "folds": folds}
+        result.append(Case(name, (str(block[0]), str(block[-1])), excluded=(first - GAP, last + GAP)))
+    return result
 
 
 def training_part(case: Case) -> Archive:
@@ -204,15 +203,14 @@ def measurements(seeds: Sequence[int]) -> dict[str, Any]:
         f"{case.name}, {kind} {history}, seed {seed}": partial(measure, case, kind, history, seed)
         for seed in seeds
         for kind, history in ARMS
-        for group in cases().values()
-        for case in group
+        for case in cases()
         if history in ON_FOLDS or case.excluded is None
     }
 
 
-def stored_scores(figures: Mapping[str, Any], cases: Sequence[str], arm: str, seed: int) -> Scores | None:
+def stored_scores(figures: Mapping[str, Any], group: Sequence[str], arm: str, seed: int) -> Scores | None:
     """The scores of an arm and seed over all these cases, `None` unless all are there."""
-    names = [f"{case}, {arm}, seed {seed}" for case in cases]
+    names = [f"{case}, {arm}, seed {seed}" for case in group]
     if any(name not in figures for name in names):
         return None
     return merge_scores([scores_of(figures[name], arm) for name in names])
@@ -225,8 +223,7 @@ def table(figures: Mapping[str, Any]) -> str:
     rows = []
     seeds = sorted({int(name.rpartition(" ")[2]) for name in figures})
     arms = [f"{kind} {history}" for kind, history in ARMS]
-    groups = {f"{count} days": [f"{count} days"] for count in TRAINING_DAYS}
-    for row, group in (groups | {"folds": [f"fold {number + 1}" for number in range(FOLDS)]}).items():
+    for row, group in ROWS.items():
         by_arm = {arm: {s: one for s in seeds if (one := stored_scores(figures, group, arm, s))} for arm in arms}
         reference = by_arm[REFERENCE]
         for arm, own in by_arm.items():
