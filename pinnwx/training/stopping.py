@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 COMPILING_FRACTION = 0.25  # of a wall-clock budget; stages that are not compiled by then are left out
+# A plan rests on the cost of a stage over that of another, and one slow update in three would change a stage by a third.
+TIMED_FRACTION = 0.005  # of a wall-clock budget in which the update of each stage is timed
 CHECKS = 10  # checks of a training that early stopping does not end
 PATIENCE = 3  # checks without a smaller error that end a training in its second half; in the first half the learning
 # rate rises again, which may increase the error for a while
@@ -86,8 +88,8 @@ class UpdateCount(StoppingRule):
 class WallClock(StoppingRule):
     """As many updates as fit before a deadline.
 
-    Each stage is compiled and timed on a copy of the first state; that gives the plan. The plan is revised as the
-    machine becomes faster or slower. Updates after the deadline are left out.
+    Each stage is compiled, and timed on a copy of the first state for `TIMED_FRACTION` of the budget; that gives the
+    plan. The plan is revised as the machine becomes faster or slower. Updates after the deadline are left out.
 
     Longer rollouts take longer to compile. After `COMPILING_FRACTION` of the budget the stages that remain are left
     out: a short budget is better spent on short rollouts.
@@ -106,10 +108,11 @@ class WallClock(StoppingRule):
     _pace: Pace | None = field(default=None, init=False)
 
     def plan(self, trainer: Trainer) -> Plan:
-        began, seconds = trainer.clock(), [trainer.seconds_per_update(0)]
-        until = began + COMPILING_FRACTION * (self.deadline - began)
-        while len(seconds) < len(self.curriculum) and trainer.clock() < until:
-            seconds.append(trainer.seconds_per_update(len(seconds)))
+        began = trainer.clock()
+        timed, compiling = (fraction * (self.deadline - began) for fraction in (TIMED_FRACTION, COMPILING_FRACTION))
+        seconds = [trainer.seconds_per_update(0, timed)]
+        while len(seconds) < len(self.curriculum) and trainer.clock() < began + compiling:
+            seconds.append(trainer.seconds_per_update(len(seconds), timed))
         if len(seconds) < len(self.curriculum):
             steps = self.curriculum[len(seconds) - 1].steps
             _log.info("note: the budget is too short for rollouts of more than %d step(s)", steps)

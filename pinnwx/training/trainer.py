@@ -35,6 +35,7 @@ from pinnwx.training.stopping import StoppingRule
 from pinnwx.training.update import TrainingState, copied, device_archives, make_loss, make_update, with_transport
 
 UPDATES_PER_TURN = 4  # updates that are queued on the device before the host looks at their metrics
+FEWEST_TIMED, MOST_TIMED = 3, 50  # updates of a warm-up
 MOST_SKIPPED = 20  # skipped updates, with no turn without one in between, after which training ends
 _TOTAL_OF_WARM_UP = 1000  # planned updates that the learning rate of the warm-up assumes; its result is dropped
 
@@ -207,14 +208,15 @@ class Trainer:
         """The updates of each member so far."""
         return tuple(self._updates)
 
-    def seconds_per_update(self, stage: int) -> float:
-        """Compiles the update of a stage and times it on a copy of the first state.
+    def seconds_per_update(self, stage: int, timed: float = 0.0) -> float:
+        """Compiles the update of a stage and times it on a copy of the first state, for `timed` seconds.
 
-        The first update, which compiles, does not count; of the others the median does.
+        The first update, which compiles, does not count; of the others, `FEWEST_TIMED` to `MOST_TIMED`, the median
+        does.
         """
         state, seconds = copied(self.states[0]), []
-        for number in range(UPDATES_PER_TURN):
-            windows = self._batch(stage, number, 0)
+        while len(seconds) <= FEWEST_TIMED or (sum(seconds[1:]) < timed and len(seconds) <= MOST_TIMED):
+            windows = self._batch(stage, len(seconds), 0)
             start = self.clock()
             state, _ = jax.block_until_ready(self._update(state, windows, self._source, _TOTAL_OF_WARM_UP))
             seconds.append(self.clock() - start)

@@ -19,6 +19,7 @@ from synthetic import (
 )
 
 from pinnwx.errors import ConfigError
+from pinnwx.extensions import PINNWX_EXTENSIONS
 from pinnwx.grid import Grid
 
 NAMES = ("t850", "u850", "v850")
@@ -85,6 +86,45 @@ def test_a_field_without_an_equation_repeats_its_last_change():
     assert carried < 0.02 * in_place
     for fields in forecast.values():
         np.testing.assert_array_equal(fields[1:], truth[1, 1:])
+
+
+HEATING = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from pinnwx.physics import terms
+
+@terms.register("sunshine")
+@dataclass(frozen=True)
+class Sunshine(terms.AbstractTerm):
+    name: ClassVar[str] = "sunshine"
+
+    def tendency(self, fields, context):
+        return (context.time.sin_day / 3600.0)[:, None, None, None] + 0 * fields
+
+    def stability_rate(self, context):
+        return jnp.zeros(())
+"""
+
+
+def test_what_a_term_of_the_hour_explains_is_no_error(tmp_path, monkeypatch):
+    """Heating that follows the hour changed the last analysis, and the equations know it: so nothing is added but the
+    heating of the coming step. The term sees the hour of the step before, not that of the coming one."""
+    path = tmp_path / "sunshine.py"
+    path.write_text(HEATING)
+    monkeypatch.setenv(PINNWX_EXTENSIONS, str(path))
+    physics = CARRIED + '[[model.physics.terms]]\nkind = "sunshine"\n'
+    model = model_of("kept", physics, extra='extensions = ["sunshine"]')
+    coming = step_features(1, 1)
+    heating = [6.0 * float(time.sin_day[0, 0]) for time in (coming.earlier(6), coming)]
+    assert abs(heating[0] - heating[1]) > 5
+    analyses = np.zeros((1, 2, 3, *model.inputs.grid.shape), np.float32)
+    analyses[:, 1, 0] = heating[0]
+    forecast = forecasts(model, analyses, coming)[0, 0]
+    np.testing.assert_allclose(forecast[0], sum(heating), atol=1e-4)
+    np.testing.assert_array_equal(forecast[1:], 0)
 
 
 @pytest.mark.parametrize("name", [GRID, f"{GRID}+poles"])

@@ -16,9 +16,9 @@ from pinnwx.training import trainer as module
 from pinnwx.training.fine_tune import FineTuningWindows, fine_tune
 from pinnwx.training.optimiser import from_named_leaves, named_leaves
 from pinnwx.training.sampling import BatchSampler, WindowSampler
-from pinnwx.training.stopping import CHECKS, PATIENCE
+from pinnwx.training.stopping import CHECKS, PATIENCE, UpdateCount
 from pinnwx.training.trainer import UPDATES_PER_TURN, Hooks
-from pinnwx.training.update import UpdateMetrics
+from pinnwx.training.update import UpdateMetrics, initial_state
 
 ARCHIVE = wave_archive(60)
 WINDOWS = window_indices(ARCHIVE.times, 6, 2)
@@ -124,6 +124,25 @@ def test_a_deadline_ends_it(monkeypatch, slower, updates):
     assert result.updates == updates
     assert result.helped
     assert clock[0] < 106.0 + 4 * slower + 2.0
+
+
+def test_a_slow_update_of_the_warm_up_changes_no_plan(monkeypatch):
+    """The first update compiles, and two of the next three are slow: three updates mislead, twenty seconds do not."""
+    clock, costs = [0.0], itertools.chain([30.0, 6.0, 6.0], itertools.repeat(1.0))
+
+    def update(state, *_):
+        clock[0] += next(costs)
+        return state, UpdateMetrics(*np.ones(3))
+
+    monkeypatch.setattr(module, "make_update", lambda *_: update)
+    trained, batches = small(), [BatchSampler.of(WINDOWS, WINDOWS[:0], 0.0, 8, (0,))]
+    hooks = Hooks(clock=lambda: clock[0])
+    trainer = module.Trainer(trained.model, [ARCHIVE], trained.config, np.ones(1), batches, UpdateCount((), 1), hooks)
+    trainer.states = [initial_state(trained.model, trained.config.training)]
+    assert trainer.seconds_per_update(0, timed=20.0) == 1.0
+    assert clock[0] == 30 + 20, "no longer than that"
+    costs = itertools.chain([30.0, 6.0, 6.0], itertools.repeat(1.0))
+    assert trainer.seconds_per_update(0) == 6.0
 
 
 def test_a_loss_that_stays_undefined_ends_it(monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 
 from pinnwx.config import Stage
 from pinnwx.training.schedule import Plan
-from pinnwx.training.stopping import CHECKS, PATIENCE, EarlyStopping, UpdateCount, WallClock
+from pinnwx.training.stopping import CHECKS, PATIENCE, TIMED_FRACTION, EarlyStopping, UpdateCount, WallClock
 from pinnwx.training.update import TrainingState
 
 CURRICULUM = (Stage(steps=1, fraction=0.5), Stage(steps=4, fraction=0.5))
@@ -16,7 +16,7 @@ class FakeTrainer:
     """A trainer on a clock of its own: a warm-up takes 10 s, an update of a stage `costs[stage]`, a check 1 s."""
 
     def __init__(self, members=1, errors=(), costs=(1.0, 3.0)):
-        self.now, self.costs, self.errors = 0.0, costs, iter(errors)
+        self.now, self.costs, self.errors, self.timed = 0.0, costs, iter(errors), []
         self.done, self.plan = [0] * members, Plan((), ())
 
     @property
@@ -30,7 +30,8 @@ class FakeTrainer:
     def clock(self):
         return self.now
 
-    def seconds_per_update(self, stage):
+    def seconds_per_update(self, stage, timed):
+        self.timed.append(timed)
         self.now += 10.0
         return self.costs[stage]
 
@@ -72,7 +73,9 @@ def test_a_count_needs_no_clock():
 
 def test_a_wall_clock_plans_what_fits_after_the_warm_up():
     rule = WallClock(CURRICULUM, deadline=420.0, multiple=4)
-    assert rule.plan(FakeTrainer()).updates == (100, 100), "400 s at a mean of 2 s"
+    trainer = FakeTrainer()
+    assert rule.plan(trainer).updates == (100, 100), "400 s at a mean of 2 s"
+    assert trainer.timed == [420.0 * TIMED_FRACTION] * 2
     assert rule.seconds_left(410.0) == 10.0
     assert rule.seconds_left(430.0) == 0.0
 
