@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 COMPILING_FRACTION = 0.25  # of a wall-clock budget; stages that are not compiled by then are left out
-# A plan rests on the cost of a stage over that of another, and one slow update in three would change a stage by a third.
+# A plan needs the cost of one stage relative to another, and the time of three updates may be wrong by a third.
 TIMED_FRACTION = 0.005  # of a wall-clock budget in which the update of each stage is timed
 CHECKS = 10  # checks of a training that early stopping does not end
 PATIENCE = 3  # checks without a smaller error that end a training in its second half; in the first half the learning
