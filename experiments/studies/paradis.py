@@ -62,7 +62,7 @@ WARMUP, DECAY, ROLLOUTS, ROLLOUT = 0.05, 0.2, 0.2, 4
 WINDS = (("u500", "v500"), ("u850", "v850"), ("u10", "v10"))
 CONSTANTS = ("orography", "lsm", "sine of latitude", "cosine of latitude", "cosine of longitude", "sine of longitude")
 SCORING = scoring_of("gcm")
-COMPARED = ("gcm_ten_minutes", "gcm_small_minutes")  # studies by the clock, with as many minutes
+COMPARED = {"gcm_budgets": ("neural_10", "hybrid_10", "hybrid_latent_10")}  # runs by the clock, with as many minutes
 VARIABLES = ("z500", "t850", "u500", "q850", "t2m", "msl")
 
 
@@ -270,10 +270,10 @@ def table(figures: Mapping[str, Any]) -> str:
     columns = {f"PARADIS {size}": one for size, one in figures.items()}
     scores = {name: scores_of(one, name) for name, one in columns.items()}
     costs = dict(columns)
-    for run, own in (one for study in COMPARED for one in ablations.scored(ablations.runs_in(study))):
-        if run.seed == 1:
-            name = f"{run.study}/{run.name}"
-            scores[name], costs[name] = own, ablations.cost_of(run)
+    for study, names in COMPARED.items():
+        for run, own in ablations.scored(ablations.runs_in(study)):
+            if run.seed == 1 and run.name in names:
+                scores[run.name], costs[run.name] = own, ablations.cost_of(run)
     rows: list[list[object]] = []
     for variable in VARIABLES:
         for lead in SCORING.leads:
