@@ -10,6 +10,8 @@ settings file. What differs from its published training:
 - Data: 13 fields at two times, winds as three Cartesian components as in its settings, all standardised (it has norms
   of its own for humidity); season and hour; orography, land and position.
 - Size: width and depth are cut to what ten minutes on two cores can train (`SIZES`).
+- Increments: the network gives the next state. In ten minutes it does not learn to copy the present one, so a variant
+  gives the change, in units of the typical change over a step, which is added to the state.
 - Grid: ours has no rows on the poles. Its padding across a pole mirrors row 0 too, and rows 0 and -1 keep their waves.
 - Loss: area-weighted square error, one of its options, instead of a reversed Huber loss.
 - Optimiser: AdamW, one of its options, instead of NorMuon, at a learning rate that was not tuned. Warm-up, plateau and
@@ -56,6 +58,8 @@ from pinnwx.verification.evaluate import score_hindcasts
 from pinnwx.verification.pairing import initial_times_between
 
 SIZES = {"64 x 2": (64, 2, 16), "128 x 3": (128, 3, 32)}  # channels, layers, velocities
+INCREMENTS = ", increments"  # ends the name of a variant
+VARIANTS = (*SIZES, f"64 x 2{INCREMENTS}")
 STEP_HOURS, INPUTS, BATCH = 6, 2, 4
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
 WARMUP, DECAY, ROLLOUTS, ROLLOUT = 0.05, 0.2, 0.2, 4
@@ -164,15 +168,17 @@ def without_pole_rows(model: Any) -> Any:
 class Program:
     """The network with what it needs of the data; `rollout` is its autoregressive forecast."""
 
-    def __init__(self, model: Any, archive: Archive, training: Archive):
+    def __init__(self, model: Any, archive: Archive, training: Archive, *, increments: bool):
         import torch
 
-        self.model, self.archive = model, archive
+        self.model, self.archive, self.increments = model, archive, increments
         self.variables = Variables(archive.names, archive.grid)
         own = self.variables.cartesian(training.fields)
         self.mean = own.mean((0, 2, 3), keepdims=True)[0]
         self.std = own.std((0, 2, 3), keepdims=True)[0]
         self.states = torch.tensor((self.variables.cartesian(archive.fields) - self.mean) / self.std)
+        change = np.diff(own, axis=0).std((0, 2, 3), keepdims=True)[0] / self.std
+        self.change = torch.tensor(change.astype(np.float32))
         self.forcings = torch.tensor(forcings(archive.times, archive.grid))
         self.constants = torch.tensor(constants(archive))
 
@@ -184,9 +190,9 @@ class Program:
         still = self.constants.expand(len(rows), *self.constants.shape)
         for step in range(steps):
             time_features = self.forcings[torch.clamp(rows + step, max=len(self.forcings) - 1)]
-            after = self.model(torch.cat([before, now, time_features, still], dim=1))
-            before, now = now, after
-            yield after
+            output = self.model(torch.cat([before, now, time_features, still], dim=1))
+            before, now = now, now + self.change * output if self.increments else output
+            yield now
 
     def forecasts(self, starts: Int[np.ndarray, " init"], leads: tuple[int, ...]) -> np.ndarray:
         """Canonical fields (init, lead, field, lat, lon)."""
@@ -236,14 +242,15 @@ def train(program: Program, rows: Int[np.ndarray, "window times"], minutes: floa
     return updates
 
 
-def measure(folder: Path, size: str, minutes: float) -> dict[str, Any]:
-    """Trains a size of the program and scores it like the models of pinnwx."""
+def measure(folder: Path, variant: str, minutes: float) -> dict[str, Any]:
+    """Trains a variant of the program and scores it like the models of pinnwx."""
     speeds, begun = [product_speed()], time.monotonic()
     config = load_config(EXPERIMENTS / "gcm_neural.toml")
     archive = as_archive(DATA / SCORING.folder, config.data.fields, static=config.data.static)
     training = archive.select(config.data.train.start, config.data.train.end)
-    model = network(folder, SIZES[size], len(Variables(archive.names, archive.grid).scalars) + 9, archive.grid)
-    program = Program(model, archive, training)
+    size = SIZES[variant.removesuffix(INCREMENTS)]
+    model = network(folder, size, len(Variables(archive.names, archive.grid).scalars) + 9, archive.grid)
+    program = Program(model, archive, training, increments=variant.endswith(INCREMENTS))
     windows = window_indices(training.times, STEP_HOURS, INPUTS - 1 + ROLLOUT)
     windows = windows + np.searchsorted(archive.times, training.times[0])  # rows of the whole archive
     used = (time.monotonic() - begun) / 60
@@ -254,7 +261,7 @@ def measure(folder: Path, size: str, minutes: float) -> dict[str, Any]:
     scores = score_hindcasts(
         archive, partial(program.forecasts, leads=leads), None,
         initial_times_between(archive, SCORING.start, SCORING.end), leads,
-        inputs=np.array([-STEP_HOURS, 0], "timedelta64[h]").astype("timedelta64[s]"), run=f"PARADIS {size}",
+        inputs=np.array([-STEP_HOURS, 0], "timedelta64[h]").astype("timedelta64[s]"), run=f"PARADIS {variant}",
     )  # fmt: skip
     return {
         "updates": updates, "seconds": round(seconds, 1), "gflops": [round(speed, 1) for speed in speeds],
@@ -264,10 +271,10 @@ def measure(folder: Path, size: str, minutes: float) -> dict[str, Any]:
 
 
 def table(figures: Mapping[str, Any]) -> str:
-    """RMSE over persistence of the program's sizes and of our models."""
+    """RMSE over persistence of the program's variants and of our models."""
     if not figures:
         return "Not run yet.\n"
-    columns = {f"PARADIS {size}": one for size, one in figures.items()}
+    columns = {f"PARADIS {variant}": one for variant, one in figures.items()}
     scores = {name: scores_of(one, name) for name, one in columns.items()}
     costs = dict(columns)
     for study, names in COMPARED.items():
@@ -297,7 +304,7 @@ def main() -> None:
     if not options.tables:
         if options.program is None:
             parser.error("--program names the folder of the published program")
-        stored.measure_missing({size: partial(measure, options.program, size, options.minutes) for size in SIZES})
+        stored.measure_missing({one: partial(measure, options.program, one, options.minutes) for one in VARIANTS})
     splice(README, "paradis", table(stored.figures))
 
 
