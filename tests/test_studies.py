@@ -6,12 +6,13 @@ import subprocess
 import sys
 from importlib import import_module
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from synthetic import smooth_noise
+from synthetic import config, smooth_noise, wave_archive
 
-from experiments.studies import ablations, harness, placebo_winds, rolling, turns
+from experiments.studies import ablations, benchmark, harness, placebo_winds, rolling, turns
 from experiments.studies.merging import merge_scores
 from pinnwx.config import Config
 from pinnwx.data.open import open_data
@@ -181,3 +182,13 @@ def test_the_displaced_wind_is_that_of_half_a_turn_further_east():
         np.testing.assert_array_equal(there, np.roll(here, 8, axis=-1))
     fields = {name: jnp.asarray(values) for name, values in fields.items()}
     np.testing.assert_array_equal(displaced.cell_vorticity(fields, grid), own.cell_vorticity(fields, grid))
+
+
+def test_the_operations_of_an_update_are_counted():
+    """Products of a dense layer by hand; and a rollout of two steps has those of one step twice."""
+    product = jax.make_jaxpr(lambda a, b: a @ b)(jnp.ones((3, 5)), jnp.ones((5, 7)))
+    assert benchmark.count_operations(product) == 2 * 3 * 5 * 7
+    settings = config(training="batch_size = 4")
+    one, two = (benchmark.first_update(settings, wave_archive(20), steps).operations() for steps in (1, 2))
+    assert one > 0
+    assert two == pytest.approx(2 * one, rel=0.01)

@@ -154,7 +154,7 @@ def first_update(config: Config, archive: Archive, steps: int) -> Update:
         state[0], progress = update(state[0], windows, source, 1000)
         return progress
 
-    return Update(run, lambda: count_operations(jax.make_jaxpr(update)(state[0], windows, source, 1000)))
+    return Update(run, lambda: count_operations(update.jaxpr(state[0], windows, source, 1000)))
 
 
 def synthetic_archive(config: Config, name: str) -> Archive:

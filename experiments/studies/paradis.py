@@ -11,7 +11,8 @@ settings file. What differs from its published training:
   of its own for humidity); season and hour; orography, land and position.
 - Size: width and depth are cut to what ten minutes on two cores can train (`SIZES`).
 - Increments: the network gives the next state. In ten minutes it does not learn to copy the present one, so a variant
-  gives the change, in units of the typical change over a step, which is added to the state.
+  gives the change, which is added to the state. Change and loss are in units of the typical change over a step, so
+  slow fields count as much as fast ones, as for our models.
 - Grid: ours has no rows on the poles. Its padding across a pole mirrors row 0 too, and rows 0 and -1 keep their waves.
 - Loss: area-weighted square error, one of its options, instead of a reversed Huber loss.
 - Optimiser: AdamW, one of its options, instead of NorMuon, at a learning rate that was not tuned. Warm-up, plateau and
@@ -178,7 +179,7 @@ class Program:
         self.std = own.std((0, 2, 3), keepdims=True)[0]
         self.states = torch.tensor((self.variables.cartesian(archive.fields) - self.mean) / self.std)
         change = np.diff(own, axis=0).std((0, 2, 3), keepdims=True)[0] / self.std
-        self.change = torch.tensor(change.astype(np.float32))
+        self.change = torch.tensor(change.astype(np.float32) if increments else np.float32(1.0))
         self.forcings = torch.tensor(forcings(archive.times, archive.grid))
         self.constants = torch.tensor(constants(archive))
 
@@ -221,7 +222,7 @@ def train(program: Program, rows: Int[np.ndarray, "window times"], minutes: floa
         states = program.states[window]
         loss = torch.zeros(())
         for step, state in enumerate(program.rollout(window[:, 1], steps, (states[:, 0], states[:, 1]))):
-            loss = loss + (weights * (state - states[:, step + 2]) ** 2).mean() / steps
+            loss = loss + (weights * ((state - states[:, step + 2]) / program.change) ** 2).mean() / steps
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -200,6 +200,23 @@ class _Constants(NamedTuple):
         return graph, cls(fixed, jnp.asarray(scale, jnp.float32))
 
 
+class CompiledUpdate(NamedTuple):
+    """See `make_update`."""
+
+    program: Any
+    static: _StaticOfUpdate
+    constants: _Constants
+
+    def __call__(
+        self, state: TrainingState, windows: Int[Array, "batch times"], source: Source, total: Any
+    ) -> tuple[TrainingState, UpdateMetrics]:
+        return self.program(self.static, state, windows, source, self.constants, total)
+
+    def jaxpr(self, state: TrainingState, windows: Int[Array, "batch times"], source: Source, total: Any) -> Any:
+        """The operations of a call."""
+        return self.program.trace(self.static, state, windows, source, self.constants, total).jaxpr
+
+
 def make_loss(
     model: Forecaster, grid: Grid, scale: np.ndarray, devices: Devices | None = None
 ) -> Callable[[Any, Int[Array, "batch times"], Source], Float[Array, ""]]:
@@ -229,7 +246,7 @@ def make_update(
     settings: TrainingSettings,
     devices: Devices | None = None,
     step_hours: float = 6.0,
-) -> Callable[[TrainingState, Int[Array, "batch times"], Source, Any], tuple[TrainingState, UpdateMetrics]]:
+) -> CompiledUpdate:
     """The compiled `update(state, windows, source, total)`: one optimiser update on one batch of windows.
 
     `windows` are indices into the archive, one row of input times + steps for each member of the batch.
@@ -244,7 +261,7 @@ def make_update(
     static = _StaticOfUpdate(graph, grid, devices, Rule.of(settings), step_hours)
     program = _program(_update, donated=1)
     constants = devices.on_all(constants)
-    return lambda state, windows, source, total: program(static, state, windows, source, constants, total)
+    return CompiledUpdate(program, static, constants)
 
 
 @cache
