@@ -237,6 +237,13 @@ class Score(_Record):
     crps: Number | None = None
     spread: Error | None = None
     mean_rmse_pooled: Error | None = None
+    single_rmse_pooled: Error | None = None
+    climatology_crps: Error | None = None
+    climatology_crps_ratio: Number | None = None
+    dressed_crps: Error | None = None
+    dressed_crps_ratio: Number | None = None
+    dressed_crps_ratio_low: Error | None = None
+    dressed_crps_ratio_high: Error | None = None
     details: Details | None = None
     daily: list[Annotated[list[Any], Field(min_length=3, max_length=3), AfterValidator(lambda day: _day(day))]] = []
 

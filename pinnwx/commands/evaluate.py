@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pinnwx.commands.lists import numbers
-from pinnwx.commands.options import Data, Details, End, ForceJson, Json, Leads, RunFolder, Start
+from pinnwx.commands.options import Data, Details, End, ForceJson, Json, Leads, RunFolder, ScoredMembers, Start
 
 
 def evaluate(
@@ -12,6 +12,7 @@ def evaluate(
     start: Start,
     end: End,
     leads: Leads = None,
+    members: ScoredMembers = None,
     details: Details = False,
     json: Json = None,
     force: ForceJson = False,
@@ -20,5 +21,6 @@ def evaluate(
     from pinnwx.jobs.evaluate import evaluate as job
     from pinnwx.terminal.scores import score_table
 
-    scores = job(run, data, start=start, end=end, leads=numbers("--leads", leads), json=json, force=force)
+    hours = numbers("--leads", leads)
+    scores = job(run, data, start=start, end=end, leads=hours, members=members, json=json, force=force)
     score_table(scores, details=details)

@@ -27,6 +27,7 @@ OptionalEnd = Annotated[str | None, _END]
 Init = Annotated[str, typer.Option(help='Initial time, ISO 8601 UTC, or "latest".')]
 Hours = Annotated[float, typer.Option(help="Length of the forecast in hours.")]
 Members = Annotated[int | None, typer.Option(help="Make an ensemble of this many forecasts.")]
+ScoredMembers = Annotated[int | None, typer.Option(help="Score ensembles of this many members.")]
 MaxAge = Annotated[float | None, typer.Option(help="Refuse an analysis older than this many hours (exit 69).")]
 Leads = Annotated[
     str | None, typer.Option(help="Lead times in hours, such as 6,12,24; by default those that suit the model's step.")

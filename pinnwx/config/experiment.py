@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from pinnwx.config.data import DataSettings, VariableSettings
 from pinnwx.config.model import ModelSettings
 from pinnwx.config.output import OutputSettings
-from pinnwx.config.training import CompressionSettings, RetrainingSettings, TrainingSettings
+from pinnwx.config.training import SHORTEST_BLOCK_DAYS, CompressionSettings, RetrainingSettings, TrainingSettings
 from pinnwx.config.transport import inputs_of_wind
 from pinnwx.errors import PinnwxError
 from pinnwx.extensions import PINNWX_EXTENSIONS, missing_extensions
@@ -108,6 +108,14 @@ class Config(Settings):
             yield f"{needs} model.physics.coupling_steps = 1; wind_updates may be larger"
         if self.training.perturbation_scale:
             yield f"{needs} training.perturbation_scale = 0"
+
+    @agreement
+    def _several_networks_are_cross_fitted(self) -> Iterator[str]:
+        days = self.training.cross_fitting_days
+        if days and self.model.networks < 2:
+            yield "training.cross_fitting_days needs model.networks = 2 or more"
+        if 0 < days < SHORTEST_BLOCK_DAYS:
+            yield f"training.cross_fitting_days = {days:g} is too short; give {SHORTEST_BLOCK_DAYS} or more, or 0"
 
     @agreement
     def _weighted_fields_exist(self) -> Iterator[str]:

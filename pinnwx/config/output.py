@@ -11,8 +11,8 @@ from pinnwx.settings import Settings, agreement
 
 _OWN_ATTRIBUTES = frozenset({
     "Conventions", "history", "model", "model_sha256", "config", "versions", "data_sha256", "inputs_sha256",
-    "boundary_sha256", "request_sha256", "content_sha256", "members", "perturbation_scale", "boundary_width",
-    "accepted", "preliminary",
+    "boundary_sha256", "request_sha256", "content_sha256", "members", "perturbation_scale", "model_error_scale",
+    "boundary_width", "accepted", "preliminary",
 })  # fmt: skip
 _AttributeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 _AttributeText = Annotated[str, Field(min_length=1, max_length=4096)]

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from pinnwx.config.limits import Minutes, Updates
 from pinnwx.settings import Settings, agreement
 
+SHORTEST_BLOCK_DAYS = 3  # of cross-fitting, whose networks leave out a day on either side of a block besides
 MINIMUM_PROMOTION_DAYS = 3  # the minimum for bounds: MINIMUM_BLOCKS of verification.significance, with a day each
 
 
@@ -55,6 +56,10 @@ class TrainingSettings(Settings):
     precompute_transport: bool = False
     """Compute what transport makes of every analysis once, before training, for updates of one step. Then such updates
     cost no more than those of a network alone, whatever the equations. It needs the memory of another archive."""
+    cross_fitting_days: Annotated[float, Field(ge=0, le=3660)] = 0.0
+    """Each network leaves out its own blocks of so many days, in turn, and a day on either side of them. Its errors
+    there are those of new weather. They are stored with the model for its ensembles. It needs 3 days or more, and two
+    networks or more. 0: all networks train on all days."""
     perturbation_scale: NonNegativeFloat = 0.0
     """Size of the perturbations of training windows, relative to the change over six hours. Half of the windows are
     shifted by a zonal mean that decays in five days. The model then reduces large-scale errors in forecasts of weeks.

@@ -17,6 +17,8 @@ from pinnwx.errors import UsageError
 
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?!\d{3})")
 _DAY = np.timedelta64(1, "D").astype("timedelta64[ns]")
+_SEASON = np.timedelta64(45, "D")  # on either side
+_YEAR = np.timedelta64(31_556_952, "s")
 CLOCKS_DIFFER_BY = np.timedelta64(1, "h")
 FIRST_YEAR, LAST_YEAR = 1678, 2261  # the whole years that 64-bit nanoseconds since 1970 can represent
 _LENGTH = re.compile(r"P(?=\d|T\d)(\d{1,9}D)?(T\d{1,9}H)?")
@@ -162,3 +164,10 @@ def period_mask(
     if last is not None:
         mask &= times <= last
     return mask
+
+
+def alike(times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Bool[np.ndarray, " time"]:
+    """True for times of the same time of day and season as `when`."""
+    apart = (when - times).astype("timedelta64[s]")
+    season = apart % _YEAR
+    return (apart % _DAY == np.timedelta64(0)) & (np.minimum(season, _YEAR - season) <= _SEASON)

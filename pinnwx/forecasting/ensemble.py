@@ -1,4 +1,4 @@
-"""Ensembles: perturbed analyses represent initial errors, and different networks represent model error.
+"""Ensembles: perturbed analyses represent initial errors; different networks and sampled errors represent model error.
 
 Each member starts from the analyses X plus its own perturbation,
 
@@ -11,39 +11,36 @@ difference of analyses, and large in regions of high variability. At a lateral b
 A single forecast averages at every step over the networks of a deep ensemble and over their views (`model.views`). Each
 member uses one network and one view instead. Therefore a member costs a fraction of a single forecast, and the
 differences between networks add to the spread.
+
+A cross-fitted model knows a sample of its errors of one step (`forecasting.model_errors`). At the end of every step, a
+member adds one of them to its fields, scaled, drawn at random from those of the same time of day and season.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Bool, Float32, Int, Shaped
+from jaxtyping import Float32, Int, Shaped
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import format_time
+from pinnwx.data.calendar import alike, format_time
 from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.lateral_boundary import LateralBoundary
+from pinnwx.model.rollout import ErrorDraws
 from pinnwx.variables import describe
 
 PERTURBATION_SCALE = 0.2  # a: on the validation days of ERA5, the spread of pressure at one day is nearly its error
-_SEASON = np.timedelta64(45, "D")  # on either side
-_YEAR = np.timedelta64(31_556_952, "s")
 _DAY = np.timedelta64(1, "D")
 _FEWEST = 8  # the minimum number of analyses, which have 28 differences
-
-
-def alike(times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Bool[np.ndarray, " time"]:
-    """True for times of the same time of day and season as `when`."""
-    apart = (when - times).astype("timedelta64[s]")
-    season = apart % _YEAR
-    return (apart % _DAY == np.timedelta64(0)) & (np.minimum(season, _YEAR - season) <= _SEASON)
 
 
 def perturbed(
@@ -69,25 +66,42 @@ def perturbed(
 class Ensemble:
     """Runs a trained forecaster several times from one analysis."""
 
-    uses_earlier_analyses = True  # perturbations are drawn from them
-
     def __init__(
         self,
         trained: TrainedModel,
         lead_hours: Sequence[float],
         size: int,
-        perturbation_scale: float = PERTURBATION_SCALE,
+        perturbation_scale: float | None = None,
+        model_error_scale: float | None = None,
     ):
-        """Leads are multiples of the step of the model; `size` is the number of members.
+        """
+        Args:
+            trained: the forecaster.
+            lead_hours: multiples of the step of the model.
+            size: the number of members.
+            perturbation_scale: of the perturbations of the analyses; 0 for none. By default `PERTURBATION_SCALE`, and 0
+                for a model with model errors.
+            model_error_scale: of the errors that perturb every step; 0 for none. By default 1 for a model that has
+                such errors.
 
         Raises:
             UsageError: there are fewer than two members, or a lead is not a positive multiple of the step.
         """
         if size < 2:
             raise UsageError(f"an ensemble of {size} member(s) has no spread; ask for at least 2")
-        self.predictor, self.size, self.perturbation_scale = Predictor(trained, lead_hours), size, perturbation_scale
+        has_errors = trained.model_errors is not None
+        if perturbation_scale is None:
+            perturbation_scale = 0.0 if has_errors else PERTURBATION_SCALE
+        if model_error_scale is None:
+            model_error_scale = 1.0 if has_errors else 0.0
+        if model_error_scale and not has_errors:
+            raise UsageError("the model has no model errors; train it with training.cross_fitting_days")
+        self.predictor, self.size = Predictor(trained, lead_hours), size
+        self.perturbation_scale, self.model_error_scale = perturbation_scale, model_error_scale
+        self.uses_earlier_analyses = perturbation_scale > 0  # perturbations are drawn from them
         self.trained, self.lead_hours = trained, self.predictor.lead_hours
-        self.settings = {"members": size, "perturbation_scale": perturbation_scale}
+        scales = {"perturbation_scale": perturbation_scale, "model_error_scale": model_error_scale}
+        self.settings = {"members": size, **scales}
         networks = [nnx.split(network) for network in networks_of(trained.model)]
         views = networks_of(trained.model)[0].views
         self._graph = networks[0][0]  # all networks share it, and its compiled code
@@ -106,13 +120,15 @@ class Ensemble:
         assigned = np.arange(len(analyses)) % len(self._views)
         size = np.bincount(assigned).max()
         boundary = None if lateral_boundary is None else np.repeat(lateral_boundary, size, axis=0)
+        drawn = self._drawn_errors(initial_time, len(analyses)) if self.model_error_scale else None
         members: dict[int, np.ndarray] = {}
         for number in np.unique(assigned):
             rows = np.flatnonzero(assigned == number)
             filled = np.resize(rows, size)  # smaller batches are padded, so that nothing is recompiled
             state, view = self._views[number]
+            errors = None if drawn is None else drawn._replace(rows=drawn.rows[:, filled])
             forecasts = self.predictor.run(
-                self._graph, state, analyses[filled], np.full(size, initial_time), view, boundary
+                self._graph, state, analyses[filled], np.full(size, initial_time), view, boundary, errors
             )
             members |= dict(zip(rows.tolist(), forecasts, strict=False))
         return np.stack([members[row] for row in range(len(analyses))])
@@ -150,6 +166,8 @@ class Ensemble:
             UnavailableError: as `forecast`.
         """
         analyses = self.predictor.analyses(archive, np.array([initial_time]))
+        if not self.perturbation_scale:
+            return np.repeat(analyses, self.size, axis=0)
         drawn = self._drawn(archive, initial_time)
         difference = self.perturbation_scale * (archive.fields[drawn[:, 0]] - archive.fields[drawn[:, 1]])
         return perturbed(self.predictor.trained, analyses, difference)
@@ -164,8 +182,31 @@ class Ensemble:
                 f"the data hold {count} analyses of this time of day and season up to {format_time(initial_time)}; the "
                 f"perturbations of an ensemble need at least {_FEWEST}: give more data, or forecast without members"
             )
-        seed = int(initial_time.astype("datetime64[s]").astype(np.int64)) % 2**63
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(_seed(initial_time))
         first = generator.integers(count, size=self.size)
         second = (first + generator.integers(1, count, size=self.size)) % count
         return usable[np.stack([first, second], axis=1)]
+
+    @cached_property
+    def _errors(self) -> jax.Array:
+        assert self.trained.model_errors is not None
+        return jnp.asarray(self.trained.model_errors.fields)
+
+    def _drawn_errors(self, initial_time: np.datetime64, count: int) -> ErrorDraws:
+        """The error that each step of each member gets."""
+        errors, generator = self.trained.model_errors, np.random.default_rng((_seed(initial_time), 1))
+        assert errors is not None
+        starts = initial_time + np.concatenate([[np.timedelta64(0, "s")], self.predictor.step_ends[:-1]])
+        rows = np.stack([generator.choice(_similar(errors.times, start), count) for start in starts])
+        return ErrorDraws(self._errors, jnp.asarray(rows), jnp.float32(self.model_error_scale))
+
+
+def _seed(initial_time: np.datetime64) -> int:
+    return int(initial_time.astype("datetime64[s]").astype(np.int64)) % 2**63
+
+
+def _similar(times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Int[np.ndarray, " row"]:
+    """The rows of times of the same time of day and season; of any season, or of any time, where these are few."""
+    same_hour = (when - times).astype("timedelta64[s]") % _DAY == np.timedelta64(0)
+    choices = (alike(times, when), same_hour, np.full(len(times), True))
+    return np.flatnonzero(next(rows for rows in choices if rows.sum() >= _FEWEST or rows.all()))

@@ -18,7 +18,7 @@ from pinnwx.data.calendar import format_time
 from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.model.rollout import rollout
+from pinnwx.model.rollout import ErrorDraws, rollout
 from pinnwx.model.views import View
 from pinnwx.runtime import memory_limit
 from pinnwx.time_features import TimeFeatures
@@ -140,11 +140,15 @@ class Predictor:
         initial_times: Shaped[np.ndarray, " batch"],
         view: View | None = None,
         lateral_boundary: Float32[np.ndarray, "batch step field lat lon"] | None = None,
+        errors: ErrorDraws | None = None,
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
-        """Like a call, but with the given weights and view; all weights of one graph share the compiled code."""
+        """Like a call, but with the given weights, view and model errors.
+
+        All weights of one graph share the compiled code.
+        """
         times = self.times(initial_times)
         boundary = None if lateral_boundary is None else np.moveaxis(lateral_boundary, 0, 1)
-        forecasts = _rollout(graph, state, self._lead_indices, analyses, times, view, boundary)
+        forecasts = _rollout(graph, state, self._lead_indices, analyses, times, view, boundary, errors)
         return np.moveaxis(np.asarray(forecasts), 0, 1)
 
     def times(self, initial_times: Shaped[np.ndarray, " batch"]) -> TimeFeatures:
@@ -163,10 +167,14 @@ class Predictor:
         return self._step * (self._lead_indices + 1)
 
     @property
+    def step_ends(self) -> Shaped[np.ndarray, " step"]:
+        """The end of every step up to the last lead, relative to the initial time."""
+        return self._step * np.arange(1, self._lead_indices.max() + 2)
+
+    @property
     def lateral_boundary_offsets(self) -> Shaped[np.ndarray, " step"]:
         """The times of the lateral boundary fields, relative to the initial time; empty without a lateral boundary."""
-        steps = self._lead_indices.max() + 1 if self.trained.model.has_lateral_boundary else 0
-        return self._step * np.arange(1, steps + 1)
+        return self.step_ends if self.trained.model.has_lateral_boundary else self.step_ends[:0]
 
     @property
     def needed_offsets(self) -> Shaped[np.ndarray, " time"]:
@@ -267,5 +275,6 @@ def require_times(
 
 
 @partial(jax.jit, static_argnums=0)
-def _rollout(graph, state, lead_indices, analyses, times, view, lateral_boundary):
-    return rollout(nnx.merge(graph, state), analyses, times, view, lateral_boundary)[lead_indices]
+def _rollout(graph, state, lead_indices, analyses, times, view, lateral_boundary, errors):
+    model = nnx.merge(graph, state)
+    return rollout(model, analyses, times, view, lateral_boundary, errors=errors)[lead_indices]

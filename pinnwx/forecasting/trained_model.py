@@ -2,7 +2,7 @@
 
 A version folder holds `weights.safetensors`, `normalisation.nc`, `climatology.nc`, `static.nc`, `config.toml` and their
 manifest, which is written last (`pinnwx.manifest`). It may hold `optimiser.safetensors`, the state from which
-retraining continues. Forecasts do not need it.
+retraining continues, and `model_errors.nc`, a sample of model errors for ensembles. Single forecasts need neither.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pinnwx.data.statistics_files import (
 from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.errors import CheckpointError, ConfigError, GridError, UsageError
 from pinnwx.files import replacing, write_text
+from pinnwx.forecasting.model_errors import ModelErrors
 from pinnwx.grid import Grid
 from pinnwx.manifest import RESTORE, TRAINING_CHECK, read_files, write_manifest
 from pinnwx.model.architecture import architecture, differences
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
-CONFIG, OPTIMISER = "config.toml", "optimiser.safetensors"
+CONFIG, OPTIMISER, MODEL_ERRORS = "config.toml", "optimiser.safetensors", "model_errors.nc"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
 _SUBSTEPS = "substeps"  # of transport, in the manifest
 _OF_A_VERSION = ("files", "model", _SUBSTEPS, "versions", "device", "pinnwx", "format")  # keys of one version
@@ -77,6 +78,7 @@ class TrainedModel:
     static: Mapping[str, np.ndarray]
     manifest: Mapping[str, Any]
     optimiser: Mapping[str, np.ndarray] | None = None  # after a training in this process; retraining continues from it
+    model_errors: ModelErrors | None = None  # of a cross-fitted model
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,7 +116,7 @@ class TrainedModel:
             from pinnwx.forecasting.runs import Run
 
             return Run.open(folder).load()
-        manifest, contents = read_files(folder, PARTS, required=PARTS)
+        manifest, contents = read_files(folder, (*PARTS, MODEL_ERRORS), required=PARTS)
         _require_known(manifest, folder)
         config, text = _own_config(contents[CONFIG], folder, manifest)
         config = _with_known_substeps(config, manifest.get(_SUBSTEPS))
@@ -128,16 +130,21 @@ class TrainedModel:
             raise CheckpointError(f"{folder / CONFIG}: {error}; {RESTORE}") from None
         _require_same_parts(model, config, manifest, folder)
         _set_weights(model, _tensors(contents[WEIGHTS], folder / WEIGHTS), folder / WEIGHTS)
-        return cls(config, text, grid, model, normalisation, climatology, static, manifest)
+        errors = contents.get(MODEL_ERRORS)
+        if errors is not None:
+            errors = ModelErrors.read(folder / MODEL_ERRORS, config.data.fields, grid.shape, errors)
+        return cls(config, text, grid, model, normalisation, climatology, static, manifest, model_errors=errors)
 
     def with_config(self, config: Config) -> TrainedModel:
         """Returns a model of other settings with new random weights and the same normalisation and climatology.
 
-        Automatic sub-steps are those of this model.
+        It has no model errors. Automatic sub-steps are those of this model.
         """
         config = _with_known_substeps(config, _substeps(self.config))
         model = _assemble(config, self.grid, self.normalisation, self.climatology, self.static)
-        return replace(self, config=config, config_text=config_text(config), model=model, manifest={})
+        return replace(
+            self, config=config, config_text=config_text(config), model=model, manifest={}, model_errors=None
+        )
 
     def state(self, data: Data, time: str | np.datetime64) -> State:
         """The state at a time, from files, a dataset or an archive: see `pinnwx.forecasting.state`."""
@@ -217,6 +224,9 @@ class TrainedModel:
             with replacing(folder / OPTIMISER) as temporary:
                 temporary.write_bytes(save_tensors(dict(optimiser)))
             parts += (OPTIMISER,)
+        if self.model_errors is not None:
+            self.model_errors.write(folder / MODEL_ERRORS)
+            parts += (MODEL_ERRORS,)
         parts_of_model = architecture(self.model, self.config.model)
         device = jax.devices()[0].device_kind
         own = {"model": parts_of_model, "versions": versions, "device": device}
@@ -264,7 +274,7 @@ def _require_known(manifest: Mapping[str, Any], folder: Path) -> None:
     """Raises:
     CheckpointError: the version has a file that this package does not know.
     """
-    unknown = sorted(manifest["files"].keys() - {*PARTS, OPTIMISER})
+    unknown = sorted(manifest["files"].keys() - {*PARTS, OPTIMISER, MODEL_ERRORS})
     if unknown:
         raise CheckpointError(
             f"{folder} holds {', '.join(unknown)}, which pinnwx {__version__} does not know; {_made_by(manifest)}"

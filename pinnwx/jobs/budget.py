@@ -9,6 +9,7 @@ SAVING_SECONDS = 5.0  # of the budget, for the last checkpoint and the version,
 SAVING_FRACTION = 0.04  # and for a machine that becomes slower
 CHECKING_SECONDS, CHECKING_FRACTION = 6.0, 0.03  # of the rest, for the training check,
 MOST_CHECKING_FRACTION = 0.15  # and at most this much
+ERRORS_FRACTION = 0.04  # of the rest, for the model errors of a cross-fitted model
 FINE_TUNING_FRACTION = 0.6  # of a short budget; the rest is for the promotion check,
 COMPARING_SECONDS, COMPARING_FRACTION = 45.0, 0.1  # which takes this much of a long one
 
@@ -24,10 +25,16 @@ def budget_ends(minutes: float, begun: float) -> float:
     return begun + 60.0 * minutes * (1 - SAVING_FRACTION) - SAVING_SECONDS
 
 
-def training_ends(ends: float, now: float) -> float:
-    """When the updates of a training must end, so that the training check ends at `ends`."""
+def training_ends(ends: float, now: float, *, cross_fitted: bool = False) -> float:
+    """When the updates of a training must end, so that model errors and the training check end at `ends`."""
     left = ends - now
-    return ends - min(CHECKING_SECONDS + CHECKING_FRACTION * left, MOST_CHECKING_FRACTION * left)
+    checking = min(CHECKING_SECONDS + CHECKING_FRACTION * left, MOST_CHECKING_FRACTION * left)
+    return ends - checking - (ERRORS_FRACTION * left if cross_fitted else 0.0)
+
+
+def model_errors_end(ends: float, now: float) -> float:
+    """When the computing of model errors must end that begins after the updates: the check gets the other half."""
+    return now + (ends - now) / 2
 
 
 def fine_tuning_ends(ends: float, now: float) -> float:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.data.inputs import Data
 from pinnwx.errors import UnavailableError
 from pinnwx.files import check_writable
+from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
+from pinnwx.jobs.evaluate_ensembles import score_ensembles
+from pinnwx.jobs.scored_area import ScoredArea, with_notes
 from pinnwx.runtime import prepare
 from pinnwx.training.progress import scoring_text, shown
 from pinnwx.verification.evaluate import score_hindcasts
@@ -26,7 +27,6 @@ from pinnwx.verification.pairing import initial_times_between
 from pinnwx.verification.results import Scores
 
 _log = logging.getLogger(__name__)
-OVERLAP = "trained_on"  # key in the settings of scores: the part of the scored period that is in the training time
 DEFAULT_LEADS = (6, 12, 24, 48, 72)
 
 
@@ -37,6 +37,7 @@ def evaluate(
     start: str,
     end: str,
     leads: Sequence[float] | None = None,
+    members: int | None = None,
     json: str | Path | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -50,6 +51,8 @@ def evaluate(
     only cells inside the boundary are scored. `leads` defaults to 6, 12, 24, 48 and 72 h, or to 1 to 3 steps if the
     step is longer.
 
+    With `members`, ensembles of this size are scored (`jobs.evaluate_ensembles`).
+
     Raises:
         MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError: see
             `pinnwx.errors`.
@@ -62,7 +65,11 @@ def evaluate(
     with shown(progress, scoring_text) as show:
         archive = matching_archive(trained, data)
         starts, training = initial_times_between(archive, start, end), training_part(trained, archive)
-        scores = score_from(predictor, archive, starts, predictor.needed_offsets, show, training=training)
+        if members is None:
+            scores = score_from(predictor, archive, starts, predictor.needed_offsets, show, training=training)
+        else:
+            ensemble = Ensemble(trained, predictor.lead_hours, members)
+            scores = score_ensembles(ensemble, archive, starts, show, training=training)
     if json is not None:
         scores.save(json)
     return scores
@@ -109,26 +116,22 @@ def score_from(
 ) -> Scores:
     """Scores of forecasts from the initial times for which all `inputs` exist.
 
-    With the analyses of the training time, `training`, all baselines are scored.
-
-    The lateral boundary cells of a model are not scored, because their values are prescribed.
+    With the analyses of the training time, `training`, all baselines are scored. The lateral boundary cells of a model
+    are not scored, because their values are prescribed.
     """
-    width = predictor.trained.config.model.boundary_width
-    rows, columns = (slice(width, size - width) for size in archive.grid.shape)
+    trained, inside = predictor.trained, ScoredArea.of(predictor.trained, archive, training)
     scores = score_hindcasts(
-        archive.inside(width),
-        lambda starts: predictor.from_archive(archive, archive.times[starts])[..., rows, columns],
-        predictor.trained.climatology.inside(width),
+        inside.archive,
+        lambda starts: inside.of_fields(predictor.from_archive(archive, archive.times[starts])),
+        inside.climatology,
         initial_times,
         predictor.lead_hours,
         inputs=inputs,
-        training=None if training is None else training.inside(width),
+        training=inside.training,
         progress=progress,
-        run=predictor.trained.config.name,
+        run=trained.config.name,
     )
-    if width:
-        scores = replace(scores, settings={**scores.settings, "lateral_boundary": "analyses of the valid times"})
-    return _with_overlap(scores, predictor.trained)
+    return with_notes(scores, trained)
 
 
 def training_part(trained: TrainedModel, archive: Archive) -> Archive | None:
@@ -139,24 +142,6 @@ def training_part(trained: TrainedModel, archive: Archive) -> Archive | None:
         return archive.select(start, end)
     except UnavailableError:
         return None
-
-
-def _with_overlap(scores: Scores, trained: TrainedModel) -> Scores:
-    """The scores; if the scored period overlaps the training time, a setting records it, and a warning is logged."""
-    training_time = trained.manifest.get("trained_on")
-    if not training_time:
-        return scores
-    first, last = (parse_time(scores.settings[key]) for key in ("first_initial_time", "last_valid_time"))
-    begin, end = max(first, parse_time(training_time[0])), min(last, parse_time(training_time[-1]))
-    if begin > end:
-        return scores
-    overlap = [format_time(begin), format_time(end)]
-    _log.warning(
-        "warning: %s was trained on analyses from %s to %s, which are scored here: errors in the training time are too "
-        "small; choose later days",
-        trained.config.name, *overlap,
-    )  # fmt: skip
-    return replace(scores, settings={**scores.settings, OVERLAP: overlap})
 
 
 def shared_inputs(predictors: Sequence[Predictor]) -> Shaped[np.ndarray, " input"]:

@@ -170,12 +170,12 @@ def _train_in_memory(
 ) -> TrainedModel:
     task = _task(settings, text, data, deadline, settings.name, init_from, noise_like)
     result = task.fit(Hooks(progress))
-    report = task.check()
+    trained, report = task.with_model_errors(), task.check()
     log_limits(settings.name, report)
     if not report.passed:
         remedy = f"; {report.remedy}" if report.remedy else ""
         _log.warning("warning: the model did not pass its training check: %s%s", report.reason, remedy)
-    return replace(task.trained, manifest=task.manifest(result, report), optimiser=named_leaves(result.optimiser))
+    return replace(trained, manifest=task.manifest(result, report), optimiser=named_leaves(result.optimiser))
 
 
 def _task(

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import NotPromotedError
 from pinnwx.files import write_text, writing
+from pinnwx.forecasting.out_of_fold import out_of_fold_errors
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel, error_scale
-from pinnwx.jobs.budget import training_ends
+from pinnwx.jobs.budget import model_errors_end, training_ends
 from pinnwx.jobs.interrupts import Interrupts
 from pinnwx.jobs.training_check import TrainingReport, check_training, not_promoted, short_range
 from pinnwx.manifest import TRAINING_CHECK
@@ -60,7 +61,10 @@ class TrainingTask:
 
     def fit(self, hooks: Hooks, folder: Path | None = None, *, resume: bool = False) -> TrainingResult:
         """Trains the model from the weights that it has; with a run folder, with log and checkpoints."""
-        deadline = None if self.counts_updates else training_ends(self.deadline, time.monotonic())
+        deadline = None
+        if not self.counts_updates:
+            cross_fitted = self.trained.config.training.cross_fitting_days > 0
+            deadline = training_ends(self.deadline, time.monotonic(), cross_fitted=cross_fitted)
         result = fit(
             self.trained.model, self.archive, self.trained.config, error_scale(self.trained),
             teacher_trajectories=self.teacher_trajectories, deadline=deadline, folder=folder, resume=resume,
@@ -68,6 +72,16 @@ class TrainingTask:
         )  # fmt: skip
         give_weights(self.trained.model, result.parameters)
         return result
+
+    def with_model_errors(self) -> TrainedModel:
+        """The model with its model errors, if it was cross-fitted."""
+        if not self.trained.config.training.cross_fitting_days:
+            return self.trained
+        until = math.inf if self.counts_updates else model_errors_end(self.deadline, time.monotonic())
+        errors = out_of_fold_errors(self.trained, self.archive, until)
+        if errors is None:
+            _log.warning("warning: the model has no model errors for its ensembles; give more minutes or more data")
+        return replace(self.trained, model_errors=errors)
 
     def check(self) -> TrainingReport:
         """The training check of the model."""
@@ -106,11 +120,12 @@ def train_in_run(
             result = task.fit(Hooks(progress, interrupts.arrived), run.folder, resume=resume)
         if interrupts.arrived():
             interrupts.raise_for(f"go on with --resume --out {run.folder}")
+    trained = task.with_model_errors()
     report = task.check()
     live = report.passed or promote_anyway
     with writing(run.folder):
         manifest = task.manifest(result, report, promote_anyway=promote_anyway)
-        name = run.publish(task.trained, manifest, named_leaves(result.optimiser), live=live)
+        name = run.publish(trained, manifest, named_leaves(result.optimiser), live=live)
         if not report.passed:
             write_text(run.reports() / f"training_check_{name}.json", json.dumps(report.to_dict(), indent=2) + "\n")
     log_limits(name, report)

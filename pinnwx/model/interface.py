@@ -54,7 +54,7 @@ class Forecaster(Protocol):
         ...
 
     def advance(self, carry: Any, context: StepContext) -> Any:
-        """The carried state one step (`model.step_hours`) later."""
+        """The carried state one step (`model.step_hours`) later, with `context.perturbation` added to its fields."""
         ...
 
     def to_fields(self, carry: Any, context: StepContext) -> Fields:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.step_context import StepContext
 from pinnwx.model.transported_fields import Transported
 from pinnwx.model.views import View
 from pinnwx.time_features import TimeFeatures
+
+
+class ErrorDraws(NamedTuple):
+    """Model errors that perturb the steps of a forecast.
+
+    Attributes:
+        fields: a sample of errors.
+        rows: which of them each step of each forecast gets.
+        scale: of all errors.
+    """
+
+    fields: Float[Array, "error field lat lon"]
+    rows: Int[Array, "steps batch"]
+    scale: Float[Array, ""]
 
 
 def rollout(
@@ -20,6 +36,7 @@ def rollout(
     lateral_boundary: Float[Array, "steps batch field lat lon"] | None = None,
     *,
     transported: Transported | None = None,
+    errors: ErrorDraws | None = None,
     remember: bool = True,
 ) -> Float[Array, "steps batch field lat lon"]:
     """The forecasts after 1, 2, ... steps.
@@ -33,15 +50,18 @@ def rollout(
         lateral_boundary: fields at the end of every step, for a model with a lateral boundary. Only their outer cells
             are read.
         transported: of the last two analyses, by transport that was computed before. Only for one step.
+        errors: that perturb every step; None for none.
         remember: False computes each step again in the backward pass instead of storing it: memory grows with the
             fields, not with the network.
     """
 
     def step(carry, arguments):
-        time, boundary = arguments
-        context = StepContext(time, view, boundary, transported)
+        time, boundary, rows = arguments
+        perturbation = None if errors is None else errors.scale * errors.fields[rows]
+        context = StepContext(time, view, boundary, transported, perturbation)
         carry = model.advance(carry, context)
         return carry, model.to_fields(carry, context)
 
     start = model.start(analyses, StepContext(times.select(0), view, transported=transported))
-    return jax.lax.scan(step if remember else jax.checkpoint(step), start, (times, lateral_boundary))[1]
+    arguments = (times, lateral_boundary, None if errors is None else errors.rows)
+    return jax.lax.scan(step if remember else jax.checkpoint(step), start, arguments)[1]

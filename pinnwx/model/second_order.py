@@ -86,7 +86,9 @@ class SecondOrderForecaster(nnx.Module):
     def advance(self, carry: FieldsAndVelocity, context: StepContext) -> FieldsAndVelocity:
         for _ in range(self.substeps):
             carry = self._substep(carry, context)
-        return carry
+        if context.perturbation is None:
+            return carry
+        return carry._replace(fields=carry.fields + context.perturbation / (_SPAN * self.inputs.std[...]))
 
     def explain(self, carry: FieldsAndVelocity, context: StepContext) -> ExplainedStep:
         after = self.advance(carry, context)

@@ -21,9 +21,12 @@ class StepContext(NamedTuple):
             reads the outer cells; None for any other model.
         transported: what transport makes of the last two analyses that a forecast of one step starts from (of the only
             one where there is one), where it was computed before; arrays (batch, input, ...).
+        perturbation: a model error that is added to the fields at the end of the step; None for none. What bounds or
+            conserves a field does so still.
     """
 
     time: TimeFeatures
     view: View | None = None
     lateral_boundary: Float[Array, "batch field lat lon"] | None = None
     transported: Transported | None = None
+    perturbation: Float[Array, "batch field lat lon"] | None = None

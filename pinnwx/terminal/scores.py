@@ -40,7 +40,8 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
 
         console.print()
         print_table(console, ENSEMBLE_COLUMNS, rows)
-        console.print("CRPS and spread of the members; spread / RMSE is 1 for a reliable ensemble.", style="dim")
+        console.print("CRPS of the members, over that of climatology and of the dressed single", style="dim")
+        console.print("forecast; spread and RMSE of the mean; their ratio is 1 if reliable.", style="dim")
     if source := scores.settings.get("lateral_boundary"):
         console.print(f"Lateral boundary of the hindcasts: {source}.", style="dim")
     if trained_on := scores.settings.get("trained_on"):

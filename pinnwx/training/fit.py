@@ -15,6 +15,7 @@ from pinnwx.data.windows import window_indices
 from pinnwx.errors import DataError
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.interface import Forecaster
+from pinnwx.training.cross_fitting import left_out
 from pinnwx.training.recording import identity, recording
 from pinnwx.training.sampling import BatchSampler
 from pinnwx.training.stopping import StoppingRule, UpdateCount, WallClock
@@ -83,7 +84,8 @@ def _stopping_rule(config: Config, members: int, deadline: float | None) -> Stop
 def curriculum_batches(archives: Sequence[Archive], config: Config) -> list[BatchSampler]:
     """The batches of each stage: windows of the first archive, and of the others `compression.teacher_fraction`.
 
-    Windows index into all archives, end to end; none spans two.
+    Windows index into all archives, end to end; none spans two. With `training.cross_fitting_days`, each network leaves
+    out its blocks of the first archive.
     """
     analyses, *forecasts = archives
     fraction, size = config.compression.teacher_fraction, config.training.batch_size
@@ -95,7 +97,11 @@ def curriculum_batches(archives: Sequence[Archive], config: Config) -> list[Batc
             own = window_indices(forecast.times, config.model.step_hours, config.model.input_times + steps - 1)
             others.append(own + np.int32(place))
             place += len(forecast)
-        samplers.append(BatchSampler.of(windows, np.concatenate(others), fraction, size, (config.seed, stage)))
+        days = config.training.cross_fitting_days
+        excluded = left_out(windows, analyses.times, days, config.model.networks) if days else None
+        samplers.append(
+            BatchSampler.of(windows, np.concatenate(others), fraction, size, (config.seed, stage), excluded)
+        )
     return samplers
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DETAIL_COLUMNS = ("variable", "lead", *REGIONS, *(f"{percent} %" for percent in PERCENTILES), "variance")
 ENSEMBLE_SCORES = ("crps", "spread", "mean_rmse_pooled")
-ENSEMBLE_COLUMNS = ("variable", "lead", "n", "CRPS", "spread", "RMSE of the mean", "spread / RMSE")
+ENSEMBLE_COLUMNS = ("variable", "lead", "n", "CRPS", "/ climat.", "/ dressed", "spread", "RMSE", "spread / RMSE")
 BASELINE_COLUMNS = ("variable", "lead", "persistence", "climatology", "damped persistence", "linear inverse model")
 COLUMNS = ("variable", "lead", "n", "RMSE", "95 % bounds", "persistence", "climatology", "ratio", "ACC")
 
@@ -219,5 +219,9 @@ def _ensemble_row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -
     factor, units = difference_units(entry["variable"], variables)
     spread, error = entry["spread"], entry["mean_rmse_pooled"]
     texts = [_text(entry[name], factor) for name in ENSEMBLE_SCORES]
+    over = [_text(entry.get(f"{name}_crps_ratio")) for name in ("climatology", "dressed")]
     ratio = f"{spread / error:.2f}" if error > 0 else "-"
-    return (f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", str(entry["n"]), *texts, ratio)
+    return (
+        f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", str(entry["n"]), texts[0], *over, *texts[1:],
+        ratio,
+    )  # fmt: skip

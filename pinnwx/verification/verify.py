@@ -87,7 +87,9 @@ def verify_forecasts(
     scores = score_pairs(
         archive, stored, climatology, pairs, training=training, batch_size=8, bootstrap=bootstrap, run=run
     )
-    return scores if ensembles is None else _with_ensemble_scores(scores, ensembles, sizes)
+    if ensembles is None:
+        return scores
+    return ensembles.added_to(replace(scores, settings={**scores.settings, "members": sorted(set(sizes))}))
 
 
 class _Source(NamedTuple):
@@ -125,13 +127,6 @@ def _all_ensembles(sizes: Sequence[int]) -> bool:
             ensembles, len(sizes),
         )  # fmt: skip
     return ensembles == len(sizes)
-
-
-def _with_ensemble_scores(scores: Scores, ensembles: EnsembleAccumulator, sizes: Sequence[int]) -> Scores:
-    """The scores with those of the members in each entry, and the numbers of members in the settings."""
-    by_entry = ensembles.scores()
-    entries = tuple({**entry, **by_entry[entry["variable"], entry["lead_hours"]]} for entry in scores.scores)
-    return replace(scores, scores=entries, settings={**scores.settings, "members": sorted(set(sizes))})
 
 
 def _opened(forecast: Forecast) -> xr.Dataset:

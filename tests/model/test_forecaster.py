@@ -31,6 +31,7 @@ from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
 from pinnwx.model.second_order import SecondOrderForecaster
+from pinnwx.model.step_context import StepContext
 
 NAMES = ("msl", "vo850", "u850", "v850")
 WINDS = transport("vo850", wind="rotational:vo850", absolute_vorticity=True) + transport("msl", wind="prognostic:850")
@@ -72,6 +73,27 @@ def test_models_of_the_same_settings_share_what_is_compiled(kind):
 def test_models_of_other_equations_do_not_share_what_is_compiled():
     first, second = (forecaster(config(NAMES, physics=WINDS, substeps=substeps)) for substeps in (2, 3))
     assert nnx.split(first)[0] != nnx.split(second)[0]
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_a_perturbation_is_added_at_the_end_of_a_step(kind):
+    """Once, whatever the model and however many networks it has."""
+    model = model_of(kind)
+    randomise(model, 1, 0.02)
+    grid, time = Grid.parse("22.5deg"), step_features(1, 2).select(0)
+    first, second = (jnp.asarray(states(NAMES, grid, seed=seed)) for seed in (0, 1))
+    perturbation = 0.01 * (second - first)
+
+    @nnx.jit
+    def advanced(model, added):
+        context = StepContext(time, perturbation=added)
+        carry = model.advance(model.start(analyses(model, first), context), context)
+        if isinstance(model, SecondOrderForecaster):  # its fields have a learned emission besides
+            return carry.fields * 8 * model.inputs.std[...]
+        return model.to_fields(carry, context)
+
+    added = (advanced(model, perturbation) - advanced(model, None)) / model.inputs.std[...]
+    np.testing.assert_allclose(added, perturbation / model.inputs.std[...], atol=1e-4)
 
 
 @dataclass

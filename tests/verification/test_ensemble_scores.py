@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import scores.probability
+import scoringrules
 import xarray as xr
 
 from pinnwx.grid import Grid
-from pinnwx.verification.ensemble import crps, mean_square_error, mean_square_spread
+from pinnwx.verification.ensemble import crps, gaussian_crps, mean_square_error, mean_square_spread
 
 GRID = Grid.parse("30deg")
 WEIGHTS = GRID.area_weights
@@ -50,3 +51,20 @@ def test_spread_tells_the_error_where_members_and_truth_are_drawn_alike(members)
     spread, error = mean_square_spread(made, WEIGHTS).mean(), mean_square_error(made, truth, WEIGHTS).mean()
     assert spread == pytest.approx(error, rel=0.02)
     assert mean_square_spread(0.5 * made, WEIGHTS).mean() == pytest.approx(0.25 * spread)
+
+
+def test_the_crps_of_a_normal_distribution():
+    """Against `scoringrules`; without spread it is the absolute error."""
+    generator = np.random.default_rng(3)
+    mean, truth = generator.standard_normal((2, 5, *GRID.shape))
+    std = generator.uniform(0.1, 2, (5, *GRID.shape))
+    local = scoringrules.crps_normal(truth, mean, std)
+    np.testing.assert_allclose(gaussian_crps(mean, std, truth, WEIGHTS), (WEIGHTS * local).mean((-2, -1)), rtol=1e-12)
+    error = (WEIGHTS * np.abs(mean - truth)).mean((-2, -1))
+    np.testing.assert_allclose(gaussian_crps(mean, 0 * std, truth, WEIGHTS), error)
+
+
+def test_many_members_of_a_normal_distribution_have_its_crps():
+    made, truth = drawn(400, 30)
+    normal = gaussian_crps(np.zeros(truth.shape), np.ones(truth.shape), truth, WEIGHTS)
+    assert crps(made, truth, WEIGHTS).mean() == pytest.approx(normal.mean(), rel=0.005)

@@ -1,0 +1,148 @@
+"""Model errors: what they are, that their file is whole or refused, and what they do to the members of an ensemble."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from flax import nnx
+from synthetic import TRACER, config_text, randomise, tiny_trained, transport, wave_archive
+
+from pinnwx.errors import CheckpointError, UsageError
+from pinnwx.forecasting.ensemble import Ensemble
+from pinnwx.forecasting.model_errors import ModelErrors
+from pinnwx.forecasting.out_of_fold import out_of_fold_errors
+from pinnwx.forecasting.predictor import Predictor
+from pinnwx.forecasting.trained_model import MODEL_ERRORS, TrainedModel
+from pinnwx.model.deep_ensemble import networks_of
+from pinnwx.training.cross_fitting import owners
+
+ARCHIVE = wave_archive(120)
+DAYS = 3
+TEXT = config_text(model="networks = 2", training=f"cross_fitting_days = {DAYS}")
+
+
+def cross_fitted(text: str = TEXT, archive=ARCHIVE) -> TrainedModel:
+    trained = tiny_trained(text, archive)
+    for seed, network in enumerate(networks_of(trained.model)):
+        randomise(network, seed, 0.1)
+    return replace(trained, model_errors=out_of_fold_errors(trained, archive))
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainedModel:
+    return cross_fitted()
+
+
+@pytest.fixture(scope="module")
+def errors(trained) -> ModelErrors:
+    return trained.model_errors
+
+
+def test_each_is_the_error_of_the_network_that_left_the_time_out(trained, errors):
+    """Truth minus the forecast of that network in one of its views, within the number of stored digits."""
+    predictor, step = Predictor(trained, [6]), np.timedelta64(6, "h")
+    networks, views = networks_of(trained.model), networks_of(trained.model)[0].views
+    owner = owners(errors.times, DAYS, 2)
+    np.testing.assert_array_equal(owner, owners(errors.times + step, DAYS, 2), "both ends are in one block")
+    assert set(owner) == {0, 1}
+    for row in (0, len(owner) // 2, len(owner) - 1):
+        when = errors.times[row : row + 1]
+        start = predictor.analyses(ARCHIVE, when)
+        truth = ARCHIVE.fields[np.searchsorted(ARCHIVE.times, when[0] + step)]
+        own, unit = nnx.split(networks[owner[row]]), trained.normalisation.increment_std[:, None, None]
+        forecasts = [predictor.run(*own, start, when, views[number])[0, 0] for number in range(len(views))]
+        apart = [np.abs((errors.fields[row] - (truth - forecast)) / unit).max() for forecast in forecasts]
+        assert min(apart) < 1e-3
+    assert (np.diff(errors.times) > np.timedelta64(0)).all()
+    inside = (len(ARCHIVE) - 1) * (4 * DAYS - 1) / (4 * DAYS)
+    assert len(errors.times) == pytest.approx(inside, abs=2), "every step that does not leave its block"
+
+
+def test_an_ordinary_training_has_none():
+    assert out_of_fold_errors(tiny_trained(config_text(model="networks = 2")), ARCHIVE) is None
+
+
+def test_no_more_are_computed_when_the_time_is_up(trained):
+    assert out_of_fold_errors(trained, ARCHIVE, time.monotonic() - 1) is None
+
+
+def test_a_network_that_has_diverged_has_none(trained):
+    broken = tiny_trained(TEXT, ARCHIVE)
+    for network in networks_of(broken.model):
+        randomise(network, 0, np.inf)
+    assert out_of_fold_errors(broken, ARCHIVE) is None
+
+
+def test_a_version_has_them(trained, errors, tmp_path):
+    trained.save_version(tmp_path / "0001", {"seed": 0})
+    loaded = TrainedModel.load(tmp_path / "0001").model_errors
+    assert loaded.names == errors.names
+    np.testing.assert_array_equal(loaded.times, errors.times)
+    unit = np.abs(errors.fields).max((0, 2, 3), keepdims=True) / 32767
+    assert (np.abs(loaded.fields - errors.fields) <= 0.51 * unit).all()
+    made = [Ensemble(replace(trained, model_errors=each), [6], 4) for each in (errors, loaded)]
+    members = [ensemble.forecast(ARCHIVE, ARCHIVE.times[-1]) for ensemble in made]
+    np.testing.assert_allclose(*members, rtol=1e-6, atol=float(2 * unit.max()))
+
+
+@pytest.mark.parametrize("change", ["names", "shape", "order"])
+def test_errors_of_another_model_are_refused(errors, tmp_path, change):
+    wrong = {
+        "names": lambda: replace(errors, names=("msl", "q850")),
+        "shape": lambda: replace(errors, fields=errors.fields[..., :-1]),
+        "order": lambda: replace(errors, times=errors.times[::-1]),
+    }[change]()
+    path = tmp_path / MODEL_ERRORS
+    wrong.write(path)
+    with pytest.raises(CheckpointError, match=r"model_errors\.nc holds"):
+        ModelErrors.read(path, errors.names, errors.fields.shape[2:], path.read_bytes())
+
+
+def test_a_step_of_a_member_adds_one_of_them(trained, errors):
+    """And a step of the same time of day: the members differ from their networks by one stored field each."""
+    when = ARCHIVE.times[-1]
+    plain = Ensemble(trained, [6], 6, model_error_scale=0).forecast(ARCHIVE, when)
+    made = Ensemble(trained, [6], 6, model_error_scale=0.5).forecast(ARCHIVE, when)
+    unit = trained.normalisation.increment_std[:, None, None]
+    added = (made - plain)[:, 0] / unit
+    apart = np.abs(added[:, None] - 0.5 * errors.fields / unit).max((2, 3, 4))
+    assert apart.min(axis=1).max() < 1e-2
+    chosen = errors.times[apart.argmin(axis=1)]
+    assert len(set(chosen)) > 3
+    assert ((when - chosen) % np.timedelta64(1, "D") == np.timedelta64(0)).all()
+
+
+def test_members_are_the_same_every_time_and_need_no_earlier_analyses(trained):
+    when = ARCHIVE.times[-1]
+    first, again = (Ensemble(trained, [6, 24], 5).forecast(ARCHIVE, when) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    alone = ARCHIVE.select(str(when), None)
+    np.testing.assert_array_equal(Ensemble(trained, [6, 24], 5).forecast(alone, when), first)
+    assert np.ptp(first, axis=0).max(axis=(0, 2, 3)).min() > 0
+
+
+def test_a_model_without_them_cannot_add_them():
+    with pytest.raises(UsageError, match=r"no model errors; train it with training\.cross_fitting_days"):
+        Ensemble(tiny_trained(), [6], 4, model_error_scale=1.0)
+
+
+def test_what_is_conserved_or_positive_stays_so():
+    """A conserved field gets no error, and humidity does not become negative."""
+    names = ("vo850", "tracer", "q850", "t850")
+    archive = wave_archive(120, names=names)
+    archive.fields[:, 1] = np.abs(archive.fields[:, 1])
+    archive.fields[:, 2] = np.maximum(1e-3 * (archive.fields[:, 2] - archive.fields[:, 2].mean()), 0)
+    tables = transport("tracer", wind="rotational:vo850", form="flux", scheme="limited", conserved=True)
+    text = config_text(
+        names, physics=tables, model="networks = 2", training=f"cross_fitting_days = {DAYS}", extra=TRACER
+    )
+    trained = cross_fitted(text, archive)
+    weights, when = archive.grid.area_weights, archive.times[-1]
+    assert np.abs(trained.model_errors.fields[:, 1]).max() > 0, "an error that must not be added"
+    made = Ensemble(trained, [6, 24], 6).forecast(archive, when).astype(np.float64)
+    mass = (weights * archive.fields[-1, 1]).mean()
+    np.testing.assert_allclose((weights * made[:, :, 1]).mean((-2, -1)), mass, rtol=1e-5)
+    assert made[:, :, 1].min() >= 0
+    assert made[:, :, 2].min() == 0
+    assert np.ptp(made[:, :, 3], axis=0).max() > 0

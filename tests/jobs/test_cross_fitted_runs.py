@@ -1,0 +1,113 @@
+"""Cross-fitted models from training to scores: their errors are stored, used, and kept by a successor."""
+
+import json
+import tomllib
+
+import numpy as np
+import pytest
+import xarray as xr
+from synthetic import config_text, wave_dataset
+
+import pinnwx
+from pinnwx.data.inputs import as_archive
+from pinnwx.errors import UsageError
+from pinnwx.forecasting.ensemble import Ensemble
+from pinnwx.forecasting.runs import Run
+from pinnwx.jobs.train import train
+from pinnwx.terminal.scores import score_table
+from pinnwx.verification.results import Scores
+
+UPDATES = "batch_size = 8\nupdates = 200\nlearning_rate = 3e-3\ncross_fitting_days = 3\n"
+TEXT = config_text(
+    model="networks = 2\nclimate = { bound_margin = 0.1 }", training=UPDATES + "[retraining]\nupdates = 60\nsteps = 2"
+)
+BOX = {"latitude": slice(1, 7), "longitude": slice(3, 12)}
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory) -> Run:
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "c.toml").write_text(TEXT)
+    return train(folder / "c.toml", data, folder / "run")
+
+
+@pytest.fixture(scope="module")
+def scores(run, data, tmp_path_factory) -> Scores:
+    path = tmp_path_factory.mktemp("scores") / "e.json"
+    options = {"start": "2026-01-16", "end": "2026-01-18", "leads": [6, 24, 72]}
+    pinnwx.evaluate(run.folder, data, members=5, json=path, **options)
+    return Scores.load(path)
+
+
+def test_the_version_has_them(run):
+    folder = run.version(run.live)
+    assert "model_errors.nc" in json.loads((folder / "manifest.json").read_text())["files"]
+    errors = run.load().model_errors
+    assert errors.times[0] >= np.datetime64("2026-01-01")
+    assert errors.times[-1] <= np.datetime64("2026-01-15T18:00")
+    assert len(errors.times) > 40
+
+
+def test_a_model_in_memory_has_the_same(run, data):
+    made = pinnwx.train(tomllib.loads(TEXT), data)
+    np.testing.assert_allclose(made.model_errors.fields, run.load().model_errors.fields, rtol=1e-3, atol=0.5)
+
+
+def test_ensembles_are_scored_beside_their_baselines(scores, capsys):
+    entry = scores.entry("msl", 24)
+    assert scores.settings["members"] == 5
+    assert scores.settings["model_error_scale"] == 1
+    assert entry["spread"] > 0
+    assert entry["dressed_crps_ratio"] == pytest.approx(entry["crps"] / entry["dressed_crps"])
+    assert entry["crps"] < entry["climatology_crps"], "waves that are known for all time"
+    assert scores.entry("msl", 72)["dressed_crps"] is None, "the lead is as long as a block"
+    score_table(scores)
+    shown = capsys.readouterr().out
+    assert "/ dressed" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_mean_of_an_ensemble_is_scored_as_a_forecast(run, data):
+    trained = run.load()
+    archive = as_archive(data, trained.names, grid=trained.grid)
+    when = archive.times[archive.times == np.datetime64("2026-01-17")][0]
+    mean = Ensemble(trained, [24], 5).forecast(archive, when).mean(axis=0)[0, 0]
+    truth = archive.fields[np.searchsorted(archive.times, when + np.timedelta64(24, "h")), 0]
+    expected = np.sqrt((archive.grid.area_weights * (mean - truth) ** 2).mean())
+    alone = pinnwx.evaluate(run.folder, data, start=str(when), end=str(when), leads=[24], members=5)
+    assert alone.entry("msl", 24)["rmse"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_successor_keeps_them(run, tmp_path):
+    wave_dataset(160).to_netcdf(tmp_path / "fresh.nc")
+    before = run.load().model_errors
+    pinnwx.retrain(run.folder, tmp_path / "fresh.nc")
+    after = Run.open(run.folder).load()
+    np.testing.assert_array_equal(after.model_errors.fields, before.fields)
+
+
+def test_a_regional_model_has_none_at_its_edge(tmp_path):
+    wave_dataset(80).isel(BOX).to_netcdf(tmp_path / "box.nc")
+    closure, model = "width = 16\npatch_size = 1", "boundary_width = 1\ninput_times = 2\nnetworks = 2"
+    text = config_text(grid="native", model=model, closure=closure, training=UPDATES)
+    (tmp_path / "c.toml").write_text(text)
+    trained = train(tmp_path / "c.toml", tmp_path / "box.nc", tmp_path / "run").load()
+    errors = trained.model_errors.fields
+    assert np.abs(errors[..., 1:-1, 1:-1]).max() > 0
+    assert np.abs(errors[..., [0, -1], :]).max() == np.abs(errors[..., [0, -1]]).max() == 0
+    scores = pinnwx.evaluate(trained, tmp_path / "box.nc", start="2026-01-16", end="2026-01-17", leads=[24], members=4)
+    assert scores.entry("t850", 24)["dressed_crps_ratio"] > 0
+    assert scores.settings["lateral_boundary"] == "analyses of the valid times"
+
+
+def test_one_member_is_no_ensemble(run, data):
+    with pytest.raises(UsageError, match="at least 2"):
+        pinnwx.evaluate(run.folder, data, start="2026-01-16", end="2026-01-17", members=1)
+
+
+def test_a_forecast_says_how_its_members_differ(run, data, tmp_path):
+    pinnwx.forecast(run.folder, data, init="2026-01-16", hours=12, members=4, out=tmp_path / "e.nc")
+    with xr.open_dataset(tmp_path / "e.nc") as dataset:
+        assert dataset.attrs["model_error_scale"] == 1
+        assert dataset.attrs["perturbation_scale"] == 0
+        assert float(dataset["msl"].std("realization").min()) > 0
