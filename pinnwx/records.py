@@ -240,6 +240,8 @@ class Score(_Record):
     single_rmse_pooled: Error | None = None
     climatology_crps: Error | None = None
     climatology_crps_ratio: Number | None = None
+    climatology_crps_ratio_low: Error | None = None
+    climatology_crps_ratio_high: Error | None = None
     dressed_crps: Error | None = None
     dressed_crps_ratio: Number | None = None
     dressed_crps_ratio_low: Error | None = None

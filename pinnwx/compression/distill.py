@@ -19,9 +19,10 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import same_hour_and_season
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import StabilityError, UnavailableError, UsageError
-from pinnwx.forecasting.ensemble import alike, perturbed
+from pinnwx.forecasting.ensemble import perturbed
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.stability import is_stable
 from pinnwx.forecasting.trained_model import TrainedModel
@@ -44,7 +45,7 @@ def student_of(teacher: TrainedModel, size: float, updates: int | None = None) -
     if not 0 < size < 1:
         raise UsageError(f"--size {size:g}: the student's fraction of the teacher's weights lies between 0 and 1")
     most = size * count_weights(teacher.model)
-    config = teacher.config.with_training(updates=updates)
+    config = teacher.config.with_training(updates=updates, cross_fitting_days=0.0)  # the teacher has seen all days
     if not config.model.closure.enabled:
         raise UsageError("the model has no network (model.closure.enabled = false): there is nothing to distil")
     members = max(int(size * config.model.networks), 1)
@@ -149,7 +150,7 @@ def _differences(
     """For each start two different sequences of its time of day and season."""
     pairs = []
     for start in times[rows[:, -1]]:
-        usable = np.flatnonzero(alike(times[windows[:, -1]], start))
+        usable = np.flatnonzero(same_hour_and_season(times[windows[:, -1]], start))
         if len(usable) < 2:
             raise UnavailableError("the training time has no two sequences of analyses of one time of day and season")
         pairs.append(windows[generator.choice(usable, 2, replace=False)])

@@ -103,7 +103,7 @@ def prune(
     if rounds[-1].widths == whole:
         raise _keeps_all(keep, whole)
     left = None if updates is None else max(updates - sum(one.updates for one in rounds), 1)
-    config = pruned.config.with_training(updates=left)
+    config = pruned.config.with_training(updates=left, cross_fitting_days=0.0)
     return replace(pruned, config=config, config_text=text_of(config)), rounds
 
 
@@ -153,7 +153,7 @@ def _fine_tune(
 ) -> int:
     """Trains on the rollouts of the first stage; returns the updates done."""
     first = pruned.config.training.curriculum[0].model_copy(update={"fraction": 1.0})
-    config = pruned.config.with_training(curriculum=(first,), updates=updates)
+    config = pruned.config.with_training(curriculum=(first,), updates=updates, cross_fitting_days=0.0)
     result = fit(pruned.model, archive, config, scale, deadline=deadline, hooks=hooks)
     give_weights(pruned.model, result.parameters)
     return result.updates

@@ -166,8 +166,8 @@ def period_mask(
     return mask
 
 
-def alike(times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Bool[np.ndarray, " time"]:
-    """True for times of the same time of day and season as `when`."""
+def same_hour_and_season(times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Bool[np.ndarray, " time"]:
+    """True for times of the same time of day as `when`, within 45 days of its date in any year."""
     apart = (when - times).astype("timedelta64[s]")
     season = apart % _YEAR
     return (apart % _DAY == np.timedelta64(0)) & (np.minimum(season, _YEAR - season) <= _SEASON)

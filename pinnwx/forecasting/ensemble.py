@@ -13,7 +13,8 @@ member uses one network and one view instead. Therefore a member costs a fractio
 differences between networks add to the spread.
 
 A cross-fitted model knows a sample of its errors of one step (`forecasting.model_errors`). At the end of every step, a
-member adds one of them to its fields, scaled, drawn at random from those of the same time of day and season.
+member adds one of them to its fields, scaled. Successive errors depend on each other, so a member takes them from
+successive times, which begin at a random time of the same hour and season.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from flax import nnx
 from jaxtyping import Float32, Int, Shaped
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import alike, format_time
+from pinnwx.data.calendar import format_time, same_hour_and_season
 from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.forecasting.predictor import Predictor
@@ -39,7 +40,6 @@ from pinnwx.model.rollout import ErrorDraws
 from pinnwx.variables import describe
 
 PERTURBATION_SCALE = 0.2  # a: on the validation days of ERA5, the spread of pressure at one day is nearly its error
-_DAY = np.timedelta64(1, "D")
 _FEWEST = 8  # the minimum number of analyses, which have 28 differences
 
 
@@ -175,7 +175,8 @@ class Ensemble:
     def _drawn(self, archive: Archive, initial_time: np.datetime64) -> Int[np.ndarray, "draw two input"]:
         """Rows of the archive: two different sequences of analyses for each perturbation."""
         rows = match_times(archive.times, archive.times[:, None] + self.predictor.input_offsets)
-        usable = rows[(rows >= 0).all(axis=1) & (archive.times <= initial_time) & alike(archive.times, initial_time)]
+        alike = same_hour_and_season(archive.times, initial_time)
+        usable = rows[(rows >= 0).all(axis=1) & (archive.times <= initial_time) & alike]
         count = len(usable)
         if count < _FEWEST:
             raise UnavailableError(
@@ -196,17 +197,10 @@ class Ensemble:
         """The error that each step of each member gets."""
         errors, generator = self.trained.model_errors, np.random.default_rng((_seed(initial_time), 1))
         assert errors is not None
-        starts = initial_time + np.concatenate([[np.timedelta64(0, "s")], self.predictor.step_ends[:-1]])
-        rows = np.stack([generator.choice(_similar(errors.times, start), count) for start in starts])
+        ends = self.predictor.step_ends
+        rows = errors.drawn(initial_time + ends - ends[0], count, generator)
         return ErrorDraws(self._errors, jnp.asarray(rows), jnp.float32(self.model_error_scale))
 
 
 def _seed(initial_time: np.datetime64) -> int:
     return int(initial_time.astype("datetime64[s]").astype(np.int64)) % 2**63
-
-
-def _similar(times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Int[np.ndarray, " row"]:
-    """The rows of times of the same time of day and season; of any season, or of any time, where these are few."""
-    same_hour = (when - times).astype("timedelta64[s]") % _DAY == np.timedelta64(0)
-    choices = (alike(times, when), same_hour, np.full(len(times), True))
-    return np.flatnonzero(next(rows for rows in choices if rows.sum() >= _FEWEST or rows.all()))

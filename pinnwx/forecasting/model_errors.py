@@ -14,14 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float32, Int, Shaped
 
+from pinnwx.data.calendar import same_hour_and_season
 from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.errors import CheckpointError
 from pinnwx.manifest import RESTORE
 
 _LARGEST = np.iinfo(np.int16).max
 _DIMENSIONS = ("time", "latitude", "longitude")
+_DAY = np.timedelta64(1, "D")
+_FEWEST = 8
 _EPOCH = np.datetime64(0, "s")
 
 
@@ -38,6 +41,25 @@ class ModelErrors:
     names: tuple[str, ...]
     times: Shaped[np.ndarray, " time"]
     fields: Float32[np.ndarray, "time field lat lon"]
+
+    def drawn(
+        self, starts: Shaped[np.ndarray, " step"], count: int, generator: np.random.Generator
+    ) -> Int[np.ndarray, "step {count}"]:
+        """The rows of errors for successive steps of `count` forecasts, whose steps begin at `starts`.
+
+        A forecast begins at a random time of the same hour and season as its first step, and takes the errors of
+        successive times as long as there are any; then it begins at another time.
+        """
+        rows = np.zeros((len(starts), count), np.int64)
+        follows = np.zeros(count, bool)
+        for step, start in enumerate(starts):
+            if step:
+                after = np.minimum(rows[step - 1] + 1, len(self.times) - 1)
+                apart = self.times[after] - self.times[rows[step - 1]]
+                follows = apart == start - starts[step - 1]
+                rows[step] = after
+            rows[step, ~follows] = generator.choice(similar_times(self.times, start), (~follows).sum())
+        return rows
 
     def write(self, path: str | os.PathLike) -> None:
         """Writes the file.
@@ -70,7 +92,15 @@ class ModelErrors:
         expected = (_DIMENSIONS, (len(seconds), *shape), np.dtype(np.int16))
         if any((part.dims, part.shape, part.dtype) != expected for part in parts):
             raise CheckpointError(f"{os.fspath(path)} holds model errors of another shape than the model; {RESTORE}")
-        if seconds.dtype != np.int64 or not np.isfinite(units).all() or (np.diff(seconds) <= 0).any():
-            raise CheckpointError(f"{os.fspath(path)} holds times or numbers that are not valid; {RESTORE}")
         fields = np.stack([part.values * np.float32(unit) for part, unit in zip(parts, units, strict=True)], axis=1)
+        ascending = seconds.dtype == np.int64 and len(seconds) > 0 and (np.diff(seconds) > 0).all()
+        if not ascending or not np.isfinite(fields).all():
+            raise CheckpointError(f"{os.fspath(path)} holds times or numbers that are not valid; {RESTORE}")
         return cls(tuple(names), _EPOCH + seconds.astype("timedelta64[s]"), fields)
+
+
+def similar_times(times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Int[np.ndarray, " row"]:
+    """The rows of times of the same hour and season; of any season, or of any hour, where there are fewer than 8."""
+    same_hour = (when - times).astype("timedelta64[s]") % _DAY == np.timedelta64(0)
+    choices = (same_hour_and_season(times, when), same_hour, np.full(len(times), True))
+    return np.flatnonzero(next(rows for rows in choices if rows.sum() >= _FEWEST or rows.all()))

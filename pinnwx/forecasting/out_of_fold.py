@@ -9,17 +9,20 @@ from typing import NamedTuple
 
 import numpy as np
 from flax import nnx
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float32, Int, Shaped
 
 from pinnwx.data.archive import Archive
+from pinnwx.data.windows import window_indices
 from pinnwx.forecasting.model_errors import ModelErrors
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.training.cross_fitting import unseen
-from pinnwx.training.fit import windows_of
 
+CROSS_FITTED = "cross_fitted"  # in the manifest of a version whose networks still do not know their own blocks
 MOST_BYTES = 32 * 2**20  # of the stored errors
+FEWEST_ERRORS = 32  # of a sample that is stored
+DAYS_TOGETHER = 5  # of successive errors, where not all are stored
 _BATCH = 16
 
 
@@ -38,61 +41,91 @@ class OutOfFold(NamedTuple):
 
 
 def out_of_fold_forecasts(
-    trained: TrainedModel, training: Archive, lead_hours: Sequence[float], most: int, *, one_view: bool = False
+    trained: TrainedModel, training: Archive, lead_hours: Sequence[float], most: int
 ) -> Iterator[OutOfFold]:
-    """At most `most` forecasts in batches, from random times; the networks take turns. Nothing without cross-fitting.
+    """At most `most` forecasts in batches, from random times of the training time.
 
-    A forecast does not leave the block that its network left out, so there are none of leads as long as a block.
-    `one_view` is for networks as the members of an ensemble use them: each batch is in one of their views.
+    A forecast does not leave the block that its network left out. Leads of a block or longer have no forecasts.
     """
-    settings = trained.config
-    days = settings.training.cross_fitting_days
-    if not days:
-        return
-    predictor, inputs = Predictor(trained, lead_hours), settings.model.input_times
-    steps = predictor.lead_offsets // predictor.step_ends[0]
-    windows, owner = unseen(
-        windows_of(training, settings.model, int(steps.max())), training.times, days, settings.model.networks
-    )
-    networks = [nnx.split(network) for network in networks_of(trained.model)]
-    views = networks_of(trained.model)[0].views
-    chosen = np.random.default_rng(settings.seed).permutation(len(windows))[:most]
-    for number, batch in enumerate(_batches(chosen, owner[chosen])):
-        own = windows[np.resize(batch, _BATCH)]  # batches are filled, so that one program serves all
-        starts, after = training.times[own[:, inputs - 1]], training.fields[own[:, inputs:]]
-        forecasts = predictor.run(
-            networks[0][0], networks[owner[batch[0]]][1], training.fields[own[:, :inputs]], starts,
-            views[number // len(networks) % len(views)] if one_view else None,
-            after if trained.model.has_lateral_boundary else None,
-        )  # fmt: skip
-        count = len(batch)
-        yield OutOfFold(starts[:count], forecasts[:count], after[:count, steps - 1])
+    step = trained.config.model.step_hours
+    windows, owner = _unseen_windows(trained, training, round(max(lead_hours) / step))
+    chosen = np.random.default_rng(trained.config.seed).permutation(len(windows))[:most]
+    yield from _forecasts(trained, training, lead_hours, windows[chosen], owner[chosen], one_view=False)
 
 
 def out_of_fold_errors(trained: TrainedModel, training: Archive, until: float = math.inf) -> ModelErrors | None:
-    """The errors of one step in a sample of the training time of at most `MOST_BYTES`; None without cross-fitting.
+    """The errors of one step in the training time; None if there are fewer than `FEWEST_ERRORS`, or one is not finite.
 
-    There are fewer if `until`, a value of `time.monotonic()`, comes first. The result is None if there are none, or if
-    one is not finite.
+    Of more than `MOST_BYTES`, days are chosen that are spread evenly over the training time, so that successive errors
+    stay together. The computing ends after the batch in which `until` comes, a value of `time.monotonic()`.
     """
-    if time.monotonic() > until:
-        return None
+    windows, owner = _unseen_windows(trained, training, 1)
     most = MOST_BYTES // (2 * math.prod(training.fields.shape[1:]))
+    chosen = _whole_days(training.times[windows[:, -2]], most)
+    step = trained.config.model.step_hours
     starts, errors = [], []
-    for part in out_of_fold_forecasts(trained, training, [trained.config.model.step_hours], most, one_view=True):
+    for part in _forecasts(trained, training, [step], windows[chosen], owner[chosen], one_view=True):
         starts.append(part.initial_times)
         errors.append((part.truth - part.forecasts)[:, 0])
         if time.monotonic() > until:
             break
-    if not errors or not all(np.isfinite(each).all() for each in errors):
+    if sum(map(len, starts)) < FEWEST_ERRORS or not all(np.isfinite(each).all() for each in errors):
         return None
     times = np.concatenate(starts)
     order = np.argsort(times)
     return ModelErrors(trained.names, times[order], np.concatenate(errors)[order])
 
 
-def _batches(chosen: np.ndarray, owner: np.ndarray) -> list[np.ndarray]:
-    """Groups windows of one network each; the networks take turns, so that a part of the list serves all of them."""
-    by_network = [chosen[owner == network] for network in np.unique(owner)]
-    cut = [[own[first : first + _BATCH] for first in range(0, len(own), _BATCH)] for own in by_network]
-    return [one[turn] for turn in range(max(map(len, cut), default=0)) for one in cut if turn < len(one)]
+def _unseen_windows(
+    trained: TrainedModel, training: Archive, steps: int
+) -> tuple[Int[np.ndarray, "window time"], Int[np.ndarray, " window"]]:
+    """The windows of so many steps inside a block, and the network that left the block out."""
+    model, days = trained.config.model, trained.config.training.cross_fitting_days
+    windows = window_indices(training.times, model.step_hours, model.input_times - 1 + steps)
+    return unseen(windows, training.times, days, model.networks)
+
+
+def _forecasts(
+    trained: TrainedModel,
+    training: Archive,
+    lead_hours: Sequence[float],
+    windows: Int[np.ndarray, "window time"],
+    owner: Int[np.ndarray, " window"],
+    *,
+    one_view: bool,
+) -> Iterator[OutOfFold]:
+    """The forecasts of these windows. With `one_view`, each batch uses one view, as a member of an ensemble does."""
+    predictor, inputs = Predictor(trained, lead_hours), trained.config.model.input_times
+    places = predictor.lead_offsets // predictor.step_ends[0] - 1
+    networks = [nnx.split(network) for network in networks_of(trained.model)]
+    views = networks_of(trained.model)[0].views
+    batches = _batches(owner)
+    order = np.random.default_rng(trained.config.seed).permutation(len(batches))  # a part of them spans all the time
+    for number, batch in enumerate(batches[place] for place in order):
+        own = windows[np.resize(batch, _BATCH)]  # batches are filled, so that one program serves all
+        starts, after = training.times[own[:, inputs - 1]], training.fields[own[:, inputs:]]
+        forecasts = predictor.run(
+            networks[0][0], networks[owner[batch[0]]][1], training.fields[own[:, :inputs]], starts,
+            views[number % len(views)] if one_view else None,
+            after if trained.model.has_lateral_boundary else None,
+        )  # fmt: skip
+        count = len(batch)
+        yield OutOfFold(starts[:count], forecasts[:count], after[:count, places])
+
+
+def _batches(owner: Int[np.ndarray, " window"]) -> list[Int[np.ndarray, " row"]]:
+    """The rows of each batch, of one network each."""
+    by_network = [np.flatnonzero(owner == network) for network in np.unique(owner)]
+    return [own[first : first + _BATCH] for own in by_network for first in range(0, len(own), _BATCH)]
+
+
+def _whole_days(times: Shaped[np.ndarray, " time"], most: int) -> Int[np.ndarray, " row"]:
+    """At most `most` rows: runs of successive days, spread evenly, if they do not all fit."""
+    if len(times) <= most:
+        return np.arange(len(times))
+    days = times.astype("datetime64[D]").astype(np.int64)
+    runs = (days - days[0]) // DAYS_TOGETHER
+    numbers, sizes = np.unique(runs, return_counts=True)
+    count = max(int(most / sizes.mean()), 1)
+    chosen = numbers[np.linspace(0, len(numbers) - 1, count).round().astype(int)]
+    return np.flatnonzero(np.isin(runs, chosen))[:most]

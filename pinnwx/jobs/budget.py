@@ -9,7 +9,7 @@ SAVING_SECONDS = 5.0  # of the budget, for the last checkpoint and the version,
 SAVING_FRACTION = 0.04  # and for a machine that becomes slower
 CHECKING_SECONDS, CHECKING_FRACTION = 6.0, 0.03  # of the rest, for the training check,
 MOST_CHECKING_FRACTION = 0.15  # and at most this much
-ERRORS_FRACTION = 0.04  # of the rest, for the model errors of a cross-fitted model
+ERRORS_SECONDS, ERRORS_FRACTION = 12.0, 0.03  # the same, for the model errors of a cross-fitted model
 FINE_TUNING_FRACTION = 0.6  # of a short budget; the rest is for the promotion check,
 COMPARING_SECONDS, COMPARING_FRACTION = 45.0, 0.1  # which takes this much of a long one
 
@@ -27,14 +27,14 @@ def budget_ends(minutes: float, begun: float) -> float:
 
 def training_ends(ends: float, now: float, *, cross_fitted: bool = False) -> float:
     """When the updates of a training must end, so that model errors and the training check end at `ends`."""
-    left = ends - now
-    checking = min(CHECKING_SECONDS + CHECKING_FRACTION * left, MOST_CHECKING_FRACTION * left)
-    return ends - checking - (ERRORS_FRACTION * left if cross_fitted else 0.0)
+    reserved = ERRORS_SECONDS + ERRORS_FRACTION * (ends - now) if cross_fitted else 0.0
+    return model_errors_end(ends, now) - min(reserved, MOST_CHECKING_FRACTION * (ends - now))
 
 
 def model_errors_end(ends: float, now: float) -> float:
-    """When the computing of model errors must end that begins after the updates: the check gets the other half."""
-    return now + (ends - now) / 2
+    """When model errors must be complete, in a training that began at `now`; the training check follows."""
+    left = ends - now
+    return ends - min(CHECKING_SECONDS + CHECKING_FRACTION * left, MOST_CHECKING_FRACTION * left)
 
 
 def fine_tuning_ends(ends: float, now: float) -> float:

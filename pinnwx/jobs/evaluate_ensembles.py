@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.forecasting.ensemble import Ensemble
-from pinnwx.forecasting.out_of_fold import OutOfFold, out_of_fold_forecasts
+from pinnwx.forecasting.out_of_fold import CROSS_FITTED, OutOfFold, out_of_fold_forecasts
+from pinnwx.forecasting.predictor import require_room
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.scored_area import ScoredArea, with_notes
 from pinnwx.verification.ensemble_scores import EnsembleAccumulator
@@ -20,8 +23,8 @@ from pinnwx.verification.probability_baselines import ClimatologicalEnsemble, Dr
 from pinnwx.verification.results import Scores
 from pinnwx.verification.significance import BlockBootstrap
 
-_AT_ONCE = 4  # initial times whose ensembles are in memory together
-_MOST_OUT_OF_FOLD = 256  # forecasts of the training time, for the dressing
+_AT_ONCE = 4  # single forecasts in a batch
+_MOST_OUT_OF_FOLD, _MOST_BYTES = 256, 2**29  # forecasts of the training time, for the dressing
 
 
 def score_ensembles(
@@ -34,43 +37,51 @@ def score_ensembles(
 ) -> Scores:
     """Scores of ensembles: those of their means, and of their distributions (`verification.ensemble_scores`).
 
-    Beside them stand climatology, and the single forecast of a cross-fitted model dressed with its errors in the
-    training time, if `training` is given.
+    With the analyses of the training time, `training`, two baselines are scored on the same forecasts: climatology, and
+    for a cross-fitted model the dressed single forecast.
     """
     trained, predictor = ensemble.trained, ensemble.predictor
+    require_room(trained, len(ensemble.lead_hours), ensemble.size)
     inside = ScoredArea.of(trained, archive, training)
     pairs = pair_by_time(inside.archive, initial_times, ensemble.lead_hours, inputs=predictor.needed_offsets)
     baselines: dict[str, ProbabilityBaseline] = {}
+    notes: dict[str, Any] = dict(ensemble.settings)
     if training is not None and inside.training is not None:
-        baselines["climatology"] = ClimatologicalEnsemble(inside.training)
+        baselines["climatology"] = ClimatologicalEnsemble(inside.training, inside.climatology)
         if (dressed := dressed_forecast(trained, training, ensemble.lead_hours)) is not None:
             baselines["dressed"] = dressed
+            notes["dressing"] = {"forecasts": dressed.forecasts, "lead_hours": list(dressed.lead_hours)}
     accumulator = EnsembleAccumulator(inside.archive, pairs, baselines)
 
     def means(starts: Int[np.ndarray, " init"]) -> np.ndarray:
         singles = inside.of_fields(predictor.from_archive(archive, archive.times[starts]))
-        result = []
+        result: dict[int, np.ndarray] = {}
         for index, when, single in zip(starts.tolist(), archive.times[starts], singles, strict=True):
-            members = inside.of_fields(ensemble.forecast(archive, when))
-            accumulator.add(index, members, single)
-            result.append(members.mean(axis=0))
-        return np.stack(result)
+            if index not in result:  # the last batch is filled with repetitions
+                members = inside.of_fields(ensemble.forecast(archive, when))
+                accumulator.add(index, members, single)
+                result[index] = members.mean(axis=0)
+        return np.stack([result[index] for index in starts.tolist()])
 
     scores = score_pairs(
         inside.archive, means, inside.climatology, pairs, training=inside.training, batch_size=_AT_ONCE,
         bootstrap=BlockBootstrap(), progress=progress, run=trained.config.name,
     )  # fmt: skip
     scores = accumulator.added_to(scores)
-    return with_notes(replace(scores, settings={**scores.settings, **ensemble.settings}), trained)
+    return with_notes(replace(scores, settings={**scores.settings, **notes}), trained)
 
 
 def dressed_forecast(trained: TrainedModel, training: Archive, lead_hours: Sequence[float]) -> DressedForecast | None:
-    """The dressed single forecast at the leads that fit into a block of cross-fitting; None where there are none."""
-    days, model = trained.config.training.cross_fitting_days, trained.config.model
-    leads = [lead for lead in lead_hours if lead + (model.input_times - 1) * model.step_hours < 24 * days]
-    if not leads:
+    """The dressed single forecast, at leads of at most half a block of cross-fitting, so that starts differ enough.
+
+    It is None for a model that was not cross-fitted, or that was trained further, and if the data hold too little of
+    the training time.
+    """
+    leads = [lead for lead in lead_hours if lead <= 12 * trained.config.training.cross_fitting_days]
+    if not trained.manifest.get(CROSS_FITTED) or not leads:
         return None
-    forecasts = out_of_fold_forecasts(trained, training, leads, _MOST_OUT_OF_FOLD)
+    most = min(_MOST_OUT_OF_FOLD, _MOST_BYTES // (4 * len(leads) * math.prod(training.fields.shape[1:])))
+    forecasts = out_of_fold_forecasts(trained, training, leads, most)
     inside = ScoredArea.of(trained, training)
     parts = (OutOfFold(each.initial_times, *map(inside.of_fields, each[1:])) for each in forecasts)
     return DressedForecast.fit(parts, leads, inside.archive.grid)

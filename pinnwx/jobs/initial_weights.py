@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pinnwx.data.archive import Archive
+from pinnwx.data.calendar import format_time, parse_time
 from pinnwx.errors import ConfigError
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
@@ -41,6 +43,20 @@ def take_weights(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
         )
     set_weights(trained.model, weights)
     return origin(source, version)
+
+
+def require_unknown(archive: Archive, folder: str | Path) -> None:
+    """Refuses initial weights for cross-fitting that know the training time: no network would have left out anything.
+
+    Raises:
+        ConfigError: the live model of the run was trained on a part of the time of this archive.
+    """
+    first, last = map(parse_time, Run.open(folder).load().manifest["trained_on"])
+    if first <= archive.times[-1] and last >= archive.times[0]:
+        raise ConfigError(
+            f"--init-from {folder}: its model was trained on {format_time(first)} to {format_time(last)}, so training."
+            "cross_fitting_days would leave out nothing unknown; set it to 0, or begin with other weights"
+        )
 
 
 def _settings(trained: TrainedModel) -> dict[str, str | float]:

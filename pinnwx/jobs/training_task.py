@@ -15,7 +15,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
 from pinnwx.errors import NotPromotedError
 from pinnwx.files import write_text, writing
-from pinnwx.forecasting.out_of_fold import out_of_fold_errors
+from pinnwx.forecasting.out_of_fold import CROSS_FITTED, FEWEST_ERRORS, MOST_BYTES, out_of_fold_errors
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel, error_scale
 from pinnwx.jobs.budget import model_errors_end, training_ends
@@ -45,6 +45,7 @@ class TrainingTask:
         deadline: `time.monotonic()` at which computing must end, unless the settings fix the number of updates.
         teacher_trajectories: forecasts of a teacher to train on too.
         notes: further entries of the manifest; `INITIALISED_FROM` names the weights that the model has already.
+        begun: `time.monotonic()` at which the training begins.
     """
 
     trained: TrainedModel
@@ -53,6 +54,12 @@ class TrainingTask:
     deadline: float
     teacher_trajectories: Sequence[Archive] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_cross_fitted(self) -> bool:
+        """Whether each network leaves out its own part of the training time."""
+        return self.trained.config.training.cross_fitting_days > 0
 
     @property
     def counts_updates(self) -> bool:
@@ -63,8 +70,7 @@ class TrainingTask:
         """Trains the model from the weights that it has; with a run folder, with log and checkpoints."""
         deadline = None
         if not self.counts_updates:
-            cross_fitted = self.trained.config.training.cross_fitting_days > 0
-            deadline = training_ends(self.deadline, time.monotonic(), cross_fitted=cross_fitted)
+            deadline = training_ends(self.deadline, self.begun, cross_fitted=self.is_cross_fitted)
         result = fit(
             self.trained.model, self.archive, self.trained.config, error_scale(self.trained),
             teacher_trajectories=self.teacher_trajectories, deadline=deadline, folder=folder, resume=resume,
@@ -75,12 +81,15 @@ class TrainingTask:
 
     def with_model_errors(self) -> TrainedModel:
         """The model with its model errors, if it was cross-fitted."""
-        if not self.trained.config.training.cross_fitting_days:
+        if not self.is_cross_fitted:
             return self.trained
-        until = math.inf if self.counts_updates else model_errors_end(self.deadline, time.monotonic())
+        until = math.inf if self.counts_updates else model_errors_end(self.deadline, self.begun)
         errors = out_of_fold_errors(self.trained, self.archive, until)
         if errors is None:
-            _log.warning("warning: the model has no model errors for its ensembles; give more minutes or more data")
+            _log.warning(
+                "warning: the model has no model errors for its ensembles: at least %d have to fit into the time and "
+                "into %d MB", FEWEST_ERRORS, MOST_BYTES // 2**20,
+            )  # fmt: skip
         return replace(self.trained, model_errors=errors)
 
     def check(self) -> TrainingReport:
@@ -95,6 +104,7 @@ class TrainingTask:
             "updates": result.updates,
             "planned_updates": dict(zip(map(str, result.plan.steps), result.plan.updates, strict=True)),
             "source": "pinnwx train",
+            **({CROSS_FITTED: True} if self.is_cross_fitted else {}),
             **self.notes,
             TRAINING_CHECK: report.summary() | {"promoted_anyway": promote_anyway},
         }

@@ -10,7 +10,7 @@ are fields from the closure. Its features are X, the changes over the steps befo
 transport increment and e, all in one view (`model.views`). Its output is polar-filtered.
 Where vorticity is transported, the increments of wind and geopotential follow from it (`model.transported_fields`). A
 conserved field has the gate 1 and no source. A step has one or more such intervals (`physics.coupling_steps`). At its
-end come the corrections towards climatology (`model.climate`), the perturbation of an ensemble member, the lateral
+end come the perturbation of an ensemble member, the corrections towards climatology (`model.climate`), the lateral
 boundary conditions of a regional model (`model.lateral_boundary`) and the bounds of the variables (`model.bounds`).
 Physics alone and network alone are the same model with the other part switched off. `model.build` builds the parts.
 """
@@ -261,12 +261,12 @@ class TransportForecaster(nnx.Module):
 
     def _corrected(self, fields: Fields, analyses: Analyses, context: StepContext) -> Iterator[tuple[str, Fields]]:
         """The fields after each change at the end of a step, by name, in this order."""
-        if self.climate is not None:
-            fields = self.climate(fields, analyses[:, -1], context.time)
-            yield "climate", fields
         if context.perturbation is not None:
             fields = fields + np.array(self.perturbed)[:, None, None] * context.perturbation
             yield "perturbation", fields
+        if self.climate is not None:
+            fields = self.climate(fields, analyses[:, -1], context.time)
+            yield "climate", fields
         if self.lateral_boundary is not None and context.lateral_boundary is not None:
             fields = self.lateral_boundary.imposed(fields, context.lateral_boundary)
             yield "boundary", fields

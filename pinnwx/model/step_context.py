@@ -21,8 +21,8 @@ class StepContext(NamedTuple):
             reads the outer cells; None for any other model.
         transported: what transport makes of the last two analyses that a forecast of one step starts from (of the only
             one where there is one), where it was computed before; arrays (batch, input, ...).
-        perturbation: a model error that is added to the fields at the end of the step; None for none. What bounds or
-            conserves a field does so still.
+        perturbation: a model error that is added to the fields at the end of the step; None for none. Bounds and
+            conservation still hold.
     """
 
     time: TimeFeatures

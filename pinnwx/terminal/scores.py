@@ -40,8 +40,13 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
 
         console.print()
         print_table(console, ENSEMBLE_COLUMNS, rows)
-        console.print("CRPS of the members, over that of climatology and of the dressed single", style="dim")
-        console.print("forecast; spread and RMSE of the mean; their ratio is 1 if reliable.", style="dim")
+        console.print("CRPS and spread of the members; spread / RMSE is 1 for a reliable ensemble.", style="dim")
+    if rows := scores.probability_table():
+        from pinnwx.verification.results import PROBABILITY_COLUMNS
+
+        console.print()
+        print_table(console, PROBABILITY_COLUMNS, rows)
+        console.print("CRPS over that of climatology and of the dressed single forecast.", style="dim")
     if source := scores.settings.get("lateral_boundary"):
         console.print(f"Lateral boundary of the hindcasts: {source}.", style="dim")
     if trained_on := scores.settings.get("trained_on"):

@@ -1,11 +1,11 @@
 """Cross-fitting: each network of a deep ensemble leaves out its own blocks of the training time.
 
 The time is cut into blocks of `training.cross_fitting_days`, counted from 1970, and the networks take turns to leave
-one out. So every analysis of the training time is unknown to one network, at no cost, and the error of that network
-there is the error of a forecast of new weather (cross-fitting: Chernozhukov et al. 2018, Econometrics Journal 21, C1).
+one out. So every analysis of the training time is unknown to one network, and the error of that network there is the
+error of a forecast of other weather (cross-fitting: Chernozhukov et al. 2018, Econometrics Journal 21, C1).
 
 A network trains on no analysis within `GAP` of its blocks, because weather changes little from one analysis to the
-next.
+next. Of K networks with blocks of D days, each trains on a fraction 1 - (D + 2) / (K D) of the days.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GAP = np.timedelta64(1, "D")
 _SECOND = np.timedelta64(1, "s")
 
 
-def owners(times: Shaped[np.ndarray, "*shape"], block_days: float, networks: int) -> Int[np.ndarray, "*shape"]:
+def left_out_by(times: Shaped[np.ndarray, "*shape"], block_days: float, networks: int) -> Int[np.ndarray, "*shape"]:
     """The number of the network that leaves out each time."""
     seconds = times.astype("datetime64[s]").astype(np.int64)
     return seconds // round(86_400 * block_days) % networks
@@ -34,12 +34,13 @@ def left_out(
     Raises:
         DataError: a network would have no window.
     """
-    near = np.stack([owners(times + shift, block_days, networks) for shift in (-GAP, 0 * _SECOND, GAP)])
+    near = np.stack([left_out_by(times + shift, block_days, networks) for shift in (-GAP, 0 * _SECOND, GAP)])
     excluded = np.stack([(near[:, windows] == network).any(axis=(0, 2)) for network in range(networks)])
     if excluded.all(axis=1).any():
+        number = int(excluded.all(axis=1).argmax()) + 1
         raise DataError(
-            f"the training time has no windows without the blocks of network {int(excluded.all(axis=1).argmax()) + 1}; "
-            f"training.cross_fitting_days = {block_days:g} needs more than {networks} blocks of so many days"
+            f"no window of the training time is free of the blocks of network {number}; training.cross_fitting_days = "
+            f"{block_days:g} needs more days of training, or other blocks, or shorter rollouts"
         )
     return excluded
 
@@ -51,6 +52,6 @@ def unseen(
 
     It has trained on none of their analyses.
     """
-    owner = owners(times[windows], block_days, networks)
+    owner = left_out_by(times[windows], block_days, networks)
     within = (owner == owner[:, :1]).all(axis=1)
     return windows[within], owner[within, 0]

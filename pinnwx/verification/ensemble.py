@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float
 
 Members = Float[np.ndarray, "member *batch lat lon"]
-Fields = Float[np.ndarray, "*batch #lat #lon"]
+Fields = Float[np.ndarray, "*#batch #lat #lon"]
 Truth = Float[np.ndarray, "*batch lat lon"]
 Weights = Float[np.ndarray, "lat 1"]
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.verification.ensemble import crps, mean_square_error, mean_square_spread
@@ -36,17 +36,12 @@ class EnsembleAccumulator:
         archive: the truth.
         pairs: which analyses verify which forecasts.
         baselines: by name, such as `dressed`.
-        bootstrap: the method of the bounds.
     """
 
     def __init__(
-        self,
-        archive: Archive,
-        pairs: Pairs,
-        baselines: Mapping[str, ProbabilityBaseline] | None = None,
-        bootstrap: BlockBootstrap = BlockBootstrap(),  # noqa: B008
+        self, archive: Archive, pairs: Pairs, baselines: Mapping[str, ProbabilityBaseline] | None = None
     ) -> None:
-        self._archive, self._pairs, self._bootstrap = archive, pairs, bootstrap
+        self._archive, self._pairs = archive, pairs
         self._baselines = {f"{name}_crps": baseline for name, baseline in (baselines or {}).items()}
         self._rows = {int(index): row for row, index in enumerate(pairs.init_indices)}
         names = ("crps", "square_spread", "square_error", "square_error_single", *self._baselines)
@@ -77,7 +72,7 @@ class EnsembleAccumulator:
             values["square_error_single"] = mean_square_error(single[None], truth, weights)
         leads = np.array(self._pairs.lead_hours)[verified].tolist()
         for name, baseline in self._baselines.items():
-            values[name] = baseline(Case(single, truth, self._archive.times[rows], leads))
+            values[name] = baseline(Case(single, truth, self._archive.times[init_index], leads))
         for name, value in values.items():
             self._statistics[name][row, verified] = value
 
@@ -105,13 +100,25 @@ class EnsembleAccumulator:
             "mean_rmse_pooled": np.sqrt(means["square_error"]),
             "single_rmse_pooled": np.sqrt(means["square_error_single"]),
         }
-        times = self._archive.times[self._pairs.init_indices[verified]]
-        days, day = np.unique(times.astype("datetime64[D]"), return_inverse=True)
-        overlap = overlap_days(days, self._pairs.lead_hours[column])
+        days = self._archive.times[self._pairs.init_indices[verified]].astype("datetime64[D]")
         for name in self._baselines:
-            entry[name] = means[name]
-            if np.isfinite(means[name]):
-                sums = [np.bincount(day, weights=pairs[each], minlength=len(days)) for each in ("crps", name)]
-                ratio = self._bootstrap.estimate(lambda a, b: a / b, *sums, limits=(0.0, np.inf), overlap=overlap)
-                entry |= {f"{name}_ratio{end}": value for end, value in zip(_BOUNDS, ratio, strict=True)}
+            known = np.isfinite(pairs[name])
+            entry[name] = pairs[name][known].mean() if known.any() else None
+            ratio = self._ratio(pairs["crps"][known], pairs[name][known], days[known], self._pairs.lead_hours[column])
+            entry |= {f"{name}_ratio{end}": value for end, value in zip(_BOUNDS, ratio, strict=True)}
         return {name: None if value is None or np.isnan(value) else float(value) for name, value in entry.items()}
+
+    @staticmethod
+    def _ratio(
+        above: Float[np.ndarray, " pair"],
+        below: Float[np.ndarray, " pair"],
+        days: Shaped[np.ndarray, " pair"],
+        lead_hours: float,
+    ) -> tuple[float | None, ...]:
+        """The ratio of the sums, with its bounds over days."""
+        if not len(days):
+            return None, None, None
+        unique, day = np.unique(days, return_inverse=True)
+        sums = [np.bincount(day, weights=values) for values in (above, below)]
+        bootstrap, overlap = BlockBootstrap(), overlap_days(unique, lead_hours)
+        return bootstrap.estimate(lambda a, b: a / b, *sums, limits=(0.0, np.inf), overlap=overlap)

@@ -1,15 +1,17 @@
 """Baselines of a probabilistic forecast: a dressed single forecast, and climatology.
 
-**Dressed forecast.** A normal distribution about the single forecast,
+**Dressed forecast.** A normal distribution about the single forecast f,
 
-    N(f + b, s^2),    b and s^2 the mean and the variance of t - f in the training time,
+    N(f + b, (r s)^2),    b and s the mean and the standard deviation of t - f in the training time
 
-with a `b` and an `s` for each field, lead, band of 30 degrees of latitude and season (Gneiting et al. 2005, Monthly
-Weather Review 133, 1098-1118, of a single forecast). It costs nothing and knows nothing of the day, so an ensemble is
-worth its cost only if it is better. The errors must be those of weather that the networks were not trained on
-(`training.cross_fitting`), because in their own training time they are too small.
+at each place, by field and lead. With few independent forecasts, b is shrunk towards zero and s towards its mean over a
+band of latitude. The factor r, by field, lead and season, has the least CRPS in the training time (Gneiting et al.
+2005, Monthly Weather Review 133, 1098-1118). The distribution knows nothing of the day, so an ensemble is worth its
+cost only if it is better. The errors must be those of weather that the networks were not trained on
+(`forecasting.out_of_fold`), because in their own training time they are too small.
 
-**Climatology.** An ensemble of analyses of the training time, of the same time of day and season.
+**Climatology.** An ensemble: the climatology of the valid time, plus departures from climatology in the training time,
+of the same time of day and season.
 """
 
 from __future__ import annotations
@@ -22,31 +24,40 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from pinnwx.data.archive import Archive
-from pinnwx.data.calendar import alike
+from pinnwx.data.calendar import same_hour_and_season
 from pinnwx.forecasting.out_of_fold import OutOfFold
 from pinnwx.grid import Grid
+from pinnwx.verification.baselines import ClimatologyLike, climatology_at, departures
 from pinnwx.verification.ensemble import crps, gaussian_crps
+from pinnwx.verification.pairing import lead_deltas
 
-SEASONS, BAND_DEGREES = 4, 30.0
-FEWEST_FORECASTS = 30  # of a season; with fewer, those of the whole year serve
+FEWEST_FORECASTS = 30  # of a dressing, and of a season with a factor of its own
+BAND_DEGREES, BAND_WORTH = 30.0, 10  # a standard deviation of a band counts as much as that of so many periods
+PERIOD_DAYS = 5  # forecasts of one such period count as one
+FACTORS = np.geomspace(0.4, 2.5, 21)
+MOST_FOR_FACTORS = 64  # forecasts of a season
 FEWEST_ANALYSES, MOST_ANALYSES = 8, 50  # of climatology
+APART = np.timedelta64(
+    1, "D"
+)  # at least, of the analyses of climatology from the valid time: the truth is none of them
+_SEASONS = 4
 
 Fields = Float[np.ndarray, "lead field lat lon"]
 
 
 class Case(NamedTuple):
-    """What a baseline forecasts from one initial time, and what came.
+    """What a baseline forecasts, and what came.
 
     Attributes:
         single: the single forecast, where there is one.
         truth: the analyses of the valid times.
-        valid_times: of each lead.
+        initial_time: of the forecast.
         lead_hours: the leads.
     """
 
     single: Fields | None
     truth: Fields
-    valid_times: Shaped[np.ndarray, " lead"]
+    initial_time: np.datetime64
     lead_hours: Sequence[float]
 
 
@@ -61,63 +72,94 @@ class ProbabilityBaseline(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class DressedForecast:
-    """The mean and the standard deviation of the error of a single forecast, by lead [h]."""
+    """The distribution of the error of a single forecast.
+
+    Attributes:
+        grid: of the fields.
+        lead_hours: the leads.
+        forecasts: the number of forecasts that it was fitted on.
+        bias: the mean.
+        std: the standard deviation, without the factor.
+        factor: of the standard deviation.
+    """
 
     grid: Grid
     lead_hours: tuple[float, ...]
-    mean: Float[np.ndarray, "season lead field band"]
-    std: Float[np.ndarray, "season lead field band"]
+    forecasts: int
+    bias: Float[np.ndarray, "lead field lat lon"]
+    std: Float[np.ndarray, "lead field lat lon"]
+    factor: Float[np.ndarray, "season lead field"]
 
     @classmethod
     def fit(cls, parts: Iterable[OutOfFold], lead_hours: Sequence[float], grid: Grid) -> DressedForecast | None:
-        """Fits on forecasts of the training time, at these leads; None without any."""
-        sums: np.ndarray | None = None
-        count, bands = np.zeros(SEASONS), _bands(grid)
-        for part in parts:
-            error = (part.truth - part.forecasts).astype(np.float64)
-            moments = np.stack([_band_means(error, bands, grid), _band_means(error**2, bands, grid)])
-            sums = np.zeros((2, SEASONS, *moments.shape[2:])) if sums is None else sums
-            for row, season in enumerate(_season(part.initial_times)):
-                sums[:, season] += moments[:, row]
-                count[season] += 1
-        if sums is None:
+        """Fits on forecasts of the training time at these leads; None if there are fewer than `FEWEST_FORECASTS`."""
+        samples = [(part.initial_times, part.truth - part.forecasts) for part in parts]
+        if sum(len(times) for times, _ in samples) < FEWEST_FORECASTS:
             return None
-        few, whole = count < FEWEST_FORECASTS, sums.sum(axis=1, keepdims=True)
-        sums, count = np.where(few[:, None, None, None], whole, sums), np.where(few, count.sum(), count)
-        mean, square = sums / count[:, None, None, None]
-        return cls(grid, tuple(map(float, lead_hours)), mean, np.sqrt(np.maximum(square - mean**2, 0)))
+        times, errors = (np.concatenate(each) for each in zip(*samples, strict=True))
+        periods = len(np.unique(times.astype("datetime64[D]").astype(np.int64) // PERIOD_DAYS))
+        mean, variance = errors.mean(axis=0, dtype=np.float64), errors.var(axis=0, dtype=np.float64)
+        variance = (periods * variance + BAND_WORTH * _band_mean(variance, grid)) / (periods + BAND_WORTH)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shrinkage = np.nan_to_num(
+                np.maximum(1 - variance / (periods * mean**2), 0), nan=0.0
+            )  # James and Stein 1961
+        bias, std = np.nan_to_num(shrinkage) * mean, np.sqrt(variance)
+        seasons = [np.flatnonzero(_season(times) == season) for season in range(_SEASONS)]
+        every = np.arange(len(times))
+        chosen = [rows if len(rows) >= FEWEST_FORECASTS else every for rows in seasons]
+        factors = [_best_factor(errors[_some(rows)] - bias, std, grid) for rows in chosen]
+        return cls(grid, tuple(map(float, lead_hours)), len(times), bias, std, np.stack(factors))
 
     def __call__(self, case: Case, /) -> Float[np.ndarray, "lead field"]:
         """See `ProbabilityBaseline`."""
         result = np.full(case.truth.shape[:2], np.nan)
         if case.single is None:
             return result
-        bands = _bands(self.grid)
-        for row, (lead, when) in enumerate(zip(case.lead_hours, case.valid_times, strict=True)):
-            if float(lead) in self.lead_hours:
-                own = self.lead_hours.index(float(lead))
-                season = _season(np.array([when - np.timedelta64(round(3600 * lead), "s")]))[0]
-                mean, std = (each[season, own][:, bands, None] for each in (self.mean, self.std))
-                result[row] = gaussian_crps(case.single[row] + mean, std, case.truth[row], self.grid.area_weights)
+        (season,) = _season(np.array([case.initial_time]))
+        for row, lead in enumerate(map(float, case.lead_hours)):
+            if lead in self.lead_hours:
+                own = self.lead_hours.index(lead)
+                std = self.factor[season, own][:, None, None] * self.std[own]
+                centre = case.single[row] + self.bias[own]
+                result[row] = gaussian_crps(centre, std, case.truth[row], self.grid.area_weights)
         return result
 
 
 @dataclass(frozen=True, eq=False)
 class ClimatologicalEnsemble:
-    """Analyses of the training time as members."""
+    """Departures of the training time about the climatology of the valid time."""
 
     training: Archive
+    climatology: ClimatologyLike
 
     def __call__(self, case: Case, /) -> Float[np.ndarray, "lead field"]:
         """See `ProbabilityBaseline`."""
         result = np.full(case.truth.shape[:2], np.nan)
-        for row, when in enumerate(case.valid_times):
-            rows = np.flatnonzero(alike(self.training.times, when))
+        times = self.training.times
+        for row, when in enumerate(case.initial_time + lead_deltas(case.lead_hours)):
+            rows = np.flatnonzero(same_hour_and_season(times, when) & (np.abs(times - when) >= APART))
             if len(rows) >= FEWEST_ANALYSES:
                 chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_ANALYSES)).round().astype(int)]
-                members = self.training.fields[chosen]
+                centre = climatology_at(self.climatology, self.training, np.array([when]))
+                assert centre is not None
+                members = centre + departures(self.climatology, self.training, chosen)
                 result[row] = crps(members, case.truth[row], self.training.grid.area_weights)
         return result
+
+
+def _some(rows: Int[np.ndarray, " row"]) -> Int[np.ndarray, " row2"]:
+    """At most `MOST_FOR_FACTORS` of them, evenly spread."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_FOR_FACTORS)).round().astype(int)]
+
+
+def _best_factor(
+    errors: Float[np.ndarray, "forecast lead field lat lon"], std: Fields, grid: Grid
+) -> Float[np.ndarray, "lead field"]:
+    """The factor of the standard deviation with the least CRPS."""
+    weights, zero = grid.area_weights, np.zeros_like(errors)
+    scores = [gaussian_crps(zero, factor * std[None], errors, weights).mean(axis=0) for factor in FACTORS]
+    return FACTORS[np.argmin(scores, axis=0)]
 
 
 def _season(times: Shaped[np.ndarray, " time"]) -> Int[np.ndarray, " time"]:
@@ -126,17 +168,12 @@ def _season(times: Shaped[np.ndarray, " time"]) -> Int[np.ndarray, " time"]:
     return (months + 1) % 12 // 3
 
 
-def _bands(grid: Grid) -> Int[np.ndarray, " lat"]:
-    """The number of the band of each row."""
-    numbers = np.floor((np.asarray(grid.latitude) + 90.0) / BAND_DEGREES)
-    return np.unique(np.minimum(numbers, 180 // BAND_DEGREES - 1), return_inverse=True)[1]
-
-
-def _band_means(
-    values: Float[np.ndarray, "batch lead field lat lon"], bands: Int[np.ndarray, " lat"], grid: Grid
-) -> Float[np.ndarray, "batch lead field band"]:
-    """The area mean of each band."""
-    weights = np.broadcast_to(grid.area_weights, grid.shape)
-    parts = [bands == number for number in range(bands.max() + 1)]
-    means = [(weights[rows] * values[..., rows, :]).sum((-2, -1)) / weights[rows].sum() for rows in parts]
-    return np.stack(means, axis=-1)
+def _band_mean(values: Fields, grid: Grid) -> Fields:
+    """The area mean of the band of each row."""
+    bands, weights = np.floor((np.asarray(grid.latitude) + 90.0) / BAND_DEGREES), grid.area_weights[:, 0]
+    result = np.empty_like(values)
+    for band in np.unique(bands):
+        rows = bands == band
+        mean = np.average(values[..., rows, :].mean(axis=-1), axis=-1, weights=weights[rows])
+        result[..., rows, :] = mean[..., None, None]
+    return result

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 DETAIL_COLUMNS = ("variable", "lead", *REGIONS, *(f"{percent} %" for percent in PERCENTILES), "variance")
 ENSEMBLE_SCORES = ("crps", "spread", "mean_rmse_pooled")
-ENSEMBLE_COLUMNS = ("variable", "lead", "n", "CRPS", "/ climat.", "/ dressed", "spread", "RMSE", "spread / RMSE")
+ENSEMBLE_COLUMNS = ("variable", "lead", "n", "CRPS", "spread", "RMSE of the mean", "spread / RMSE")
+PROBABILITY_COLUMNS = ("variable", "lead", "/ climatology", "95 % bounds", "/ dressed forecast", "95 % bounds")
 BASELINE_COLUMNS = ("variable", "lead", "persistence", "climatology", "damped persistence", "linear inverse model")
 COLUMNS = ("variable", "lead", "n", "RMSE", "95 % bounds", "persistence", "climatology", "ratio", "ACC")
 
@@ -122,6 +123,11 @@ class Scores:
         scored = (entry for entry in self.scores if all(entry.get(name) is not None for name in ENSEMBLE_SCORES))
         return [_ensemble_row(entry, variables) for entry in scored]
 
+    def probability_table(self) -> list[tuple[str, ...]]:
+        """Rows of text for `PROBABILITY_COLUMNS`: the CRPS over that of each baseline, where there is one."""
+        names = ("climatology_crps_ratio", "dressed_crps_ratio")
+        return [_probability_row(entry) for entry in self.scores if any(entry.get(name) is not None for name in names)]
+
     @property
     def significance(self) -> str:
         """How many of the entries differ from persistence, after the adjustment for their number; empty if unknown."""
@@ -219,9 +225,13 @@ def _ensemble_row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -
     factor, units = difference_units(entry["variable"], variables)
     spread, error = entry["spread"], entry["mean_rmse_pooled"]
     texts = [_text(entry[name], factor) for name in ENSEMBLE_SCORES]
-    over = [_text(entry.get(f"{name}_crps_ratio")) for name in ("climatology", "dressed")]
     ratio = f"{spread / error:.2f}" if error > 0 else "-"
-    return (
-        f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", str(entry["n"]), texts[0], *over, *texts[1:],
-        ratio,
-    )  # fmt: skip
+    return (f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", str(entry["n"]), *texts, ratio)
+
+
+def _probability_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    cells = []
+    for name in ("climatology_crps_ratio", "dressed_crps_ratio"):
+        low, high = (_text(entry.get(f"{name}_{end}")) for end in ("low", "high"))
+        cells += [_text(entry.get(name)), "-" if low == "-" else f"{low} to {high}"]
+    return (entry["variable"], f"{entry['lead_hours']:g} h", *cells)

@@ -9,13 +9,14 @@ from flax import nnx
 from synthetic import TRACER, config_text, randomise, tiny_trained, transport, wave_archive
 
 from pinnwx.errors import CheckpointError, UsageError
+from pinnwx.forecasting import out_of_fold
 from pinnwx.forecasting.ensemble import Ensemble
-from pinnwx.forecasting.model_errors import ModelErrors
+from pinnwx.forecasting.model_errors import ModelErrors, similar_times
 from pinnwx.forecasting.out_of_fold import out_of_fold_errors
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import MODEL_ERRORS, TrainedModel
 from pinnwx.model.deep_ensemble import networks_of
-from pinnwx.training.cross_fitting import owners
+from pinnwx.training.cross_fitting import left_out_by
 
 ARCHIVE = wave_archive(120)
 DAYS = 3
@@ -43,8 +44,8 @@ def test_each_is_the_error_of_the_network_that_left_the_time_out(trained, errors
     """Truth minus the forecast of that network in one of its views, within the number of stored digits."""
     predictor, step = Predictor(trained, [6]), np.timedelta64(6, "h")
     networks, views = networks_of(trained.model), networks_of(trained.model)[0].views
-    owner = owners(errors.times, DAYS, 2)
-    np.testing.assert_array_equal(owner, owners(errors.times + step, DAYS, 2), "both ends are in one block")
+    owner = left_out_by(errors.times, DAYS, 2)
+    np.testing.assert_array_equal(owner, left_out_by(errors.times + step, DAYS, 2), "both ends are in one block")
     assert set(owner) == {0, 1}
     for row in (0, len(owner) // 2, len(owner) - 1):
         when = errors.times[row : row + 1]
@@ -59,12 +60,25 @@ def test_each_is_the_error_of_the_network_that_left_the_time_out(trained, errors
     assert len(errors.times) == pytest.approx(inside, abs=2), "every step that does not leave its block"
 
 
-def test_an_ordinary_training_has_none():
-    assert out_of_fold_errors(tiny_trained(config_text(model="networks = 2")), ARCHIVE) is None
-
-
-def test_no_more_are_computed_when_the_time_is_up(trained):
+def test_there_are_none_when_the_time_is_up_too_early(trained, monkeypatch):
     assert out_of_fold_errors(trained, ARCHIVE, time.monotonic() - 1) is None
+    monkeypatch.setattr(out_of_fold, "FEWEST_ERRORS", 8)
+    few = out_of_fold_errors(trained, ARCHIVE, time.monotonic() - 1)
+    assert 8 <= len(few.times) <= 16, "one batch was begun"
+
+
+def test_of_many_whole_runs_of_days_are_stored(trained, errors, monkeypatch):
+    """Successive errors stay together, and the whole training time is represented."""
+    one = 2 * 2 * 8 * 16  # bytes of an error
+    monkeypatch.setattr(out_of_fold, "MOST_BYTES", 60 * one)
+    some = out_of_fold_errors(trained, ARCHIVE)
+    assert 40 <= len(some.times) <= 60
+    steps = np.diff(some.times) / np.timedelta64(6, "h")
+    assert (steps == 1).mean() > 0.8
+    assert some.times[0] - ARCHIVE.times[0] < np.timedelta64(3, "D")
+    assert ARCHIVE.times[-1] - some.times[-1] < np.timedelta64(6, "D")
+    places = np.searchsorted(errors.times, some.times)
+    np.testing.assert_array_equal(errors.times[places], some.times)
 
 
 def test_a_network_that_has_diverged_has_none(trained):
@@ -111,6 +125,33 @@ def test_a_step_of_a_member_adds_one_of_them(trained, errors):
     chosen = errors.times[apart.argmin(axis=1)]
     assert len(set(chosen)) > 3
     assert ((when - chosen) % np.timedelta64(1, "D") == np.timedelta64(0)).all()
+
+
+def test_successive_steps_take_successive_errors():
+    """As long as there are any; then those of a time of the same hour."""
+    hours = np.concatenate([np.arange(0, 48, 6), np.arange(72, 120, 6), np.arange(240, 480, 6)])
+    times = np.datetime64("2026-01-01", "s") + hours * np.timedelta64(1, "h")
+    errors = ModelErrors(("msl",), times, np.zeros((len(times), 1, 2, 2), np.float32))
+    starts = np.datetime64("2026-02-01T06", "s") + np.arange(12) * np.timedelta64(6, "h")
+    rows = errors.drawn(starts, 200, np.random.default_rng(0))
+    chosen = times[rows]
+    assert ((chosen - starts[:, None]) % np.timedelta64(1, "D") == np.timedelta64(0)).all()
+    follows = np.diff(chosen, axis=0) == np.timedelta64(6, "h")
+    last = np.isin(rows[:-1], [7, 15, len(times) - 1])
+    assert follows[~last].all()
+    assert last.any()
+    assert len(np.unique(rows[0])) > 10
+
+
+def test_similar_times_are_of_the_season_if_there_are_enough():
+    times = np.datetime64("2025-01-01", "s") + np.arange(4 * 365) * np.timedelta64(6, "h")
+    winter = times[similar_times(times, np.datetime64("2030-01-10T12", "s"))]
+    assert len(winter) in (89, 90, 91), "45 days on either side, those of two years ago too"
+    assert ((winter - winter.astype("datetime64[D]")) == np.timedelta64(12, "h")).all()
+    assert not np.isin(winter.astype("datetime64[M]").astype(int) % 12, [3, 4, 5, 6, 7, 8, 9]).any()
+    some = times[:40]  # ten days
+    np.testing.assert_array_equal(similar_times(some, np.datetime64("2025-07-01T06", "s")), np.arange(1, 40, 4))
+    np.testing.assert_array_equal(similar_times(some, np.datetime64("2025-07-01T05", "s")), np.arange(40))
 
 
 def test_members_are_the_same_every_time_and_need_no_earlier_analyses(trained):

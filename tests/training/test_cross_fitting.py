@@ -6,7 +6,7 @@ from synthetic import config, wave_archive
 
 from pinnwx.data.windows import window_indices
 from pinnwx.errors import ConfigError, DataError
-from pinnwx.training.cross_fitting import GAP, left_out, owners, unseen
+from pinnwx.training.cross_fitting import GAP, left_out, left_out_by, unseen
 from pinnwx.training.fit import curriculum_batches
 from pinnwx.training.sampling import BatchSampler
 
@@ -18,23 +18,23 @@ DAYS, NETWORKS = 4, 3
 
 def distance(window, network) -> np.timedelta64:
     """Of the nearest analysis of a window from the nearest analysis that a network leaves out."""
-    own = TIMES[owners(TIMES, DAYS, NETWORKS) == network]
+    own = TIMES[left_out_by(TIMES, DAYS, NETWORKS) == network]
     return np.abs(TIMES[window][:, None] - own).min()
 
 
 def test_networks_take_turns_by_whole_blocks():
-    owner = owners(TIMES, DAYS, NETWORKS)
+    owner = left_out_by(TIMES, DAYS, NETWORKS)
     changes = np.flatnonzero(np.diff(owner)) + 1
     assert (np.diff(changes) == 4 * DAYS).all()
     assert ((owner[changes] - owner[changes - 1]) % NETWORKS == 1).all()
     assert set(owner) == set(range(NETWORKS))
-    np.testing.assert_array_equal(owners(TIMES[37:], DAYS, NETWORKS), owner[37:], "whenever the data begin")
+    np.testing.assert_array_equal(left_out_by(TIMES[37:], DAYS, NETWORKS), owner[37:], "whenever the data begin")
 
 
 def test_a_network_leaves_out_what_is_near_its_blocks_and_nothing_else():
     excluded = left_out(WINDOWS, TIMES, DAYS, NETWORKS)
     for network in range(NETWORKS):
-        own = TIMES[owners(TIMES, DAYS, NETWORKS) == network]
+        own = TIMES[left_out_by(TIMES, DAYS, NETWORKS) == network]
         near = [distance(window, network) <= GAP and own.size > 0 for window in WINDOWS]
         # A block may begin or end where there are no analyses, so its edge is at most one step away from its analyses.
         sure = [abs(distance(window, network) - GAP) > np.timedelta64(6, "h") for window in WINDOWS]
@@ -59,7 +59,7 @@ def test_batches_of_a_network_are_without_its_blocks(member):
     (batches,) = curriculum_batches([ARCHIVE], settings)
     windows = np.concatenate([batches.batch(number, member) for number in range(60)])
     assert min(distance(window, member) for window in windows) > GAP
-    others = {int(owners(TIMES[window[:1]], DAYS, NETWORKS)[0]) for window in windows}
+    others = {int(left_out_by(TIMES[window[:1]], DAYS, NETWORKS)[0]) for window in windows}
     assert others == set(range(NETWORKS)) - {member}
 
 
@@ -83,7 +83,7 @@ def test_forecasts_of_a_teacher_are_left_out_by_no_network():
 def test_a_training_time_of_too_few_blocks_is_refused():
     short = wave_archive(20)
     settings = config(model="networks = 2", training="batch_size = 8\ncross_fitting_days = 30")
-    with pytest.raises(DataError, match=r"no windows without the blocks of network \d; .*cross_fitting_days = 30"):
+    with pytest.raises(DataError, match=r"no window .* free of the blocks of network \d; .*cross_fitting_days = 30"):
         curriculum_batches([short], settings)
 
 
