@@ -55,6 +55,20 @@ def test_each_group_moves_by_its_own_displacement():
     assert np.abs(expected[..., rows, :]).max() > 0.3
 
 
+@pytest.mark.parametrize("degree", [1, 3])
+def test_half_a_cell_is_interpolated_by_polynomials_of_the_degree(degree):
+    """On the equator: by the mean of two neighbours, or of four with the weights of a cubic."""
+    options = LatentTransportOptions(groups=2, channels=4, reach=CELL, degree=degree)
+    change = changes(LatentTransport(GRID, 4, options, rngs=nnx.Rngs(0)), (0.5, 0.0), (0.0, 0.0))
+    weights = {1: (0.5, 0.5), 3: (-1 / 16, 9 / 16, 9 / 16, -1 / 16)}[degree]
+    first = -(len(weights) // 2 - 1)
+    moved = sum(weight * np.roll(waves(), first + place, axis=-1) for place, weight in enumerate(weights))
+    expected = np.asarray(moved - waves())[:, 0]
+    rows = slice(7, 9)  # beside the equator
+    np.testing.assert_allclose(change[:, 0, :, rows], expected[..., rows, :], atol=0.01)
+    assert np.abs(change[:, 1]).max() < 1e-6
+
+
 def test_north_is_up():
     change = changes(transport(), (0.0, 0.0), (1.0, 1.0))
     expected = np.asarray(waves()[..., 5:9, :] - waves()[..., 6:10, :])
