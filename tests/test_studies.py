@@ -21,7 +21,8 @@ from pinnwx.physics.winds import parse_wind
 from pinnwx.verification.results import Scores
 
 STUDIES = (
-    "ablations", "benchmark", "courant", "damage", "deformation", "divergence", "error_by_scale", "extremes",
+    "ablations", "benchmark", "courant", "damage", "deformation", "divergence", "ensembles", "error_by_scale",
+    "extremes",
     "finer_grid", "increments", "job_times", "little_data", "paradis", "primitive_equations", "prior_minutes",
     "results", "ridge", "rolling", "rollouts", "simulate_climate", "simulation_prior", "sizes", "semi_lagrangian_cost",
     "spoilt", "tracer", "warmed_climate", "year",
