@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from pinnwx.verification.evaluate import score_hindcasts
 from pinnwx.verification.pairing import initial_times_between
 from pinnwx.verification.results import Scores
 
-_log = logging.getLogger(__name__)
 DEFAULT_LEADS = (6, 12, 24, 48, 72)
 
 

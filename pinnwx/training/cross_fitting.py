@@ -17,7 +17,6 @@ from pinnwx.errors import DataError
 from pinnwx.training.sampling import Windows
 
 GAP = np.timedelta64(1, "D")
-_SECOND = np.timedelta64(1, "s")
 
 
 def left_out_by(times: Shaped[np.ndarray, "*shape"], block_days: float, networks: int) -> Int[np.ndarray, "*shape"]:
@@ -34,7 +33,7 @@ def left_out(
     Raises:
         DataError: a network would have no window.
     """
-    near = np.stack([left_out_by(times + shift, block_days, networks) for shift in (-GAP, 0 * _SECOND, GAP)])
+    near = np.stack([left_out_by(times + shift, block_days, networks) for shift in (-GAP, 0 * GAP, GAP)])
     excluded = np.stack([(near[:, windows] == network).any(axis=(0, 2)) for network in range(networks)])
     if excluded.all(axis=1).any():
         number = int(excluded.all(axis=1).argmax()) + 1

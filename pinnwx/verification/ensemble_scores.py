@@ -1,13 +1,15 @@
 """Scores of ensembles over many forecasts, for each variable and lead, with those of probabilistic baselines.
 
-crps               of the members, fair (`pinnwx.verification.ensemble`)
-spread             squares are pooled over forecasts before the square root, also of `mean_rmse_pooled`
-mean_rmse_pooled   of the ensemble mean; spread / mean_rmse_pooled is 1 for an ensemble whose members and truth come
-                   from one distribution
-single_rmse_pooled of the single forecast, where there is one
-dressed_crps       of the dressed single forecast (`pinnwx.verification.probability_baselines`)
-climatology_crps   of climatology
-*_crps_ratio       crps over that of the baseline, with `_low` and `_high` bounds over days
+An entry has
+
+    crps               of the members, fair (`pinnwx.verification.ensemble`)
+    spread             squares are pooled over forecasts before the square root, also of `mean_rmse_pooled`
+    mean_rmse_pooled   of the ensemble mean; spread / mean_rmse_pooled is 1 for an ensemble whose members and truth come
+                       from one distribution
+    single_rmse_pooled of the single forecast, where there is one
+    dressed_crps       of the dressed single forecast (`pinnwx.verification.probability_baselines`)
+    climatology_crps   of climatology
+    *_crps_ratio       crps over that of the baseline, with `_low` and `_high` bounds over days
 """
 
 from __future__ import annotations
