@@ -41,7 +41,7 @@ from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.evaluate import training_part
-from pinnwx.jobs.evaluate_ensembles import score_ensembles
+from pinnwx.jobs.evaluate_ensembles import probability_baselines, score_ensembles
 from pinnwx.verification.pairing import initial_times_between
 
 STORED, FOLDER = RESULTS / "ensembles.json", RUNS / "ensembles"
@@ -76,11 +76,11 @@ def measure(case: str) -> dict[str, Any]:
     archive = matching_archive(trained, DATA / scoring.folder)
     starts = initial_times_between(archive, scoring.start, scoring.end)
     starts = starts[np.linspace(0, len(starts) - 1, min(STARTS, len(starts))).round().astype(int)]
-    arms: dict[str, Any] = {}
+    training, arms = training_part(trained, archive), {}
+    baselines = probability_baselines(trained, training, leads)
     for name, scales in ARMS.items():
-        scores = score_ensembles(
-            Ensemble(trained, leads, MEMBERS, *scales), archive, starts, training=training_part(trained, archive)
-        )
+        ensemble = Ensemble(trained, leads, MEMBERS, *scales)
+        scores = score_ensembles(ensemble, archive, starts, training=training, baselines=baselines)
         keys = ("variable", "lead_hours", "n", *KEYS, *RATIOS)
         arms[name] = [{key: entry.get(key) for key in keys} for entry in scores.scores]
         print(f"  {name}", flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,23 +34,22 @@ def score_ensembles(
     progress: Callable[[int, int], None] | None = None,
     *,
     training: Archive | None = None,
+    baselines: Mapping[str, ProbabilityBaseline] | None = None,
 ) -> Scores:
     """Scores of ensembles: those of their means, and of their distributions (`verification.ensemble_scores`).
 
-    With the analyses of the training time, `training`, two baselines are scored on the same forecasts: climatology, and
-    for a cross-fitted model the dressed single forecast.
+    `baselines` are scored on the same forecasts, by default those of `probability_baselines`; `training` holds the
+    analyses of the training time.
     """
     trained, predictor = ensemble.trained, ensemble.predictor
     require_room(trained, len(ensemble.lead_hours), ensemble.size)
     inside = ScoredArea.of(trained, archive, training)
     pairs = pair_by_time(inside.archive, initial_times, ensemble.lead_hours, inputs=predictor.needed_offsets)
-    baselines: dict[str, ProbabilityBaseline] = {}
+    if baselines is None:
+        baselines = probability_baselines(trained, training, ensemble.lead_hours)
     notes: dict[str, Any] = dict(ensemble.settings)
-    if training is not None and inside.training is not None:
-        baselines["climatology"] = ClimatologicalEnsemble(inside.training, inside.climatology)
-        if (dressed := dressed_forecast(trained, training, ensemble.lead_hours)) is not None:
-            baselines["dressed"] = dressed
-            notes["dressing"] = {"forecasts": dressed.forecasts, "lead_hours": list(dressed.lead_hours)}
+    if isinstance(dressed := baselines.get("dressed"), DressedForecast):
+        notes["dressing"] = {"forecasts": dressed.forecasts, "lead_hours": list(dressed.lead_hours)}
     accumulator = EnsembleAccumulator(inside.archive, pairs, baselines)
 
     def means(starts: Int[np.ndarray, " init"]) -> np.ndarray:
@@ -69,6 +68,21 @@ def score_ensembles(
     )  # fmt: skip
     scores = accumulator.added_to(scores)
     return with_notes(replace(scores, settings={**scores.settings, **notes}), trained)
+
+
+def probability_baselines(
+    trained: TrainedModel, training: Archive | None, lead_hours: Sequence[float]
+) -> dict[str, ProbabilityBaseline]:
+    """Climatology and, for a cross-fitted model, the dressed single forecast; none without the training time."""
+    if training is None:
+        return {}
+    inside = ScoredArea.of(trained, training)
+    baselines: dict[str, ProbabilityBaseline] = {
+        "climatology": ClimatologicalEnsemble(inside.archive, inside.climatology)
+    }
+    if (dressed := dressed_forecast(trained, training, lead_hours)) is not None:
+        baselines["dressed"] = dressed
+    return baselines
 
 
 def dressed_forecast(trained: TrainedModel, training: Archive, lead_hours: Sequence[float]) -> DressedForecast | None:

@@ -14,15 +14,16 @@ from pinnwx.jobs.training_task import origin
 from pinnwx.model.weights import named_weights, set_weights
 
 
-def take_weights(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
+def take_weights(trained: TrainedModel, folder: str | Path, unknown: Archive | None = None) -> dict[str, Any]:
     """Gives `trained` the weights of the live version of a run; returns the entry of the manifest that says so.
 
     The forecast fields, the step, the input times, and the names and shapes of all weights have to be the same. Data,
     grid, normalisation and climatology may differ: they are those of `trained`, and the weights act on normalised
-    fields.
+    fields. `unknown` is an archive that the weights must not know, for cross-fitting: no network would have left out
+    anything.
 
     Raises:
-        ConfigError: the weights do not fit.
+        ConfigError: the weights do not fit, or know the archive.
         CheckpointError: the run has no live version, or it is damaged.
     """
     run = Run.open(folder)
@@ -41,18 +42,18 @@ def take_weights(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
             f"--init-from {folder}: the weight {name} {there} there and {here} here; give both models the same "
             "equations, networks and closure"
         )
+    if unknown is not None:
+        _require_unknown(unknown, source, folder)
     set_weights(trained.model, weights)
     return origin(source, version)
 
 
-def require_unknown(archive: Archive, folder: str | Path) -> None:
-    """Refuses initial weights for cross-fitting that know the training time: no network would have left out anything.
-
-    Raises:
-        ConfigError: the live model of the run was trained on a part of the time of this archive.
+def _require_unknown(unknown: Archive, source: TrainedModel, folder: str | Path) -> None:
+    """Raises:
+    ConfigError: the model was trained on a part of the time of this archive.
     """
-    first, last = map(parse_time, Run.open(folder).load().manifest["trained_on"])
-    if first <= archive.times[-1] and last >= archive.times[0]:
+    first, last = map(parse_time, source.manifest["trained_on"])
+    if first <= unknown.times[-1] and last >= unknown.times[0]:
         raise ConfigError(
             f"--init-from {folder}: its model was trained on {format_time(first)} to {format_time(last)}, so training."
             "cross_fitting_days would leave out nothing unknown; set it to 0, or begin with other weights"

@@ -19,7 +19,7 @@ from pinnwx.forecasting.runs import Run, new_run
 from pinnwx.forecasting.trained_model import CONFIG, TrainedModel
 from pinnwx.jobs.budget import budget_ends
 from pinnwx.jobs.events import NOTHING_TO_DO, recorded
-from pinnwx.jobs.initial_weights import require_unknown, take_weights
+from pinnwx.jobs.initial_weights import take_weights
 from pinnwx.jobs.preparation import prepared, require_memory, training_settings
 from pinnwx.jobs.readiness import training_doubts
 from pinnwx.jobs.training_check import require_promoted, validation_archive
@@ -203,9 +203,8 @@ def _task(
 
     archive, trained = prepared(settings, text, data, changed)
     if init_from is not None:
-        notes[INITIALISED_FROM] = take_weights(trained, init_from)
-        if settings.training.cross_fitting_days:
-            require_unknown(archive, init_from)
+        unknown = archive if settings.training.cross_fitting_days else None
+        notes[INITIALISED_FROM] = take_weights(trained, init_from, unknown)
     slowed = slowed_winds(trained.config.model, archive)
     if slowed is not None:
         _log.info("note: %s", slowed.summary())

@@ -37,9 +37,7 @@ PERIOD_DAYS = 5  # forecasts of one such period count as one
 FACTORS = np.geomspace(0.4, 2.5, 21)
 MOST_FOR_FACTORS = 64  # forecasts of a season
 FEWEST_ANALYSES, MOST_ANALYSES = 8, 50  # of climatology
-APART = np.timedelta64(
-    1, "D"
-)  # at least, of the analyses of climatology from the valid time: the truth is none of them
+APART = np.timedelta64(1, "D")  # of those analyses from the valid time, at least: none is the truth
 _SEASONS = 4
 
 Fields = Float[np.ndarray, "lead field lat lon"]
@@ -101,14 +99,12 @@ class DressedForecast:
         mean, variance = errors.mean(axis=0, dtype=np.float64), errors.var(axis=0, dtype=np.float64)
         variance = (periods * variance + BAND_WORTH * _band_mean(variance, grid)) / (periods + BAND_WORTH)
         with np.errstate(divide="ignore", invalid="ignore"):
-            shrinkage = np.nan_to_num(
-                np.maximum(1 - variance / (periods * mean**2), 0), nan=0.0
-            )  # James and Stein 1961
+            shrinkage = np.maximum(1 - variance / (periods * mean**2), 0)  # James and Stein 1961
         bias, std = np.nan_to_num(shrinkage) * mean, np.sqrt(variance)
         seasons = [np.flatnonzero(_season(times) == season) for season in range(_SEASONS)]
         every = np.arange(len(times))
         chosen = [rows if len(rows) >= FEWEST_FORECASTS else every for rows in seasons]
-        factors = [_best_factor(errors[_some(rows)] - bias, std, grid) for rows in chosen]
+        factors = [_best_factor(errors[_spread(rows, MOST_FOR_FACTORS)] - bias, std, grid) for rows in chosen]
         return cls(grid, tuple(map(float, lead_hours)), len(times), bias, std, np.stack(factors))
 
     def __call__(self, case: Case, /) -> Float[np.ndarray, "lead field"]:
@@ -140,7 +136,7 @@ class ClimatologicalEnsemble:
         for row, when in enumerate(case.initial_time + lead_deltas(case.lead_hours)):
             rows = np.flatnonzero(same_hour_and_season(times, when) & (np.abs(times - when) >= APART))
             if len(rows) >= FEWEST_ANALYSES:
-                chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_ANALYSES)).round().astype(int)]
+                chosen = _spread(rows, MOST_ANALYSES)
                 centre = climatology_at(self.climatology, self.training, np.array([when]))
                 assert centre is not None
                 members = centre + departures(self.climatology, self.training, chosen)
@@ -148,9 +144,9 @@ class ClimatologicalEnsemble:
         return result
 
 
-def _some(rows: Int[np.ndarray, " row"]) -> Int[np.ndarray, " row2"]:
-    """At most `MOST_FOR_FACTORS` of them, evenly spread."""
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_FOR_FACTORS)).round().astype(int)]
+def _spread(rows: Int[np.ndarray, " row"], most: int) -> Int[np.ndarray, " row2"]:
+    """At most so many of them, evenly spread."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)]
 
 
 def _best_factor(
