@@ -204,6 +204,44 @@ class Details(_Record):
     variance_ratio: Number | None = None
 
 
+Probability = Annotated[Number, Field(ge=0, le=1)]
+
+
+class EventScores(_Record):
+    """An event of `probabilities` (`pinnwx.verification.events`)."""
+
+    event: Annotated[str, Field(min_length=1, max_length=200)]
+    frequency: Probability
+    brier: Number
+    brier_climatology: Error
+    roc_area: Probability | None = None
+    slope: Number | None = None
+    slope_low: Number | None = None
+    slope_high: Number | None = None
+    probabilities: list[Probability]
+    areas: list[Error]
+    frequencies: list[Error | None]
+
+
+class SpreadBins(_Record):
+    """`spread_bins` of `probabilities`."""
+
+    spread: list[Error]
+    error: list[Error]
+
+
+class Probabilities(_Record):
+    """`probabilities` of a score (`pinnwx.verification.ensemble_details`)."""
+
+    ranks: list[Error]
+    outer_ranks: Error
+    spread_bins: SpreadBins
+    energy_score: Number
+    variogram_score: Error
+    variance_ratio: Number | None = None
+    events: list[EventScores] = []
+
+
 class Score(_Record):
     """One variable and lead of a scores file; undefined values are null."""
 
@@ -247,6 +285,7 @@ class Score(_Record):
     dressed_crps_ratio_low: Error | None = None
     dressed_crps_ratio_high: Error | None = None
     details: Details | None = None
+    probabilities: Probabilities | None = None
     daily: list[Annotated[list[Any], Field(min_length=3, max_length=3), AfterValidator(lambda day: _day(day))]] = []
 
     @model_validator(mode="after")

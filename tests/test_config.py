@@ -95,7 +95,7 @@ def test_the_schema_accepts_what_is_accepted():
 def test_the_reference_has_type_limits_and_default_of_every_key():
     text = reference()
     assert "`patch_size` *one of `1`, `2`, `4`, default `2`*\n\n:   Cells in each direction" in text
-    assert "`curriculum` *list of `{ steps, fraction }`" in text
+    assert "`curriculum` *list of `{ steps, fraction, members }`" in text
     assert "`networks` *integer at least 1, at most 16, default `1`*" in text
 
 

@@ -19,6 +19,7 @@ from pinnwx.commands.fetch import fetch
 from pinnwx.commands.forecast import forecast
 from pinnwx.commands.forecast_series import forecast_series
 from pinnwx.commands.plot import plot
+from pinnwx.commands.point import point
 from pinnwx.commands.printing import say
 from pinnwx.commands.report import report
 from pinnwx.commands.retrain import retrain
@@ -28,8 +29,8 @@ from pinnwx.commands.verify import verify
 from pinnwx.version import __version__
 
 _VERBS = (
-    demo, check, train, evaluate, compare, forecast, forecast_series, fetch, explain, verify, plot, retrain, export,
-    report, status, doctor,
+    demo, check, train, evaluate, compare, forecast, forecast_series, fetch, explain, verify, plot, point, retrain,
+    export, report, status, doctor,
 )  # fmt: skip
 _GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
     "compress": (

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from pinnwx.commands.lists import numbers
-from pinnwx.commands.options import Data, Details, End, ForceJson, Json, Leads, RunFolder, ScoredMembers, Start
+from pinnwx.commands.options import (
+    Data,
+    Details,
+    End,
+    ForceJson,
+    Json,
+    Leads,
+    RunFolder,
+    ScoredMembers,
+    Start,
+    Thresholds,
+)
 
 
 def evaluate(
@@ -13,6 +24,7 @@ def evaluate(
     end: End,
     leads: Leads = None,
     members: ScoredMembers = None,
+    threshold: Thresholds = None,
     details: Details = False,
     json: Json = None,
     force: ForceJson = False,
@@ -22,5 +34,15 @@ def evaluate(
     from pinnwx.terminal.scores import score_table
 
     hours = numbers("--leads", leads)
-    scores = job(run, data, start=start, end=end, leads=hours, members=members, json=json, force=force)
+    scores = job(
+        run,
+        data,
+        start=start,
+        end=end,
+        leads=hours,
+        members=members,
+        thresholds=threshold or (),
+        json=json,
+        force=force,
+    )
     score_table(scores, details=details)

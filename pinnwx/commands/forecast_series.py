@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from pinnwx.commands.options import Accept, Data, Force, Hours, LateralBoundary, MaxAge, Members, Remake, RunFolder
+from pinnwx.commands.lists import numbers
+from pinnwx.commands.options import (
+    Accept,
+    Data,
+    Force,
+    Hours,
+    LateralBoundary,
+    MaxAge,
+    Members,
+    Quantiles,
+    Remake,
+    RunFolder,
+    Thresholds,
+)
 
 
 def forecast_series(
@@ -20,6 +33,8 @@ def forecast_series(
     ] = "latest",
     hours: Hours = 120,
     members: Members = None,
+    quantiles: Quantiles = None,
+    threshold: Thresholds = None,
     lateral_boundary: LateralBoundary = None,
     max_age: MaxAge = None,
     accept_suspicious: Accept = None,
@@ -36,7 +51,8 @@ def forecast_series(
     from pinnwx.terminal.runs import series_lines
 
     series = job(
-        run, data, out, init=init, hours=hours, members=members, lateral_boundary=lateral_boundary, max_age=max_age,
+        run, data, out, init=init, hours=hours, members=members, quantiles=numbers("--quantiles", quantiles) or (),
+        thresholds=threshold or (), lateral_boundary=lateral_boundary, max_age=max_age,
         accept_suspicious=accept_suspicious or (), plots=plots, score=score, keep_days=keep_days, remake=remake,
         force=force,
     )  # fmt: skip

@@ -27,7 +27,14 @@ OptionalEnd = Annotated[str | None, _END]
 Init = Annotated[str, typer.Option(help='Initial time, ISO 8601 UTC, or "latest".')]
 Hours = Annotated[float, typer.Option(help="Length of the forecast in hours.")]
 Members = Annotated[int | None, typer.Option(help="Make an ensemble of this many forecasts.")]
+Quantiles = Annotated[
+    str | None, typer.Option(help="Quantiles of the members to write too, with mean and spread, such as 0.1,0.5,0.9.")
+]
 ScoredMembers = Annotated[int | None, typer.Option(help="Score ensembles of this many members.")]
+Thresholds = Annotated[
+    list[str] | None,
+    typer.Option(metavar="EVENT", help="An event whose probability counts, in SI units: t2m<273.15. Repeat it."),
+]
 MaxAge = Annotated[float | None, typer.Option(help="Refuse an analysis older than this many hours (exit 69).")]
 Leads = Annotated[
     str | None, typer.Option(help="Lead times in hours, such as 6,12,24; by default those that suit the model's step.")

@@ -21,10 +21,14 @@ def plot(
         list[str] | None,
         typer.Option("--data", metavar=PATH, help="Analyses to draw beside a forecast; may be repeated."),
     ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Draw whether the probabilities of scores of ensembles are right.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Draw a forecast, its budget, scores, or a training."""
     from pinnwx.jobs.plot import plot as job
 
     chosen = names(variables) if variables else None
-    say(job(source, out, variables=chosen, leads=numbers("--leads", leads), data=data, force=force))
+    hours = numbers("--leads", leads)
+    say(job(source, out, variables=chosen, leads=hours, data=data, probabilities=probabilities, force=force))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pinnwx.commands.options import Data, Details, Force, Json
+from pinnwx.commands.options import Data, Details, Force, Json, Thresholds
 
 
 def verify(
@@ -16,6 +16,7 @@ def verify(
     run: Annotated[
         Path | None, typer.Option("--run", help="Run folder whose climatology is scored beside the forecasts.")
     ] = None,
+    threshold: Thresholds = None,
     details: Details = False,
     json: Json = None,
     drift: Annotated[
@@ -28,4 +29,5 @@ def verify(
     from pinnwx.jobs.verify import verify as job
     from pinnwx.terminal.scores import score_table
 
-    score_table(job(forecasts, data, run=run, json=json, drift=drift, force=force), details=details)
+    scores = job(forecasts, data, run=run, json=json, drift=drift, thresholds=threshold or (), force=force)
+    score_table(scores, details=details)

@@ -118,6 +118,14 @@ class Config(Settings):
             yield f"training.cross_fitting_days = {days:g} is too short; give {SHORTEST_BLOCK_DAYS} or more, or 0"
 
     @agreement
+    def _noise_is_trained(self) -> Iterator[str]:
+        members = max((stage.members for stage in self.training.curriculum), default=1)
+        if self.model.noise.is_set and members == 1:
+            yield "model.noise needs a stage of training.curriculum with members = 2, in which it is trained"
+        if members > 1 and not self.model.noise.is_set:
+            yield f"training.curriculum: members = {members} needs model.noise, or all members would be equal"
+
+    @agreement
     def _weighted_fields_exist(self) -> Iterator[str]:
         for name in self.training.field_weights:
             if name not in self.data.fields:

@@ -116,6 +116,23 @@ class ClimateSettings(Settings):
         return self != ClimateSettings()
 
 
+class NoiseSettings(Settings):
+    """Noise that the networks see in every step of a member of an ensemble. They learn what it does in the stages of
+    `training.curriculum` with `members` above 1. Without it, a forecast has no noise."""
+
+    numbers: Annotated[int, Field(ge=0, le=256)] = 0
+    """Numbers that are the same everywhere."""
+    fields: Annotated[int, Field(ge=0, le=64)] = 0
+    """Smooth fields."""
+    length_km: Annotated[float, Field(ge=10, le=20_000)] = 1500.0
+    """Length scale of the fields in km."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is any noise."""
+        return self.numbers + self.fields > 0
+
+
 class ModelSettings(Settings):
     """One step of the model."""
 
@@ -136,6 +153,7 @@ class ModelSettings(Settings):
     physics: PhysicsSettings = PhysicsSettings()
     closure: ClosureSettings = ClosureSettings()
     climate: ClimateSettings = ClimateSettings()
+    noise: NoiseSettings = NoiseSettings()
 
     @property
     def weights(self) -> int:
@@ -155,6 +173,11 @@ class ModelSettings(Settings):
         has_network = self.closure.enabled and self.closure.resolved_kind != "relaxation"
         if self.physics.increment_use == "shown" and not has_network:
             yield 'physics.increment_use = "shown" needs a network that sees the increments'
+
+    @agreement
+    def _noise_is_seen(self) -> Iterator[str]:
+        if self.noise.is_set and not (self.closure.enabled and self.closure.resolved_kind != "relaxation"):
+            yield "noise needs a network that sees it"
 
     @agreement
     def _errors_of_a_step_before(self) -> Iterator[str]:

@@ -22,6 +22,9 @@ class Stage(Settings):
     """Steps of the rollout."""
     fraction: PositiveFloat
     """Fraction of the updates, relative to the sum over the stages."""
+    members: Annotated[int, Field(ge=1, le=16)] = 1
+    """Members of an ensemble from each window. With 2 or more, the loss is their CRPS, and the networks learn what
+    `model.noise` does. An update takes so many times longer."""
 
 
 class TrainingSettings(Settings):

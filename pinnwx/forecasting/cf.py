@@ -29,6 +29,7 @@ from pinnwx.data.seal import require_seal, write_sealed
 from pinnwx.errors import ConfigError, DataError, MissingInputError, OutputError, StabilityError, UsageError
 from pinnwx.files import check_writable, replacing
 from pinnwx.forecasting.form import FIELD_DIMENSIONS, REALIZATION, in_order, require_form
+from pinnwx.forecasting.products import without_products
 from pinnwx.grid import Grid
 from pinnwx.variables import VARIABLES, Variable, describe
 from pinnwx.version import __version__
@@ -229,8 +230,10 @@ def _digest(dataset: xr.Dataset) -> str:
 
 
 def ensemble_mean(dataset: xr.Dataset) -> xr.Dataset:
-    """The mean over the members of an ensemble; a single forecast is unchanged."""
-    return dataset.mean(REALIZATION, skipna=False, keep_attrs=True) if REALIZATION in dataset.dims else dataset
+    """The mean over the members of an ensemble, without its products; a single forecast is unchanged."""
+    if REALIZATION not in dataset.dims:
+        return dataset
+    return without_products(dataset).mean(REALIZATION, skipna=False, keep_attrs=True)
 
 
 def inside_edge(dataset: xr.Dataset) -> xr.Dataset:

@@ -15,6 +15,8 @@ differences between networks add to the spread.
 A cross-fitted model knows a sample of its errors of one step (`forecasting.model_errors`). At the end of every step, a
 member adds one of them to its fields, scaled. Successive errors depend on each other, so a member takes them from
 successive times, which begin at a random time of the same hour and season.
+
+A model with noise (`model.noise`) has learned how its members differ. Each member draws its own noise at every step.
 """
 
 from __future__ import annotations
@@ -73,6 +75,8 @@ class Ensemble:
         size: int,
         perturbation_scale: float | None = None,
         model_error_scale: float | None = None,
+        *,
+        noise: bool = True,
     ):
         """
         Args:
@@ -80,20 +84,21 @@ class Ensemble:
             lead_hours: multiples of the step of the model.
             size: the number of members.
             perturbation_scale: of the perturbations of the analyses; 0 for none. By default `PERTURBATION_SCALE`, and 0
-                for a model with model errors.
+                for a model with model errors or noise.
             model_error_scale: of the errors that perturb every step; 0 for none. By default 1 for a model that has
-                such errors.
+                such errors and no noise.
+            noise: whether the members of a model with noise draw it.
 
         Raises:
             UsageError: there are fewer than two members, or a lead is not a positive multiple of the step.
         """
         if size < 2:
             raise UsageError(f"an ensemble of {size} member(s) has no spread; ask for at least 2")
-        has_errors = trained.model_errors is not None
+        has_errors, self.noise = trained.model_errors is not None, noise and trained.model.noise is not None
         if perturbation_scale is None:
-            perturbation_scale = 0.0 if has_errors else PERTURBATION_SCALE
+            perturbation_scale = 0.0 if has_errors or self.noise else PERTURBATION_SCALE
         if model_error_scale is None:
-            model_error_scale = 1.0 if has_errors else 0.0
+            model_error_scale = 1.0 if has_errors and not self.noise else 0.0
         if model_error_scale and not has_errors:
             raise UsageError("the model has no model errors; train it with training.cross_fitting_days")
         self.predictor, self.size = Predictor(trained, lead_hours), size
@@ -101,7 +106,7 @@ class Ensemble:
         self.uses_earlier_analyses = perturbation_scale > 0  # perturbations are drawn from them
         self.trained, self.lead_hours = trained, self.predictor.lead_hours
         scales = {"perturbation_scale": perturbation_scale, "model_error_scale": model_error_scale}
-        self.settings = {"members": size, **scales}
+        self.settings = {"members": size, **scales, **({"noise": True} if self.noise else {})}
         networks = [nnx.split(network) for network in networks_of(trained.model)]
         views = networks_of(trained.model)[0].views
         self._graph = networks[0][0]  # all networks share it, and its compiled code
@@ -121,6 +126,7 @@ class Ensemble:
         size = np.bincount(assigned).max()
         boundary = None if lateral_boundary is None else np.repeat(lateral_boundary, size, axis=0)
         drawn = self._drawn_errors(initial_time, len(analyses)) if self.model_error_scale else None
+        keys = jax.random.split(jax.random.key(_seed(initial_time)), len(analyses)) if self.noise else None
         members: dict[int, np.ndarray] = {}
         for number in np.unique(assigned):
             rows = np.flatnonzero(assigned == number)
@@ -128,8 +134,9 @@ class Ensemble:
             state, view = self._views[number]
             errors = None if drawn is None else drawn._replace(rows=drawn.rows[:, filled])
             forecasts = self.predictor.run(
-                self._graph, state, analyses[filled], np.full(size, initial_time), view, boundary, errors
-            )
+                self._graph, state, analyses[filled], np.full(size, initial_time), view, boundary, errors,
+                None if keys is None else keys[filled],
+            )  # fmt: skip
             members |= dict(zip(rows.tolist(), forecasts, strict=False))
         return np.stack([members[row] for row in range(len(analyses))])
 

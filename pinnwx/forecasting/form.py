@@ -18,6 +18,7 @@ from pinnwx.grid import Grid
 from pinnwx.records import ForecastAttributes, NotARecord, VariableAttributes, checked
 
 REALIZATION = "realization"
+QUANTILE, STATISTIC = "quantile", "ensemble_statistic"  # a coordinate, and an attribute, of `forecasting.products`
 FIELD_DIMENSIONS = ("time", "latitude", "longitude")
 _TIMES, _NUMBERS = "M", "iuf"  # kinds of numpy types
 _AXES = {
@@ -48,6 +49,8 @@ def require_form(dataset: xr.Dataset) -> None:
         raise DataError("it contains no field")
     for name, array in dataset.data_vars.items():
         own = {*array.dims} - {REALIZATION}
+        if STATISTIC in array.attrs:
+            own -= _product_dimensions(dataset, str(name))
         if own != {*FIELD_DIMENSIONS} or array.dtype.kind not in _NUMBERS:
             raise DataError(f"{name} is not a field of numbers along {', '.join(FIELD_DIMENSIONS)}")
         _require_attributes(array.attrs, VariableAttributes, f"{name}: ")
@@ -55,6 +58,15 @@ def require_form(dataset: xr.Dataset) -> None:
     edge = _require_attributes(dataset.attrs, ForecastAttributes).boundary_width
     if 2 * edge >= min(dataset.sizes["latitude"], dataset.sizes["longitude"]):
         raise DataError(f"boundary_width = {edge} covers its whole grid")
+
+
+def _product_dimensions(dataset: xr.Dataset, name: str) -> set[str]:
+    """The further dimension that a product of an ensemble may have; it has values."""
+    field, _, side = name.rpartition("_probability_")
+    allowed = {QUANTILE} if name.endswith(f"_{QUANTILE}") else {f"{field}_{side}"} if field else set()
+    for dimension in allowed & {*map(str, dataset.dims)}:
+        _require(dataset[dimension], (dimension,), _NUMBERS)
+    return allowed
 
 
 def in_order(dataset: xr.Dataset) -> xr.Dataset:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Float32, Int, Shaped
+from jaxtyping import Float32, Int, Key, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
@@ -141,14 +141,15 @@ class Predictor:
         view: View | None = None,
         lateral_boundary: Float32[np.ndarray, "batch step field lat lon"] | None = None,
         errors: ErrorDraws | None = None,
+        noise: Key[jax.Array, " batch"] | None = None,
     ) -> Float32[np.ndarray, "batch lead field lat lon"]:
-        """Like a call, but with the given weights, view and model errors.
+        """Like a call, but with the given weights, view, model errors and keys of the noise.
 
         All weights of one graph share the compiled code.
         """
         times = self.times(initial_times)
         boundary = None if lateral_boundary is None else np.moveaxis(lateral_boundary, 0, 1)
-        forecasts = _rollout(graph, state, self._lead_indices, analyses, times, view, boundary, errors)
+        forecasts = _rollout(graph, state, self._lead_indices, analyses, times, view, boundary, errors, noise)
         return np.moveaxis(np.asarray(forecasts), 0, 1)
 
     def times(self, initial_times: Shaped[np.ndarray, " batch"]) -> TimeFeatures:
@@ -275,6 +276,6 @@ def require_times(
 
 
 @partial(jax.jit, static_argnums=0)
-def _rollout(graph, state, lead_indices, analyses, times, view, lateral_boundary, errors):
+def _rollout(graph, state, lead_indices, analyses, times, view, lateral_boundary, errors, noise):
     model = nnx.merge(graph, state)
-    return rollout(model, analyses, times, view, lateral_boundary, errors=errors)[lead_indices]
+    return rollout(model, analyses, times, view, lateral_boundary, errors=errors, noise=noise)[lead_indices]

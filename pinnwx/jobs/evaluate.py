@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.inputs import Data
-from pinnwx.errors import UnavailableError
+from pinnwx.errors import UnavailableError, UsageError
 from pinnwx.files import check_writable
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.matching import matching_archive
@@ -36,6 +36,7 @@ def evaluate(
     end: str,
     leads: Sequence[float] | None = None,
     members: int | None = None,
+    thresholds: Sequence[str] = (),
     json: str | Path | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -49,13 +50,17 @@ def evaluate(
     only cells inside the boundary are scored. `leads` defaults to 6, 12, 24, 48 and 72 h, or to 1 to 3 steps if the
     step is longer.
 
-    With `members`, ensembles of this size are scored (`jobs.evaluate_ensembles`).
+    With `members`, ensembles of this size are scored (`jobs.evaluate_ensembles`), and their probabilities of the
+    `thresholds`, such as `t2m<273.15` in SI units.
 
     Raises:
         MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError: see
             `pinnwx.errors`.
+        UsageError: a threshold is not one, or there are no members; or as `Ensemble`.
     """
     prepare()
+    if thresholds and members is None:
+        raise UsageError("the probability of a threshold needs an ensemble; give --members")
     if json is not None:
         check_writable(json, force=force)
     trained = model if isinstance(model, TrainedModel) else Run.open(model).load()
@@ -67,7 +72,7 @@ def evaluate(
             scores = score_from(predictor, archive, starts, predictor.needed_offsets, show, training=training)
         else:
             ensemble = Ensemble(trained, predictor.lead_hours, members)
-            scores = score_ensembles(ensemble, archive, starts, show, training=training)
+            scores = score_ensembles(ensemble, archive, starts, show, training=training, thresholds=thresholds)
     if json is not None:
         scores.save(json)
     return scores

@@ -14,10 +14,12 @@ from pinnwx.data.archive import Archive
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.out_of_fold import CROSS_FITTED, OutOfFold, out_of_fold_forecasts
 from pinnwx.forecasting.predictor import require_room
+from pinnwx.forecasting.thresholds import Threshold
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.scored_area import ScoredArea, with_notes
 from pinnwx.verification.ensemble_scores import EnsembleAccumulator
 from pinnwx.verification.evaluate import score_pairs
+from pinnwx.verification.events import Event, percentile_events
 from pinnwx.verification.pairing import pair_by_time
 from pinnwx.verification.probability_baselines import ClimatologicalEnsemble, DressedForecast, ProbabilityBaseline
 from pinnwx.verification.results import Scores
@@ -35,11 +37,13 @@ def score_ensembles(
     *,
     training: Archive | None = None,
     baselines: Mapping[str, ProbabilityBaseline] | None = None,
+    thresholds: Sequence[str] = (),
 ) -> Scores:
     """Scores of ensembles: those of their means, and of their distributions (`verification.ensemble_scores`).
 
     `baselines` are scored on the same forecasts, by default those of `probability_baselines`; `training` holds the
-    analyses of the training time.
+    analyses of the training time. Probabilities are scored for the `thresholds`, such as `t2m<273.15`, and for the
+    percentiles of climatology (`verification.events`).
     """
     trained, predictor = ensemble.trained, ensemble.predictor
     require_room(trained, len(ensemble.lead_hours), ensemble.size)
@@ -50,7 +54,10 @@ def score_ensembles(
     notes: dict[str, Any] = dict(ensemble.settings)
     if isinstance(dressed := baselines.get("dressed"), DressedForecast):
         notes["dressing"] = {"forecasts": dressed.forecasts, "lead_hours": list(dressed.lead_hours)}
-    accumulator = EnsembleAccumulator(inside.archive, pairs, baselines)
+    events: list[Event] = [Threshold.parse(text, inside.archive.names) for text in thresholds]
+    if inside.training is not None:
+        events += percentile_events(inside.training, inside.climatology)
+    accumulator = EnsembleAccumulator(inside.archive, pairs, baselines, events)
 
     def means(starts: Int[np.ndarray, " init"]) -> np.ndarray:
         singles = inside.of_fields(predictor.from_archive(archive, archive.times[starts]))

@@ -25,6 +25,8 @@ def forecast(
     init: str = "latest",
     hours: float = 120,
     members: int | None = None,
+    quantiles: Sequence[float] = (),
+    thresholds: Sequence[str] = (),
     lateral_boundary: Sequence[str | Path] | str | Path | None = None,
     max_age: float | None = None,
     accept_suspicious: Sequence[str] = (),
@@ -35,11 +37,13 @@ def forecast(
     """The forecast of a run's live model at every step up to `hours` after `init`, an ISO 8601 time or "latest".
 
     With `members` it is an ensemble of this size (see `pinnwx.forecasting.ensemble`), along the dimension
-    `realization`. A model with a lateral boundary (`model.boundary_width`) needs `lateral_boundary`: a forecast, or
-    analyses, of its fields at every step. With `out` the forecast is written to this file too. If the file holds the
-    same forecast, of the same analyses by the same model, it is returned and nothing is done. If those analyses have
-    changed since, the file is refused, or with `remake` made again. `pinnwx.point(dataset, latitude, longitude)` reads
-    the forecast at a place; `pinnwx.forecast_series` fills a folder.
+    `realization`. With `quantiles`, such as (0.1, 0.5, 0.9), or `thresholds`, such as ("t2m<273.15",) in SI units, it
+    has these products beside the members, with mean and spread (`pinnwx.forecasting.products`). A model with a lateral
+    boundary (`model.boundary_width`) needs `lateral_boundary`: a forecast, or analyses, of its fields at every step.
+    With `out` the forecast is written to this file too. If the file holds the same forecast, of the same analyses by
+    the same model, it is returned and nothing is done. If those analyses have changed since, the file is refused, or
+    with `remake` made again. `pinnwx.point(dataset, latitude, longitude)` reads the forecast at a place;
+    `pinnwx.forecast_series` fills a folder.
 
     `max_age` is the largest age of the analysis in hours. An analysis that repeats the step before it, jumps, or has
     values that no weather has (`pinnwx.data.outliers`) is refused unless `accept_suspicious` names it: `FIELD`,
@@ -65,7 +69,10 @@ def forecast(
             check_writable(out, force=True)
             held.enter_context(output_lock(out))
             there = None if force else already_there(Path(out))
-        job = ForecastJob.open(run, data, hours=hours, members=members, lateral_boundary=lateral_boundary, init=init)
+        job = ForecastJob.open(
+            run, data, hours=hours, members=members, quantiles=quantiles, thresholds=thresholds,
+            lateral_boundary=lateral_boundary, init=init,
+        )  # fmt: skip
         when = job.initial_time(init)
         event.details |= {"version": job.version, "init": format_time(when)}
         accepted = job.require_fit(when, max_age=max_age, accept_suspicious=accept_suspicious)

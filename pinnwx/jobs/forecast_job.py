@@ -23,6 +23,7 @@ from pinnwx.forecasting.forecasts import data_digest, predictor_of
 from pinnwx.forecasting.lateral_boundary import lateral_boundary_archive
 from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import ForecastPredictor
+from pinnwx.forecasting.products import NO_PRODUCTS, Products
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.stability import require_stable_forecast
 from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel
@@ -43,6 +44,7 @@ class ForecastJob:
         lateral_boundary: the values at the edge, for a model with a lateral boundary.
         predictor: makes single forecasts or ensembles.
         attributes: the user's attributes of the file.
+        products: of an ensemble.
     """
 
     version: str
@@ -51,6 +53,7 @@ class ForecastJob:
     lateral_boundary: Archive | None
     predictor: ForecastPredictor
     attributes: Mapping[str, str]
+    products: Products = NO_PRODUCTS
 
     @classmethod
     def open(
@@ -60,6 +63,8 @@ class ForecastJob:
         *,
         hours: float,
         members: int | None = None,
+        quantiles: Sequence[float] = (),
+        thresholds: Sequence[str] = (),
         lateral_boundary: Sequence[str | Path] | str | Path | None = None,
         init: str | None = None,
         leave_damaged: bool = False,
@@ -76,6 +81,7 @@ class ForecastJob:
         opened = Run.open(run)
         version = opened.live
         trained = TrainedModel.load(opened.version(version))
+        products = Products.of(quantiles, thresholds, trained.names, members)
         predictor = predictor_of(trained, "--hours", hours, members)
         select = (
             None
@@ -86,8 +92,9 @@ class ForecastJob:
         text = opened.text(CONFIG)
         output = (trained.config if text is None else parse_config(text, str(opened.folder / CONFIG))).output
         return cls(
-            version, trained, archive, _lateral_boundary(trained, lateral_boundary), predictor, output.attributes
-        )
+            version, trained, archive, _lateral_boundary(trained, lateral_boundary), predictor, output.attributes,
+            products,
+        )  # fmt: skip
 
     def initial_time(self, init: str) -> np.datetime64:
         """The initial time of an ISO 8601 text, or of "latest"."""
@@ -173,7 +180,7 @@ class ForecastJob:
             "config": trained.config_text,
             "versions": trained.manifest["versions"],
         }
-        origin |= predictor.settings
+        origin |= {**predictor.settings, **self.products.settings}
         origin["data_sha256"] = data_digest(predictor, self.archive, when)
         if self.lateral_boundary is not None:
             origin |= {"boundary_width": trained.config.model.boundary_width, BOUNDARY: self.boundary_digest(when)}
@@ -193,15 +200,16 @@ class ForecastJob:
         return attributes
 
     def make(self, when: np.datetime64, accepted: Sequence[str] = ()) -> xr.Dataset:
-        """The forecast as a CF dataset, with its `provenance`.
+        """The forecast as a CF dataset, with its products and its `provenance`.
 
         Raises:
             StabilityError: it is not finite.
         """
-        return forecast_dataset(
+        dataset = forecast_dataset(
             self._fields(when), self.archive.names, self.trained.grid, when, self.predictor.lead_hours,
             provenance=self.provenance(when, accepted), variables=self.trained.config.variable_table(),
         )  # fmt: skip
+        return self.products.added_to(dataset)
 
     def _fields(self, when: np.datetime64) -> Float32[np.ndarray, "*member lead field lat lon"]:
         """The forecast, or the members of an ensemble, all of them stable."""

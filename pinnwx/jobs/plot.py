@@ -15,6 +15,7 @@ from pinnwx.reporting.attribution import plot_attribution
 from pinnwx.reporting.budget import plot_budget
 from pinnwx.reporting.curves import plot_scores, plot_training
 from pinnwx.reporting.maps import plot_forecast
+from pinnwx.reporting.probabilities import plot_probabilities
 from pinnwx.verification.results import Scores
 
 _OTHER_PICTURES = {".eps", ".gif", ".jpeg", ".jpg", ".pdf", ".ps", ".svg", ".tif", ".tiff", ".webp"}
@@ -27,12 +28,14 @@ def plot(
     variables: Sequence[str] | None = None,
     leads: Sequence[float] | None = None,
     data: Sequence[str | Path] | str | Path | None = None,
+    probabilities: bool = False,
     force: bool = False,
 ) -> Path:
     """Writes a PNG of a forecast (maps), a budget, an attribution, scores (error against lead) or a run (its training).
 
     `variables` and `leads` select the maps of a forecast; a budget uses the first of each. With `data`, the figure also
-    shows the analysis and the difference between forecast and analysis.
+    shows the analysis and the difference between forecast and analysis. With `probabilities`, the scores of ensembles
+    give rank histograms, spread against error, and reliability diagrams, of the `variables` and `leads`.
 
     Raises:
         MissingInputError, DataError, OutputError, UsageError: see `pinnwx.errors`.
@@ -40,11 +43,14 @@ def plot(
     source = Path(source)
     if not source.exists():
         raise MissingInputError(f"no file or run {source}")
+    if probabilities and source.suffix != ".json":
+        raise UsageError(f"--probabilities draws the scores of ensembles (.json), not {source}")
     check_picture(out, force=force)
     if source.is_dir():
         return Path(plot_training(source / "metrics.jsonl", out, source.resolve().name))
     if source.suffix == ".json":
-        return Path(plot_scores(Scores.load(source).to_dict(), out))
+        scores = Scores.load(source).to_dict()
+        return plot_probabilities(scores, out, variables, leads) if probabilities else Path(plot_scores(scores, out))
     if source.suffix == ".nc":
         dataset = read_forecast(source)
         if TARGET in dataset.attrs:

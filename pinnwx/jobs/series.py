@@ -85,6 +85,8 @@ def forecast_series(
     init: str = "latest",
     hours: float = 120,
     members: int | None = None,
+    quantiles: Sequence[float] = (),
+    thresholds: Sequence[str] = (),
     lateral_boundary: Sequence[str | Path] | str | Path | None = None,
     max_age: float | None = None,
     accept_suspicious: Sequence[str] = (),
@@ -103,7 +105,8 @@ def forecast_series(
     newest analysis is the newest that is not dated ahead of the clock; one that is dated ahead is refused.
 
     Args:
-        run: as of `forecast`, and so are `data`, `hours`, `members`, `lateral_boundary` and `accept_suspicious`.
+        run: as of `forecast`, and so are `data`, `hours`, `members`, `quantiles`, `thresholds`,
+            `lateral_boundary` and `accept_suspicious`.
         out: the folder; made if there is none, held by one job at a time.
         max_age: of the newest analysis, so that older ones of a period can still be caught up with.
         plots: maps of each forecast that is made, as a PNG beside it.
@@ -130,8 +133,9 @@ def forecast_series(
         with locked(folder / ".lock", str(folder)):
             check_writable(folder / LATEST, force=True)
             job = ForecastJob.open(
-                run, data, hours=hours, members=members, lateral_boundary=lateral_boundary, leave_damaged=True
-            )
+                run, data, hours=hours, members=members, quantiles=quantiles, thresholds=thresholds,
+                lateral_boundary=lateral_boundary, leave_damaged=True,
+            )  # fmt: skip
             name = job.trained.config.name
             event.details |= {"version": job.version, "folder": str(folder), "made": []}
             if job.archive.damaged:
@@ -225,8 +229,10 @@ def _there(job: ForecastJob, when: np.datetime64, file: Path) -> xr.Dataset | No
         return None
     members = job.predictor.size
     of_it = reference_time(there), lead_hours(there).tolist(), there.sizes.get(REALIZATION)
-    if of_it != (when, list(job.predictor.lead_hours), members):
-        raise OutputError(f"{file} is there, of other leads or members; give --force to replace it, or another folder")
+    if of_it != (when, list(job.predictor.lead_hours), members) or not job.products.are_in(there):
+        raise OutputError(
+            f"{file} is there, of other leads, members or products; give --force to replace it, or another folder"
+        )
     return there
 
 

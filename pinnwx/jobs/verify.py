@@ -17,6 +17,7 @@ from pinnwx.errors import UsageError
 from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import inside_edge, lead_hours, read_forecast, reading_options, reference_time
 from pinnwx.forecasting.form import FIELD_DIMENSIONS, REALIZATION
+from pinnwx.forecasting.products import without_products
 from pinnwx.forecasting.runs import Run
 from pinnwx.grid import Grid
 from pinnwx.jobs.evaluate import training_part
@@ -37,13 +38,15 @@ def verify(
     run: str | Path | None = None,
     json: str | Path | None = None,
     drift: str | Path | None = None,
+    thresholds: Sequence[str] = (),
     force: bool = False,
 ) -> Scores:
     """Scores forecast files against truth at their valid times.
 
     The climatology is that of `run`; without `run`, its columns are empty. Damped persistence and the linear inverse
     model are fitted on the training time of `run`, as far as the data contain it. Suspicious analyses (stuck, with a
-    spike, in the future) are used with a warning. Entries of ensembles also have `crps` and `spread`.
+    spike, in the future) are used with a warning. Entries of ensembles also have
+    `crps`, `spread` and `probabilities`.
 
     Args:
         forecasts: forecast files.
@@ -52,6 +55,7 @@ def verify(
         json: a file for the scores.
         drift: a PNG of the drift of one forecast (`pinnwx.verification.drift`), for an ensemble of its first member. It
             needs `run`, and `data` with analyses of its training time.
+        thresholds: such as `t2m<273.15` in SI units; the probabilities of ensembles are scored.
         force: replaces existing files.
 
     Raises:
@@ -65,7 +69,7 @@ def verify(
         check_writable(json, force=force)
     if drift is not None:
         _require_drift(drift, paths, run, force=force)
-    first = inside_edge(read_forecast(paths[0]))
+    first = inside_edge(without_products(read_forecast(paths[0])))
     names = tuple(str(name) for name in first.data_vars)
     grid = Grid.from_coordinates(first["latitude"].values, first["longitude"].values)
     trained = None if run is None else Run.open(run).load()
@@ -79,6 +83,7 @@ def verify(
         archive,
         climatology=climatology,
         training=None if trained is None else training_part(trained, archive),
+        thresholds=thresholds,
         run=first.attrs.get("model") if trained is None else trained.config.name,
     )
     if json is not None:

@@ -24,6 +24,7 @@ from pinnwx.model.forecaster import Networks, TransportForecaster
 from pinnwx.model.inputs import Inputs
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.lateral_boundary import LateralBoundary
+from pinnwx.model.noise import Noise
 from pinnwx.model.second_order import SecondOrderForecaster
 from pinnwx.model.transported_fields import TransportedFields
 from pinnwx.model.views import MultiViewNetwork, Views
@@ -127,12 +128,13 @@ def _transport_builder(
     climate = _climate(inputs, settings, climatology)
     boundary = LateralBoundary(grid, settings.boundary_width) if settings.boundary_width else None
     error = _equation_error(inputs, settings, transported)
+    noise = _noise(grid, settings)
     terms = solver.right_hand_side.inputs
     read = {name: values for name, values in static.items() if name in terms}
 
     def build(rngs: nnx.Rngs) -> TransportForecaster:
         network = _network_builder(grid, views, rngs)
-        wind_network, closure = _transport_networks(inputs, settings, transported, error, network)
+        wind_network, closure = _transport_networks(inputs, settings, transported, error, noise, network)
         return TransportForecaster(
             inputs,
             settings,
@@ -141,10 +143,16 @@ def _transport_builder(
             equation_error=error,
             climate=climate,
             lateral_boundary=boundary,
+            noise=noise,
             static=read,
         )
 
     return build
+
+
+def _noise(grid: Grid, settings: ModelSettings) -> Noise | None:
+    own = settings.noise
+    return Noise(grid, own.numbers, own.fields, 1e3 * own.length_km) if own.is_set else None
 
 
 def _equation_error(inputs: Inputs, settings: ModelSettings, transported: TransportedFields) -> EquationError | None:
@@ -194,6 +202,7 @@ def _transport_networks(
     settings: ModelSettings,
     transported: TransportedFields,
     error: EquationError | None,
+    noise: Noise | None,
     network: NetworkBuilder,
 ) -> tuple[MultiViewNetwork | None, MultiViewNetwork | None]:
     """The network of the learned winds and the closure; the order of the random draws is this one."""
@@ -221,6 +230,7 @@ def _transport_networks(
     if use != "shown":
         outputs += tuple(FeatureSpec(f"{field.name} gate") for field in updated)
         outputs += tuple(FeatureSpec(f"{field.name} error gate") for field in errors)
+    features += () if noise is None else noise.specs
     return wind_network, network(features, outputs, closure)
 
 
@@ -315,6 +325,7 @@ def _require_second_order(settings: ModelSettings) -> None:
             f"model.closure.fine_width and block_widths are {transport_only} them",
         ),
         (settings.climate.is_set, f"model.climate is {transport_only} it"),
+        (settings.noise.is_set, f"model.noise is {transport_only} it"),
         (settings.physics.equation_error != "unused", f"model.physics.equation_error is {transport_only} it"),
     )
     for is_set, message in refusals:

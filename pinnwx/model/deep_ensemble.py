@@ -26,11 +26,8 @@ class DeepEnsemble(nnx.Module):
     def __init__(self, networks: Sequence[Forecaster]):
         self.networks = nnx.List(networks)
         first = networks[0]
-        self.input_times, self.views, self.has_lateral_boundary = (
-            first.input_times,
-            first.views,
-            first.has_lateral_boundary,
-        )
+        self.input_times, self.views = first.input_times, first.views
+        self.has_lateral_boundary, self.noise = first.has_lateral_boundary, first.noise
 
     @property
     def inputs(self) -> Inputs:

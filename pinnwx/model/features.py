@@ -24,11 +24,13 @@ class FeatureSpec:
         name: to be read.
         pole_parity: its factor along a line that crosses a pole: -1 for components of vectors.
         equator_parity: its factor under reflection in the equator, half a year apart.
+        is_noise: whether it is noise (`model.noise`); such features are the last ones.
     """
 
     name: str
     pole_parity: float = 1.0
     equator_parity: float = 1.0
+    is_noise: bool = False
 
     def along(self, direction: str) -> FeatureSpec:
         """Its gradient, `eastward` or `northward`."""

@@ -7,7 +7,8 @@ Over one coupling interval
 `transport` is the increment of the named terms (`model.coupling_transport`), and e the error that the equations made
 over the step before (`model.equation_error`), where the settings use it. The gates, between 0 and 2, and the source S
 are fields from the closure. Its features are X, the changes over the steps before (where `input_times` is above 1), the
-transport increment and e, all in one view (`model.views`). Its output is polar-filtered.
+transport increment and e, all in one view (`model.views`), and the noise of a member of an ensemble (`model.noise`),
+where the settings have any. Its output is polar-filtered.
 Where vorticity is transported, the increments of wind and geopotential follow from it (`model.transported_fields`). A
 conserved field has the gate 1 and no source. A step has one or more such intervals (`physics.coupling_steps`). At its
 end come the perturbation of an ensemble member, the corrections towards climatology (`model.climate`), the lateral
@@ -37,6 +38,7 @@ from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Fixed, Inputs
 from pinnwx.model.interface import Analyses, ExplainedStep, Fields, LearnedFields
 from pinnwx.model.lateral_boundary import LateralBoundary
+from pinnwx.model.noise import Noise
 from pinnwx.model.step_context import StepContext
 from pinnwx.model.transported_fields import Transported
 from pinnwx.model.views import MultiViewNetwork, View, Views
@@ -106,6 +108,7 @@ class TransportForecaster(nnx.Module):
         equation_error: EquationError | None = None,
         climate: Climate | None = None,
         lateral_boundary: LateralBoundary | None = None,
+        noise: Noise | None = None,
         static: Mapping[str, np.ndarray] | None = None,
     ):
         """
@@ -117,10 +120,11 @@ class TransportForecaster(nnx.Module):
             equation_error: what becomes of the error of the equations; None where it is not used.
             climate: corrections towards climatology.
             lateral_boundary: of a regional model.
+            noise: that the networks see.
             static: static fields that terms of the equation read.
         """
         physics = settings.physics
-        self.inputs, self.input_times, self.climate = inputs, settings.input_times, climate
+        self.inputs, self.input_times, self.climate, self.noise = inputs, settings.input_times, climate, noise
         self.lateral_boundary, self.has_lateral_boundary = lateral_boundary, lateral_boundary is not None
         self.transport, self.transported, self.solver = transport, transport.transported, transport.solver
         self.equation_error, self.step_hours = equation_error, settings.step_hours
@@ -288,8 +292,7 @@ class TransportForecaster(nnx.Module):
         features = self._features(fields, analyses, context)
         forcing = self._forcing(self._learned_winds(features, context.view), context.time)
         outcome = self._transported(fields, forcing, context) if self.solver.equations else None
-        if self.shows:
-            features = jnp.concatenate([features, *self._shown(outcome, errors)], axis=-1)
+        features = jnp.concatenate([features, *self._shown(outcome, errors), *self._noise(fields, context)], axis=-1)
         source, gate = self._sources(features, context.view)
         result = fields + source
         none = jnp.zeros((len(fields), 0, *fields.shape[2:]))
@@ -313,13 +316,18 @@ class TransportForecaster(nnx.Module):
 
     def _shown(self, outcome: Transported | None, errors: Sequence[Array]) -> Iterator[Features]:
         """The features of the closure that the equations give."""
-        if outcome is not None:
+        if outcome is not None and self.shows:
             scale = self.inputs.increment_std[...][np.array(self.transported.updated)]
             yield channels_last(outcome.change * self.coupling_steps / scale)
             yield from jnp.moveaxis(outcome.winds, 1, 0) / TYPICAL_WIND
-        if self.equation_error is not None:
+        if self.equation_error is not None and self.shows:
             scale = self.inputs.increment_std[...][np.array(self.equation_error.rows)]
             yield from (channels_last(error / scale) for error in errors)
+
+    def _noise(self, fields: Fields, context: StepContext) -> Iterator[Features]:
+        """The features of the closure that a member of an ensemble draws."""
+        if self.noise is not None:
+            yield self.noise.absent(len(fields)) if context.noise is None else context.noise
 
     def _transported(self, fields: Fields, forcing: Forcing, context: StepContext) -> Transported:
         """What transport makes of the fields."""

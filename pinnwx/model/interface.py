@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from pinnwx.model.closures.channels import ChannelGroup
 from pinnwx.model.inputs import Inputs
+from pinnwx.model.noise import Noise
 from pinnwx.model.step_context import StepContext
 from pinnwx.model.views import Views
 
@@ -40,6 +41,7 @@ class Forecaster(Protocol):
     input_times: int  # analyses that a forecast starts from
     views: Views  # views that the networks can take
     has_lateral_boundary: bool  # whether a step needs `StepContext.lateral_boundary`
+    noise: Noise | None  # draws `StepContext.noise`; None for a model without noise
 
     @property
     def inputs(self) -> Inputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.step_context import StepContext
@@ -37,6 +37,7 @@ def rollout(
     *,
     transported: Transported | None = None,
     errors: ErrorDraws | None = None,
+    noise: Key[Array, " batch"] | None = None,
     remember: bool = True,
 ) -> Float[Array, "steps batch field lat lon"]:
     """The forecasts after 1, 2, ... steps.
@@ -51,17 +52,21 @@ def rollout(
             are read.
         transported: of the last two analyses, by transport that was computed before. Only for one step.
         errors: that perturb every step; None for none.
+        noise: the key of each forecast, for a model with noise; None for single forecasts.
         remember: False computes each step again in the backward pass instead of storing it: memory grows with the
             fields, not with the network.
     """
 
     def step(carry, arguments):
-        time, boundary, rows = arguments
+        time, boundary, rows, keys = arguments
         perturbation = None if errors is None else errors.scale * errors.fields[rows]
-        context = StepContext(time, view, boundary, transported, perturbation)
+        drawn = None if keys is None or model.noise is None else model.noise(keys)
+        context = StepContext(time, view, boundary, transported, perturbation, drawn)
         carry = model.advance(carry, context)
         return carry, model.to_fields(carry, context)
 
     start = model.start(analyses, StepContext(times.select(0), view, transported=transported))
-    arguments = (times, lateral_boundary, None if errors is None else errors.rows)
+    steps = len(times.solar_declination)
+    keys = None if noise is None else jax.vmap(lambda key: jax.random.split(key, steps), out_axes=1)(noise)
+    arguments = (times, lateral_boundary, None if errors is None else errors.rows, keys)
     return jax.lax.scan(step if remember else jax.checkpoint(step), start, arguments)[1]

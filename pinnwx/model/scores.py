@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from pinnwx.grid import Grid
 from pinnwx.operators.spectrum import band_power
 
+FAIRNESS = 0.95  # of the CRPS
 SMALLEST_POWER = 1e-9  # of a band, in units of the square of the scale: the square root has a gradient everywhere
 
 
@@ -43,3 +44,23 @@ def amplitude_adjusted_error(
     amplitude = (jnp.sqrt(own) - jnp.sqrt(true)) ** 2
     ratio = jnp.sqrt(jnp.maximum(own, true) / jnp.minimum(own, true))
     return jnp.sum(amplitude + ratio * (difference - amplitude), axis=-1)
+
+
+def almost_fair_crps(
+    forecasts: Float[Array, "*batch member field lat lon"],
+    truth: Float[Array, "*batch field lat lon"],
+    scale: Float[Array, "field 1 1"],
+    area_weights: Float[Array, "lat 1"],
+) -> Float[Array, "*batch field"]:
+    """Area mean of the almost fair CRPS of an ensemble of M members (Lang et al. 2024, arXiv 2412.15832), over `scale`,
+
+        1/M sum_i |x_i - y| - (1 - e) / (2 M (M - 1)) sum_ij |x_i - x_j|,    e = (1 - a) / M,  a = `FAIRNESS`.
+
+    With a = 1 it is fair: least in expectation if the members are draws from the distribution of the truth. But then a
+    member does not count if all others but one are equal to the truth; a below 1 removes this.
+    """
+    count = forecasts.shape[-4]
+    error = jnp.abs(forecasts - truth[..., None, :, :, :]).mean(axis=-4)
+    pairs = [jnp.abs(jnp.roll(forecasts, shift, axis=-4) - forecasts).mean(axis=-4) for shift in range(1, count)]
+    spread = (1 - (1 - FAIRNESS) / count) / (2 * (count - 1)) * sum(pairs[1:], pairs[0])
+    return jnp.mean(area_weights * (error - spread) / scale, axis=(-2, -1))

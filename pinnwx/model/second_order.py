@@ -24,6 +24,7 @@ from pinnwx.model.closures.channels import ChannelGroup
 from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Inputs
 from pinnwx.model.interface import Analyses, ExplainedStep, Fields
+from pinnwx.model.noise import Noise
 from pinnwx.model.step_context import StepContext
 from pinnwx.model.views import MultiViewNetwork, Views
 from pinnwx.operators.advection import face_velocity, flux_divergence
@@ -48,6 +49,7 @@ class SecondOrderForecaster(nnx.Module):
     """See the module. The network is evaluated in every sub-step, as published."""
 
     has_lateral_boundary = False
+    noise: Noise | None = None
 
     def __init__(
         self,

@@ -36,6 +36,12 @@ def space_to_depth(
     return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows // factor, columns // factor, -1)
 
 
+def patch_mean(fine: Float[Array, "batch lat lon channel"], factor: int) -> Float[Array, "batch lat2 lon2 channel"]:
+    """The mean over the cells of each coarse cell."""
+    batch, rows, columns, channels = fine.shape
+    return fine.reshape(batch, rows // factor, factor, columns // factor, factor, channels).mean(axis=(2, 4))
+
+
 def depth_to_space(
     coarse: Float[Array, "batch lat lon channel"], factor: int
 ) -> Float[Array, "batch lat2 lon2 channel2"]:

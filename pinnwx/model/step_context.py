@@ -23,6 +23,7 @@ class StepContext(NamedTuple):
             one where there is one), where it was computed before; arrays (batch, input, ...).
         perturbation: a model error that is added to the fields at the end of the step; None for none. Bounds and
             conservation still hold.
+        noise: features of a member of an ensemble (`model.noise`); None for a single forecast.
     """
 
     time: TimeFeatures
@@ -30,3 +31,4 @@ class StepContext(NamedTuple):
     lateral_boundary: Float[Array, "batch field lat lon"] | None = None
     transported: Transported | None = None
     perturbation: Float[Array, "batch field lat lon"] | None = None
+    noise: Float[Array, "batch lat lon channel"] | None = None

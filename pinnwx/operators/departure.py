@@ -47,7 +47,7 @@ def departure_points(
 
     Source: Ritchie (1987), Mon. Wea. Rev. 115, 608-619; Pudykiewicz and Staniforth (1984), Atmos.-Ocean 22, 283-308.
     """
-    arrival = constant(_basis(grid)[0], eastward)
+    arrival = constant(unit_vectors(grid), eastward)
     wind = cartesian(eastward, northward, grid)
     # On a pole, the wind is one vector: the mean of the vectors of the columns.
     angular = zonal_group_mean(wind, grid, cap_groups(grid)) * (0.5 * dt / EARTH_RADIUS)
@@ -85,6 +85,11 @@ def carried_vector(
     start = [cosine * jnp.cos(departure.longitude), cosine * jnp.sin(departure.longitude), jnp.sin(departure.latitude)]
     there = _transported(vector, jnp.stack(start, axis=-3), arrival)
     return jnp.sum(there * east, axis=-3), jnp.sum(there * north, axis=-3)
+
+
+def unit_vectors(grid: Grid) -> Float[np.ndarray, "3 lat lon"]:
+    """From the centre of the Earth to the cell centres."""
+    return _basis(grid)[0]
 
 
 def _basis(grid):

@@ -47,6 +47,17 @@ def score_table(scores: Scores, variables: Mapping[str, Variable] = VARIABLES, *
         console.print()
         print_table(console, PROBABILITY_COLUMNS, rows)
         console.print("CRPS over that of climatology and of the dressed single forecast.", style="dim")
+    if details and (rows := scores.rank_table(variables)):
+        from pinnwx.verification.results import EVENT_COLUMNS, RANK_COLUMNS
+
+        console.print()
+        print_table(console, RANK_COLUMNS, rows)
+        console.print("Outer ranks: 1 if the truth is outside the members as often as it should be;", style="dim")
+        console.print("variance of the members over that of the truth; scores of whole fields.", style="dim")
+        if rows := scores.event_table():
+            console.print()
+            print_table(console, EVENT_COLUMNS, rows)
+            console.print("Slope of the frequency of an event against its probability: 1 if reliable.", style="dim")
     if source := scores.settings.get("lateral_boundary"):
         console.print(f"Lateral boundary of the hindcasts: {source}.", style="dim")
     if trained_on := scores.settings.get("trained_on"):

@@ -66,6 +66,8 @@ def fine_tune(
 ) -> TrainingResult:
     """Goes on training a model, at a lower learning rate (`config.retraining`).
 
+    A model with noise goes on training on the CRPS of its members; early stopping looks at its single forecasts.
+
     Args:
         model: the trained forecaster; its own weights are left as they are.
         archive: what the windows index into.
@@ -94,7 +96,8 @@ def fine_tune(
         assert deadline is not None
         budget = WallClock(curriculum, deadline, len(members))
     rule = EarlyStopping(budget, windows.early_stopping)
-    trainer = Trainer(model, [archive], config, scale, [batches], rule, hooks)
+    most = max(stage.members for stage in config.training.curriculum)
+    trainer = Trainer(model, [archive], config, scale, [batches], rule, hooks, [most])
     states = [initial_state(member, config.training) for member in members]
     if optimiser is not None:
         states = [state._replace(optimiser=earlier) for state, earlier in zip(states, optimiser, strict=True)]

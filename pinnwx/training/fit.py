@@ -61,7 +61,8 @@ def fit(
     archives = [archive, *teacher_trajectories]
     batches = curriculum_batches(archives, config)
     rule = _stopping_rule(config, len(networks_of(model)), deadline)
-    trainer = Trainer(model, archives, config, scale, batches, rule, hooks)
+    members = [stage.members for stage in config.training.curriculum]
+    trainer = Trainer(model, archives, config, scale, batches, rule, hooks, members)
     states = [initial_state(member, config.training) for member in networks_of(model)]
     if folder is None:
         return trainer.run(states)

@@ -131,6 +131,7 @@ class Trainer:
         batches: of each stage of the curriculum.
         stopping: plans the updates and ends the training.
         hooks: progress, a request to stop, the clock.
+        members: of the ensemble from each window, in each stage; 1 if there are none.
         states: of each member; arrays that an update takes over.
         plan: the planned updates.
     """
@@ -142,6 +143,7 @@ class Trainer:
     batches: Sequence[BatchSampler]
     stopping: StoppingRule
     hooks: Hooks = NO_HOOKS
+    members: Sequence[int] = ()
     states: list[TrainingState] = field(default_factory=list, init=False)
     plan: Plan = field(default=Plan((), ()), init=False)
 
@@ -218,7 +220,7 @@ class Trainer:
         while len(seconds) <= FEWEST_TIMED or (sum(seconds[1:]) < timed and len(seconds) <= MOST_TIMED):
             windows = self._batch(stage, len(seconds), 0)
             start = self.clock()
-            state, _ = jax.block_until_ready(self._update(state, windows, self._source, _TOTAL_OF_WARM_UP))
+            state, _ = jax.block_until_ready(self._advanced(state, windows, _TOTAL_OF_WARM_UP, stage))
             seconds.append(self.clock() - start)
         return float(np.median(seconds[1:]))
 
@@ -233,6 +235,10 @@ class Trainer:
 
     def _batch(self, stage: int, number: int, member: int) -> jax.Array:
         return self._devices.shared_out(self.batches[stage].batch(number, member))
+
+    def _advanced(self, state: TrainingState, windows: jax.Array, total: int, stage: int) -> tuple[TrainingState, Any]:
+        """The state after an update of a stage, and its metrics."""
+        return self._update(state, windows, self._source, total, self.members[stage] if self.members else 1)
 
     def _turn(self) -> Turn:
         """Some updates of the member that has made the fewest; then the rule decides."""
@@ -263,7 +269,7 @@ class Trainer:
         metrics = []
         for number in range(first, first + count):
             windows = self._batch(stage, number, member)
-            self.states[member], one = self._update(self.states[member], windows, self._source, each)
+            self.states[member], one = self._advanced(self.states[member], windows, each, stage)
             metrics.append(one)
         self._updates[member] += count
         return [{name: float(value) for name, value in one._asdict().items()} for one in metrics]

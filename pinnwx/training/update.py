@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from pinnwx.config import TrainingSettings
 from pinnwx.data.archive import Archive
@@ -19,7 +19,7 @@ from pinnwx.grid import Grid
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
 from pinnwx.model.rollout import rollout
-from pinnwx.model.scores import amplitude_adjusted_error, weighted_square_error
+from pinnwx.model.scores import almost_fair_crps, amplitude_adjusted_error, weighted_square_error
 from pinnwx.model.transported_fields import Transported
 from pinnwx.model.views import View
 from pinnwx.runtime import compiler_options
@@ -66,6 +66,7 @@ def device_archives(archives: Sequence[Archive], step_hours: float) -> Source:
     return Source(jnp.asarray(fields), jax.tree.map(jnp.asarray, TimeFeatures.of(np.concatenate(middles))))
 
 
+_NOISE = 1  # the seed of its keys, apart from those of perturbations
 _TRANSPORTED_AT_ONCE = 32  # analyses; bounds the memory of the solver
 
 
@@ -141,6 +142,25 @@ def error_measure(model: Forecaster, grid: Grid, scale: Unit, kind: str = "squar
     return lambda forecasts, truth: amplitude_adjusted_error(forecasts, truth, unit, centre, grid)
 
 
+def ensemble_error(grid: Grid, scale: Unit, members: int) -> ErrorMeasure:
+    """The CRPS of ensembles whose members follow one another in the batch; in units of `scale`."""
+    unit, area = jnp.asarray(scale, jnp.float32), jnp.asarray(grid.area_weights, jnp.float32)
+
+    def error(forecasts: Array, truth: Array) -> Float[Array, "steps batch field"]:
+        steps, _, *form = forecasts.shape
+        together = forecasts.reshape(steps, -1, members, *form)
+        return almost_fair_crps(together, truth[:, ::members], unit, area)
+
+    return error
+
+
+def _noise_keys(number: Int[Array, ""], starts: Int[Array, " batch"], members: int) -> Key[Array, " members"]:
+    """A key for each member from each window, on however many devices."""
+    of_update = jax.random.fold_in(jax.random.key(_NOISE), number)
+    keys = jax.vmap(lambda start: jax.random.split(jax.random.fold_in(of_update, start), members))(starts)
+    return keys.reshape(-1)
+
+
 def rollout_loss(
     model: Any,
     windows: Int[Array, "batch times"],
@@ -148,12 +168,14 @@ def rollout_loss(
     error: ErrorMeasure,
     view: View | None = None,
     perturb: Callable[[Array], Array] = lambda batch: batch,
+    noise: Key[Array, " batch"] | None = None,
+    growth: float = 1.0,
 ) -> Float[Array, ""]:
     """Mean over steps and fields of an error.
 
-    The error of a step is divided by its number, because errors of a rollout grow about as fast; so a long rollout
-    does not neglect its first step. The truth is the lateral boundary condition of a regional model. `perturb` may
-    change the fields of the windows, (batch, times, field, lat, lon).
+    The error of step n is divided by n^`growth`, because errors of a rollout grow about as fast; so a long rollout does
+    not neglect its first step. The truth is the lateral boundary condition of a regional model. `perturb` may
+    change the fields of the windows, (batch, times, field, lat, lon). `noise` are the keys of a model with noise.
     """
     batch, inputs = perturb(source.fields[windows]), model.input_times
     times = source.time.select(windows[:, inputs - 1 : -1].T)
@@ -161,9 +183,9 @@ def rollout_loss(
     boundary, transported = truth if model.has_lateral_boundary else None, None
     if source.transported is not None and len(truth) == 1:
         transported = jax.tree.map(lambda values: values[windows[:, :inputs][:, -2:]], source.transported)
-    forecasts = rollout(model, batch[:, :inputs], times, view, boundary, transported=transported)
+    forecasts = rollout(model, batch[:, :inputs], times, view, boundary, transported=transported, noise=noise)
     errors = error(forecasts, truth).mean(axis=(1, 2))
-    weights = 1.0 / jnp.arange(1, errors.shape[0] + 1)
+    weights = 1.0 / jnp.arange(1, errors.shape[0] + 1) ** growth
     return jnp.sum(weights * errors) / jnp.sum(weights)
 
 
@@ -185,6 +207,7 @@ class _StaticOfUpdate(NamedTuple):
     devices: Devices
     rule: Rule
     step_hours: float
+    members: int = 1
 
 
 class _Constants(NamedTuple):
@@ -208,13 +231,18 @@ class CompiledUpdate(NamedTuple):
     constants: _Constants
 
     def __call__(
-        self, state: TrainingState, windows: Int[Array, "batch times"], source: Source, total: Any
+        self, state: TrainingState, windows: Int[Array, "batch times"], source: Source, total: Any, members: int = 1
     ) -> tuple[TrainingState, UpdateMetrics]:
-        return self.program(self.static, state, windows, source, self.constants, total)
+        return self.program(self._of(members), state, windows, source, self.constants, total)
 
-    def jaxpr(self, state: TrainingState, windows: Int[Array, "batch times"], source: Source, total: Any) -> Any:
+    def jaxpr(
+        self, state: TrainingState, windows: Int[Array, "batch times"], source: Source, total: Any, members: int = 1
+    ) -> Any:
         """The operations of a call."""
-        return self.program.trace(self.static, state, windows, source, self.constants, total).jaxpr
+        return self.program.trace(self._of(members), state, windows, source, self.constants, total).jaxpr
+
+    def _of(self, members: int) -> _StaticOfUpdate:
+        return self.static._replace(members=members)
 
 
 def make_loss(
@@ -247,9 +275,10 @@ def make_update(
     devices: Devices | None = None,
     step_hours: float = 6.0,
 ) -> CompiledUpdate:
-    """The compiled `update(state, windows, source, total)`: one optimiser update on one batch of windows.
+    """The compiled `update(state, windows, source, total, members)`: one optimiser update on one batch of windows.
 
-    `windows` are indices into the archive, one row of input times + steps for each member of the batch.
+    `windows` are indices into the archive, one row of input times + steps for each member of the batch. With `members`
+    above 1, the loss is the CRPS of so many members from each window, of a model with noise.
 
     `total` is the planned number of updates; it is an argument, so that a new plan does not recompile. An update whose
     loss or gradient is not finite is skipped: it changes the counts of updates and of skipped updates, nothing else.
@@ -282,11 +311,16 @@ def _loss_and_gradient(static: _StaticOfLoss, parameters, *arguments) -> tuple[F
 def _update(
     static: _StaticOfUpdate, state: TrainingState, windows, source, constants: _Constants, total
 ) -> tuple[TrainingState, UpdateMetrics]:
-    graph, grid, devices, rule, step_hours = static
+    graph, grid, devices, rule, step_hours, members = static
 
     def loss_of(parameters, windows, source, constants, number):
         model = nnx.merge(graph, parameters, constants.fixed)
-        error = error_measure(model, grid, constants.unit, rule.loss)
+        if members > 1:
+            error, keys = ensemble_error(grid, constants.unit, members), _noise_keys(number, windows[:, 0], members)
+            windows = jnp.repeat(windows, members, axis=0)
+            growth = 0.5
+        else:
+            error, keys, growth = error_measure(model, grid, constants.unit, rule.loss), None, 1.0
 
         def perturb(batch):
             if not rule.perturbation_scale:
@@ -294,7 +328,7 @@ def _update(
             size = rule.perturbation_scale * constants.unit
             return perturbed(batch, windows[:, 0], number, model.input_times, size, grid, step_hours)
 
-        return rollout_loss(model, windows, source, error, model.views[number], perturb)
+        return rollout_loss(model, windows, source, error, model.views[number], perturb, keys, growth)
 
     loss_and_gradient = devices.mean_over_shares(jax.value_and_grad(loss_of))
     loss, gradient = loss_and_gradient(state.parameters, windows, source, constants, state.update)

@@ -50,8 +50,8 @@ def details(pairs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     }
     if "truth_power" in pairs:
         forecast, truth = pairs["forecast_power"].sum(axis=0), pairs["truth_power"].sum(axis=0)
-        values["variance_ratio"] = _ratio(large_scale_variance(forecast), large_scale_variance(truth))
-        values["power_ratio"] = [_ratio(f, t) for f, t in zip(forecast, truth, strict=True)]
+        values["variance_ratio"] = ratio(large_scale_variance(forecast), large_scale_variance(truth))
+        values["power_ratio"] = [ratio(f, t) for f, t in zip(forecast, truth, strict=True)]
     return values
 
 
@@ -98,5 +98,6 @@ def _percentiles(error: PairFields, grid: Grid) -> Float[np.ndarray, "pair field
     return np.stack([np.take_along_axis(sorted_errors, k[..., None], axis=-1)[..., 0] for k in first], axis=-1)
 
 
-def _ratio(above: Any, below: Any) -> float | None:
+def ratio(above: Any, below: Any) -> float | None:
+    """The ratio; None where it is not defined."""
     return float(above / below) if below > 0 else None

@@ -25,6 +25,8 @@ DETAIL_COLUMNS = ("variable", "lead", *REGIONS, *(f"{percent} %" for percent in 
 ENSEMBLE_SCORES = ("crps", "spread", "mean_rmse_pooled")
 ENSEMBLE_COLUMNS = ("variable", "lead", "n", "CRPS", "spread", "RMSE of the mean", "spread / RMSE")
 PROBABILITY_COLUMNS = ("variable", "lead", "/ climatology", "95 % bounds", "/ dressed forecast", "95 % bounds")
+RANK_COLUMNS = ("variable", "lead", "outer ranks", "variance", "energy score", "variogram score")
+EVENT_COLUMNS = ("event", "lead", "happens", "Brier skill", "ROC area", "slope", "95 % bounds")
 BASELINE_COLUMNS = ("variable", "lead", "persistence", "climatology", "damped persistence", "linear inverse model")
 COLUMNS = ("variable", "lead", "n", "RMSE", "95 % bounds", "persistence", "climatology", "ratio", "ACC")
 
@@ -127,6 +129,18 @@ class Scores:
         """Rows of text for `PROBABILITY_COLUMNS`: the CRPS over that of each baseline, where there is one."""
         names = ("climatology_crps_ratio", "dressed_crps_ratio")
         return [_probability_row(entry) for entry in self.scores if any(entry.get(name) is not None for name in names)]
+
+    def rank_table(self, variables: Mapping[str, Variable] = VARIABLES) -> list[tuple[str, ...]]:
+        """Rows of text for `RANK_COLUMNS`, for the entries of ensembles of one size."""
+        return [_rank_row(entry, variables) for entry in self.scores if entry.get("probabilities")]
+
+    def event_table(self) -> list[tuple[str, ...]]:
+        """Rows of text for `EVENT_COLUMNS`: the probabilities of each event."""
+        return [
+            _event_row(event, entry["lead_hours"])
+            for entry in self.scores
+            for event in (entry.get("probabilities") or {}).get("events", ())
+        ]
 
     @property
     def significance(self) -> str:
@@ -235,3 +249,20 @@ def _probability_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
         low, high = (_text(entry.get(f"{name}_{end}")) for end in ("low", "high"))
         cells += [_text(entry.get(name)), "-" if low == "-" else f"{low} to {high}"]
     return (entry["variable"], f"{entry['lead_hours']:g} h", *cells)
+
+
+def _rank_row(entry: Mapping[str, Any], variables: Mapping[str, Variable]) -> tuple[str, ...]:
+    factor, units = difference_units(entry["variable"], variables)
+    own = entry["probabilities"]
+    scores = (_text(own.get("energy_score"), factor), _text(own.get("variogram_score"), factor))
+    outer, variance = (_text(own.get(name)) for name in ("outer_ranks", "variance_ratio"))
+    return (f"{entry['variable']} [{units}]", f"{entry['lead_hours']:g} h", outer, variance, *scores)
+
+
+def _event_row(event: Mapping[str, Any], lead_hours: float) -> tuple[str, ...]:
+    plain, low, high = event.get("brier_climatology"), *(_text(event.get(f"slope_{end}")) for end in ("low", "high"))
+    skill = 1 - event["brier"] / plain if plain else None
+    return (
+        event["event"], f"{lead_hours:g} h", f"{100 * event['frequency']:.1f} %", _text(skill),
+        _text(event.get("roc_area")), _text(event.get("slope")), "-" if low == "-" else f"{low} to {high}",
+    )  # fmt: skip

@@ -14,13 +14,16 @@ from jaxtyping import Float, Int
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time
-from pinnwx.errors import DataError, GridError, UnavailableError
+from pinnwx.errors import DataError, GridError, UnavailableError, UsageError
 from pinnwx.forecasting.cf import ensemble_mean, inside_edge, lead_hours, read_forecast, reference_time
 from pinnwx.forecasting.form import FIELD_DIMENSIONS, REALIZATION
+from pinnwx.forecasting.products import without_products
+from pinnwx.forecasting.thresholds import Threshold
 from pinnwx.grid import Grid
 from pinnwx.verification.baselines import ClimatologyLike
 from pinnwx.verification.ensemble_scores import EnsembleAccumulator
 from pinnwx.verification.evaluate import score_pairs
+from pinnwx.verification.events import Event, percentile_events
 from pinnwx.verification.pairing import pair_by_time
 from pinnwx.verification.results import Scores
 from pinnwx.verification.significance import BlockBootstrap
@@ -35,6 +38,7 @@ def verify_forecasts(
     climatology: ClimatologyLike | None = None,
     *,
     training: Archive | None = None,
+    thresholds: Sequence[str] = (),
     bootstrap: BlockBootstrap = BlockBootstrap(),  # noqa: B008
     run: str | None = None,
 ) -> Scores:
@@ -52,6 +56,7 @@ def verify_forecasts(
             `None`.
         training: the analyses of the training time of that run and no others, on which damped persistence and the
             linear inverse model are fitted; with `None`, their scores are `None`.
+        thresholds: of probabilities, such as `t2m<273.15` in SI units; those of ensembles are scored.
         bootstrap: the method of the confidence bounds.
         run: the name of the run in the result.
 
@@ -61,6 +66,7 @@ def verify_forecasts(
             archive lacks; or two forecasts start at one time.
         UnavailableError: there is no pair to score.
         StabilityError: a forecast is not finite.
+        UsageError: a threshold is not one, or the forecasts are not ensembles.
     """
     sources = _checked(forecasts, archive)
     leads, sizes = [each.leads for each in sources.values()], [each.size for each in sources.values()]
@@ -73,7 +79,14 @@ def verify_forecasts(
 
     reached = np.array([np.isin(every_lead, own) for own in leads])
     pairs = pair_by_time(archive, np.array(list(sources)), every_lead.tolist(), reached)
-    ensembles = EnsembleAccumulator(archive, pairs) if _all_ensembles(sizes) else None
+    ensembles = None
+    if _all_ensembles(sizes):
+        events: list[Event] = [Threshold.parse(text, names) for text in thresholds]
+        if training is not None and climatology is not None:
+            events += percentile_events(training, climatology)
+        ensembles = EnsembleAccumulator(archive, pairs, events=events, details=len(set(sizes)) == 1)
+    elif thresholds:
+        raise UsageError("the probability of a threshold needs forecasts with members")
 
     def stored(init_indices: Int[np.ndarray, " init"]) -> Float[np.ndarray, "init lead field lat lon"]:
         forecasts = []
@@ -130,7 +143,8 @@ def _all_ensembles(sizes: Sequence[int]) -> bool:
 
 
 def _opened(forecast: Forecast) -> xr.Dataset:
-    return inside_edge(forecast if isinstance(forecast, xr.Dataset) else read_forecast(forecast))
+    dataset = forecast if isinstance(forecast, xr.Dataset) else read_forecast(forecast)
+    return inside_edge(without_products(dataset))
 
 
 def _require_comparable(dataset: xr.Dataset, names: tuple[str, ...], archive: Archive) -> None:

@@ -22,6 +22,7 @@ MOVING = {"kind": "latent_transport", "patch_size": 2, "options": {"groups": 2, 
 KINDS = {
     "plain": {}, "patches": {"patch_size": 2}, "experts": {"experts": 2}, "latent_transport": MOVING,
     "latent_transport of one block": MOVING | {"options": {"groups": 2, "channels": 4, "blocks": 1}},
+    "latent_transport with noise": MOVING | {"noise": 2},
 }  # fmt: skip
 
 
@@ -30,16 +31,16 @@ class Holder(nnx.Module):
         self.net = network
 
 
-def network_of(seed: int = 0, patch_size: int = 1, **options) -> Holder:
+def network_of(seed: int = 0, patch_size: int = 1, noise: int = 0, **options) -> Holder:
     settings = ClosureSettings(width=8, blocks=2, patch_size=patch_size, **options)
-    kind = closure_class(settings.resolved_kind)
-    holder = Holder(kind(GRID, FEATURES, FEATURES, settings, rngs=nnx.Rngs(0)))
+    kind, seen = closure_class(settings.resolved_kind), FEATURES + (FeatureSpec("noise", is_noise=True),) * noise
+    holder = Holder(kind(GRID, seen, FEATURES, settings, rngs=nnx.Rngs(0)))
     randomise(holder, seed, 0.3)
     return holder
 
 
-def features():
-    return jnp.asarray(np.random.default_rng(1).standard_normal((2, *GRID.shape, 3), np.float32))
+def features(noise: int = 0):
+    return jnp.asarray(np.random.default_rng(1).standard_normal((2, *GRID.shape, 3 + noise), np.float32))
 
 
 def channels_of(holder: Holder):
@@ -48,7 +49,7 @@ def channels_of(holder: Holder):
 
 @nnx.jit
 def output(holder: Holder):
-    return holder.net(features())
+    return holder.net(features(holder.net.noise))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,7 +66,7 @@ def test_every_number_of_a_network_belongs_to_its_groups(kind):
             fixed = {values.ndim - 1}
         if "/project/" in name or "/move/" in name:  # their outputs are moved, or displacements
             fixed = {values.ndim - 1}
-        if name.endswith("/combine/kernel"):
+        if name.endswith(("/combine/kernel", "/modulation/kernel")):
             fixed = {0}
         whole = set(range(values.ndim)) - ({0, 1} if values.ndim == 4 else set()) - fixed
         assert whole == {axis for array, axis in axes if array == name}, name
@@ -95,7 +96,7 @@ def test_gradients_of_gates_are_those_of_factors_on_what_is_read(kind):
     weights, groups = on_host(parameters), channels_of(holder)
 
     def loss(weights):
-        return jnp.square(nnx.merge(graph, like(parameters, weights)).net(features())).mean()
+        return jnp.square(nnx.merge(graph, like(parameters, weights)).net(features(holder.net.noise))).mean()
 
     gradient = {name: np.asarray(values) for name, values in jax.jit(jax.grad(loss))(weights).items()}
     found = gate_gradients(groups, weights, gradient)

@@ -4,16 +4,18 @@ import json
 import tomllib
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from synthetic import config_text, wave_dataset
 
 import pinnwx
 from pinnwx.data.inputs import as_archive
-from pinnwx.errors import ConfigError, UsageError
+from pinnwx.errors import ConfigError, OutputError, UsageError
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.runs import Run
 from pinnwx.jobs.distill import distill
+from pinnwx.jobs.point import write_point
 from pinnwx.jobs.train import train
 from pinnwx.terminal.scores import score_table
 from pinnwx.verification.results import Scores
@@ -36,7 +38,7 @@ def run(data, tmp_path_factory) -> Run:
 def scores(run, data, tmp_path_factory) -> Scores:
     path = tmp_path_factory.mktemp("scores") / "e.json"
     options = {"start": "2026-01-16", "end": "2026-01-18", "leads": [6, 24, 72]}
-    pinnwx.evaluate(run.folder, data, members=5, json=path, **options)
+    pinnwx.evaluate(run.folder, data, members=5, json=path, thresholds=["msl>101200"], **options)
     return Scores.load(path)
 
 
@@ -79,6 +81,80 @@ def test_ensembles_are_scored_beside_their_baselines(scores, capsys):
     shown = capsys.readouterr().out
     assert "/ dressed forecast" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_their_probabilities_are_scored(scores, capsys, tmp_path):
+    own = scores.entry("msl", 24)["probabilities"]
+    assert len(own["ranks"]) == 6
+    assert sum(own["ranks"]) == pytest.approx(1)
+    names = ["msl>101200", "msl < 10th percentile", "msl > 90th percentile"]
+    assert [event["event"] for event in own["events"]] == names
+    assert 0 < own["events"][0]["brier"] < own["events"][0]["brier_climatology"]
+    assert [event["event"] for event in scores.entry("t850", 24)["probabilities"]["events"]] == [
+        "t850 < 10th percentile", "t850 > 90th percentile",
+    ]  # fmt: skip
+    score_table(scores, details=True)
+    shown = capsys.readouterr().out
+    assert "outer ranks" in shown
+    assert "Brier skill" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    scores.save(tmp_path / "s.json")
+    pinnwx.plot(tmp_path / "s.json", tmp_path / "s.png", probabilities=True, variables=["t850"], leads=[6, 24])
+    assert (tmp_path / "s.png").stat().st_size > 20_000
+    with pytest.raises(UsageError, match="the scores have no variable z500; they have msl, t850"):
+        pinnwx.plot(tmp_path / "s.json", tmp_path / "no.png", probabilities=True, variables=["z500"])
+    with pytest.raises(UsageError, match="--probabilities draws the scores of ensembles"):
+        pinnwx.plot(tmp_path, tmp_path / "no.png", probabilities=True)
+    assert not (tmp_path / "no.png").exists()
+
+
+def test_a_threshold_needs_members(run, data):
+    with pytest.raises(UsageError, match="the probability of a threshold needs an ensemble; give --members"):
+        pinnwx.evaluate(run.folder, data, start="2026-01-16", end="2026-01-18", thresholds=["msl<1e5"])
+
+
+def test_a_forecast_has_the_products_that_are_asked_for(run, data, tmp_path):
+    options = {
+        "init": "2026-01-17T00", "members": 5, "hours": 12, "quantiles": [0.1, 0.9], "thresholds": ["msl>101200"]
+    }  # fmt: skip
+    made = pinnwx.forecast(run.folder, data, out=tmp_path / "f.nc", **options)
+    assert {"msl_mean", "t850_spread", "t850_quantile", "msl_probability_above"} < set(made.data_vars)
+    again = pinnwx.forecast(run.folder, data, out=tmp_path / "f.nc", **options)
+    assert "source" in again.encoding, "it is read, not made again"
+    with pytest.raises(OutputError, match="is another forecast"):
+        pinnwx.forecast(run.folder, data, out=tmp_path / "f.nc", init="2026-01-17T00", members=5, hours=12)
+    scores = pinnwx.verify(tmp_path / "f.nc", data, thresholds=["t850<280"])
+    assert scores.entry("t850", 12)["probabilities"]["events"][0]["event"] == "t850<280"
+    assert {entry["variable"] for entry in scores.scores} == {"msl", "t850"}
+
+
+def test_a_series_notices_other_products(run, data, tmp_path):
+    options = {"members": 5, "hours": 12, "init": "2026-01-17T00"}
+    pinnwx.forecast_series(run.folder, data, tmp_path, **options, quantiles=[0.5])
+    again = pinnwx.forecast_series(run.folder, data, tmp_path, **options, quantiles=[0.5])
+    assert not again.attempts[0].written
+    other = pinnwx.forecast_series(run.folder, data, tmp_path, **options)
+    assert isinstance(other.attempts[0].refused, OutputError)
+    assert "of other leads, members or products" in str(other.attempts[0].refused)
+
+
+def test_a_plume_and_a_table_at_a_place(run, data, tmp_path):
+    pinnwx.forecast(run.folder, data, out=tmp_path / "f.nc", members=5, hours=12, quantiles=[0.5])
+    here = write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / "p.png")
+    assert here.sizes["realization"] == 5
+    assert (tmp_path / "p.png").stat().st_size > 20_000
+    write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / "p.csv", variables=["msl", "msl_mean"])
+    table = pd.read_csv(tmp_path / "p.csv")
+    assert len(table) == 2 * 5
+    assert set(table.columns) == {"realization", "time", "msl", "msl_mean"}
+    np.testing.assert_allclose(table.groupby("time")["msl"].mean(), table.groupby("time")["msl_mean"].mean(), rtol=1e-6)
+    for name, message in (("p.txt", "ends in .png for a picture, or in .csv"), ("p.nc", "ends in .png")):
+        with pytest.raises(UsageError, match=message):
+            write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / name)
+    with pytest.raises(UsageError, match="the forecast has no z500"):
+        write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / "q.png", variables=["z500"])
+    with pytest.raises(OutputError, match="exists"):
+        write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / "p.csv")
 
 
 def test_the_mean_of_an_ensemble_is_scored_as_a_forecast(run, data):

@@ -28,7 +28,7 @@ def closure(grid: Grid = GRID, patch_size: int = 2, **options) -> LatentTranspor
 def transport(motion: str = "transport", reach: float = CELL, grid: Grid = GRID) -> LatentTransport:
     """One that moves 4 channels in two groups."""
     options = LatentTransportOptions(groups=2, channels=4, reach=reach, motion=motion)
-    return LatentTransport(grid, 4, options, rngs=nnx.Rngs(0))
+    return LatentTransport(grid, 4, options, 0, rngs=nnx.Rngs(0))
 
 
 def changes(model: LatentTransport, eastward: tuple[float, float], northward: tuple[float, float]) -> np.ndarray:
@@ -59,7 +59,7 @@ def test_each_group_moves_by_its_own_displacement():
 def test_half_a_cell_is_interpolated_by_polynomials_of_the_degree(degree):
     """On the equator: by the mean of two neighbours, or of four with the weights of a cubic."""
     options = LatentTransportOptions(groups=2, channels=4, reach=CELL, degree=degree)
-    change = changes(LatentTransport(GRID, 4, options, rngs=nnx.Rngs(0)), (0.5, 0.0), (0.0, 0.0))
+    change = changes(LatentTransport(GRID, 4, options, 0, rngs=nnx.Rngs(0)), (0.5, 0.0), (0.0, 0.0))
     weights = {1: (0.5, 0.5), 3: (-1 / 16, 9 / 16, 9 / 16, -1 / 16)}[degree]
     first = -(len(weights) // 2 - 1)
     moved = sum(weight * np.roll(waves(), first + place, axis=-1) for place, weight in enumerate(weights))
@@ -112,7 +112,7 @@ def test_a_module_moves_the_channels_of_each_group_by_the_displacement_of_its_la
     model.move.bias[...] = jnp.array([1.0, 0.0, 0.0, 0.0])  # eastward and northward of the first, then of the second
     fields = np.random.default_rng(0).standard_normal((1, *GRID.shape, 4)).astype(np.float32)
     normalised = np.asarray(model.norm(jnp.asarray(fields)))
-    added = np.asarray(nnx.jit(lambda one, x: one(x))(model, jnp.asarray(fields)))
+    added = np.asarray(nnx.jit(lambda one, x: one(x, x[..., :0]))(model, jnp.asarray(fields)))
     assert np.abs(added[..., 2:]).max() < 1e-5
     smooth = np.roll(normalised, 1, axis=2) - normalised
     correlation = np.corrcoef(added[0, 7:9, :, :2].ravel(), smooth[0, 7:9, :, :2].ravel())[0, 1]
@@ -154,9 +154,9 @@ def test_the_network_learns_where_to_move_channels():
 
 
 def test_an_untrained_transport_changes_its_channels_and_the_placebo_without_motion_does_not():
-    features = np.random.default_rng(0).standard_normal((2, *GRID.shape, 4)).astype(np.float32)
+    features = jnp.asarray(np.random.default_rng(0).standard_normal((2, *GRID.shape, 4)).astype(np.float32))
     sizes = {
-        motion: np.abs(np.asarray(transport(motion)(jnp.asarray(features)))).max()
+        motion: np.abs(np.asarray(transport(motion)(features, features[..., :0]))).max()
         for motion in ("transport", "none", "filter")
     }
     assert sizes["none"] < 1e-5 < 0.05 < min(sizes["transport"], sizes["filter"])

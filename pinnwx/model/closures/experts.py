@@ -105,9 +105,18 @@ class ExpertBlock(Block):
     """A block in which the experts that take a region mix its channels."""
 
     def __init__(
-        self, grid: Grid, width: int, inner: int, hidden: int, *, experts: int, per_region: int, rngs: nnx.Rngs
+        self,
+        grid: Grid,
+        width: int,
+        inner: int,
+        hidden: int,
+        noise: int,
+        *,
+        experts: int,
+        per_region: int,
+        rngs: nnx.Rngs,
     ):
-        super().__init__(grid, width, inner, rngs=rngs)
+        super().__init__(grid, width, inner, noise, rngs=rngs)
         self.experts = Experts(grid, inner, hidden, width, experts, per_region, rngs=rngs)
 
     def mix(self, features: Float[Array, "batch lat lon channel2"]) -> Float[Array, "batch lat lon channel"]:
@@ -130,17 +139,17 @@ class ExpertClosure(PatchedClosure):
     """`closure.kind = "experts"`."""
 
     def make_block(
-        self, grid: Grid, width: int, inner: int, hidden: int, settings: ClosureSettings, *, rngs: nnx.Rngs
+        self, grid: Grid, width: int, inner: int, hidden: int, noise: int, settings: ClosureSettings, *, rngs: nnx.Rngs
     ) -> Block:
         count = {"experts": settings.experts, "per_region": settings.experts_per_region}
-        return ExpertBlock(grid, width, inner, hidden, **count, rngs=rngs)
+        return ExpertBlock(grid, width, inner, hidden, noise, **count, rngs=rngs)
 
     def expert_use(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon expert"]:
         """The fraction of the blocks in which each expert is used, for features in the plain view."""
-        _, coarse = self.encoded(features)
+        _, coarse, noise = self.encoded(features)
         uses = []
         for block in cast("Sequence[ExpertBlock]", self.blocks):
-            uses.append(block.experts.use(block.convolved(coarse)))
-            coarse = block(coarse)
+            uses.append(block.experts.use(block.convolved(coarse, noise)))
+            coarse = block(coarse, noise)
         fraction = jnp.mean(jnp.stack(uses), axis=0)
         return fraction.repeat(self.patch_size, axis=1).repeat(self.patch_size, axis=2)

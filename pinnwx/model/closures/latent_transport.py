@@ -33,8 +33,8 @@ from pinnwx.config import ClosureSettings
 from pinnwx.errors import ConfigError
 from pinnwx.grid import Grid
 from pinnwx.model.closures.base import record_activation
-from pinnwx.model.closures.channels import ChannelGroup, Slot, read, written
-from pinnwx.model.closures.patched import PatchedClosure
+from pinnwx.model.closures.channels import ChannelGroup, read, written
+from pinnwx.model.closures.patched import Modulation, PatchedClosure, modulated, normalisation
 from pinnwx.model.closures.residual import ResidualClosure
 from pinnwx.model.features import FeatureSpec
 from pinnwx.model.initialisers import layer_norm, linear
@@ -46,6 +46,7 @@ from pinnwx.operators.stencils import pad
 from pinnwx.settings import Settings
 
 WINDOW = 3  # cells of the filter, each way
+COEFFICIENTS = {"advection": 2, "diffusion": 3, "reaction": 1}  # of each term
 
 
 class LatentTransportOptions(Settings):
@@ -63,28 +64,39 @@ class LatentTransportOptions(Settings):
     """Of the interpolating polynomials. Linear ones (1) read 4 cells instead of 16, and smooth the moved channels."""
     motion: Literal["transport", "none", "filter"] = "transport"
     """`none` and `filter` are placebos."""
+    terms: tuple[Literal["advection", "diffusion", "reaction"], ...] = ()
+    """Local terms of a differential equation of the moved channels, with coefficients that the network chooses."""
 
 
 @final
 class LatentTransport(nnx.Module):
     """What transport of channels adds to the features of a block."""
 
-    def __init__(self, grid: Grid, width: int, options: LatentTransportOptions, *, rngs: nnx.Rngs):
+    def __init__(self, grid: Grid, width: int, options: LatentTransportOptions, noise: int, *, rngs: nnx.Rngs):
         self.grid, self.groups, self.motion, self.degree = grid, options.groups, options.motion, options.degree
         self.metres = 1e3 * options.reach
         self.norm = layer_norm(width, rngs=rngs)
+        self.modulation = Modulation.of(noise, width, rngs=rngs)
         self.project = linear(width, options.channels, rngs=rngs)
+        self.terms = options.terms
+        coefficients = sum(COEFFICIENTS[term] for term in self.terms)
+        self.local = linear(width, coefficients * options.groups, 0.3, rngs=rngs) if coefficients else None
         outputs = WINDOW**2 if options.motion == "filter" else 2
         self.move = linear(width, outputs * options.groups, 1.0 if outputs == 2 else 0.3, rngs=rngs)
         self.combine = linear(options.channels, width, 0.1, rngs=rngs)
 
-    def __call__(self, features: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
-        normalised = self.norm(record_activation(self, "norm", features))
+    def __call__(
+        self, features: Float[Array, "batch lat lon channel"], noise: Float[Array, "batch lat lon noise"]
+    ) -> Float[Array, "batch lat lon channel"]:
+        normalised = modulated(self.norm(record_activation(self, "norm", features)), noise, self.modulation)
         channels = self.project(record_activation(self, "project", normalised))
         motion = self.move(record_activation(self, "move", normalised))
         shape = (len(features), self.groups, -1, *self.grid.shape)
         moved = jnp.moveaxis(channels, -1, 1).reshape(shape)
         change = self._change(moved, jnp.moveaxis(motion, -1, 1).reshape(shape))
+        if self.local is not None:
+            coefficients = self.local(record_activation(self, "local", normalised))
+            change += self._local(moved, jnp.moveaxis(coefficients, -1, 1).reshape(shape))
         change = jnp.moveaxis(change.reshape(len(features), -1, *self.grid.shape), 1, -1)
         return self.combine(change)
 
@@ -99,6 +111,28 @@ class LatentTransport(nnx.Module):
         points = departure_points(eastward, northward, self.grid, 1.0, iterations=1)
         arriving = Points(*(coordinate[:, :, None] for coordinate in points))
         return interpolate(channels, arriving, self.grid, degree=self.degree).value - channels
+
+    def _local(self, channels: Array, coefficients: Array) -> Array:
+        """The local terms: a product of coefficients and differences."""
+        rows, columns = self.grid.shape
+        padded = pad(channels, self.grid, 1)
+
+        def at(row: int, column: int) -> Array:
+            return padded[..., 1 + row : 1 + row + rows, 1 + column : 1 + column + columns]
+
+        east, west, north, south = at(0, 1), at(0, -1), at(1, 0), at(-1, 0)
+        differences = {
+            "advection": lambda: [(east - west) / 2, (north - south) / 2],
+            "diffusion": lambda: [
+                east - 2 * channels + west,
+                north - 2 * channels + south,
+                (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)) / 4,
+            ],
+            "reaction": lambda: [channels],
+        }
+        parts = [part for term in self.terms for part in differences[term]()]
+        products = [coefficients[:, :, number, None] * part for number, part in enumerate(parts)]
+        return sum(products[1:], products[0])
 
     def _filtered(self, channels: Array, weights: Array) -> Array:
         rows, columns = self.grid.shape
@@ -143,13 +177,17 @@ class LatentTransportClosure(PatchedClosure):
             raise ConfigError(
                 f"model.closure.options.blocks = {blocks} is more than the {len(self.blocks)} blocks of model.closure"
             )
-        self.transports = nnx.List([LatentTransport(coarse, settings.width, options, rngs=rngs) for _ in range(blocks)])
+        self.transports = nnx.List(
+            [LatentTransport(coarse, settings.width, options, self.noise, rngs=rngs) for _ in range(blocks)]
+        )
 
     make_block = ResidualClosure.make_block
 
-    def processed(self, coarse: Float[Array, "batch lat lon channel"]) -> Float[Array, "batch lat lon channel"]:
+    def processed(
+        self, coarse: Float[Array, "batch lat lon channel"], noise: Float[Array, "batch lat lon noise"]
+    ) -> Float[Array, "batch lat lon channel"]:
         for transport, block in itertools.zip_longest(self.transports, self.blocks):
-            coarse = block(coarse if transport is None else coarse + transport(coarse))
+            coarse = block(coarse if transport is None else coarse + transport(coarse, noise), noise)
         return coarse
 
     def channel_groups(self) -> list[ChannelGroup]:
@@ -162,7 +200,11 @@ class LatentTransportClosure(PatchedClosure):
             readers = [
                 read(f"{path}/{layer}", 0, norm=f"{path}/norm") for path in paths for layer in ("project", "move")
             ]
-            scales = [Slot(f"{path}/norm/{part}", 0) for path in paths for part in ("scale", "bias")]
+            scales = [
+                slot
+                for path, transport in zip(paths, self.transports, strict=True)
+                for slot in normalisation(path, transport.modulation)
+            ]
             return replace(
                 group,
                 writers=(*group.writers, *writers),

@@ -23,8 +23,8 @@ from pinnwx.model.closures.patched import Block, PatchedClosure, dense_pair, mix
 class ResidualBlock(Block):
     """A block in which two dense layers mix the channels of each cell."""
 
-    def __init__(self, grid: Grid, width: int, inner: int, hidden: int, *, rngs: nnx.Rngs):
-        super().__init__(grid, width, inner, rngs=rngs)
+    def __init__(self, grid: Grid, width: int, inner: int, hidden: int, noise: int = 0, *, rngs: nnx.Rngs):
+        super().__init__(grid, width, inner, noise, rngs=rngs)
         self.widen, self.narrow = dense_pair(inner, hidden, width, rngs)
 
     def mix(self, features: Float[Array, "batch lat lon channel2"]) -> Float[Array, "batch lat lon channel"]:
@@ -46,8 +46,9 @@ class ResidualClosure(PatchedClosure):
         width: int,
         inner: int,
         hidden: int,
+        noise: int,
         settings: ClosureSettings,  # noqa: ARG002
         *,
         rngs: nnx.Rngs,
     ) -> Block:
-        return ResidualBlock(grid, width, inner, hidden, rngs=rngs)
+        return ResidualBlock(grid, width, inner, hidden, noise, rngs=rngs)

@@ -1,0 +1,213 @@
+"""Noise: its distribution, what it changes, and the loss that trains it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scoringrules
+from flax import nnx
+from synthetic import (
+    TRACER,
+    config,
+    config_text,
+    forecaster,
+    randomise,
+    smooth_noise,
+    states,
+    step_features,
+    times,
+    transport,
+)
+
+from pinnwx.config import parse_config
+from pinnwx.constants import EARTH_RADIUS
+from pinnwx.data.archive import Archive
+from pinnwx.errors import ConfigError
+from pinnwx.forecasting.ensemble import Ensemble
+from pinnwx.forecasting.trained_model import TrainedModel, error_scale
+from pinnwx.grid import Grid
+from pinnwx.model import scores
+from pinnwx.model.deep_ensemble import give_weights
+from pinnwx.model.noise import Noise
+from pinnwx.model.rollout import rollout
+from pinnwx.training.fit import fit
+
+GRID = Grid.parse("11.25deg+poles")
+LENGTH = 2e6
+KEYS = jax.random.split(jax.random.key(0), 2000)
+NOISE = "[model.noise]\nnumbers = 2\nfields = 1\nlength_km = 3000\n"
+TWO_MEMBERS = "batch_size = 8\nupdates = 8\ncurriculum = [{ steps = 1, fraction = 1, members = 2 }]"
+
+
+@pytest.fixture(scope="module")
+def drawn() -> np.ndarray:
+    """(draw, lat, lon, channel): two numbers, then a field."""
+    return np.asarray(jax.jit(Noise(GRID, 2, 1, LENGTH).__call__)(KEYS))
+
+
+def test_it_has_mean_zero_and_variance_one_everywhere(drawn):
+    error = 1 / np.sqrt(len(KEYS))
+    assert np.abs(drawn.mean(axis=0)).max() < 4.5 * error
+    np.testing.assert_allclose(drawn.var(axis=0), 1, atol=4.5 * np.sqrt(2) * error)
+
+
+def test_numbers_are_the_same_everywhere_and_independent(drawn):
+    assert (drawn[..., :2] == drawn[:, :1, :1, :2]).all()
+    assert np.abs(np.corrcoef(drawn[:, 0, 0].T) - np.eye(3)).max() < 0.1
+
+
+def test_fields_are_as_smooth_as_their_length_also_over_a_pole_and_the_date_line(drawn):
+    latitude, longitude = np.meshgrid(GRID.latitude_radians, GRID.longitude_radians, indexing="ij")
+    place = np.stack([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)])
+    for row, column in ((8, 0), (1, 5)):  # the equator at the edge of the array; beside a pole
+        chord = EARTH_RADIUS * np.linalg.norm(place - place[:, row, column, None, None], axis=0)
+        correlation = (drawn[..., 2] * drawn[:, row, column, None, None, 2]).mean(axis=0)
+        np.testing.assert_allclose(correlation, np.exp(-(chord**2) / (2 * LENGTH**2)), atol=0.12)
+    assert (drawn[:, 0, :, 2] - drawn[:, 0, :1, 2]).max() < 1e-4, "a pole is one point"
+
+
+def closure_text(kind: str) -> str:
+    experts = "experts = 2\npatch_size = 2" if kind == "experts" else f'kind = "{kind}"'
+    options = "\n[model.closure.options]\nchannels = 8\ngroups = 2" if kind == "latent_transport" else ""
+    return f"width = 16\nblocks = 1\n{experts}{options}"
+
+
+def noisy_model(kind: str = "residual", **options):
+    """With random weights; those of the noise are small."""
+    settings = config(closure=closure_text(kind), training=TWO_MEMBERS + "\n" + NOISE, **options)
+    model = forecaster(settings)
+    randomise(model, 0, 0.1)
+    return model
+
+
+@nnx.jit
+def members(model, analyses, time, keys):
+    return rollout(model, analyses, time, noise=keys)
+
+
+@pytest.mark.parametrize("kind", ["residual", "experts", "latent_transport"])
+def test_members_differ_by_their_keys(kind):
+    model = noisy_model(kind)
+    analyses = np.repeat(states(("msl", "t850"), Grid.parse("22.5deg"), 1)[:, None], 3, axis=0)
+    keys = jax.random.split(jax.random.key(1), 2)
+    made = np.asarray(members(model, analyses, step_features(2, 3), keys[jnp.array([0, 1, 0])]))
+    assert (made[:, 0] == made[:, 2]).all()
+    unit = np.array([1e3, 15.0])[:, None, None]
+    apart = np.abs(made[:, 0] - made[:, 1]) / unit
+    assert (apart.max(axis=(2, 3)) > 1e-3).all()
+    single = np.asarray(nnx.jit(rollout)(model, analyses, step_features(2, 3)))
+    assert (np.abs(single[:, 0] - made[:, 0]) / unit).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["residual", "experts", "latent_transport"])
+def test_before_training_noise_does_nothing_and_has_a_gradient(kind):
+    model = noisy_model(kind)
+    parts = [path for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param)) if "modulation" in map(str, path)]
+    assert len(parts) == (2 if kind == "latent_transport" else 1)
+    state = nnx.to_flat_state(nnx.state(model, nnx.Param))
+    for path, variable in state:
+        if path in parts:
+            variable[...] = jnp.zeros_like(variable[...])
+    analyses = jnp.asarray(states(("msl", "t850"), Grid.parse("22.5deg"), 2)[:, None])
+    keys = jax.random.split(jax.random.key(1), 2)
+    made = members(model, analyses, step_features(1, 2), keys)
+    np.testing.assert_array_equal(made, nnx.jit(rollout)(model, analyses, step_features(1, 2)))
+
+    time = jax.tree.map(jnp.asarray, step_features(1, 2))
+
+    def loss(one):
+        return jnp.mean((rollout(one, analyses, time, noise=keys)[..., 0, :, :] / 1e3) ** 2)
+
+    slopes = dict(nnx.to_flat_state(nnx.jit(nnx.grad(loss))(model)))
+    assert all(np.abs(np.asarray(slopes[path][...])).max() > 0 for path in parts)
+
+
+def test_noise_leaves_a_conserved_field_alone():
+    names = ("vo850", "tracer")
+    carried = {"wind": "rotational:vo850", "form": "flux", "scheme": "limited", "conserved": True}
+    physics = transport("vo850", wind="rotational:vo850", absolute_vorticity=True) + transport("tracer", **carried)
+    training = TWO_MEMBERS + "\n" + NOISE
+    model = forecaster(
+        config(names, extra=TRACER, physics=physics, closure=closure_text("residual"), training=training)
+    )
+    randomise(model, 0, 0.1)
+    analyses = np.repeat(states(names, Grid.parse("22.5deg"), 1)[:, None], 2, axis=0)
+    made = np.asarray(members(model, analyses, step_features(1, 2), jax.random.split(jax.random.key(1), 2)))
+    np.testing.assert_array_equal(made[0, 0, 1], made[0, 1, 1])
+    assert np.abs(made[0, 0, 0] - made[0, 1, 0]).max() > 1e-8
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_the_crps_is_nearly_that_of_an_independent_package(size):
+    """It is a mean of the fair and of the plain estimate."""
+    generator = np.random.default_rng(0)
+    forecasts = generator.standard_normal((3, size, 2, *GRID.shape)).astype(np.float32)
+    truth = generator.standard_normal((3, 2, *GRID.shape)).astype(np.float32)
+    scale = np.array([2.0, 0.5], np.float32)[:, None, None]
+    arrays = map(jnp.asarray, (forecasts, truth, scale, GRID.area_weights.astype(np.float32)))
+    own = jax.jit(scores.almost_fair_crps)(*arrays)
+    each = {
+        name: scoringrules.crps_ensemble(truth, forecasts, m_axis=1, estimator=name) / scale for name in ("fair", "nrg")
+    }
+    mixed = scores.FAIRNESS * each["fair"] + (1 - scores.FAIRNESS) * each["nrg"]
+    np.testing.assert_allclose(own, (GRID.area_weights * mixed).mean(axis=(-2, -1)), rtol=2e-5)
+
+
+def unpredictable(count: int) -> Archive:
+    """x(t + 1) = 0.8 x(t) + 0.6 n: the next state has a known distribution about what can be forecast."""
+    grid = Grid.parse("22.5deg")
+    shocks = smooth_noise(grid, 2 * count, seed=3, waves=2).reshape(count, 2, *grid.shape)
+    shocks /= shocks.std(axis=(0, 2, 3), keepdims=True)
+    fields = [shocks[0]]
+    for shock in shocks[1:]:
+        fields.append(0.8 * fields[-1] + 0.6 * shock)
+    scale = np.array([1e3, 15.0])[:, None, None]
+    fields = np.array([1e5, 280.0])[:, None, None] + scale * np.stack(fields)
+    return Archive(times(count), fields.astype(np.float32), ("msl", "t850"), grid)
+
+
+def test_training_gives_members_the_spread_of_their_error():
+    """With the same updates on the square error of single forecasts, they would not differ at all."""
+    archive = unpredictable(1500)
+    training = (
+        "batch_size = 16\nupdates = 400\nlearning_rate = 5e-3\n"
+        "curriculum = [{ steps = 1, fraction = 0.5 }, { steps = 1, fraction = 0.5, members = 2 }]\n"
+        "[model.noise]\nnumbers = 4\nfields = 8\nlength_km = 3000"
+    )
+    text = config_text(closure="width = 32\nblocks = 1\npatch_size = 1", training=training)
+    trained = TrainedModel.initialise(parse_config(text), archive, text)
+    result = fit(trained.model, archive.select(None, "2026-12-01"), trained.config, error_scale(trained))
+    give_weights(trained.model, result.parameters)
+    spread, error = [], []
+    ensemble = Ensemble(trained, [6], 20)
+    assert ensemble.settings == {"members": 20, "perturbation_scale": 0.0, "model_error_scale": 0.0, "noise": True}
+    for row in range(1400, 1460):
+        made = ensemble.forecast(archive, archive.times[row])[:, 0]
+        spread.append(made.var(axis=0, ddof=1).mean(axis=(1, 2)))
+        error.append(((made.mean(axis=0) - archive.fields[row + 1]) ** 2).mean(axis=(1, 2)))
+    ratio = np.sqrt(np.mean(spread, axis=0) / np.mean(error, axis=0) * 21 / 20)
+    assert ((ratio > 0.7) & (ratio < 1.2)).all()
+    single = Ensemble(trained, [6], 2, 0, 0, noise=False).forecast(archive, archive.times[1400])
+    np.testing.assert_array_equal(single[0], single[1])
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ("batch_size = 8\n" + NOISE, "model.noise needs a stage of training.curriculum with members = 2"),
+        (TWO_MEMBERS, "members = 2 needs model.noise, or all members would be equal"),
+    ],
+    ids=["noise that nothing trains", "members that are equal"],
+)
+def test_noise_and_members_need_each_other(training, message):
+    with pytest.raises(ConfigError, match=message):
+        config(training=training)
+
+
+def test_noise_needs_a_network():
+    with pytest.raises(ConfigError, match="noise needs a network that sees it"):
+        config(
+            closure="enabled = false",
+            physics=transport("t850", wind="geostrophic:msl"),
+            training=TWO_MEMBERS + "\n" + NOISE,
+        )
