@@ -226,8 +226,8 @@ class EventScores(_Record):
 class SpreadBins(_Record):
     """`spread_bins` of `probabilities`."""
 
-    spread: list[Error]
-    error: list[Error]
+    spread: list[Error | None]
+    error: list[Error | None]
 
 
 class Probabilities(_Record):
@@ -339,6 +339,7 @@ class MetricsLine(_Record):
     loss: Number | None = None
     validation_loss: Number | None = None
     stage_steps: Count | None = None
+    stage_members: Count | None = None
 
 
 class Round(_Record):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from pinnwx.config import NoiseSettings
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import same_hour_and_season
 from pinnwx.data.windows import window_indices
@@ -37,7 +38,7 @@ def student_of(teacher: TrainedModel, size: float, updates: int | None = None) -
     """An untrained model with the settings of the teacher and at most a fraction `size` of its weights.
 
     A deep ensemble first loses members, because one network can learn the mean of several; then the networks become
-    narrower. `updates` of its training are fixed, or its budget determines them.
+    narrower. It has no noise. `updates` of its training are fixed, or its budget determines them.
 
     Raises:
         UsageError: `size` is no fraction, or no network is that small.
@@ -45,7 +46,10 @@ def student_of(teacher: TrainedModel, size: float, updates: int | None = None) -
     if not 0 < size < 1:
         raise UsageError(f"--size {size:g}: the student's fraction of the teacher's weights lies between 0 and 1")
     most = size * count_weights(teacher.model)
-    config = teacher.config.with_training(updates=updates, cross_fitting_days=0.0)  # the teacher has seen all days
+    # The teacher has seen all days, and its forecasts have no noise.
+    curriculum = tuple(stage.model_copy(update={"members": 1}) for stage in teacher.config.training.curriculum)
+    config = teacher.config.with_training(updates=updates, cross_fitting_days=0.0, curriculum=curriculum)
+    config = config.with_model(noise=NoiseSettings())
     if not config.model.closure.enabled:
         raise UsageError("the model has no network (model.closure.enabled = false): there is nothing to distil")
     members = max(int(size * config.model.networks), 1)

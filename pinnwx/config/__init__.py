@@ -8,7 +8,7 @@ documentation are generated from them.
 from pinnwx.config.data import DataSettings, Period, VariableSettings
 from pinnwx.config.experiment import Config
 from pinnwx.config.limits import MOST_MINUTES, MOST_UPDATES, MOST_WEIGHTS
-from pinnwx.config.model import ClimateSettings, ClosureSettings, ModelSettings
+from pinnwx.config.model import ClimateSettings, ClosureSettings, ModelSettings, NoiseSettings
 from pinnwx.config.output import OutputSettings
 from pinnwx.config.packaged import experiment_path, experiments
 from pinnwx.config.physics import PhysicsSettings
@@ -34,6 +34,7 @@ __all__ = [
     "ConfigLike",
     "DataSettings",
     "ModelSettings",
+    "NoiseSettings",
     "OutputSettings",
     "Period",
     "PhysicsSettings",

@@ -20,7 +20,7 @@ class ClosureSettings(Settings):
     kind: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(default=None, examples=["residual"])
     """`residual`: residual blocks of dense convolutions. `experts`: each region of the grid uses some of several
     experts. `latent_transport`: residual blocks, and before them a transport of channels of the network by
-    learned velocities, with the `options` `groups`, `channels`, `blocks`, `reach` and `motion`
+    learned velocities, with the `options` `groups`, `channels`, `blocks`, `reach`, `terms` and `motion`
     (`pinnwx.model.closures.latent_transport`). `relaxation`: no network, each field relaxes towards an equilibrium
     that is fitted at each place; with `patch_size = 1`. Or the name of a user-defined class, see
     `pinnwx.model.closures.register`. Without it, `experts` if `experts` is above 1, else `residual`."""
@@ -117,8 +117,8 @@ class ClimateSettings(Settings):
 
 
 class NoiseSettings(Settings):
-    """Noise that the networks see in every step of a member of an ensemble. They learn what it does in the stages of
-    `training.curriculum` with `members` above 1. Without it, a forecast has no noise."""
+    """Noise that the network sees in every step of a member of an ensemble. It learns what the noise does in the stages
+    of `training.curriculum` with `members` above 1. A single forecast has no noise."""
 
     numbers: Annotated[int, Field(ge=0, le=256)] = 0
     """Numbers that are the same everywhere."""

@@ -24,7 +24,7 @@ class Stage(Settings):
     """Fraction of the updates, relative to the sum over the stages."""
     members: Annotated[int, Field(ge=1, le=16)] = 1
     """Members of an ensemble from each window. With 2 or more, the loss is their CRPS, and the networks learn what
-    `model.noise` does. An update takes so many times longer."""
+    `model.noise` does. An update takes `members` times longer."""
 
 
 class TrainingSettings(Settings):
@@ -55,7 +55,8 @@ class TrainingSettings(Settings):
     """Weight of a field in the loss. Without it, 1."""
     loss: Literal["square", "amplitude_adjusted"] = "square"
     """`square`: the mean square error. It is least for forecasts that are smooth where they are uncertain.
-    `amplitude_adjusted`: a square error by total wavenumber that does not reward this."""
+    `amplitude_adjusted`: a square error by total wavenumber that does not reward this. Stages with `members` have the
+    CRPS instead."""
     precompute_transport: bool = False
     """Compute what transport makes of every analysis once, before training, for updates of one step. Then such updates
     cost no more than those of a network alone, whatever the equations. It needs the memory of another archive."""

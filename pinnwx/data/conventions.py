@@ -15,6 +15,7 @@ from pinnwx.variables import VARIABLES, Variable
 
 Attributes = Mapping[Any, Any]
 
+STATISTIC = "ensemble_statistic"  # an attribute of products of a forecast, which are no fields
 LARGEST_LEVEL = 1100  # hPa; a larger number in a name is taken as a year
 
 

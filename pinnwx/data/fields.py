@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from pinnwx.data.calendar import format_time
-from pinnwx.data.conventions import conversion, level_from_text, names_of, recognise
+from pinnwx.data.conventions import STATISTIC, conversion, level_from_text, names_of, recognise
 from pinnwx.data.coordinates import Axes, GridAndOrders, axes_of, grid_of
 from pinnwx.data.expver import LABEL, Version, versions_of
 from pinnwx.data.horizontal import other_grid, refusal
@@ -56,7 +56,8 @@ class DatasetReader:
             if name in self.dataset.dims or name == LABEL or self.dataset.variables[name].ndim < 1:
                 continue
             array = self.dataset[name]
-            if all(recognise(str(name), array.attrs, either, self.variables) is None for either in (True, False)):
+            known = [recognise(str(name), array.attrs, levels, self.variables) for levels in (True, False)]
+            if STATISTIC in array.attrs or known == [None, None]:
                 self.ignored.append(str(name))  # its axes are not examined
                 continue
             try:

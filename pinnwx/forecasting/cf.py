@@ -231,9 +231,8 @@ def _digest(dataset: xr.Dataset) -> str:
 
 def ensemble_mean(dataset: xr.Dataset) -> xr.Dataset:
     """The mean over the members of an ensemble, without its products; a single forecast is unchanged."""
-    if REALIZATION not in dataset.dims:
-        return dataset
-    return without_products(dataset).mean(REALIZATION, skipna=False, keep_attrs=True)
+    fields = without_products(dataset)
+    return fields.mean(REALIZATION, skipna=False, keep_attrs=True) if REALIZATION in fields.dims else fields
 
 
 def inside_edge(dataset: xr.Dataset) -> xr.Dataset:

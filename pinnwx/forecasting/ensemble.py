@@ -22,13 +22,14 @@ A model with noise (`model.noise`) has learned how its members differ. Each memb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float32, Int, Shaped
+from jaxtyping import Float32, Int, Key, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, same_hour_and_season
@@ -38,6 +39,7 @@ from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.lateral_boundary import LateralBoundary
+from pinnwx.model.noise import is_learned
 from pinnwx.model.rollout import ErrorDraws
 from pinnwx.variables import describe
 
@@ -65,6 +67,21 @@ def perturbed(
     return np.clip(analyses + difference, np.minimum(analyses, low), np.maximum(analyses, high))
 
 
+class Draws(NamedTuple):
+    """What members draw besides their analyses.
+
+    Attributes:
+        errors: model errors.
+        noise: the key of each forecast.
+    """
+
+    errors: ErrorDraws | None
+    noise: Key[jax.Array, " batch"] | None
+
+
+NO_DRAWS = Draws(None, None)
+
+
 class Ensemble:
     """Runs a trained forecaster several times from one analysis."""
 
@@ -87,14 +104,15 @@ class Ensemble:
                 for a model with model errors or noise.
             model_error_scale: of the errors that perturb every step; 0 for none. By default 1 for a model that has
                 such errors and no noise.
-            noise: whether the members of a model with noise draw it.
+            noise: whether the members of a model that was trained with noise draw it.
 
         Raises:
             UsageError: there are fewer than two members, or a lead is not a positive multiple of the step.
         """
         if size < 2:
             raise UsageError(f"an ensemble of {size} member(s) has no spread; ask for at least 2")
-        has_errors, self.noise = trained.model_errors is not None, noise and trained.model.noise is not None
+        has_errors = trained.model_errors is not None
+        self.noise = noise and trained.model.noise is not None and is_learned(networks_of(trained.model)[0])
         if perturbation_scale is None:
             perturbation_scale = 0.0 if has_errors or self.noise else PERTURBATION_SCALE
         if model_error_scale is None:
@@ -125,17 +143,16 @@ class Ensemble:
         assigned = np.arange(len(analyses)) % len(self._views)
         size = np.bincount(assigned).max()
         boundary = None if lateral_boundary is None else np.repeat(lateral_boundary, size, axis=0)
-        drawn = self._drawn_errors(initial_time, len(analyses)) if self.model_error_scale else None
-        keys = jax.random.split(jax.random.key(_seed(initial_time)), len(analyses)) if self.noise else None
+        draws = self._drawn_together(initial_time, len(analyses))
         members: dict[int, np.ndarray] = {}
         for number in np.unique(assigned):
             rows = np.flatnonzero(assigned == number)
             filled = np.resize(rows, size)  # smaller batches are padded, so that nothing is recompiled
             state, view = self._views[number]
-            errors = None if drawn is None else drawn._replace(rows=drawn.rows[:, filled])
+            errors = None if draws.errors is None else draws.errors._replace(rows=draws.errors.rows[:, filled])
             forecasts = self.predictor.run(
                 self._graph, state, analyses[filled], np.full(size, initial_time), view, boundary, errors,
-                None if keys is None else keys[filled],
+                None if draws.noise is None else draws.noise[filled],
             )  # fmt: skip
             members |= dict(zip(rows.tolist(), forecasts, strict=False))
         return np.stack([members[row] for row in range(len(analyses))])
@@ -200,13 +217,29 @@ class Ensemble:
         assert self.trained.model_errors is not None
         return jnp.asarray(self.trained.model_errors.fields)
 
-    def _drawn_errors(self, initial_time: np.datetime64, count: int) -> ErrorDraws:
-        """The error that each step of each member gets."""
-        errors, generator = self.trained.model_errors, np.random.default_rng((_seed(initial_time), 1))
-        assert errors is not None
-        ends = self.predictor.step_ends
-        rows = errors.drawn(initial_time + ends - ends[0], count, generator)
-        return ErrorDraws(self._errors, jnp.asarray(rows), jnp.float32(self.model_error_scale))
+    def draws(self, number: int, initial_times: Shaped[np.ndarray, " batch"]) -> Draws:
+        """Of one member from each of these times; all numbers of members differ."""
+        each = [self._drawn_together(when, 1, number) for when in initial_times]
+        errors, noise = each[0]
+        if errors is not None:
+            errors = errors._replace(rows=jnp.concatenate([one.errors.rows for one in each if one.errors], axis=1))
+        if noise is not None:
+            noise = jnp.concatenate([one.noise for one in each if one.noise is not None])
+        return Draws(errors, noise)
+
+    def _drawn_together(self, initial_time: np.datetime64, count: int, first: int = 0) -> Draws:
+        """Those of the members `first`, `first` + 1, ... of an ensemble."""
+        errors = noise = None
+        if self.model_error_scale:
+            sample, ends = self.trained.model_errors, self.predictor.step_ends
+            assert sample is not None
+            generator = np.random.default_rng((_seed(initial_time), 1 + first))
+            rows = sample.drawn(initial_time + ends - ends[0], count, generator)
+            errors = ErrorDraws(self._errors, jnp.asarray(rows), jnp.float32(self.model_error_scale))
+        if self.noise:
+            key = jax.random.key(_seed(initial_time))
+            noise = jax.vmap(partial(jax.random.fold_in, key))(first + jnp.arange(count))
+        return Draws(errors, noise)
 
 
 def _seed(initial_time: np.datetime64) -> int:

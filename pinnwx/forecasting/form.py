@@ -13,12 +13,13 @@ import numpy as np
 import xarray as xr
 
 from pinnwx.data.calendar import format_time
+from pinnwx.data.conventions import STATISTIC
 from pinnwx.errors import DataError
 from pinnwx.grid import Grid
 from pinnwx.records import ForecastAttributes, NotARecord, VariableAttributes, checked
 
 REALIZATION = "realization"
-QUANTILE, STATISTIC = "quantile", "ensemble_statistic"  # a coordinate, and an attribute, of `forecasting.products`
+QUANTILE = "quantile"  # a coordinate of `forecasting.products`
 FIELD_DIMENSIONS = ("time", "latitude", "longitude")
 _TIMES, _NUMBERS = "M", "iuf"  # kinds of numpy types
 _AXES = {
@@ -71,7 +72,7 @@ def _product_dimensions(dataset: xr.Dataset, name: str) -> set[str]:
 
 def in_order(dataset: xr.Dataset) -> xr.Dataset:
     """Transposes the fields to the dimension order of pinnwx."""
-    return dataset.transpose(REALIZATION, *FIELD_DIMENSIONS, ..., missing_dims="ignore")
+    return dataset.transpose(REALIZATION, ..., *FIELD_DIMENSIONS, missing_dims="ignore")
 
 
 def _require(array: xr.DataArray, dims: tuple[str, ...], kinds: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Float32, Int, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
+from pinnwx.forecasting.ensemble import NO_DRAWS, Draws, Ensemble
 from pinnwx.forecasting.model_errors import ModelErrors
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
@@ -40,6 +42,38 @@ class OutOfFold(NamedTuple):
     truth: Float32[np.ndarray, "batch lead field lat lon"]
 
 
+class OutOfFoldEnsembles(NamedTuple):
+    """Some ensembles of one network in weather that it has not seen.
+
+    Attributes:
+        initial_times: of the forecasts.
+        members: at each lead.
+        truth: the analyses of the valid times.
+    """
+
+    initial_times: Shaped[np.ndarray, " batch"]
+    members: Float32[np.ndarray, "member batch lead field lat lon"]
+    truth: Float32[np.ndarray, "batch lead field lat lon"]
+
+
+def out_of_fold_ensembles(ensemble: Ensemble, training: Archive, most: int) -> Iterator[OutOfFoldEnsembles]:
+    """At most `most` ensembles in batches, as `out_of_fold_forecasts`; the analyses are not perturbed.
+
+    The members are as many as those of `ensemble`, in the views of its networks, with model errors and noise as it.
+    """
+    trained, leads = ensemble.trained, ensemble.lead_hours
+    step = trained.config.model.step_hours
+    windows, owner = _unseen_windows(trained, training, round(max(leads) / step))
+    chosen = np.random.default_rng(trained.config.seed).permutation(len(windows))[:most]
+    windows, owner = windows[chosen], owner[chosen]
+    parts = [
+        list(_forecasts(trained, training, leads, windows, owner, number, partial(ensemble.draws, number)))
+        for number in range(ensemble.size)
+    ]
+    for same in zip(*parts, strict=True):
+        yield OutOfFoldEnsembles(same[0].initial_times, np.stack([one.forecasts for one in same]), same[0].truth)
+
+
 def out_of_fold_forecasts(
     trained: TrainedModel, training: Archive, lead_hours: Sequence[float], most: int
 ) -> Iterator[OutOfFold]:
@@ -50,7 +84,7 @@ def out_of_fold_forecasts(
     step = trained.config.model.step_hours
     windows, owner = _unseen_windows(trained, training, round(max(lead_hours) / step))
     chosen = np.random.default_rng(trained.config.seed).permutation(len(windows))[:most]
-    yield from _forecasts(trained, training, lead_hours, windows[chosen], owner[chosen], one_view=False)
+    yield from _forecasts(trained, training, lead_hours, windows[chosen], owner[chosen])
 
 
 def out_of_fold_errors(trained: TrainedModel, training: Archive, until: float = math.inf) -> ModelErrors | None:
@@ -64,7 +98,7 @@ def out_of_fold_errors(trained: TrainedModel, training: Archive, until: float = 
     chosen = _whole_days(training.times[windows[:, -2]], most)
     step = trained.config.model.step_hours
     starts, errors = [], []
-    for part in _forecasts(trained, training, [step], windows[chosen], owner[chosen], one_view=True):
+    for part in _forecasts(trained, training, [step], windows[chosen], owner[chosen], first_view=0):
         starts.append(part.initial_times)
         errors.append((part.truth - part.forecasts)[:, 0])
         if time.monotonic() > until:
@@ -91,10 +125,14 @@ def _forecasts(
     lead_hours: Sequence[float],
     windows: Int[np.ndarray, "window time"],
     owner: Int[np.ndarray, " window"],
-    *,
-    one_view: bool,
+    first_view: int | None = None,
+    draws: Callable[[Shaped[np.ndarray, " batch"]], Draws] = lambda _: NO_DRAWS,
 ) -> Iterator[OutOfFold]:
-    """The forecasts of these windows. With `one_view`, each batch uses one view, as a member of an ensemble does."""
+    """The forecasts of these windows.
+
+    With `first_view`, each batch uses one view, the next of that before it, as a member of an ensemble does. `draws`
+    are what members add to forecasts from these times.
+    """
     predictor, inputs = Predictor(trained, lead_hours), trained.config.model.input_times
     places = predictor.lead_offsets // predictor.step_ends[0] - 1
     networks = [nnx.split(network) for network in networks_of(trained.model)]
@@ -104,10 +142,10 @@ def _forecasts(
     for number, batch in enumerate(batches[place] for place in order):
         own = windows[np.resize(batch, _BATCH)]  # batches are filled, so that one program serves all
         starts, after = training.times[own[:, inputs - 1]], training.fields[own[:, inputs:]]
+        view = None if first_view is None else views[(first_view + number) % len(views)]
         forecasts = predictor.run(
             networks[0][0], networks[owner[batch[0]]][1], training.fields[own[:, :inputs]], starts,
-            views[number % len(views)] if one_view else None,
-            after if trained.model.has_lateral_boundary else None,
+            view, after if trained.model.has_lateral_boundary else None, *draws(starts),
         )  # fmt: skip
         count = len(batch)
         yield OutOfFold(starts[:count], forecasts[:count], after[:count, places])

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from pinnwx.data.conventions import STATISTIC
 from pinnwx.errors import UsageError
-from pinnwx.forecasting.form import QUANTILE, REALIZATION, STATISTIC
+from pinnwx.forecasting.form import QUANTILE, REALIZATION
 from pinnwx.forecasting.thresholds import Threshold
 
 # CF has no method for quantiles.
@@ -56,8 +57,9 @@ class Products:
             if not 0 <= quantile <= 1:
                 raise UsageError(f"quantile {quantile:g} is not between 0 and 1")
         names = tuple(names)
-        parsed = dict.fromkeys(Threshold.parse(text, names) for text in thresholds)
-        return cls(tuple(sorted(set(map(float, quantiles)))), tuple(parsed))
+        parsed = {Threshold.parse(text, names) for text in thresholds}
+        order = sorted(parsed, key=lambda each: (each.variable, each.above, each.limit))
+        return cls(tuple(sorted(set(map(float, quantiles)))), tuple(order))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -85,15 +87,16 @@ class Products:
             own = dataset[name].attrs
             attributes = {"long_name": f"limit of {own['long_name']}", "units": own["units"]}
             attributes |= {key: own[key] for key in ("standard_name", "units_metadata") if key in own}
-            coordinates[f"{name}_{side}"] = (f"{name}_{side}", limits, attributes)
+            values = np.array([each.limit for each in limits])
+            coordinates[f"{name}_{side}"] = (f"{name}_{side}", values, attributes)
         return dataset.assign(data).assign_coords(coordinates)
 
-    def _limits(self) -> dict[tuple[str, str], np.ndarray]:
-        """The limits of each variable and side, ascending."""
-        limits: dict[tuple[str, str], list[float]] = {}
+    def _limits(self) -> dict[tuple[str, str], list[Threshold]]:
+        """The thresholds of each variable and side, ascending."""
+        limits: dict[tuple[str, str], list[Threshold]] = {}
         for each in self.thresholds:
-            limits.setdefault((each.variable, "above" if each.above else "below"), []).append(each.limit)
-        return {key: np.sort(np.array(values)) for key, values in limits.items()}
+            limits.setdefault((each.variable, "above" if each.above else "below"), []).append(each)
+        return limits
 
     def _of_field(self, name: str, members: xr.DataArray) -> dict[str, xr.DataArray]:
         axis, values = members.get_axis_num(REALIZATION), members.values
@@ -119,7 +122,7 @@ class Products:
             products[f"{name}_quantile"] = product(quantiles, "quantiles", QUANTILE, (QUANTILE,))
         for (variable, side), limits in self._limits().items():
             if variable == name:
-                beyond = [(values > one if side == "above" else values < one).mean(axis=axis) for one in limits]
+                beyond = [each.happens(values).mean(axis=axis) for each in limits]
                 along = (f"{name}_{side}",)
                 one = product(np.stack(beyond), f"probability {side} a limit", "probability", along, units="1")
                 for key in ("standard_name", "units_metadata"):

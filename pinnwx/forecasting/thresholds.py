@@ -45,12 +45,12 @@ class Threshold:
     @property
     def name(self) -> str:
         """As a user writes it."""
-        return f"{self.variable}{'>' if self.above else '<'}{self.limit:g}"
+        return f"{self.variable}{'>' if self.above else '<'}{self.limit:.12g}"
 
     def happens(
         self,
         fields: Float[np.ndarray, "*batch lat lon"],
-        when: np.datetime64,  # noqa: ARG002
+        when: np.datetime64 | None = None,  # noqa: ARG002
     ) -> Bool[np.ndarray, "*batch lat lon"]:
         """Where fields of the variable are beyond the limit, at any time."""
         return fields > self.limit if self.above else fields < self.limit

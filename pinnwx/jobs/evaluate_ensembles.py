@@ -11,12 +11,21 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from pinnwx.data.archive import Archive
+from pinnwx.forecasting.calibration import Calibration
 from pinnwx.forecasting.ensemble import Ensemble
-from pinnwx.forecasting.out_of_fold import CROSS_FITTED, OutOfFold, out_of_fold_forecasts
+from pinnwx.forecasting.out_of_fold import (
+    CROSS_FITTED,
+    OutOfFold,
+    OutOfFoldEnsembles,
+    out_of_fold_ensembles,
+    out_of_fold_forecasts,
+)
 from pinnwx.forecasting.predictor import require_room
 from pinnwx.forecasting.thresholds import Threshold
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.scored_area import ScoredArea, with_notes
+from pinnwx.variables import describe
+from pinnwx.verification.calibrating import fit_calibration
 from pinnwx.verification.ensemble_scores import EnsembleAccumulator
 from pinnwx.verification.evaluate import score_pairs
 from pinnwx.verification.events import Event, percentile_events
@@ -27,6 +36,7 @@ from pinnwx.verification.significance import BlockBootstrap
 
 _AT_ONCE = 4  # single forecasts in a batch
 _MOST_OUT_OF_FOLD, _MOST_BYTES = 256, 2**29  # forecasts of the training time, for the dressing
+_MOST_ENSEMBLES, MEMBERS_OF_CALIBRATION = 128, 8  # for a calibration
 
 
 def score_ensembles(
@@ -38,12 +48,13 @@ def score_ensembles(
     training: Archive | None = None,
     baselines: Mapping[str, ProbabilityBaseline] | None = None,
     thresholds: Sequence[str] = (),
+    calibration: Calibration | None = None,
 ) -> Scores:
     """Scores of ensembles: those of their means, and of their distributions (`verification.ensemble_scores`).
 
     `baselines` are scored on the same forecasts, by default those of `probability_baselines`; `training` holds the
     analyses of the training time. Probabilities are scored for the `thresholds`, such as `t2m<273.15`, and for the
-    percentiles of climatology (`verification.events`).
+    percentiles of climatology (`verification.events`). The members are calibrated first, if there is a `calibration`.
     """
     trained, predictor = ensemble.trained, ensemble.predictor
     require_room(trained, len(ensemble.lead_hours), ensemble.size)
@@ -52,6 +63,8 @@ def score_ensembles(
     if baselines is None:
         baselines = probability_baselines(trained, training, ensemble.lead_hours)
     notes: dict[str, Any] = dict(ensemble.settings)
+    if calibration is not None:
+        notes["calibration"] = {"forecasts": calibration.forecasts, "lead_hours": list(calibration.lead_hours)}
     if isinstance(dressed := baselines.get("dressed"), DressedForecast):
         notes["dressing"] = {"forecasts": dressed.forecasts, "lead_hours": list(dressed.lead_hours)}
     events: list[Event] = [Threshold.parse(text, inside.archive.names) for text in thresholds]
@@ -65,6 +78,7 @@ def score_ensembles(
         for index, when, single in zip(starts.tolist(), archive.times[starts], singles, strict=True):
             if index not in result:  # the last batch is filled with repetitions
                 members = inside.of_fields(ensemble.forecast(archive, when))
+                members = members if calibration is None else calibration(members, ensemble.lead_hours)
                 accumulator.add(index, members, single)
                 result[index] = members.mean(axis=0)
         return np.stack([result[index] for index in starts.tolist()])
@@ -92,14 +106,40 @@ def probability_baselines(
     return baselines
 
 
+def calibration_of(ensemble: Ensemble, training: Archive) -> Calibration | None:
+    """The calibration of an ensemble, at leads of at most half a block of cross-fitting.
+
+    It is None where `dressed_forecast` is.
+    """
+    trained = ensemble.trained
+    if not (leads := _fitted_leads(trained, ensemble.lead_hours)):
+        return None
+    small = Ensemble(trained, leads, MEMBERS_OF_CALIBRATION, 0.0, ensemble.model_error_scale, noise=ensemble.noise)
+    bytes_of_one = 4 * MEMBERS_OF_CALIBRATION * len(leads) * math.prod(training.fields.shape[1:])
+    inside = ScoredArea.of(trained, training)
+    ensembles = out_of_fold_ensembles(small, training, min(_MOST_ENSEMBLES, _MOST_BYTES // bytes_of_one))
+    parts = (OutOfFoldEnsembles(each.initial_times, *map(inside.of_fields, each[1:])) for each in ensembles)
+    table = trained.config.variable_table()
+    bounds = np.array([describe(name, table).forecast_bounds for name in trained.names], np.float32)
+    conserved = {each.field for each in trained.config.model.physics.transport if each.conserved}
+    exempt = [row for row, name in enumerate(trained.names) if name in conserved]
+    return fit_calibration(parts, leads, inside.archive.grid, bounds, exempt)
+
+
+def _fitted_leads(trained: TrainedModel, lead_hours: Sequence[float]) -> list[float]:
+    """Of at most half a block, so that starts differ enough; none if the networks know their own blocks."""
+    if not trained.manifest.get(CROSS_FITTED):
+        return []
+    return [lead for lead in lead_hours if lead <= 12 * trained.config.training.cross_fitting_days]
+
+
 def dressed_forecast(trained: TrainedModel, training: Archive, lead_hours: Sequence[float]) -> DressedForecast | None:
     """The dressed single forecast, at leads of at most half a block of cross-fitting, so that starts differ enough.
 
     It is None for a model that was not cross-fitted, or that was trained further, and if the data hold too little of
     the training time.
     """
-    leads = [lead for lead in lead_hours if lead <= 12 * trained.config.training.cross_fitting_days]
-    if not trained.manifest.get(CROSS_FITTED) or not leads:
+    if not (leads := _fitted_leads(trained, lead_hours)):
         return None
     most = min(_MOST_OUT_OF_FOLD, _MOST_BYTES // (4 * len(leads) * math.prod(training.fields.shape[1:])))
     forecasts = out_of_fold_forecasts(trained, training, leads, most)

@@ -10,6 +10,7 @@ from pinnwx.errors import DataError, MissingInputError, UsageError
 from pinnwx.explaining.reading import TARGET, budget_fields
 from pinnwx.files import check_writable
 from pinnwx.forecasting.cf import read_forecast, reading_options
+from pinnwx.forecasting.products import without_products
 from pinnwx.grid import Grid
 from pinnwx.reporting.attribution import plot_attribution
 from pinnwx.reporting.budget import plot_budget
@@ -77,5 +78,5 @@ def _truth(dataset, data):
     if data is None:
         return None
     grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
-    names = tuple(str(name) for name in dataset.data_vars)
+    names = tuple(map(str, without_products(dataset).data_vars))
     return open_data(data, names, grid=grid, **reading_options(dataset))

@@ -114,13 +114,13 @@ def require_memory(settings: Config) -> None:
     training, model, available = settings.training, settings.model, memory_limit()
     grid = settings.data.grid
     cells = int(np.prod(Grid.parse(grid).shape)) if grid != "native" else 0
-    states = max(stage.steps for stage in training.curriculum) + model.input_times
+    states = max((stage.steps + model.input_times) * stage.members for stage in training.curriculum)
     needed = _COPIES * 4 * model.weights + 4 * training.batch_size * states * len(settings.data.fields) * cells
     if needed > available:
         raise ConfigError(
             f"training takes at least {needed / 2**30:,.1f} GiB, this machine has {available / 2**30:,.1f}: "
-            f"{model.weights:,} weights, {training.batch_size} windows of {states} times on {cells:,} cells; lower "
-            "model.closure.width, model.networks or training.batch_size"
+            f"{model.weights:,} weights, {training.batch_size} windows of {states} times (of all members) on {cells:,} "
+            "cells; lower model.closure.width, model.networks or training.batch_size"
         )
 
 

@@ -27,6 +27,7 @@ from pinnwx.model.weights import count_weights
 from pinnwx.training.fit import fit
 from pinnwx.training.optimiser import named_leaves
 from pinnwx.training.progress import Progress
+from pinnwx.training.schedule import Plan
 from pinnwx.training.trainer import Hooks, TrainingResult
 
 INITIALISED_FROM = "initialised_from"  # in the manifest: the `origin` of the first weights, unless they are random
@@ -102,12 +103,20 @@ class TrainingTask:
         return {
             **lineage(self.trained, self.archive),
             "updates": result.updates,
-            "planned_updates": dict(zip(map(str, result.plan.steps), result.plan.updates, strict=True)),
+            "planned_updates": _by_steps(result.plan),
             "source": "pinnwx train",
             **({CROSS_FITTED: True} if self.is_cross_fitted else {}),
             **self.notes,
             TRAINING_CHECK: report.summary() | {"promoted_anyway": promote_anyway},
         }
+
+
+def _by_steps(plan: Plan) -> dict[str, int]:
+    """The planned updates by the steps of their rollouts; several stages may have the same."""
+    updates: dict[str, int] = {}
+    for steps, count in zip(plan.steps, plan.updates, strict=True):
+        updates[str(steps)] = updates.get(str(steps), 0) + count
+    return updates
 
 
 def train_in_run(

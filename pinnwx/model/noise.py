@@ -9,17 +9,19 @@ A smooth field is a sum of waves in three dimensions on the sphere,
 
     n(x) = sqrt(2 / M) sum over m of cos(k_m . x / L + phi_m),    k_m normal, phi_m uniform,
 
-so it has mean zero, variance one, no seam and no pole, and nearly the correlation exp(-d^2 / 2 L^2) at the distance d
+so it has mean zero, variance one, no seam and no pole, and the correlation exp(-d^2 / 2 L^2) at the chord d
 (random Fourier features: Rahimi and Recht 2007).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from pinnwx.constants import EARTH_RADIUS
@@ -27,6 +29,7 @@ from pinnwx.grid import Grid
 from pinnwx.model.features import FeatureSpec
 from pinnwx.operators.departure import unit_vectors
 
+MODULATION = "modulation"  # the name of its layers (`model.closures.patched`)
 _WAVES = 16  # M, of each field
 
 
@@ -73,3 +76,11 @@ class Noise:
         angles = jnp.einsum("fwx,xij->ijfw", waves, places) + phases
         fields = np.float32(np.sqrt(2 / _WAVES)) * jnp.cos(angles).sum(axis=-1)
         return jnp.concatenate([numbers, fields], axis=-1)
+
+
+def is_learned(model: Any) -> bool:
+    """Whether noise may do something: not if all of its layers are zero, because no members were trained."""
+    layers = [
+        variable for path, variable in nnx.to_flat_state(nnx.state(model, nnx.Param)) if MODULATION in map(str, path)
+    ]
+    return not layers or any(np.asarray(variable[...]).any() for variable in layers)

@@ -56,8 +56,8 @@ def almost_fair_crps(
 
         1/M sum_i |x_i - y| - (1 - e) / (2 M (M - 1)) sum_ij |x_i - x_j|,    e = (1 - a) / M,  a = `FAIRNESS`.
 
-    With a = 1 it is fair: least in expectation if the members are draws from the distribution of the truth. But then a
-    member does not count if all others but one are equal to the truth; a below 1 removes this.
+    With a = 1 it is fair: least in expectation if the members are draws from the distribution of the truth. But then
+    the last member does not count if all others are equal to the truth; a below 1 removes this.
     """
     count = forecasts.shape[-4]
     error = jnp.abs(forecasts - truth[..., None, :, :, :]).mean(axis=-4)

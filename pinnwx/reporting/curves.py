@@ -165,11 +165,13 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
 def training_figure(records: Sequence[Mapping[str, Any]], name: str = "") -> Figure:
     """Loss against updates and against wall-clock minutes, with marks for the stages of the curriculum.
 
-    Each stage has its own running median, because losses of rollouts of different lengths cannot be compared.
+    Each stage has its own running median, because losses of rollouts of different lengths, and the CRPS of members,
+    cannot be compared.
 
     Args:
-        records: with the keys `update`, `wall_seconds`, `loss`, `stage_steps` and sometimes `validation_loss`; all
-            except the loss may be missing. Losses that are not finite are left out, and the title counts them.
+        records: with the keys `update`, `wall_seconds`, `loss`, `stage_steps` and sometimes `stage_members` and
+            `validation_loss`; all except the loss may be missing. Losses that are not finite are left out, and the
+            title counts them.
         name: the name of the model.
 
     Raises:
@@ -202,8 +204,8 @@ def training_figure(records: Sequence[Mapping[str, Any]], name: str = "") -> Fig
 
 def _loss_curve(axes: Axes, x: Sequence[float | int], records: Sequence[Mapping[str, Any]], text: str) -> None:
     loss = np.array([record["loss"] for record in records])
-    steps = [record.get("stage_steps") for record in records]
-    starts = [0, *(index for index, pair in enumerate(pairwise(steps), start=1) if pair[0] != pair[1])]
+    stages = [(record.get("stage_steps"), record.get("stage_members") or 1) for record in records]
+    starts = [0, *(index for index, pair in enumerate(pairwise(stages), start=1) if pair[0] != pair[1])]
     axes.plot(x, loss, color=MODEL_COLOUR, linewidth=0.6, alpha=0.35)
     smooth = _medians_of_stages(np.asarray(x, np.float64), loss, [*starts, len(loss)])
     axes.plot(*smooth, color=MODEL_COLOUR, label="training, running median")
@@ -218,7 +220,8 @@ def _loss_curve(axes: Axes, x: Sequence[float | int], records: Sequence[Mapping[
     axes.spines[["top", "right"]].set_visible(False)
     for index in starts if len(starts) > 1 else ():
         axes.axvline(x[index], color="0.4", linewidth=0.8, linestyle=":")
-        text = f"{steps[index]} step{'s' * (steps[index] != 1)}"
+        steps, members = stages[index]
+        text = f"{steps} step{'s' * (steps != 1)}" + (f", {members} members" if members > 1 else "")
         place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
         axes.annotate(text, (x[index], 1.0), (0, 2), va="bottom", fontsize="small", color="0.3", **place)
 

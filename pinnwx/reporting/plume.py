@@ -34,6 +34,8 @@ def plume_figure(dataset: xr.Dataset, variables: Sequence[str] | None = None) ->
     names = known if variables is None else list(variables)
     if lacking := [name for name in names if name not in known]:
         raise UsageError(f"the forecast has no {lacking[0]}; it has {', '.join(known)}")
+    if variables is not None and len(names) > _MOST_ROWS:
+        raise UsageError(f"{len(names)} variables are more than {_MOST_ROWS}, which fit into a picture; give fewer")
     names = names[:_MOST_ROWS]
     if not names:
         raise DataError("the forecast has no field; nothing to draw")

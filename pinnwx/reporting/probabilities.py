@@ -14,6 +14,7 @@ from pinnwx.errors import DataError, UsageError
 from pinnwx.reporting.style import CLIMATOLOGY_COLOUR, MODEL_COLOUR, PART_COLOURS, describe_or_guess, save, shown_units
 
 _MOST_ROWS = 6
+_LINES = {"(solid)": "-", "(dashed)": "--", "(dotted)": ":", "(dash-dotted)": "-."}
 _SMALLEST_AREA = 1e-3  # of a probability that a reliability diagram draws
 
 
@@ -72,7 +73,9 @@ def _chosen(known: Sequence[Any], chosen: Sequence[Any] | None, most: int, kind:
     for one in chosen:
         if one not in unique:
             raise UsageError(f"the scores have no {kind} {one}; they have {', '.join(map(str, unique))}")
-    return list(chosen)[:most]
+    if len(chosen) > most:
+        raise UsageError(f"{len(chosen)} of {kind}s are more than {most}, which fit into a picture; give fewer")
+    return list(chosen)
 
 
 def _ranks(axes: Axes, name: str, shown: Sequence[tuple[float, Mapping[str, Any], str]]) -> None:
@@ -89,9 +92,11 @@ def _ranks(axes: Axes, name: str, shown: Sequence[tuple[float, Mapping[str, Any]
 def _spread(axes: Axes, name: str, shown: Sequence[tuple[float, Mapping[str, Any], str]]) -> None:
     variable, largest = describe_or_guess(name), 0.0
     for _, own, colour in shown:
-        spread, error = (variable.display_factor * np.array(own["spread_bins"][key]) for key in ("spread", "error"))
+        bins = zip(own["spread_bins"]["spread"], own["spread_bins"]["error"], strict=True)
+        filled = [pair for pair in bins if None not in pair]
+        spread, error = variable.display_factor * np.array(filled).reshape(-1, 2).T
         axes.plot(spread, error, "-o", color=colour, markersize=3)
-        largest = max(largest, spread.max(), error.max())
+        largest = max(largest, *spread, *error)
     axes.axline((0, 0), slope=1, color="0.4", linewidth=0.8, linestyle=":")
     axes.set_xlim(0, 1.05 * largest or 1)
     axes.set_ylim(0, 1.05 * largest or 1)
@@ -102,7 +107,7 @@ def _spread(axes: Axes, name: str, shown: Sequence[tuple[float, Mapping[str, Any
 
 def _reliability(axes: Axes, shown: Sequence[tuple[float, Mapping[str, Any], str]]) -> None:
     for _, own, colour in shown:
-        for event, line in zip(own.get("events", ()), ("-", "--", ":", "-."), strict=False):
+        for event, line in zip(own.get("events", ()), _LINES.values(), strict=False):
             points = [
                 (p, frequency)
                 for p, frequency, area in zip(event["probabilities"], event["frequencies"], event["areas"], strict=True)
@@ -114,8 +119,11 @@ def _reliability(axes: Axes, shown: Sequence[tuple[float, Mapping[str, Any], str
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     events = shown[0][1].get("events", ()) if shown else ()
-    text = ", ".join(f"{event['event']} ({name})" for event, name in zip(events, ("solid", "dashed"), strict=False))
-    axes.set_title(text.replace(" percentile", "") or "no events", fontsize="small")
+    named = [f"{event['event']} {line}" for event, line in zip(events, _LINES, strict=False)]
+    text = "\n".join(", ".join(named[first : first + 2]) for first in range(0, len(named), 2)) or "no events"
+    left_out = len(events) - len(named)
+    text += f", and {left_out} more" if left_out > 0 else ""
+    axes.set_title(text.replace(" percentile", ""), fontsize="small")
     _labelled(axes, "probability", "frequency")
 
 

@@ -94,6 +94,7 @@ class MetricsLog:
         for update, metrics in enumerate(turn.metrics, start=turn.update - len(turn.metrics) + 1):
             finite = {name: value if np.isfinite(value) else None for name, value in metrics.items()}
             line = {"update": update, "wall_seconds": seconds, **finite, "stage_steps": turn.stage_steps}
+            line |= {"stage_members": turn.members} if turn.members > 1 else {}
             self.log.write(json.dumps(line) + "\n")
         self.log.flush()
 

@@ -114,8 +114,12 @@ class WallClock(StoppingRule):
         while len(seconds) < len(self.curriculum) and trainer.clock() < began + compiling:
             seconds.append(trainer.seconds_per_update(len(seconds), timed))
         if len(seconds) < len(self.curriculum):
-            steps = self.curriculum[len(seconds) - 1].steps
-            _log.info("note: the budget is too short for rollouts of more than %d step(s)", steps)
+            left_out = self.curriculum[len(seconds) :]
+            stages = ", ".join(f"{stage.steps} step(s)" + _members(stage) for stage in left_out)
+            _log.info("note: the budget is too short for rollouts of %s", stages)
+            trained = max(stage.members for stage in self.curriculum[: len(seconds)])
+            if trained == 1 < max(stage.members for stage in left_out):
+                _log.warning("warning: model.noise is not trained and does nothing in ensembles; give more --minutes")
         deadline = self.deadline - self.reserved()
         self._pace = Pace(self.curriculum[: len(seconds)], deadline, seconds, self.multiple)
         return self._pace.plan(trainer.clock())
@@ -128,6 +132,10 @@ class WallClock(StoppingRule):
 
     def seconds_left(self, now: float) -> float:
         return max(self.deadline - now, 0.0)
+
+
+def _members(stage: Stage) -> str:
+    return f" with {stage.members} members" if stage.members > 1 else ""
 
 
 @dataclass(eq=False)

@@ -68,6 +68,7 @@ class Turn:
         update: updates of all members so far.
         plan: the plan from here on.
         stage: the stage of this turn.
+        members: from each window.
         began: when this process began to train.
         now: the time.
         ended: why training ends after this turn; empty if it goes on.
@@ -78,6 +79,7 @@ class Turn:
     update: int
     plan: Plan
     stage: int
+    members: int
     began: float
     now: float
     ended: str
@@ -238,7 +240,17 @@ class Trainer:
 
     def _advanced(self, state: TrainingState, windows: jax.Array, total: int, stage: int) -> tuple[TrainingState, Any]:
         """The state after an update of a stage, and its metrics."""
-        return self._update(state, windows, self._source, total, self.members[stage] if self.members else 1)
+        members = self._members_of(stage)
+        return self._update(state, windows, self._source, total, members, self._averaged_from(stage))
+
+    def _averaged_from(self, stage: int) -> int:
+        """The update of a network at which the stages with as many members as this one began."""
+        members = [self._members_of(number) for number in range(stage + 1)]
+        first = next(number for number in range(stage, -1, -1) if number == 0 or members[number - 1] != members[stage])
+        return self.plan.stage_begin(first) // len(self.states) if self.plan.steps else 0
+
+    def _members_of(self, stage: int) -> int:
+        return self.members[stage] if self.members else 1
 
     def _turn(self) -> Turn:
         """Some updates of the member that has made the fewest; then the rule decides."""
@@ -251,7 +263,7 @@ class Trainer:
             ended = f"it was stopped, {update} of {self.plan.total} planned updates were done"
         else:
             ended = self.stopping.reason_to_end(self)
-        return Turn(self.states, metrics, update, self.plan, stage, self._began, now, ended)
+        return Turn(self.states, metrics, update, self.plan, stage, self._members_of(stage), self._began, now, ended)
 
     def _progress(self, update: int, now: float, loss: float, stage: int) -> Progress:
         rate = (update - self._first_update) / max(now - self._began, 1e-9)

@@ -231,15 +231,21 @@ class CompiledUpdate(NamedTuple):
     constants: _Constants
 
     def __call__(
-        self, state: TrainingState, windows: Int[Array, "batch times"], source: Source, total: Any, members: int = 1
+        self,
+        state: TrainingState,
+        windows: Int[Array, "batch times"],
+        source: Source,
+        total: Any,
+        members: int = 1,
+        averaged_from: Any = 0,
     ) -> tuple[TrainingState, UpdateMetrics]:
-        return self.program(self._of(members), state, windows, source, self.constants, total)
+        return self.program(self._of(members), state, windows, source, self.constants, total, averaged_from)
 
     def jaxpr(
         self, state: TrainingState, windows: Int[Array, "batch times"], source: Source, total: Any, members: int = 1
     ) -> Any:
         """The operations of a call."""
-        return self.program.trace(self._of(members), state, windows, source, self.constants, total).jaxpr
+        return self.program.trace(self._of(members), state, windows, source, self.constants, total, 0).jaxpr
 
     def _of(self, members: int) -> _StaticOfUpdate:
         return self.static._replace(members=members)
@@ -275,12 +281,13 @@ def make_update(
     devices: Devices | None = None,
     step_hours: float = 6.0,
 ) -> CompiledUpdate:
-    """The compiled `update(state, windows, source, total, members)`: one optimiser update on one batch of windows.
+    """The compiled `update(state, windows, source, total, members, averaged_from)`: one optimiser update on one batch.
 
     `windows` are indices into the archive, one row of input times + steps for each member of the batch. With `members`
     above 1, the loss is the CRPS of so many members from each window, of a model with noise.
 
-    `total` is the planned number of updates; it is an argument, so that a new plan does not recompile. An update whose
+    `total` is the planned number of updates; it is an argument, so that a new plan does not recompile. The running
+    average of the weights forgets what was before the update `averaged_from`, where another loss began. An update whose
     loss or gradient is not finite is skipped: it changes the counts of updates and of skipped updates, nothing else.
     Each update uses the next of the model's views. `devices` share the batch, by default all devices. The
     perturbations depend on `step_hours`, the step of the model.
@@ -309,7 +316,7 @@ def _loss_and_gradient(static: _StaticOfLoss, parameters, *arguments) -> tuple[F
 
 
 def _update(
-    static: _StaticOfUpdate, state: TrainingState, windows, source, constants: _Constants, total
+    static: _StaticOfUpdate, state: TrainingState, windows, source, constants: _Constants, total, averaged_from
 ) -> tuple[TrainingState, UpdateMetrics]:
     graph, grid, devices, rule, step_hours, members = static
 
@@ -318,7 +325,7 @@ def _update(
         if members > 1:
             error, keys = ensemble_error(grid, constants.unit, members), _noise_keys(number, windows[:, 0], members)
             windows = jnp.repeat(windows, members, axis=0)
-            growth = 0.5
+            growth = 0.5  # an absolute error grows as the root of a square one
         else:
             error, keys, growth = error_measure(model, grid, constants.unit, rule.loss), None, 1.0
 
@@ -337,7 +344,8 @@ def _update(
     direction, optimiser_state = rule.transformation().update(gradient, state.optimiser, state.parameters)
     parameters = jax.tree.map(lambda p, d: p - rate * d, state.parameters, direction)
     # The decay is smaller at first, so that the average soon loses the random first weights.
-    decay = jnp.minimum(rule.ema_decay, (1.0 + state.update) / (10.0 + state.update))
+    averaged = state.update - averaged_from
+    decay = jnp.minimum(rule.ema_decay, (1.0 + averaged) / (10.0 + averaged))
     average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, parameters)
     finite = jnp.isfinite(loss) & jnp.isfinite(norm)
     updated = TrainingState(parameters, average, optimiser_state, state.update, state.skipped)

@@ -11,8 +11,9 @@ For each variable and lead, with M members x_i, the truth y, and A the area mean
     variance_ratio   the same of all waves up to wavenumber 16
     energy_score     A over forecasts of ||x_i - y|| - ||x_i - x_j|| / 2, fair, with ||d||^2 the area mean of d^2: of
                      whole fields (Gneiting and Raftery 2007)
-    variogram_score  A (|y(a) - y(b)|^1/2 - mean |x_i(a) - x_i(b)|^1/2)^2 over pairs of places a and b about 1,000 km
-                     apart: of relations between places (Scheuerer and Hamill 2015)
+    variogram_score  A (|y(a) - y(b)|^1/2 - mean |x_i(a) - x_i(b)|^1/2)^2 over pairs of cells a and b that are as many
+                     rows, or columns, apart as 1,000 km at the equator: of relations between places (Scheuerer and
+                     Hamill 2015)
     regions          crps, spread and error of the mean by the regions of `details`
 """
 
@@ -30,7 +31,7 @@ from pinnwx.verification.details import REGIONS, large_scale_variance, ratio, zo
 from pinnwx.verification.ensemble import crps, mean_square_error, mean_square_spread
 
 BINS = 10  # of spread
-_APART = 1e6  # m, the places of the variogram score
+_APART = 1e6  # m at the equator, the places of the variogram score
 
 Members = Float[np.ndarray, "member lead field lat lon"]
 Truth = Float[np.ndarray, "lead field lat lon"]
@@ -38,7 +39,12 @@ Statistics = dict[str, Float[np.ndarray, "lead field part"]]
 
 
 def ensemble_statistics(members: Members, truth: Truth, grid: Grid) -> Statistics:
-    """The statistics of one forecast from which `ensemble_details` are computed."""
+    """The statistics of one forecast from which `ensemble_details` are computed, one lead at a time."""
+    parts = [_of_leads(members[:, [lead]], truth[[lead]], grid) for lead in range(len(truth))]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+
+def _of_leads(members: Members, truth: Truth, grid: Grid) -> Statistics:
     weights = grid.area_weights
     statistics = {
         "ranks": _ranks(members, truth, weights),
@@ -60,7 +66,7 @@ def ensemble_details(pairs: Mapping[str, Float[np.ndarray, "pair part"]]) -> dic
     values: dict[str, Any] = {
         "ranks": ranks.tolist(),
         "outer_ranks": float((ranks[0] + ranks[-1]) * len(ranks) / 2),
-        "spread_bins": {"spread": spread.tolist(), "error": error.tolist()},
+        "spread_bins": {"spread": _listed(spread), "error": _listed(error)},
         "energy_score": float(energy),
         "variogram_score": float(variogram),
         "regions": _regional(pairs["regions"].mean(axis=0)),
@@ -70,6 +76,11 @@ def ensemble_details(pairs: Mapping[str, Float[np.ndarray, "pair part"]]) -> dic
         values["variance_ratio"] = ratio(large_scale_variance(own), large_scale_variance(true))
         values["power_ratio"] = [ratio(x, y) for x, y in zip(own, true, strict=True)]
     return values
+
+
+def _listed(values: Float[np.ndarray, " part"]) -> list[float | None]:
+    """None for a bin without a cell."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def _ranks(members: Members, truth: Truth, weights: np.ndarray) -> Float[np.ndarray, "lead field rank"]:
@@ -84,7 +95,7 @@ def _ranks(members: Members, truth: Truth, weights: np.ndarray) -> Float[np.ndar
             here = each[lead, field].ravel()
             result[lead, field] += np.bincount(first[lead, field].ravel(), here, size + 1)
             result[lead, field] -= np.bincount(last[lead, field].ravel() + 1, here, size + 1)
-    return np.cumsum(result, axis=-1)[..., :size]
+    return np.maximum(np.cumsum(result, axis=-1)[..., :size], 0)  # the sums cancel up to rounding
 
 
 def _spread_bins(members: Members, truth: Truth, weights: np.ndarray) -> Float[np.ndarray, "lead field part"]:
@@ -100,7 +111,8 @@ def _spread_bins(members: Members, truth: Truth, weights: np.ndarray) -> Float[n
     bins = np.minimum((BINS * covered / area.sum(axis=-1, keepdims=True)).astype(int), BINS - 1)
     inside = bins[..., None, :] == np.arange(BINS)[:, None]
     sums = [(inside * (area * each)[..., None, :]).sum(axis=-1) for each in (np.ones_like(area), variance, error)]
-    return np.concatenate([sums[1] / sums[0], sums[2] / sums[0]], axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.concatenate([sums[1] / sums[0], sums[2] / sums[0]], axis=-1)
 
 
 def _energy_score(members: Members, truth: Truth, weights: np.ndarray) -> Float[np.ndarray, "lead field"]:

@@ -13,6 +13,7 @@ with sum n_p = 1 and the frequency o of the event):
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -83,8 +84,10 @@ def percentile_events(training: Archive, climatology: ClimatologyLike) -> list[E
 
     The percentiles are those of each place in the training time.
     """
-    count = len(training.times)
-    rows = np.linspace(0, count - 1, min(count, _MOST_ANALYSES)).round().astype(int)
+    stride, a_day = -(-len(training.times) // _MOST_ANALYSES), max(round(24 / training.step_hours), 1)
+    while math.gcd(stride, a_day) > 1:  # or one hour of the day would be chosen
+        stride += 1
+    rows = np.arange(0, len(training.times), stride)
     low, high = np.percentile(departures(climatology, training, rows), PERCENTS, axis=0).astype(np.float32)
     events: list[Event] = []
     for column, name in enumerate(training.names):
@@ -156,5 +159,6 @@ def _slope(p: np.ndarray, tables: np.ndarray, bounds: Bounds) -> tuple[float | N
 
 def _roc_area(missed: np.ndarray, hit: np.ndarray) -> float:
     """By the trapezoidal rule, over all probabilities as thresholds."""
-    false_alarms, hits = (np.concatenate([[0.0], np.cumsum(each[::-1])]) / each.sum() for each in (missed, hit))
-    return float(np.trapezoid(hits, false_alarms))
+    sums = [np.concatenate([[0.0], np.cumsum(each[::-1])]) for each in (missed, hit)]
+    false_alarms, hits = (each / each[-1] for each in sums)
+    return float(np.clip(np.trapezoid(hits, false_alarms), 0, 1))

@@ -4,11 +4,10 @@
 
     N(f + b, (r s)^2),    b and s the mean and the standard deviation of t - f in the training time
 
-at each place, by field and lead. With few independent forecasts, b is shrunk towards zero and s towards its mean over a
-band of latitude. The factor r, by field, lead and season, has the least CRPS in the training time (Gneiting et al.
-2005, Monthly Weather Review 133, 1098-1118). The distribution knows nothing of the day, so an ensemble is worth its
-cost only if it is better. The errors must be those of weather that the networks were not trained on
-(`forecasting.out_of_fold`), because in their own training time they are too small.
+at each place, by field and lead (`forecasting.error_statistics`). The factor r, by field, lead and season, has the
+least CRPS in the training time (Gneiting et al. 2005, Monthly Weather Review 133, 1098-1118). The distribution knows
+nothing of the day, so an ensemble is worth its cost only if it is better. The errors must be those of weather that the
+networks were not trained on (`forecasting.out_of_fold`), because in their own training time they are too small.
 
 **Climatology.** An ensemble: the climatology of the valid time, plus departures from climatology in the training time,
 of the same time of day and season.
@@ -25,6 +24,7 @@ from jaxtyping import Float, Int, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import same_hour_and_season
+from pinnwx.forecasting.error_statistics import local_mean_and_variance
 from pinnwx.forecasting.out_of_fold import OutOfFold
 from pinnwx.grid import Grid
 from pinnwx.verification.baselines import ClimatologyLike, climatology_at, departures
@@ -32,8 +32,6 @@ from pinnwx.verification.ensemble import crps, gaussian_crps
 from pinnwx.verification.pairing import lead_deltas
 
 FEWEST_FORECASTS = 30  # of a dressing, and of a season with a factor of its own
-BAND_DEGREES, BAND_WORTH = 30.0, 10  # a standard deviation of a band counts as much as that of so many periods
-PERIOD_DAYS = 5  # forecasts of one such period count as one
 FACTORS = np.geomspace(0.4, 2.5, 21)
 MOST_FOR_FACTORS = 64  # forecasts of a season
 FEWEST_ANALYSES, MOST_ANALYSES = 8, 50  # of climatology
@@ -95,12 +93,8 @@ class DressedForecast:
         if sum(len(times) for times, _ in samples) < FEWEST_FORECASTS:
             return None
         times, errors = (np.concatenate(each) for each in zip(*samples, strict=True))
-        periods = len(np.unique(times.astype("datetime64[D]").astype(np.int64) // PERIOD_DAYS))
-        mean, variance = errors.mean(axis=0, dtype=np.float64), errors.var(axis=0, dtype=np.float64)
-        variance = (periods * variance + BAND_WORTH * _band_mean(variance, grid)) / (periods + BAND_WORTH)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            shrinkage = np.maximum(1 - variance / (periods * mean**2), 0)  # James and Stein 1961
-        bias, std = np.nan_to_num(shrinkage) * mean, np.sqrt(variance)
+        bias, variance = local_mean_and_variance(errors, times, grid)
+        std = np.sqrt(variance)
         seasons = [np.flatnonzero(_season(times) == season) for season in range(_SEASONS)]
         every = np.arange(len(times))
         chosen = [rows if len(rows) >= FEWEST_FORECASTS else every for rows in seasons]
@@ -162,14 +156,3 @@ def _season(times: Shaped[np.ndarray, " time"]) -> Int[np.ndarray, " time"]:
     """0 for December to February, and so on."""
     months = times.astype("datetime64[M]").astype(np.int64) % 12
     return (months + 1) % 12 // 3
-
-
-def _band_mean(values: Fields, grid: Grid) -> Fields:
-    """The area mean of the band of each row."""
-    bands, weights = np.floor((np.asarray(grid.latitude) + 90.0) / BAND_DEGREES), grid.area_weights[:, 0]
-    result = np.empty_like(values)
-    for band in np.unique(bands):
-        rows = bands == band
-        mean = np.average(values[..., rows, :].mean(axis=-1), axis=-1, weights=weights[rows])
-        result[..., rows, :] = mean[..., None, None]
-    return result

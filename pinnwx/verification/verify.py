@@ -84,7 +84,13 @@ def verify_forecasts(
         events: list[Event] = [Threshold.parse(text, names) for text in thresholds]
         if training is not None and climatology is not None:
             events += percentile_events(training, climatology)
-        ensembles = EnsembleAccumulator(archive, pairs, events=events, details=len(set(sizes)) == 1)
+        same = len(set(sizes)) == 1
+        if thresholds and not same:
+            raise UsageError(
+                f"the probability of a threshold needs ensembles of one size; these have {min(sizes)} to {max(sizes)} "
+                "members, verify them separately"
+            )
+        ensembles = EnsembleAccumulator(archive, pairs, events=events, details=same)
     elif thresholds:
         raise UsageError("the probability of a threshold needs forecasts with members")
 

@@ -22,6 +22,7 @@ MOVING = {"kind": "latent_transport", "patch_size": 2, "options": {"groups": 2, 
 KINDS = {
     "plain": {}, "patches": {"patch_size": 2}, "experts": {"experts": 2}, "latent_transport": MOVING,
     "latent_transport of one block": MOVING | {"options": {"groups": 2, "channels": 4, "blocks": 1}},
+    "latent_transport with local terms": MOVING | {"options": {"groups": 2, "channels": 4, "terms": ["advection"]}},
     "latent_transport with noise": MOVING | {"noise": 2},
 }  # fmt: skip
 
@@ -64,7 +65,7 @@ def test_every_number_of_a_network_belongs_to_its_groups(kind):
         fixed = {"net/encode/kernel": {2}, "net/decode/kernel": {3}, "net/decode/bias": {0}}.get(name, set())
         if "route" in name:  # its outputs are experts
             fixed = {values.ndim - 1}
-        if "/project/" in name or "/move/" in name:  # their outputs are moved, or displacements
+        if any(f"/{layer}/" in name for layer in ("project", "move", "local")):  # their outputs are of moved channels
             fixed = {values.ndim - 1}
         if name.endswith(("/combine/kernel", "/modulation/kernel")):
             fixed = {0}

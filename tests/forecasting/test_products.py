@@ -5,10 +5,12 @@ import pytest
 import xarray as xr
 from synthetic import ConstantClimatology, wave_archive
 
+from pinnwx.data.inputs import as_dataset
 from pinnwx.errors import DataError, UsageError
 from pinnwx.forecasting.cf import ensemble_mean, forecast_dataset, point, read_forecast, write_forecast
 from pinnwx.forecasting.form import require_form
 from pinnwx.forecasting.products import NO_PRODUCTS, Products, is_product, without_products
+from pinnwx.forecasting.thresholds import Threshold
 from pinnwx.reporting.maps import forecast_figure
 from pinnwx.verification.verify import verify_forecasts
 
@@ -69,7 +71,8 @@ def test_a_file_holds_them(dataset, tmp_path):
     stored = read_forecast(tmp_path / "a.nc")
     assert set(stored.data_vars) == set(dataset.data_vars)
     for name in dataset.data_vars:
-        np.testing.assert_array_equal(stored[name].transpose(*dataset[name].dims), dataset[name])
+        assert stored[name].dims == dataset[name].dims
+        np.testing.assert_array_equal(stored[name], dataset[name])
     assert ASKED.are_in(stored)
     assert not NO_PRODUCTS.are_in(stored)
 
@@ -85,6 +88,34 @@ def test_nothing_takes_them_for_fields(dataset, members):
     assert len(forecast_figure(dataset).axes) == 6  # two leads and a colour bar for each field
     here = point(dataset, 0.0, 100.0)
     np.testing.assert_allclose(here["t850_mean"], here["t850"].mean("realization"), rtol=1e-6)
+
+
+def test_one_member_alone_has_none_that_are_drawn(dataset):
+    assert tuple(ensemble_mean(dataset.isel(realization=0)).data_vars) == NAMES
+
+
+def test_they_are_no_lateral_boundary(dataset, tmp_path):
+    """The spread of a field has its standard name. Of an ensemble, one member is a boundary."""
+    write_forecast(dataset.isel(realization=0, drop=True), tmp_path / "one.nc")
+    opened = as_dataset(tmp_path / "one.nc", NAMES, forecasts=True)
+    np.testing.assert_allclose(opened["msl"].values[-1], dataset["msl"].values[0, -1], rtol=1e-6)
+    assert set(opened.data_vars) == {*NAMES}
+    write_forecast(dataset, tmp_path / "all.nc")
+    with pytest.raises(DataError, match="select one"):
+        as_dataset(tmp_path / "all.nc", NAMES, forecasts=True)
+
+
+def test_a_value_on_the_limit_is_not_beyond_it(members):
+    level = np.float32(273.15)
+    made = forecast_dataset(
+        np.full_like(members, level), NAMES, ARCHIVE.grid, ARCHIVE.times[40], [6, 12], provenance={}
+    )
+    asked = Products.of([], ["t850<273.15", "t850>273.15"], NAMES, SIZE)
+    both = asked.added_to(made)
+    truth = Threshold.parse("t850<273.15", NAMES).happens(np.full((2, 2), level))
+    assert both["t850_probability_below"].values.any() == truth.any()
+    order = [asked.settings, Products.of([], ["t850>273.15", "t850<273.15"], NAMES, SIZE).settings]
+    assert order[0] == order[1]
 
 
 def test_without_a_wish_there_are_none(members):

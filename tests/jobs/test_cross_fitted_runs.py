@@ -101,6 +101,7 @@ def test_their_probabilities_are_scored(scores, capsys, tmp_path):
     scores.save(tmp_path / "s.json")
     pinnwx.plot(tmp_path / "s.json", tmp_path / "s.png", probabilities=True, variables=["t850"], leads=[6, 24])
     assert (tmp_path / "s.png").stat().st_size > 20_000
+    pinnwx.plot(tmp_path / "s.json", tmp_path / "all.png", probabilities=True)
     with pytest.raises(UsageError, match="the scores have no variable z500; they have msl, t850"):
         pinnwx.plot(tmp_path / "s.json", tmp_path / "no.png", probabilities=True, variables=["z500"])
     with pytest.raises(UsageError, match="--probabilities draws the scores of ensembles"):
@@ -126,6 +127,10 @@ def test_a_forecast_has_the_products_that_are_asked_for(run, data, tmp_path):
     scores = pinnwx.verify(tmp_path / "f.nc", data, thresholds=["t850<280"])
     assert scores.entry("t850", 12)["probabilities"]["events"][0]["event"] == "t850<280"
     assert {entry["variable"] for entry in scores.scores} == {"msl", "t850"}
+    pinnwx.plot(tmp_path / "f.nc", tmp_path / "f.png", data=data)
+    pinnwx.forecast(run.folder, data, out=tmp_path / "g.nc", init="2026-01-18T00", members=4, hours=12)
+    with pytest.raises(UsageError, match="needs ensembles of one size; these have 4 to 5 members"):
+        pinnwx.verify([tmp_path / "f.nc", tmp_path / "g.nc"], data, thresholds=["t850<280"])
 
 
 def test_a_series_notices_other_products(run, data, tmp_path):
@@ -148,6 +153,11 @@ def test_a_plume_and_a_table_at_a_place(run, data, tmp_path):
     assert len(table) == 2 * 5
     assert set(table.columns) == {"realization", "time", "msl", "msl_mean"}
     np.testing.assert_allclose(table.groupby("time")["msl"].mean(), table.groupby("time")["msl_mean"].mean(), rtol=1e-6)
+    write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / "all.csv")
+    table = pd.read_csv(tmp_path / "all.csv")
+    assert len(table) == 2 * 5
+    assert {"msl_quantile_0.5", "t850_spread"} < set(table.columns)
+    np.testing.assert_allclose(table["msl_quantile_0.5"][0], np.median(table["msl"][table["time"] == table["time"][0]]))
     for name, message in (("p.txt", "ends in .png for a picture, or in .csv"), ("p.nc", "ends in .png")):
         with pytest.raises(UsageError, match=message):
             write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / name)

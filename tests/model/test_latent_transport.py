@@ -127,11 +127,58 @@ def test_the_filter_mixes_neighbours_and_no_cell_farther_away():
     assert {tuple(cell) for cell in reached} == {(0, 1, 0, row, column) for row in (7, 8, 9) for column in (15, 16, 17)}
 
 
+COEFFICIENTS = (0.3, -0.2, 0.5, 0.1, 0.4, -0.6)  # a_x, a_y, D_xx, D_yy, D_xy, r
+
+
+@pytest.mark.parametrize(
+    ("terms", "used"),
+    [
+        (("advection",), (0, 1)),
+        (("diffusion",), (2, 3, 4)),
+        (("reaction",), (5,)),
+        (("advection", "diffusion", "reaction"), (0, 1, 2, 3, 4, 5)),
+    ],
+    ids=["advection", "diffusion", "reaction", "all"],
+)
+def test_local_terms_are_exact_for_polynomials_of_second_degree(terms, used):
+    """a_x q_x + a_y q_y + D_xx q_xx + D_yy q_yy + D_xy q_xy + r q, in units of cells."""
+    options = LatentTransportOptions(groups=2, channels=4, motion="none", terms=terms)
+    model = LatentTransport(GRID, 4, options, 0, rngs=nnx.Rngs(0))
+    y, x = np.meshgrid(np.arange(GRID.shape[0]), np.arange(GRID.shape[1]), indexing="ij")
+    slopes = [2 + 0.2 * x + 0.3 * y, -1 + 0.3 * x + 0.4 * y, 0.2 + 0 * x, 0.4 + 0 * x, 0.3 + 0 * x]
+    q = 1 + 2 * x - y + 0.1 * x**2 + 0.2 * y**2 + 0.3 * x * y
+    expected = sum(COEFFICIENTS[number] * [*slopes, q][number] for number in used)
+    coefficients = np.array([COEFFICIENTS[number] for number in used], np.float32)[:, None, None]
+    second = np.zeros_like(coefficients)  # of the other group
+    both = jnp.broadcast_to(jnp.stack([coefficients, second])[None], (1, 2, len(used), *GRID.shape))
+    channels = jnp.broadcast_to(jnp.asarray(q, jnp.float32), (1, 2, 2, *GRID.shape))
+    change = np.asarray(jax.jit(model._local)(channels, both))
+    inside = (slice(1, -1), slice(1, -1))  # the polynomial has a seam, and no other side of the poles
+    for own in range(2):
+        np.testing.assert_allclose(change[0, 0, own][inside], expected[inside], rtol=1e-4, atol=2e-4)
+    assert not change[0, 1].any()
+
+
+def test_local_terms_cross_the_date_line_and_the_pole():
+    """A channel of one cell has its neighbours where the globe has them."""
+    options = LatentTransportOptions(groups=2, channels=4, motion="none", terms=("diffusion",))
+    model = LatentTransport(GRID, 4, options, 0, rngs=nnx.Rngs(0))
+    even = jnp.zeros((1, 2, 3, *GRID.shape)).at[:, :, :2].set(1.0)
+    columns = GRID.shape[1]
+    for row, column, reached in (
+        (8, 0, {(8, 0), (8, 1), (8, columns - 1), (7, 0), (9, 0)}),
+        (0, 3, {(0, 3), (0, 2), (0, 4), (1, 3), (0, 3 + columns // 2)}),
+    ):
+        point = jnp.zeros((1, 2, 2, *GRID.shape)).at[..., row, column].set(1.0)
+        assert {tuple(cell) for cell in np.argwhere(np.asarray(model._local(point, even))[0, 0, 0])} == reached
+
+
+@pytest.mark.parametrize("terms", [(), ("advection", "diffusion", "reaction")], ids=["no terms", "all terms"])
 @pytest.mark.parametrize("motion", ["transport", "none", "filter"])
 @pytest.mark.parametrize(("name", "patch_size"), [("11.25deg", 2), ("11.25deg+poles", 1)])
-def test_it_turns_with_the_globe(motion, name, patch_size):
+def test_it_turns_with_the_globe(motion, name, patch_size, terms):
     grid = Grid.parse(name)
-    model = closure(grid, patch_size, motion=motion)
+    model = closure(grid, patch_size, motion=motion, terms=terms)
     features = np.random.default_rng(0).standard_normal((1, *grid.shape, 3), np.float32)
     randomise(model, 0, 0.3)
     expected = np.roll(applied(model, features), 4, axis=2)

@@ -17,6 +17,7 @@ from synthetic import (
     step_features,
     times,
     transport,
+    wave_archive,
 )
 
 from pinnwx.config import parse_config
@@ -31,6 +32,7 @@ from pinnwx.model.deep_ensemble import give_weights
 from pinnwx.model.noise import Noise
 from pinnwx.model.rollout import rollout
 from pinnwx.training.fit import fit
+from pinnwx.training.update import CompiledUpdate, UpdateMetrics, device_archive, initial_state, make_update
 
 GRID = Grid.parse("11.25deg+poles")
 LENGTH = 2e6
@@ -189,6 +191,63 @@ def test_training_gives_members_the_spread_of_their_error():
     assert ((ratio > 0.7) & (ratio < 1.2)).all()
     single = Ensemble(trained, [6], 2, 0, 0, noise=False).forecast(archive, archive.times[1400])
     np.testing.assert_array_equal(single[0], single[1])
+
+
+def updates(settings: str, counts: dict[int, int]):
+    """The state after so many updates of each number of members, one after another."""
+    text = config_text(closure=closure_text("residual"), training=settings + "\n" + NOISE)
+    trained = TrainedModel.initialise(parse_config(text), wave_archive(60), text)
+    update = make_update(trained.model, trained.grid, error_scale(trained), trained.config.training)
+    state, source = initial_state(trained.model, trained.config.training), device_archive(wave_archive(60), 6.0)
+    windows = jnp.asarray(np.arange(8)[:, None] + np.arange(2), jnp.int32)
+    begun = 0
+    for size, count in counts.items():
+        for _ in range(count):
+            state, _ = update(state, windows, source, 40, size, begun)
+        begun += count
+    return state
+
+
+def distance(state) -> float:
+    """Of the average from the weights, over the size of the weights, of the modulation."""
+    parts = [
+        [np.asarray(value[...]) for path, value in nnx.to_flat_state(each) if "modulation" in map(str, path)]
+        for each in (state.average, state.parameters)
+    ]
+    (average,), (weights,) = parts
+    return float(np.abs(average - weights).max() / np.abs(weights).max())
+
+
+def test_the_average_forgets_the_weights_from_before_the_members():
+    """A slow average would hold the modulation near zero, where it was before."""
+    training = TWO_MEMBERS + "\nema_decay = 0.999"
+    assert distance(updates(training, {1: 30, 2: 10})) < 0.5
+    state = updates(training, {1: 30})
+    assert not any(
+        np.asarray(value[...]).any()
+        for path, value in nnx.to_flat_state(state.parameters)
+        if "modulation" in map(str, path)
+    ), "single forecasts do not train it"
+
+
+def test_a_stage_begins_the_average_where_its_members_begin(monkeypatch):
+    asked = []
+
+    def record(_, state, windows, source, total, members, begun):
+        asked.append((windows.shape[1], members, begun))
+        return state._replace(update=state.update + 1), UpdateMetrics(*np.zeros(3))
+
+    monkeypatch.setattr(CompiledUpdate, "__call__", record)
+    stages = [(1, 1), (2, 1), (1, 2), (2, 2)]
+    curriculum = ", ".join(f"{{ steps = {steps}, fraction = 1, members = {size} }}" for steps, size in stages)
+    text = config_text(
+        closure=closure_text("residual"), model="networks = 2",
+        training=f"batch_size = 8\nupdates = 32\ncurriculum = [{curriculum}]\n{NOISE}",
+    )  # fmt: skip
+    trained = TrainedModel.initialise(parse_config(text), wave_archive(60), text)
+    fit(trained.model, wave_archive(60), trained.config, error_scale(trained))
+    assert sorted(set(asked)) == [(2, 1, 0), (2, 2, 8), (3, 1, 0), (3, 2, 8)], "of each network"
+    assert len(asked) == 32
 
 
 @pytest.mark.parametrize(

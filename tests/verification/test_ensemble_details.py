@@ -113,3 +113,18 @@ def test_regions_are_the_parts_of_the_globe():
     error = (GRID.area_weights * (members.mean(axis=0) - truth) ** 2).mean()
     assert np.average(squares, weights=area) == pytest.approx(error, rel=1e-5)
     assert list(details(*drawn(3, 2, BOX), BOX)["regions"]) == ["north"]
+
+
+def test_no_rank_is_negative_by_rounding():
+    for seed in range(40):
+        ranks = details(*drawn(20, 1, seed=seed))["ranks"]
+        assert min(ranks) >= 0
+        assert sum(ranks) == pytest.approx(1)
+
+
+def test_a_bin_without_a_cell_has_no_value():
+    few = Grid.from_coordinates(np.arange(40.0, 46.0, 2.0), np.arange(0.0, 6.0, 2.0))
+    bins = details(*drawn(5, 4, few), few)["spread_bins"]
+    missing = [value is None for value in bins["spread"]]
+    assert any(missing)
+    assert missing == [value is None for value in bins["error"]]

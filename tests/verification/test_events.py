@@ -113,3 +113,29 @@ def test_a_threshold_that_is_none_is_refused(text):
 def test_a_threshold_of_another_variable_is_refused():
     with pytest.raises(UsageError, match=r'threshold "t2m<273\.15": the forecast has no t2m; it has msl, t850'):
         Threshold.parse("t2m<273.15", ("msl", "t850"))
+
+
+def test_an_area_of_probabilities_that_are_certain_is_one_at_most():
+    """Up to rounding, which must not leave the interval that a scores file allows."""
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        truth = generator.standard_normal((1, *GRID.shape))
+        members = truth + 1e-6 * generator.standard_normal((5, 1, *GRID.shape))
+        area = measured(Threshold.parse("msl>0.3", ("msl",)), members, truth)["roc_area"]
+        assert 0.99 < area <= 1
+
+
+def test_percentiles_are_those_of_all_hours_of_the_day():
+    """Of very many analyses some are chosen; they are not all of one hour."""
+    archive = wave_archive(2400)
+    hours = (archive.times.astype("datetime64[h]").astype(int) % 24).astype(np.float32)
+    fields = archive.fields * 0 + hours[:, None, None, None]
+    archive = replace(archive, fields=fields)
+    events = percentile_events(archive, ConstantClimatology(0 * archive.fields[0]))
+    assert events[0].departure.max() == 0
+    assert events[1].departure.min() == 18
+
+
+def test_a_name_has_all_digits_of_its_limit():
+    names = {Threshold.parse(text, ("msl",)).name for text in ("msl<101325.5", "msl<101325.6", "msl<101325")}
+    assert names == {"msl<101325.5", "msl<101325.6", "msl<101325"}

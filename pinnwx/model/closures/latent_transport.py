@@ -8,6 +8,15 @@ circle against it, and q is interpolated there by cubic or linear polynomials (`
 can cross many cells in one block (at most 12,742 km, see `operators.departure`), where a convolution reaches its
 neighbours only. Where the displacement is zero, only the bias of W is added. A residual block follows.
 
+`terms` add local terms of a partial differential equation to each group. A dense layer gives the coefficients a, D and
+r of each cell. The differences are centred, in units of cells:
+
+    advection    a_x q_x + a_y q_y
+    diffusion    D_xx q_xx + D_yy q_yy + D_xy q_xy        D has any sign, so that it can sharpen too
+    reaction     r q
+
+A channel that moves less than a cell needs no interpolation then, and what moves can also mix, grow and decay.
+
 The idea is that of PARADIS (arXiv 2601.21151), which moves every channel by a velocity of its own, and blends x with
 what has moved by a gate. Two placebos measure the effect of the transport:
 
@@ -65,7 +74,7 @@ class LatentTransportOptions(Settings):
     motion: Literal["transport", "none", "filter"] = "transport"
     """`none` and `filter` are placebos."""
     terms: tuple[Literal["advection", "diffusion", "reaction"], ...] = ()
-    """Local terms of a differential equation of the moved channels, with coefficients that the network chooses."""
+    """Local terms of the moved channels, with coefficients that the network chooses."""
 
 
 @final
@@ -113,7 +122,7 @@ class LatentTransport(nnx.Module):
         return interpolate(channels, arriving, self.grid, degree=self.degree).value - channels
 
     def _local(self, channels: Array, coefficients: Array) -> Array:
-        """The local terms: a product of coefficients and differences."""
+        """The sum of the local terms."""
         rows, columns = self.grid.shape
         padded = pad(channels, self.grid, 1)
 
@@ -194,17 +203,16 @@ class LatentTransportClosure(PatchedClosure):
         """Those of a residual closure. The transport reads and writes the channels of `residual`. The channels that it
         moves are no group of their own, because groups of equal size share one displacement."""
 
+        parts = {f"transports/{number}": transport for number, transport in enumerate(self.transports)}
+        writers = tuple(slot for path in parts for slot in written(f"{path}/combine", 1))
+        readers = tuple(
+            read(f"{path}/{layer}", 0, norm=f"{path}/norm")
+            for path, transport in parts.items()
+            for layer in ("project", "move", *(("local",) if transport.local is not None else ()))
+        )
+        scales = tuple(slot for path, part in parts.items() for slot in normalisation(path, part.modulation))
+
         def with_transport(group: ChannelGroup) -> ChannelGroup:
-            paths = [f"transports/{number}" for number in range(len(self.transports))]
-            writers = [slot for path in paths for slot in written(f"{path}/combine", 1)]
-            readers = [
-                read(f"{path}/{layer}", 0, norm=f"{path}/norm") for path in paths for layer in ("project", "move")
-            ]
-            scales = [
-                slot
-                for path, transport in zip(paths, self.transports, strict=True)
-                for slot in normalisation(path, transport.modulation)
-            ]
             return replace(
                 group,
                 writers=(*group.writers, *writers),

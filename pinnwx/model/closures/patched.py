@@ -32,6 +32,7 @@ from pinnwx.model.initialisers import layer_norm, linear, zeros
 from pinnwx.model.space_to_depth import coarse_grid, depth_to_space, patch_mean, space_to_depth
 
 EXPANSION = 2  # of the width, between the two dense layers of a block
+NOISE_GAIN = 4.0  # its layers begin at zero, late in a training, and so learn faster
 
 
 def dense_pair(inputs: int, hidden: int, outputs: int, rngs: nnx.Rngs) -> tuple[nnx.Linear, nnx.Linear]:
@@ -70,7 +71,7 @@ def modulated(
     """Normalised channels, scaled and shifted by the noise."""
     if modulation is None:
         return normalised
-    scale, shift = jnp.split(modulation(noise), 2, axis=-1)
+    scale, shift = jnp.split(modulation(NOISE_GAIN * noise), 2, axis=-1)
     return (1 + scale) * normalised + shift
 
 
