@@ -33,7 +33,7 @@ _HOMES = {
     "status": "pinnwx.jobs.status",
     "train": "pinnwx.jobs.train",
     "verify": "pinnwx.jobs.verify",
-    "point": "pinnwx.forecasting.cf",
+    "point": "pinnwx.jobs.point",
     "weatherbench2_view": "pinnwx.forecasting.cf",
     "open_data": "pinnwx.data.open",
     "sample_path": "pinnwx.data.open",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from pinnwx.commands.lists import numbers
 from pinnwx.commands.options import (
     Data,
@@ -25,6 +29,9 @@ def evaluate(
     leads: Leads = None,
     members: ScoredMembers = None,
     threshold: Thresholds = None,
+    calibrated: Annotated[
+        bool, typer.Option("--calibrated", help="Calibrate the members on the training time of a cross-fitted model.")
+    ] = False,
     details: Details = False,
     json: Json = None,
     force: ForceJson = False,
@@ -42,6 +49,7 @@ def evaluate(
         leads=hours,
         members=members,
         thresholds=threshold or (),
+        calibrated=calibrated,
         json=json,
         force=force,
     )

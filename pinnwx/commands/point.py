@@ -22,8 +22,8 @@ def point(
     force: Force = False,
 ) -> None:
     """Write the forecast at a place as a picture or a table."""
-    from pinnwx.jobs.point import write_point as job
+    from pinnwx.jobs.point import point as job
 
     chosen = names(variables) if variables else None
-    here = job(forecast, latitude, longitude, out, variables=chosen, method=method, force=force)
+    here = job(forecast, latitude, longitude, method, variables=chosen, out=out, force=force)
     say(f"Wrote {out}: {float(here['latitude']):g} N, {float(here['longitude']):g} E, {here.sizes['time']} steps.")

@@ -17,7 +17,7 @@ from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.jobs.evaluate_ensembles import score_ensembles
+from pinnwx.jobs.evaluate_ensembles import require_calibration, score_ensembles
 from pinnwx.jobs.scored_area import ScoredArea, with_notes
 from pinnwx.runtime import prepare
 from pinnwx.training.progress import scoring_text, shown
@@ -37,6 +37,7 @@ def evaluate(
     leads: Sequence[float] | None = None,
     members: int | None = None,
     thresholds: Sequence[str] = (),
+    calibrated: bool = False,
     json: str | Path | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -51,7 +52,8 @@ def evaluate(
     step is longer.
 
     With `members`, ensembles of this size are scored (`jobs.evaluate_ensembles`), and their probabilities of the
-    `thresholds`, such as `t2m<273.15` in SI units.
+    `thresholds`, such as `t2m<273.15` in SI units. With `calibrated`, the members are calibrated first
+    (`forecasting.calibration`), which needs a cross-fitted model and its training time.
 
     Raises:
         MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError: see
@@ -59,8 +61,9 @@ def evaluate(
         UsageError: a threshold is not one, or there are no members; or as `Ensemble`.
     """
     prepare()
-    if thresholds and members is None:
-        raise UsageError("the probability of a threshold needs an ensemble; give --members")
+    if members is None and (thresholds or calibrated):
+        what = "the probability of a threshold" if thresholds else "a calibration"
+        raise UsageError(f"{what} needs an ensemble; give --members")
     if json is not None:
         check_writable(json, force=force)
     trained = model if isinstance(model, TrainedModel) else Run.open(model).load()
@@ -72,7 +75,10 @@ def evaluate(
             scores = score_from(predictor, archive, starts, predictor.needed_offsets, show, training=training)
         else:
             ensemble = Ensemble(trained, predictor.lead_hours, members)
-            scores = score_ensembles(ensemble, archive, starts, show, training=training, thresholds=thresholds)
+            calibration = require_calibration(ensemble, training) if calibrated else None
+            scores = score_ensembles(
+                ensemble, archive, starts, show, training=training, thresholds=thresholds, calibration=calibration
+            )
     if json is not None:
         scores.save(json)
     return scores

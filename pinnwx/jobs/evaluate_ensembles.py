@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from pinnwx.data.archive import Archive
+from pinnwx.errors import UsageError
 from pinnwx.forecasting.calibration import Calibration
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.out_of_fold import (
@@ -104,6 +105,21 @@ def probability_baselines(
     if (dressed := dressed_forecast(trained, training, lead_hours)) is not None:
         baselines["dressed"] = dressed
     return baselines
+
+
+def require_calibration(ensemble: Ensemble, training: Archive | None) -> Calibration:
+    """As `calibration_of`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    calibration = None if training is None else calibration_of(ensemble, training)
+    if calibration is None:
+        raise UsageError(
+            "the ensemble cannot be calibrated: that needs a model trained with training.cross_fitting_days (and not "
+            "trained further), leads of at most half such a block, and its training time in --data"
+        )
+    return calibration
 
 
 def calibration_of(ensemble: Ensemble, training: Archive) -> Calibration | None:

@@ -1,4 +1,4 @@
-"""The forecast at a place: a plume as a picture, or a table."""
+"""The forecast at a place: as a dataset, as a plume, or as a table."""
 
 from __future__ import annotations
 
@@ -9,41 +9,64 @@ import xarray as xr
 
 from pinnwx.errors import UsageError
 from pinnwx.files import check_writable, write_text
-from pinnwx.forecasting.cf import point, read_forecast
+from pinnwx.forecasting.cf import point as at_place
+from pinnwx.forecasting.cf import read_forecast
 from pinnwx.forecasting.form import REALIZATION
 from pinnwx.forecasting.products import without_products
 
+_PICTURE, _TABLE = ".png", ".csv"
 
-def write_point(
-    forecast: str | Path,
-    latitude: float,
-    longitude: float,
-    out: str | Path,
+
+def point(
+    forecast: xr.Dataset | str | Path,
+    latitude: float | int,
+    longitude: float | int,
+    method: str = "nearest",
     *,
     variables: Sequence[str] | None = None,
-    method: str = "nearest",
+    out: str | Path | None = None,
     force: bool = False,
 ) -> xr.Dataset:
-    """Writes the forecast of a file at a place, and returns it (`pinnwx.point`).
+    """Interpolates a forecast, or a forecast file, to one place.
 
-    The name of `out` ends in .png for a plume of the fields, or in .csv for a table of the fields and their products in
-    SI units: one row for each valid time, and member; one column for each quantile and limit, as `t2m_quantile_0.9`.
+    `"nearest"` uses the cell that contains the place. `"linear"` is bilinear between cell centres, also across the date
+    line, and exact for fields that are linear in latitude and longitude. Between the last row of a global grid and the
+    pole, the values of the row are used.
+
+    With `out` the result is written too. A name that ends in .png gives a plume of the fields, of an ensemble with its
+    members and quantiles. One that ends in .csv gives a table in SI units: a row for each valid time, and member; a
+    column for each field and product, and for each quantile and limit, as `t2m_quantile_0.9`.
+
+    Args:
+        forecast: a forecast, or any dataset with evenly spaced ascending `latitude` and `longitude`.
+        latitude: degrees north.
+        longitude: degrees east; -10 and 350 are equal.
+        method: `"nearest"` or `"linear"`.
+        variables: those of the result; by default all.
+        out: a file to write.
+        force: replaces an existing file.
+
+    Returns:
+        The dataset without its horizontal dimensions. Its scalar coordinates are those of the cell centre
+        (`"nearest"`) or of the place (`"linear"`).
 
     Raises:
-        UsageError: the name has another end, the place is outside the grid, or the forecast lacks a variable.
+        UsageError: the place is outside the grid (for `"linear"`: outside the cell centres), the method is unknown, the
+            forecast lacks a variable, or the name of `out` has another end.
         MissingInputError, DataError, OutputError: see `pinnwx.errors`.
     """
-    kind = Path(out).suffix.lower()
-    if kind not in (".png", ".csv"):
-        raise UsageError(f"{out}: give a name that ends in .png for a picture, or in .csv for a table")
-    check_writable(out, force=force)
-    here = point(read_forecast(forecast), latitude, longitude, method)
-    if variables is not None and (lacking := [name for name in variables if name not in here.data_vars]):
-        raise UsageError(f"the forecast has no {lacking[0]}; it has {', '.join(map(str, here.data_vars))}")
-    if kind == ".csv":
-        chosen = here if variables is None else here[list(variables)]
-        write_text(out, _columns(chosen).to_dataframe().to_csv())
-    else:
+    kind = None if out is None else Path(out).suffix.lower()
+    if out is not None:
+        if kind not in (_PICTURE, _TABLE):
+            raise UsageError(f"{out}: give a name that ends in {_PICTURE} for a picture, or in {_TABLE} for a table")
+        check_writable(out, force=force)
+    dataset = forecast if isinstance(forecast, xr.Dataset) else read_forecast(forecast)
+    if lacking := [name for name in variables or () if name not in dataset.data_vars]:
+        raise UsageError(f"the forecast has no {lacking[0]}; it has {', '.join(map(str, dataset.data_vars))}")
+    here = at_place(dataset if variables is None else dataset[list(variables)], latitude, longitude, method)
+    if out is not None and kind == _TABLE:
+        write_text(out, _columns(here).to_dataframe().to_csv())
+    elif out is not None:
         from pinnwx.reporting.plume import plume_figure
         from pinnwx.reporting.style import save
 

@@ -40,11 +40,11 @@ def fit_calibration(
         bounds: of the values of each field.
         exempt: fields that stay as they are, because they are conserved.
     """
-    kept = list(parts)
-    if sum(len(part.initial_times) for part in kept) < FEWEST_FORECASTS:
+    ensembles = list(parts)
+    if sum(len(part.initial_times) for part in ensembles) < FEWEST_FORECASTS:
         return None
-    times, truth = (np.concatenate([each[place] for each in kept]) for place in (0, 2))
-    members = np.concatenate([part.members for part in kept], axis=1)
+    times, truth = (np.concatenate([each[place] for each in ensembles]) for place in (0, 2))
+    members = np.concatenate([part.members for part in ensembles], axis=1)
     count, mean = len(members), members.mean(axis=0)
     bias, variance = local_mean_and_variance(truth - mean, times, grid)
     spread = (count + 1) / count * members.var(axis=0, ddof=1, dtype=np.float64).mean(axis=0)

@@ -12,7 +12,7 @@ from pinnwx.errors import CheckpointError, UsageError
 from pinnwx.forecasting import out_of_fold
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.model_errors import ModelErrors, similar_times
-from pinnwx.forecasting.out_of_fold import out_of_fold_errors
+from pinnwx.forecasting.out_of_fold import out_of_fold_ensembles, out_of_fold_errors
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import MODEL_ERRORS, TrainedModel
 from pinnwx.model.deep_ensemble import networks_of
@@ -187,3 +187,34 @@ def test_what_is_conserved_or_positive_stays_so():
     assert made[:, :, 1].min() >= 0
     assert made[:, :, 2].min() == 0
     assert np.ptp(made[:, :, 3], axis=0).max() > 0
+
+
+def test_ensembles_out_of_fold_are_of_the_network_that_left_the_time_out(trained):
+    """Without errors, a member is that network's forecast in one of its views; with them, members differ."""
+    networks, views = networks_of(trained.model), networks_of(trained.model)[0].views
+    plain = Ensemble(trained, [6, 12], 4, 0.0, 0.0)
+    (first, *_) = parts = list(out_of_fold_ensembles(plain, ARCHIVE, 40))
+    assert sum(len(part.initial_times) for part in parts) == 40
+    assert first.members.shape[:3] == (4, len(first.initial_times), 2)
+    when = first.initial_times[:1]
+    owner = left_out_by(when, DAYS, 2)[0]
+    predictor = plain.predictor
+    start, own = predictor.analyses(ARCHIVE, when), nnx.split(networks[owner])
+    unit = trained.normalisation.increment_std[:, None, None]
+    forecasts = np.stack([predictor.run(*own, start, when, views[number])[0] for number in range(len(views))])
+    for member in first.members[:, 0]:
+        assert (np.abs(forecasts - member) / unit).max(axis=(1, 2, 3, 4)).min() < 1e-3
+    row = np.searchsorted(ARCHIVE.times, when[0] + np.array([6, 12], "timedelta64[h]"))
+    np.testing.assert_array_equal(first.truth[0], ARCHIVE.fields[row])
+    (other, *_) = out_of_fold_ensembles(Ensemble(trained, [6, 12], 4, 0.0, 1.0), ARCHIVE, 40)
+    apart = np.abs(other.members[:, None, 0] - other.members[None, :, 0]) / unit
+    assert (apart.max(axis=(2, 3, 4, 5))[~np.eye(4, dtype=bool)] > 0.1).all()
+
+
+def test_a_member_draws_the_same_whatever_the_other_times_are(trained):
+    ensemble = Ensemble(trained, [6, 12], 4)
+    times = ARCHIVE.times[20:23]
+    rows = np.asarray(ensemble.draws(1, times).errors.rows)
+    assert rows.shape == (2, 3)
+    np.testing.assert_array_equal(rows[:, 1:2], ensemble.draws(1, times[1:2]).errors.rows)
+    assert (rows != np.asarray(ensemble.draws(2, times).errors.rows)).any()

@@ -15,7 +15,6 @@ from pinnwx.errors import ConfigError, OutputError, UsageError
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.runs import Run
 from pinnwx.jobs.distill import distill
-from pinnwx.jobs.point import write_point
 from pinnwx.jobs.train import train
 from pinnwx.terminal.scores import score_table
 from pinnwx.verification.results import Scores
@@ -109,6 +108,20 @@ def test_their_probabilities_are_scored(scores, capsys, tmp_path):
     assert not (tmp_path / "no.png").exists()
 
 
+def test_members_can_be_calibrated(run, data, scores):
+    """On the training time, at the leads that reach less than half a block; the others stay."""
+    options = {"start": "2026-01-16", "end": "2026-01-18", "members": 5}
+    own = pinnwx.evaluate(run.folder, data, leads=[6, 24, 72], calibrated=True, **options)
+    assert own.settings["calibration"]["lead_hours"] == [6, 24]
+    assert own.settings["calibration"]["forecasts"] >= 16
+    assert own.entry("msl", 24)["crps"] != scores.entry("msl", 24)["crps"]
+    assert own.entry("msl", 72)["crps"] == pytest.approx(scores.entry("msl", 72)["crps"])
+    with pytest.raises(UsageError, match="a calibration needs an ensemble; give --members"):
+        pinnwx.evaluate(run.folder, data, start="2026-01-16", end="2026-01-18", calibrated=True)
+    with pytest.raises(UsageError, match="the ensemble cannot be calibrated: that needs a model trained with"):
+        pinnwx.evaluate(run.folder, data, leads=[72], calibrated=True, **options)
+
+
 def test_a_threshold_needs_members(run, data):
     with pytest.raises(UsageError, match="the probability of a threshold needs an ensemble; give --members"):
         pinnwx.evaluate(run.folder, data, start="2026-01-16", end="2026-01-18", thresholds=["msl<1e5"])
@@ -145,26 +158,26 @@ def test_a_series_notices_other_products(run, data, tmp_path):
 
 def test_a_plume_and_a_table_at_a_place(run, data, tmp_path):
     pinnwx.forecast(run.folder, data, out=tmp_path / "f.nc", members=5, hours=12, quantiles=[0.5])
-    here = write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / "p.png")
+    here = pinnwx.point(tmp_path / "f.nc", 50.0, 10.0, out=tmp_path / "p.png")
     assert here.sizes["realization"] == 5
     assert (tmp_path / "p.png").stat().st_size > 20_000
-    write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / "p.csv", variables=["msl", "msl_mean"])
+    pinnwx.point(tmp_path / "f.nc", 50.0, 10.0, out=tmp_path / "p.csv", variables=["msl", "msl_mean"])
     table = pd.read_csv(tmp_path / "p.csv")
     assert len(table) == 2 * 5
     assert set(table.columns) == {"realization", "time", "msl", "msl_mean"}
     np.testing.assert_allclose(table.groupby("time")["msl"].mean(), table.groupby("time")["msl_mean"].mean(), rtol=1e-6)
-    write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / "all.csv")
+    pinnwx.point(tmp_path / "f.nc", 50.0, 10.0, out=tmp_path / "all.csv")
     table = pd.read_csv(tmp_path / "all.csv")
     assert len(table) == 2 * 5
     assert {"msl_quantile_0.5", "t850_spread"} < set(table.columns)
     np.testing.assert_allclose(table["msl_quantile_0.5"][0], np.median(table["msl"][table["time"] == table["time"][0]]))
     for name, message in (("p.txt", "ends in .png for a picture, or in .csv"), ("p.nc", "ends in .png")):
         with pytest.raises(UsageError, match=message):
-            write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / name)
+            pinnwx.point(tmp_path / "f.nc", 50.0, 10.0, out=tmp_path / name)
     with pytest.raises(UsageError, match="the forecast has no z500"):
-        write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / "q.png", variables=["z500"])
+        pinnwx.point(tmp_path / "f.nc", 50.0, 10.0, out=tmp_path / "q.png", variables=["z500"])
     with pytest.raises(OutputError, match="exists"):
-        write_point(tmp_path / "f.nc", 50.0, 10.0, tmp_path / "p.csv")
+        pinnwx.point(tmp_path / "f.nc", 50.0, 10.0, out=tmp_path / "p.csv")
 
 
 def test_the_mean_of_an_ensemble_is_scored_as_a_forecast(run, data):
