@@ -45,7 +45,7 @@ class FakeUpdate:
         """`train` by the clock of this update."""
         return train(folder, body, hooks=Hooks(progress, stop, lambda: self.now), **options)
 
-    def update(self, state, windows, _source, _total):
+    def update(self, state, windows, _source, _total, _members, _averaged_from):
         self.now += self.seconds
         loss = self.loss(int(state.update))
         self.windows.append(np.asarray(windows))
@@ -177,10 +177,10 @@ def test_the_time_is_kept_and_used(tmp_path, fake):
 def test_rollouts_that_would_take_their_time_to_compile_are_left_out(tmp_path, fake, monkeypatch, minutes, stages):
     began, update = fake.now, fake.update
 
-    def compiling_first(state, windows, source, total):
+    def compiling_first(state, windows, *others):
         known = {batch.shape for batch in fake.windows}
         fake.now += 0.5 if windows.shape in known else 20.0 * (windows.shape[1] - 1) ** 0.5
-        return update(state, windows, source, total)
+        return update(state, windows, *others)
 
     monkeypatch.setattr(fake, "update", compiling_first)
     curriculum = "[{ steps = 1, fraction = 0.6 }, { steps = 4, fraction = 0.3 }, { steps = 12, fraction = 0.1 }]"
