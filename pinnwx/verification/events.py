@@ -154,7 +154,7 @@ def _slope(p: np.ndarray, tables: np.ndarray, bounds: Bounds) -> tuple[float | N
     area, first, second = (one.sum() for one in sums[:3])
     if second * area - first**2 <= 1e-12 * area**2:
         return None, None, None
-    return bounds(slope, *sums)
+    return tuple(None if each is None or not np.isfinite(each) else each for each in bounds(slope, *sums))
 
 
 def _roc_area(missed: np.ndarray, hit: np.ndarray) -> float:

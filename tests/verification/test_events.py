@@ -139,3 +139,16 @@ def test_percentiles_are_those_of_all_hours_of_the_day():
 def test_a_name_has_all_digits_of_its_limit():
     names = {Threshold.parse(text, ("msl",)).name for text in ("msl<101325.5", "msl<101325.6", "msl<101325")}
     assert names == {"msl<101325.5", "msl<101325.6", "msl<101325"}
+
+
+def test_bounds_that_are_not_defined_are_none():
+    """As where some days have one probability alone; a scores file holds no NaN."""
+    members, truth = forecasts(5, 30)
+    event = Threshold.parse("msl>1", ("msl",))
+    tables = np.array([
+        probability_table(event, made, true, WHEN, GRID.area_weights)
+        for made, true in zip(np.moveaxis(members, 1, 0), truth, strict=True)
+    ])  # fmt: skip
+    own = event_scores(event, tables, lambda function, *sums: (plain(function, *sums)[0], np.nan, np.inf))
+    assert own["slope"] == pytest.approx(measured(event, members, truth)["slope"])
+    assert (own["slope_low"], own["slope_high"]) == (None, None)
