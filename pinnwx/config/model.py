@@ -78,6 +78,11 @@ class ClosureSettings(Settings):
         """`kind`, or its value if the key is absent."""
         return self.kind or ("experts" if self.experts > 1 else "residual")
 
+    @property
+    def is_network(self) -> bool:
+        """Whether there is a network; a relaxation is none."""
+        return self.enabled and self.resolved_kind != "relaxation"
+
     def narrower(self, width: int) -> ClosureSettings:
         """These settings with this width, and all other widths in proportion."""
 
@@ -170,13 +175,12 @@ class ModelSettings(Settings):
 
     @agreement
     def _increments_reach_the_fields(self) -> Iterator[str]:
-        has_network = self.closure.enabled and self.closure.resolved_kind != "relaxation"
-        if self.physics.increment_use == "shown" and not has_network:
+        if self.physics.increment_use == "shown" and not self.closure.is_network:
             yield 'physics.increment_use = "shown" needs a network that sees the increments'
 
     @agreement
     def _noise_is_seen(self) -> Iterator[str]:
-        if self.noise.is_set and not (self.closure.enabled and self.closure.resolved_kind != "relaxation"):
+        if self.noise.is_set and not self.closure.is_network:
             yield "noise needs a network that sees it"
 
     @agreement

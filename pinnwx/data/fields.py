@@ -56,8 +56,8 @@ class DatasetReader:
             if name in self.dataset.dims or name == LABEL or self.dataset.variables[name].ndim < 1:
                 continue
             array = self.dataset[name]
-            known = [recognise(str(name), array.attrs, levels, self.variables) for levels in (True, False)]
-            if STATISTIC in array.attrs or known == [None, None]:
+            known = (recognise(str(name), array.attrs, levels, self.variables) for levels in (True, False))
+            if STATISTIC in array.attrs or all(one is None for one in known):
                 self.ignored.append(str(name))  # its axes are not examined
                 continue
             try:

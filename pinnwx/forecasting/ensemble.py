@@ -41,7 +41,6 @@ from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.noise import is_learned
 from pinnwx.model.rollout import ErrorDraws
-from pinnwx.variables import describe
 
 PERTURBATION_SCALE = 0.2  # a: on the validation days of ERA5, the spread of pressure at one day is nearly its error
 _FEWEST = 8  # the minimum number of analyses, which have 28 differences
@@ -61,8 +60,7 @@ def perturbed(
         each = jnp.asarray(difference.reshape(-1, *difference.shape[-3:]))
         at_the_edge = np.asarray(LateralBoundary(trained.grid, width).extended(each)).reshape(difference.shape)
         difference = difference - at_the_edge
-    table = trained.config.variable_table()
-    bounds = np.array([describe(name, table).forecast_bounds for name in trained.names], np.float32)
+    bounds = np.array(trained.model.inputs.forecast_bounds, np.float32)
     low, high = bounds.T[:, :, None, None]
     return np.clip(analyses + difference, np.minimum(analyses, low), np.maximum(analyses, high))
 

@@ -22,14 +22,12 @@ from pinnwx.forecasting.out_of_fold import (
     out_of_fold_forecasts,
 )
 from pinnwx.forecasting.predictor import require_room
-from pinnwx.forecasting.thresholds import Threshold
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.jobs.scored_area import ScoredArea, with_notes
-from pinnwx.variables import describe
 from pinnwx.verification.calibrating import fit_calibration
 from pinnwx.verification.ensemble_scores import EnsembleAccumulator
 from pinnwx.verification.evaluate import score_pairs
-from pinnwx.verification.events import Event, percentile_events
+from pinnwx.verification.events import events_of
 from pinnwx.verification.pairing import pair_by_time
 from pinnwx.verification.probability_baselines import ClimatologicalEnsemble, DressedForecast, ProbabilityBaseline
 from pinnwx.verification.results import Scores
@@ -68,9 +66,7 @@ def score_ensembles(
         notes["calibration"] = {"forecasts": calibration.forecasts, "lead_hours": list(calibration.lead_hours)}
     if isinstance(dressed := baselines.get("dressed"), DressedForecast):
         notes["dressing"] = {"forecasts": dressed.forecasts, "lead_hours": list(dressed.lead_hours)}
-    events: list[Event] = [Threshold.parse(text, inside.archive.names) for text in thresholds]
-    if inside.training is not None:
-        events += percentile_events(inside.training, inside.climatology)
+    events = events_of(thresholds, inside.archive.names, inside.training, inside.climatology)
     accumulator = EnsembleAccumulator(inside.archive, pairs, baselines, events)
 
     def means(starts: Int[np.ndarray, " init"]) -> np.ndarray:
@@ -135,8 +131,7 @@ def calibration_of(ensemble: Ensemble, training: Archive) -> Calibration | None:
     inside = ScoredArea.of(trained, training)
     ensembles = out_of_fold_ensembles(small, training, min(_MOST_ENSEMBLES, _MOST_BYTES // bytes_of_one))
     parts = (OutOfFoldEnsembles(each.initial_times, *map(inside.of_fields, each[1:])) for each in ensembles)
-    table = trained.config.variable_table()
-    bounds = np.array([describe(name, table).forecast_bounds for name in trained.names], np.float32)
+    bounds = np.array(trained.model.inputs.forecast_bounds, np.float32)
     conserved = {each.field for each in trained.config.model.physics.transport if each.conserved}
     exempt = [row for row, name in enumerate(trained.names) if name in conserved]
     return fit_calibration(parts, leads, inside.archive.grid, bounds, exempt)

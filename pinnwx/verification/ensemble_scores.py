@@ -104,12 +104,12 @@ class EnsembleAccumulator:
         if not self._tables:
             self._tables = [np.full((*shape, 2, len(members) + 1), np.nan) for _ in self._events]
         times = self._archive.times[self._pairs.truth_indices[row][verified]]
-        for event, tables in zip(self._events, self._tables, strict=True):
-            field = self._archive.names.index(event.variable)
-            tables[row, verified] = [
-                probability_table(event, members[:, lead, field], truth[lead, field], when, grid.area_weights)
-                for lead, when in enumerate(times)
-            ]
+        for lead, (column, when) in enumerate(zip(np.flatnonzero(verified), times, strict=True)):
+            for event, tables in zip(self._events, self._tables, strict=True):
+                field = self._archive.names.index(event.variable)
+                tables[row, column] = probability_table(
+                    event, members[:, lead, field], truth[lead, field], when, grid.area_weights
+                )
 
     def added_to(self, scores: Scores) -> Scores:
         """The scores of the ensemble means, with those of the members in each entry."""

@@ -14,14 +14,16 @@ with sum n_p = 1 and the frequency o of the event):
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from pinnwx.data.archive import Archive
+from pinnwx.forecasting.thresholds import Threshold
 from pinnwx.verification.baselines import ClimatologyLike, climatology_at, departures
 
 PERCENTS = (10, 90)  # of climatology, where no limit is given
@@ -58,25 +60,37 @@ class BeyondPercentile:
         variable: whose fields decide.
         above: whether above.
         departure: of the percentile from climatology.
-        climatology: that of the training time.
-        training: the analyses of the training time.
+        expected: the climatology of all variables at a time.
+        column: of the variable among them.
     """
 
     name: str
     variable: str
     above: bool
     departure: Float[np.ndarray, "lat lon"]
-    climatology: ClimatologyLike
-    training: Archive
+    expected: Callable[[np.datetime64], Float[np.ndarray, "field lat lon"]]
+    column: int
 
     def happens(
         self, fields: Float[np.ndarray, "*batch lat lon"], when: np.datetime64
     ) -> Bool[np.ndarray, "*batch lat lon"]:
         """See `Event`."""
-        expected = climatology_at(self.climatology, self.training, np.array([when]))
-        assert expected is not None
-        limit = expected[0, self.training.names.index(self.variable)] + self.departure
+        limit = self.expected(when)[self.column] + self.departure
         return fields > limit if self.above else fields < limit
+
+
+def events_of(
+    thresholds: Sequence[str], names: Sequence[str], training: Archive | None, climatology: ClimatologyLike | None
+) -> list[Event]:
+    """Those of the thresholds that a user gave, and `percentile_events` where the training time is known.
+
+    Raises:
+        UsageError: as `Threshold.parse`.
+    """
+    events: list[Event] = [Threshold.parse(text, names) for text in thresholds]
+    if training is None or climatology is None:
+        return events
+    return events + percentile_events(training, climatology)
 
 
 def percentile_events(training: Archive, climatology: ClimatologyLike) -> list[Event]:
@@ -89,11 +103,18 @@ def percentile_events(training: Archive, climatology: ClimatologyLike) -> list[E
         stride += 1
     rows = np.arange(0, len(training.times), stride)
     low, high = np.percentile(departures(climatology, training, rows), PERCENTS, axis=0).astype(np.float32)
+
+    @lru_cache(maxsize=1)  # all events ask for one time after another
+    def expected(when: np.datetime64) -> Float[np.ndarray, "field lat lon"]:
+        fields = climatology_at(climatology, training, np.array([when]))
+        assert fields is not None
+        return fields[0]
+
     events: list[Event] = []
     for column, name in enumerate(training.names):
         for above, percent, limits in zip((False, True), PERCENTS, (low, high), strict=True):
             title = f"{name} {'>' if above else '<'} {percent}th percentile"
-            events.append(BeyondPercentile(title, name, above, limits[column], climatology, training))
+            events.append(BeyondPercentile(title, name, above, limits[column], expected, column))
     return events
 
 

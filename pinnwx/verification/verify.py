@@ -18,12 +18,11 @@ from pinnwx.errors import DataError, GridError, UnavailableError, UsageError
 from pinnwx.forecasting.cf import ensemble_mean, inside_edge, lead_hours, read_forecast, reference_time
 from pinnwx.forecasting.form import FIELD_DIMENSIONS, REALIZATION
 from pinnwx.forecasting.products import without_products
-from pinnwx.forecasting.thresholds import Threshold
 from pinnwx.grid import Grid
 from pinnwx.verification.baselines import ClimatologyLike
 from pinnwx.verification.ensemble_scores import EnsembleAccumulator
 from pinnwx.verification.evaluate import score_pairs
-from pinnwx.verification.events import Event, percentile_events
+from pinnwx.verification.events import events_of
 from pinnwx.verification.pairing import pair_by_time
 from pinnwx.verification.results import Scores
 from pinnwx.verification.significance import BlockBootstrap
@@ -81,9 +80,7 @@ def verify_forecasts(
     pairs = pair_by_time(archive, np.array(list(sources)), every_lead.tolist(), reached)
     ensembles = None
     if _all_ensembles(sizes):
-        events: list[Event] = [Threshold.parse(text, names) for text in thresholds]
-        if training is not None and climatology is not None:
-            events += percentile_events(training, climatology)
+        events = events_of(thresholds, names, training, climatology)
         same = len(set(sizes)) == 1
         if thresholds and not same:
             raise UsageError(

@@ -23,7 +23,7 @@ from pinnwx.model.closures.patched import Block, PatchedClosure, dense_pair, mix
 class ResidualBlock(Block):
     """A block in which two dense layers mix the channels of each cell."""
 
-    def __init__(self, grid: Grid, width: int, inner: int, hidden: int, noise: int = 0, *, rngs: nnx.Rngs):
+    def __init__(self, grid: Grid, width: int, inner: int, hidden: int, noise: int, *, rngs: nnx.Rngs):
         super().__init__(grid, width, inner, noise, rngs=rngs)
         self.widen, self.narrow = dense_pair(inner, hidden, width, rngs)
 
