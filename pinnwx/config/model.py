@@ -20,7 +20,7 @@ class ClosureSettings(Settings):
     kind: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(default=None, examples=["residual"])
     """`residual`: residual blocks of dense convolutions. `experts`: each region of the grid uses some of several
     experts. `latent_transport`: residual blocks, and before them a transport of channels of the network by
-    learned velocities, with the `options` `groups`, `channels`, `blocks`, `reach`, `terms` and `motion`
+    learned velocities, with the `options` `groups`, `channels`, `blocks`, `reach`, `terms`, `filtered` and `motion`
     (`pinnwx.model.closures.latent_transport`). `relaxation`: no network, each field relaxes towards an equilibrium
     that is fitted at each place; with `patch_size = 1`. Or the name of a user-defined class, see
     `pinnwx.model.closures.register`. Without it, `experts` if `experts` is above 1, else `residual`."""

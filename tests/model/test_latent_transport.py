@@ -127,6 +127,22 @@ def test_the_filter_mixes_neighbours_and_no_cell_farther_away():
     assert {tuple(cell) for cell in reached} == {(0, 1, 0, row, column) for row in (7, 8, 9) for column in (15, 16, 17)}
 
 
+def test_channels_beside_the_moved_ones_are_filtered():
+    """With weights of zero in the filter the closure is one without; a change in one place then stays there."""
+    both, alone = closure(filtered=6), closure()
+    assert [layer.motion for layer in (*both.transports, *both.filters)] == ["transport"] * 2 + ["filter"] * 2
+    assert both.filters[0].project.kernel.shape[-1] == 6
+    assert not alone.filters
+    randomise(both, 0, 0.3)
+    for part in ("encode", "fold", "blocks", "unfold", "decode", "transports"):
+        nnx.update(getattr(alone, part), nnx.state(getattr(both, part)))
+    features = np.random.default_rng(0).standard_normal((1, *GRID.shape, 3)).astype(np.float32)
+    assert np.abs(applied(both, features) - applied(alone, features)).max() > 0.01
+    for layer in both.filters:
+        layer.combine.kernel[...], layer.combine.bias[...] = 0 * layer.combine.kernel[...], 0 * layer.combine.bias[...]
+    np.testing.assert_allclose(applied(both, features), applied(alone, features), rtol=1e-5, atol=1e-5)
+
+
 COEFFICIENTS = (0.3, -0.2, 0.5, 0.1, 0.4, -0.6)  # a_x, a_y, D_xx, D_yy, D_xy, r
 
 
@@ -173,12 +189,16 @@ def test_local_terms_cross_the_date_line_and_the_pole():
         assert {tuple(cell) for cell in np.argwhere(np.asarray(model._local(point, even))[0, 0, 0])} == reached
 
 
-@pytest.mark.parametrize("terms", [(), ("advection", "diffusion", "reaction")], ids=["no terms", "all terms"])
+@pytest.mark.parametrize(
+    "others",
+    [{}, {"terms": ("advection", "diffusion", "reaction")}, {"filtered": 4}],
+    ids=["alone", "all terms", "filter beside"],
+)
 @pytest.mark.parametrize("motion", ["transport", "none", "filter"])
 @pytest.mark.parametrize(("name", "patch_size"), [("11.25deg", 2), ("11.25deg+poles", 1)])
-def test_it_turns_with_the_globe(motion, name, patch_size, terms):
+def test_it_turns_with_the_globe(motion, name, patch_size, others):
     grid = Grid.parse(name)
-    model = closure(grid, patch_size, motion=motion, terms=terms)
+    model = closure(grid, patch_size, motion=motion, **others)
     features = np.random.default_rng(0).standard_normal((1, *grid.shape, 3), np.float32)
     randomise(model, 0, 0.3)
     expected = np.roll(applied(model, features), 4, axis=2)
@@ -234,6 +254,8 @@ def test_a_box_has_no_poles():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match=r"options.channels = 9 is not a multiple of groups = 2"):
         closure(channels=9)
+    with pytest.raises(ConfigError, match=r"options.filtered = 7 is not a multiple of groups = 2"):
+        closure(filtered=7)
     with pytest.raises(ConfigError, match=r"options.blocks = 3 is more than the 2 blocks of model.closure"):
         closure(blocks=3)
     uneven = Grid.from_coordinates(np.linspace(-86, 86, 20), np.arange(0.0, 360.0, 10.0))

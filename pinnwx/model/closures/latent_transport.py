@@ -17,20 +17,22 @@ r of each cell. The differences are centred, in units of cells:
 
 A channel that moves less than a cell needs no interpolation then, and what moves can also mix, grow and decay.
 
+`filtered` gives other channels to a filter: a sum over 3 x 3 cells with weights that a dense layer of x gives, for each
+group and cell. A block then reads what came from afar and what was mixed nearby, each in channels of its own.
+
 The idea is that of PARADIS (arXiv 2601.21151), which moves every channel by a velocity of its own, and blends x with
 what has moved by a gate. Two placebos measure the effect of the transport:
 
 - `motion = "none"`: the displacement is multiplied by zero. It has the same layers.
-- `motion = "filter"`: q(departure point) - q is replaced by a sum over 3 x 3 cells with weights that a dense layer
-  gives, for each group and cell: local mixing that depends on the state. It can represent the linear interpolation of a
+- `motion = "filter"`: q(departure point) - q is replaced by the filter. It can represent the linear interpolation of a
   displacement below one cell, and none beyond. It has more weights and takes half of the time.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Literal, final
 
 import jax.numpy as jnp
@@ -75,6 +77,8 @@ class LatentTransportOptions(Settings):
     """`none` and `filter` are placebos."""
     terms: tuple[Literal["advection", "diffusion", "reaction"], ...] = ()
     """Local terms of the moved channels, with coefficients that the network chooses."""
+    filtered: Annotated[int, Field(ge=0, le=2048)] = 0
+    """Channels beside the moved ones that a filter mixes; a multiple of `groups`."""
 
 
 @final
@@ -176,18 +180,25 @@ class LatentTransportClosure(PatchedClosure):
         """
         super().__init__(grid, features, outputs, settings, rngs=rngs)
         options, coarse = self.options(settings), coarse_grid(grid, settings.patch_size)
-        if options.channels % options.groups:
-            raise ConfigError(
-                f"model.closure.options.channels = {options.channels} is not a multiple of groups = {options.groups}"
-            )
+        for name, number in (("channels", options.channels), ("filtered", options.filtered)):
+            if number % options.groups:
+                raise ConfigError(
+                    f"model.closure.options.{name} = {number} is not a multiple of groups = {options.groups}"
+                )
         require_interpolation(coarse, 'model.closure.kind = "latent_transport"', '"residual"')
         blocks = options.blocks or len(self.blocks)
         if blocks > len(self.blocks):
             raise ConfigError(
                 f"model.closure.options.blocks = {blocks} is more than the {len(self.blocks)} blocks of model.closure"
             )
-        self.transports = nnx.List(
-            [LatentTransport(coarse, settings.width, options, self.noise, rngs=rngs) for _ in range(blocks)]
+
+        def layers(options: LatentTransportOptions) -> nnx.List[LatentTransport]:
+            one = partial(LatentTransport, coarse, settings.width, options, self.noise, rngs=rngs)
+            return nnx.List([one() for _ in range(blocks if options.channels else 0)])
+
+        self.transports = layers(options)
+        self.filters = layers(
+            options.model_copy(update={"channels": options.filtered, "motion": "filter", "terms": ()})
         )
 
     make_block = ResidualClosure.make_block
@@ -195,15 +206,20 @@ class LatentTransportClosure(PatchedClosure):
     def processed(
         self, coarse: Float[Array, "batch lat lon channel"], noise: Float[Array, "batch lat lon noise"]
     ) -> Float[Array, "batch lat lon channel"]:
-        for transport, block in itertools.zip_longest(self.transports, self.blocks):
-            coarse = block(coarse if transport is None else coarse + transport(coarse, noise), noise)
+        for number, block in enumerate(self.blocks):
+            before = [*self.transports[number : number + 1], *self.filters[number : number + 1]]
+            coarse = block(sum((layer(coarse, noise) for layer in before), coarse), noise)
         return coarse
 
     def channel_groups(self) -> list[ChannelGroup]:
         """Those of a residual closure. The transport reads and writes the channels of `residual`. The channels that it
         moves are no group of their own, because groups of equal size share one displacement."""
 
-        parts = {f"transports/{number}": transport for number, transport in enumerate(self.transports)}
+        parts = {
+            f"{name}/{number}": layer
+            for name, layers in (("transports", self.transports), ("filters", self.filters))
+            for number, layer in enumerate(layers)
+        }
         writers = tuple(slot for path in parts for slot in written(f"{path}/combine", 1))
         readers = tuple(
             read(f"{path}/{layer}", 0, norm=f"{path}/norm")
