@@ -10,6 +10,7 @@ from pinnwx.lazy import lazy_attributes
 from pinnwx.version import __version__
 
 _HOMES = {
+    "calibrate": "pinnwx.jobs.calibrate",
     "check": "pinnwx.jobs.check",
     "compare": "pinnwx.jobs.compare",
     "distill": "pinnwx.jobs.distill",

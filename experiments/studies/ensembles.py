@@ -5,13 +5,14 @@
     python -m experiments.studies.ensembles --tables    only write the table
 
 A case is an experiment with several networks, trained with `training.cross_fitting_days`; `_noise` has noise too, and
-stages that train it on the CRPS of two members. From its validation time, `STARTS` initial times are forecast by
+stages that train it on the CRPS of two members, `_noise_alone` with nothing else. From its validation time, `STARTS` initial times are forecast by
 ensembles of `MEMBERS` members, whose arms differ in what makes members differ:
 
     analyses            perturbed analyses (`perturbation_scale`), and different networks
     errors a            model errors times a at every step (`model_error_scale`), and different networks
     noise               noise (`model.noise`), and different networks
     noise, calibrated   the same, with the calibration of `forecasting.calibration`
+    fitted              what `pinnwx calibrate` fits: the scales of both, with noise if there is any, and a calibration
 
 Scores go to experiments/results/ensembles.json, the table to experiments/README.md.
 """
@@ -39,17 +40,20 @@ from experiments.studies.harness import (
     study_parser,
     with_bounds,
 )
+from pinnwx.data.archive import Archive
 from pinnwx.forecasting.ensemble import PERTURBATION_SCALE, Ensemble
 from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.jobs.evaluate import training_part
-from pinnwx.jobs.evaluate_ensembles import calibration_of, probability_baselines, score_ensembles
+from pinnwx.jobs.calibrate import fitted_calibration, fitted_leads
+from pinnwx.jobs.evaluate_ensembles import calibrated_ensemble, probability_baselines, score_ensembles
+from pinnwx.jobs.scored_area import training_part
 from pinnwx.verification.pairing import initial_times_between
 
 STORED, FOLDER = RESULTS / "ensembles.json", RUNS / "ensembles"
 BLOCKS = {"training.cross_fitting_days": 15.0}
 NOISE = {"model.noise": {"numbers": 8, "fields": 8, "length_km": 1000.0}}
+ALONE = {"training.noise_alone": True}
 SMALL = {"model.networks": 4, "model.closure.blocks": 2}
 LATENT = {"model.closure.kind": "latent_transport"}
 
@@ -64,12 +68,13 @@ class Case(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """What makes members differ."""
+    """What makes members differ; `fitted`, as `pinnwx calibrate` finds it."""
 
     perturbation_scale: float = 0.0
     model_error_scale: float = 0.0
     noise: bool = False
     calibrated: bool = False
+    fitted: bool = False
 
 
 def curriculum(*stages: tuple[int, float, int]) -> dict[str, Any]:
@@ -79,15 +84,20 @@ def curriculum(*stages: tuple[int, float, int]) -> dict[str, Any]:
     }
 
 
-SAMPLED = {"analyses": Arm(PERTURBATION_SCALE)} | {
-    f"errors {scale}": Arm(model_error_scale=scale) for scale in (0.8, 1.0, 1.25)
-}
-TRAINED = {"noise": Arm(noise=True), "noise, calibrated": Arm(noise=True, calibrated=True)}
+FITTED = {"fitted": Arm(fitted=True)}
+SAMPLED = {"analyses": Arm(PERTURBATION_SCALE), "errors 1.0": Arm(model_error_scale=1.0)} | FITTED
+TRAINED = {"noise": Arm(noise=True), "noise, calibrated": Arm(noise=True, calibrated=True)} | FITTED
 GLOBAL_STAGES = curriculum((1, 0.4, 1), (4, 0.15, 1), (12, 0.1, 1), (4, 0.35, 2))
 EUROPE_STAGES = curriculum((1, 0.5, 1), (3, 0.2, 1), (3, 0.3, 2))
 CASES = {
-    "era5": Case("era5_hybrid", BLOCKS, (6, 24, 72), SAMPLED),
+    "era5": Case("era5_hybrid", BLOCKS, (6, 24, 72, 120), SAMPLED),
     "era5_noise": Case("era5_hybrid", BLOCKS | NOISE | GLOBAL_STAGES, (6, 24, 72, 120), TRAINED),
+    "era5_noise_alone": Case(
+        "era5_hybrid",
+        BLOCKS | NOISE | ALONE | curriculum((1, 0.45, 1), (4, 0.15, 1), (12, 0.2, 1), (4, 0.2, 2)),
+        (6, 24, 72, 120),
+        TRAINED,
+    ),
     "gcm": Case("gcm_hybrid", BLOCKS | SMALL, (24, 72, 120), SAMPLED),
     "gcm_noise": Case("gcm_hybrid", BLOCKS | SMALL | NOISE | GLOBAL_STAGES, (24, 72, 120), TRAINED),
     "europe": Case("europe_neural", BLOCKS | LATENT, (24, 72), SAMPLED),
@@ -122,19 +132,27 @@ def measure(case: str) -> dict[str, Any]:
     training, arms = training_part(trained, archive), {}
     assert training is not None
     baselines = probability_baselines(trained, training, leads)
-    for name, (perturbation_scale, model_error_scale, noise, calibrated) in arms_of_case.items():
-        ensemble = Ensemble(trained, leads, MEMBERS, perturbation_scale, model_error_scale, noise=noise)
-        calibration = calibration_of(ensemble, training) if calibrated else None
-        scores = score_ensembles(
-            ensemble, archive, starts, training=training, baselines=baselines, calibration=calibration
-        )
+    scales = {}
+    for name, arm in arms_of_case.items():
+        ensemble = _ensemble(trained, leads, arm, training)
+        scores = score_ensembles(ensemble, archive, starts, training=training, baselines=baselines)
         arms[name] = [_stored(entry) for entry in scores.scores]
+        scales[name] = (ensemble.perturbation_scale, ensemble.model_error_scale)
         print(f"  {name}", flush=True)
     errors = trained.model_errors
     return {
         "updates": trained.manifest["updates"], "model_errors": 0 if errors is None else len(errors.times),
-        "members": MEMBERS, "starts": len(starts), "arms": arms,
+        "members": MEMBERS, "starts": len(starts), "scales": scales, "arms": arms,
     }  # fmt: skip
+
+
+def _ensemble(trained: TrainedModel, leads: tuple[float, ...], arm: Arm, training: Archive) -> Ensemble:
+    """The ensembles of an arm."""
+    if arm.fitted:
+        calibration = fitted_calibration(trained, training, fitted_leads(trained, leads))
+        return Ensemble(trained, leads, MEMBERS, calibration=calibration)
+    ensemble = Ensemble(trained, leads, MEMBERS, arm.perturbation_scale, arm.model_error_scale, noise=arm.noise)
+    return calibrated_ensemble(ensemble, training) if arm.calibrated else ensemble
 
 
 def _stored(entry: Mapping[str, Any]) -> dict[str, Any]:

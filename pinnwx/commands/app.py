@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pinnwx.commands import compress, config, models
+from pinnwx.commands.calibrate import calibrate
 from pinnwx.commands.check import check
 from pinnwx.commands.compare import compare
 from pinnwx.commands.demo import demo
@@ -30,7 +31,7 @@ from pinnwx.version import __version__
 
 _VERBS = (
     demo, check, train, evaluate, compare, forecast, forecast_series, fetch, explain, verify, plot, point, retrain,
-    export, report, status, doctor,
+    calibrate, export, report, status, doctor,
 )  # fmt: skip
 _GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
     "compress": (

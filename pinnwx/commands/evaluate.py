@@ -30,7 +30,7 @@ def evaluate(
     members: ScoredMembers = None,
     threshold: Thresholds = None,
     calibrated: Annotated[
-        bool, typer.Option("--calibrated", help="Calibrate the members on the training time of a cross-fitted model.")
+        bool, typer.Option("--calibrated", help="Calibrate the members, as pinnwx calibrate did or would do.")
     ] = False,
     details: Details = False,
     json: Json = None,

@@ -9,6 +9,7 @@ import typer
 from pinnwx.commands.lists import numbers
 from pinnwx.commands.options import (
     Accept,
+    CalibratedMembers,
     Data,
     Force,
     Hours,
@@ -31,6 +32,7 @@ def forecast(
     init: Init = "latest",
     hours: Hours = 120,
     members: Members = None,
+    calibrated: CalibratedMembers = False,
     quantiles: Quantiles = None,
     threshold: Thresholds = None,
     lateral_boundary: LateralBoundary = None,
@@ -44,9 +46,10 @@ def forecast(
     from pinnwx.jobs.forecast import forecast as job
 
     dataset = job(
-        run, data, init=init, hours=hours, members=members, quantiles=numbers("--quantiles", quantiles) or (),
-        thresholds=threshold or (), lateral_boundary=lateral_boundary, max_age=max_age,
-        accept_suspicious=accept_suspicious or (), out=out, remake=remake, force=force,
+        run, data, init=init, hours=hours, members=members, calibrated=calibrated,
+        quantiles=numbers("--quantiles", quantiles) or (), thresholds=threshold or (),
+        lateral_boundary=lateral_boundary, max_age=max_age, accept_suspicious=accept_suspicious or (), out=out,
+        remake=remake, force=force,
     )  # fmt: skip
     last = dataset["time"].values[-1].astype("datetime64[m]")
     many = "" if members is None else f" of {members} members"

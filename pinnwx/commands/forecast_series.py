@@ -10,6 +10,7 @@ import typer
 from pinnwx.commands.lists import numbers
 from pinnwx.commands.options import (
     Accept,
+    CalibratedMembers,
     Data,
     Force,
     Hours,
@@ -33,6 +34,7 @@ def forecast_series(
     ] = "latest",
     hours: Hours = 120,
     members: Members = None,
+    calibrated: CalibratedMembers = False,
     quantiles: Quantiles = None,
     threshold: Thresholds = None,
     lateral_boundary: LateralBoundary = None,
@@ -51,10 +53,10 @@ def forecast_series(
     from pinnwx.terminal.runs import series_lines
 
     series = job(
-        run, data, out, init=init, hours=hours, members=members, quantiles=numbers("--quantiles", quantiles) or (),
-        thresholds=threshold or (), lateral_boundary=lateral_boundary, max_age=max_age,
-        accept_suspicious=accept_suspicious or (), plots=plots, score=score, keep_days=keep_days, remake=remake,
-        force=force,
+        run, data, out, init=init, hours=hours, members=members, calibrated=calibrated,
+        quantiles=numbers("--quantiles", quantiles) or (), thresholds=threshold or (),
+        lateral_boundary=lateral_boundary, max_age=max_age, accept_suspicious=accept_suspicious or (), plots=plots,
+        score=score, keep_days=keep_days, remake=remake, force=force,
     )  # fmt: skip
     series_lines(series)
     series.require_all()

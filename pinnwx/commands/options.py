@@ -30,6 +30,9 @@ Members = Annotated[int | None, typer.Option(help="Make an ensemble of this many
 Quantiles = Annotated[
     str | None, typer.Option(help="Quantiles of the members to write too, with mean and spread, such as 0.1,0.5,0.9.")
 ]
+CalibratedMembers = Annotated[
+    bool, typer.Option("--calibrated", help="Calibrate the members, if pinnwx calibrate was run.")
+]
 ScoredMembers = Annotated[int | None, typer.Option(help="Score ensembles of this many members.")]
 Thresholds = Annotated[
     list[str] | None,

@@ -24,6 +24,11 @@ def plot(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Draw whether the probabilities of scores of ensembles are right.")
     ] = False,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="EVENT", help="Map the probability of an event of an ensemble: t2m<273.15. Repeat it."),
+    ] = None,
+    stamps: Annotated[bool, typer.Option("--stamps", help="Draw one field of every member of an ensemble.")] = False,
     force: Force = False,
 ) -> None:
     """Draw a forecast, its budget, scores, or a training."""
@@ -31,4 +36,8 @@ def plot(
 
     chosen = names(variables) if variables else None
     hours = numbers("--leads", leads)
-    say(job(source, out, variables=chosen, leads=hours, data=data, probabilities=probabilities, force=force))
+    figure = job(
+        source, out, variables=chosen, leads=hours, data=data, probabilities=probabilities,
+        thresholds=threshold or (), stamps=stamps, force=force,
+    )  # fmt: skip
+    say(figure)

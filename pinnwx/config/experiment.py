@@ -122,6 +122,8 @@ class Config(Settings):
         members = max((stage.members for stage in self.training.curriculum), default=1)
         if self.model.noise.is_set and members == 1:
             yield "model.noise needs a stage of training.curriculum with members = 2, in which it is trained"
+        if self.training.noise_alone and not self.model.noise.is_set:
+            yield "training.noise_alone needs model.noise"
         if members > 1 and not self.model.noise.is_set:
             yield f"training.curriculum: members = {members} needs model.noise, or all members would be equal"
 

@@ -47,6 +47,9 @@ class TrainingSettings(Settings):
     curriculum: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=1, fraction=1.0),)
     """Stages, one after another. Each trains on rollouts of `steps` steps for a `fraction` of the updates.
     `[{ steps = 1, fraction = 0.5 }, { steps = 4, fraction = 0.5 }]` trains on 6 hours first, then on a day."""
+    noise_alone: bool = False
+    """Whether stages with `members` train only the layers of `model.noise`. Single forecasts then stay as the stages
+    before have trained them."""
     updates: Updates | None = Field(default=None, examples=[2000])
     """Number of updates. Such a training is reproducible bit for bit. Without it, the minutes decide."""
     minutes: Minutes = 10.0

@@ -17,6 +17,8 @@ member adds one of them to its fields, scaled. Successive errors depend on each 
 successive times, which begin at a random time of the same hour and season.
 
 A model with noise (`model.noise`) has learned how its members differ. Each member draws its own noise at every step.
+
+`pinnwx calibrate` fits the scales of perturbations and of model errors, and a calibration of the members.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, same_hour_and_season
 from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
+from pinnwx.forecasting.calibration import Calibration
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.deep_ensemble import networks_of
@@ -92,6 +95,7 @@ class Ensemble:
         model_error_scale: float | None = None,
         *,
         noise: bool = True,
+        calibration: Calibration | None = None,
     ):
         """
         Args:
@@ -103,6 +107,7 @@ class Ensemble:
             model_error_scale: of the errors that perturb every step; 0 for none. By default 1 for a model that has
                 such errors and no noise.
             noise: whether the members of a model that was trained with noise draw it.
+            calibration: of the members of `forecast`. Its scales become the default ones.
 
         Raises:
             UsageError: there are fewer than two members, or a lead is not a positive multiple of the step.
@@ -111,6 +116,11 @@ class Ensemble:
             raise UsageError(f"an ensemble of {size} member(s) has no spread; ask for at least 2")
         has_errors = trained.model_errors is not None
         self.noise = noise and trained.model.noise is not None and is_learned(networks_of(trained.model)[0])
+        if calibration is not None:
+            if perturbation_scale is None:
+                perturbation_scale = calibration.perturbation_scale
+            if model_error_scale is None:
+                model_error_scale = calibration.model_error_scale
         if perturbation_scale is None:
             perturbation_scale = 0.0 if has_errors or self.noise else PERTURBATION_SCALE
         if model_error_scale is None:
@@ -120,9 +130,11 @@ class Ensemble:
         self.predictor, self.size = Predictor(trained, lead_hours), size
         self.perturbation_scale, self.model_error_scale = perturbation_scale, model_error_scale
         self.uses_earlier_analyses = perturbation_scale > 0  # perturbations are drawn from them
-        self.trained, self.lead_hours = trained, self.predictor.lead_hours
+        self.trained, self.lead_hours, self.calibration = trained, self.predictor.lead_hours, calibration
         scales = {"perturbation_scale": perturbation_scale, "model_error_scale": model_error_scale}
         self.settings = {"members": size, **scales, **({"noise": True} if self.noise else {})}
+        if calibration is not None:
+            self.settings["calibration"] = calibration.settings
         networks = [nnx.split(network) for network in networks_of(trained.model)]
         views = networks_of(trained.model)[0].views
         self._graph = networks[0][0]  # all networks share it, and its compiled code
@@ -136,7 +148,7 @@ class Ensemble:
     ) -> Float32[np.ndarray, "member lead field lat lon"]:
         """Computes the forecasts at each lead, from analyses at `initial_time + predictor.input_offsets`.
 
-        The result is not checked; see `pinnwx.forecasting.stability`.
+        The result is not calibrated, and it is not checked; see `pinnwx.forecasting.stability`.
         """
         assigned = np.arange(len(analyses)) % len(self._views)
         size = np.bincount(assigned).max()
@@ -167,7 +179,7 @@ class Ensemble:
     def forecast(
         self, archive: Archive, initial_time: np.datetime64, lateral_boundary: Archive | None = None
     ) -> Float32[np.ndarray, "member lead field lat lon"]:
-        """The members from the analyses of the archive; deterministic for given data and initial time.
+        """The members from the analyses of the archive, calibrated; deterministic for given data and initial time.
 
         A model with a lateral boundary uses `lateral_boundary` for all members; by default, it uses the archive.
 
@@ -177,7 +189,11 @@ class Ensemble:
         boundary = self.predictor.lateral_boundary(
             archive if lateral_boundary is None else lateral_boundary, np.array([initial_time])
         )
-        return self(self.analyses(archive, initial_time), initial_time, boundary)
+        members = self(self.analyses(archive, initial_time), initial_time, boundary)
+        if self.calibration is None:
+            return members
+        bounds = np.array(self.trained.model.inputs.forecast_bounds, np.float32)
+        return self.calibration(members, self.lead_hours, bounds)
 
     def analyses(
         self, archive: Archive, initial_time: np.datetime64
@@ -190,25 +206,50 @@ class Ensemble:
         analyses = self.predictor.analyses(archive, np.array([initial_time]))
         if not self.perturbation_scale:
             return np.repeat(analyses, self.size, axis=0)
-        drawn = self._drawn(archive, initial_time)
-        difference = self.perturbation_scale * (archive.fields[drawn[:, 0]] - archive.fields[drawn[:, 1]])
-        return perturbed(self.predictor.trained, analyses, difference)
-
-    def _drawn(self, archive: Archive, initial_time: np.datetime64) -> Int[np.ndarray, "draw two input"]:
-        """Rows of the archive: two different sequences of analyses for each perturbation."""
-        rows = match_times(archive.times, archive.times[:, None] + self.predictor.input_offsets)
-        alike = same_hour_and_season(archive.times, initial_time)
-        usable = rows[(rows >= 0).all(axis=1) & (archive.times <= initial_time) & alike]
-        count = len(usable)
-        if count < _FEWEST:
+        usable = self._alike(archive, initial_time)
+        usable = usable[archive.times[usable[:, -1]] <= initial_time]
+        if len(usable) < _FEWEST:
             raise UnavailableError(
-                f"the data hold {count} analyses of this time of day and season up to {format_time(initial_time)}; the "
-                f"perturbations of an ensemble need at least {_FEWEST}: give more data, or forecast without members"
+                f"the data hold {len(usable)} analyses of this time of day and season up to "
+                f"{format_time(initial_time)}; the perturbations of an ensemble need at least {_FEWEST}: give more "
+                "data, or forecast without members"
             )
-        generator = np.random.default_rng(_seed(initial_time))
-        first = generator.integers(count, size=self.size)
-        second = (first + generator.integers(1, count, size=self.size)) % count
-        return usable[np.stack([first, second], axis=1)]
+        return self._perturbed(archive, analyses, usable, np.random.default_rng(_seed(initial_time)))
+
+    def perturbed_in_training(
+        self,
+        number: int,
+        training: Archive,
+        initial_times: Shaped[np.ndarray, " batch"],
+        analyses: Float32[np.ndarray, "batch input field lat lon"],
+    ) -> Float32[np.ndarray, "batch input field lat lon"]:
+        """The analyses of one member from each of these times, which draws from all analyses of the training time."""
+        if not self.perturbation_scale:
+            return analyses
+        return np.concatenate([
+            self._perturbed(
+                training, own[None], self._alike(training, when), np.random.default_rng((_seed(when), 1 + number))
+            )
+            for when, own in zip(initial_times, analyses, strict=True)
+        ])  # fmt: skip
+
+    def _alike(self, archive: Archive, when: np.datetime64) -> Int[np.ndarray, "row input"]:
+        """Rows of the archive: sequences of analyses that end at the same time of day and season."""
+        rows = match_times(archive.times, archive.times[:, None] + self.predictor.input_offsets)
+        return rows[(rows >= 0).all(axis=1) & same_hour_and_season(archive.times, when)]
+
+    def _perturbed(
+        self,
+        archive: Archive,
+        analyses: Float32[np.ndarray, "sequence input field lat lon"],
+        usable: Int[np.ndarray, "row input"],
+        generator: np.random.Generator,
+    ) -> Float32[np.ndarray, "sequence input field lat lon"]:
+        """Adds to each analysis the scaled difference of two different sequences of the archive."""
+        first = generator.integers(len(usable), size=len(analyses))
+        second = (first + generator.integers(1, len(usable), size=len(analyses))) % len(usable)
+        difference = archive.fields[usable[first]] - archive.fields[usable[second]]
+        return perturbed(self.trained, analyses, self.perturbation_scale * difference)
 
     @cached_property
     def _errors(self) -> jax.Array:

@@ -37,11 +37,13 @@ def forecast(
     init: str | np.datetime64 = NEWEST,
     hours: float = 120,
     members: int | None = None,
+    calibrated: bool = False,
     lateral_boundary: Paths | xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Forecasts every step up to `hours` after `init` (an ISO 8601 time, a `datetime64` or "latest").
 
-    With `members`, the result is an ensemble of this size along `realization`. A model with a lateral boundary
+    With `members`, the result is an ensemble of this size along `realization`; with `calibrated`, its members are
+    calibrated, which needs a model that is (`jobs.calibrate`). A model with a lateral boundary
     (`model.boundary_width`) needs `lateral_boundary`: files or a dataset with its fields at every step, such as a
     forecast for a larger area. This function does not check whether the analyses are old or suspicious; the command
     `forecast` does.
@@ -57,7 +59,7 @@ def forecast(
     if bool(width) != (lateral_boundary is not None):
         use = "needs" if width else "has no"
         raise UsageError(f"this model {use} lateral_boundary; model.boundary_width is {width}")
-    predictor = predictor_of(trained, "hours", hours, members)
+    predictor = predictor_of(trained, "hours", hours, members, calibrated=calibrated)
     archive = matching_archive(trained, data)
     boundary = None if lateral_boundary is None else lateral_boundary_archive(trained, lateral_boundary)
     when = _time(init, archive.times[-1])
@@ -77,17 +79,26 @@ def forecast(
     )  # fmt: skip
 
 
-def predictor_of(trained: TrainedModel, option: str, hours: float, members: int | None) -> ForecastPredictor:
+def predictor_of(
+    trained: TrainedModel, option: str, hours: float, members: int | None, *, calibrated: bool = False
+) -> ForecastPredictor:
     """The predictor of every step up to `hours`, for an ensemble if `members` is given; `option` names the hours.
 
     Raises:
-        UsageError: the hours are not a whole number of steps, or the forecast does not fit into memory.
+        UsageError: the hours are not a whole number of steps, or the forecast does not fit into memory; or it is to be
+            calibrated, and is no ensemble, or its model is not calibrated.
     """
+    if calibrated and members is None:
+        raise UsageError("a calibration needs an ensemble; give --members")
+    if calibrated and trained.calibration is None:
+        raise UsageError("the model is not calibrated; pinnwx calibrate does it, for a cross-fitted model")
     step = trained.config.model.step_hours
     steps = whole_steps(option, hours, step)
     require_room(trained, steps, members or 1)
     leads = tuple(step * number for number in range(1, steps + 1))
-    return Predictor(trained, leads) if members is None else Ensemble(trained, leads, members)
+    if members is None:
+        return Predictor(trained, leads)
+    return Ensemble(trained, leads, members, calibration=trained.calibration if calibrated else None)
 
 
 def data_digest(predictor: ForecastPredictor, archive: Archive, when: np.datetime64) -> str:

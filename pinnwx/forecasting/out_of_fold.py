@@ -57,19 +57,22 @@ class OutOfFoldEnsembles(NamedTuple):
 
 
 def out_of_fold_ensembles(ensemble: Ensemble, training: Archive, most: int) -> Iterator[OutOfFoldEnsembles]:
-    """At most `most` ensembles in batches, as `out_of_fold_forecasts`; the analyses are not perturbed.
+    """At most `most` ensembles in batches, as `out_of_fold_forecasts`; they are not calibrated.
 
-    The members are as many as those of `ensemble`, in the views of its networks, with model errors and noise as it.
+    The members are as many as those of `ensemble`, in the views of its networks, with perturbations, model errors and
+    noise as it.
     """
     trained, leads = ensemble.trained, ensemble.lead_hours
     step = trained.config.model.step_hours
     windows, owner = _unseen_windows(trained, training, round(max(leads) / step))
     chosen = np.random.default_rng(trained.config.seed).permutation(len(windows))[:most]
     windows, owner = windows[chosen], owner[chosen]
-    parts = [
-        list(_forecasts(trained, training, leads, windows, owner, number, partial(ensemble.draws, number)))
-        for number in range(ensemble.size)
-    ]
+
+    def of_member(number: int) -> list[OutOfFold]:
+        changes = partial(ensemble.draws, number), partial(ensemble.perturbed_in_training, number, training)
+        return list(_forecasts(trained, training, leads, windows, owner, number, *changes))
+
+    parts = [of_member(number) for number in range(ensemble.size)]
     for same in zip(*parts, strict=True):
         yield OutOfFoldEnsembles(same[0].initial_times, np.stack([one.forecasts for one in same]), same[0].truth)
 
@@ -127,11 +130,12 @@ def _forecasts(
     owner: Int[np.ndarray, " window"],
     first_view: int | None = None,
     draws: Callable[[Shaped[np.ndarray, " batch"]], Draws] = lambda _: NO_DRAWS,
+    perturbed: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda _, analyses: analyses,
 ) -> Iterator[OutOfFold]:
     """The forecasts of these windows.
 
     With `first_view`, each batch uses one view, the next of that before it, as a member of an ensemble does. `draws`
-    are what members add to forecasts from these times.
+    are what members add to forecasts from these times, and `perturbed` are the analyses that they start from.
     """
     predictor, inputs = Predictor(trained, lead_hours), trained.config.model.input_times
     places = predictor.lead_offsets // predictor.step_ends[0] - 1
@@ -144,7 +148,7 @@ def _forecasts(
         starts, after = training.times[own[:, inputs - 1]], training.fields[own[:, inputs:]]
         view = None if first_view is None else views[(first_view + number) % len(views)]
         forecasts = predictor.run(
-            networks[0][0], networks[owner[batch[0]]][1], training.fields[own[:, :inputs]], starts,
+            networks[0][0], networks[owner[batch[0]]][1], perturbed(starts, training.fields[own[:, :inputs]]), starts,
             view, after if trained.model.has_lateral_boundary else None, *draws(starts),
         )  # fmt: skip
         count = len(batch)

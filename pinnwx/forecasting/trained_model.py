@@ -2,7 +2,8 @@
 
 A version folder holds `weights.safetensors`, `normalisation.nc`, `climatology.nc`, `static.nc`, `config.toml` and their
 manifest, which is written last (`pinnwx.manifest`). It may hold `optimiser.safetensors`, the state from which
-retraining continues, and `model_errors.nc`, a sample of model errors for ensembles. Single forecasts need neither.
+retraining continues, and for ensembles `model_errors.nc`, a sample of model errors, and `calibration.nc`. Single
+forecasts need none of them.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from pinnwx.data.statistics_files import (
 from pinnwx.data.storage import read_netcdf, write_netcdf
 from pinnwx.errors import CheckpointError, ConfigError, GridError, UsageError
 from pinnwx.files import replacing, write_text
+from pinnwx.forecasting.calibration import Calibration
 from pinnwx.forecasting.model_errors import ModelErrors
 from pinnwx.grid import Grid
 from pinnwx.manifest import RESTORE, TRAINING_CHECK, read_files, write_manifest
@@ -56,7 +58,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
 CONFIG, OPTIMISER, MODEL_ERRORS = "config.toml", "optimiser.safetensors", "model_errors.nc"
+CALIBRATION = "calibration.nc"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
+_OF_ENSEMBLES = (MODEL_ERRORS, CALIBRATION)
 _SUBSTEPS = "substeps"  # of transport, in the manifest
 _OF_A_VERSION = ("files", "model", _SUBSTEPS, "versions", "device", "pinnwx", "format")  # keys of one version
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
@@ -79,11 +83,17 @@ class TrainedModel:
     manifest: Mapping[str, Any]
     optimiser: Mapping[str, np.ndarray] | None = None  # after a training in this process; retraining continues from it
     model_errors: ModelErrors | None = None  # of a cross-fitted model
+    calibration: Calibration | None = None  # of its ensembles
 
     @property
     def names(self) -> tuple[str, ...]:
         """The forecast fields, in the order of the arrays."""
         return self.config.data.fields
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the manifest of another version with the same weights says too."""
+        return {key: value for key, value in self.manifest.items() if key not in _OF_A_VERSION}
 
     @classmethod
     def initialise(cls, config: Config, archive: Archive, text: str | None = None) -> TrainedModel:
@@ -116,7 +126,7 @@ class TrainedModel:
             from pinnwx.forecasting.runs import Run
 
             return Run.open(folder).load()
-        manifest, contents = read_files(folder, (*PARTS, MODEL_ERRORS), required=PARTS)
+        manifest, contents = read_files(folder, (*PARTS, *_OF_ENSEMBLES), required=PARTS)
         _require_known(manifest, folder)
         config, text = _own_config(contents[CONFIG], folder, manifest)
         config = _with_known_substeps(config, manifest.get(_SUBSTEPS))
@@ -130,21 +140,25 @@ class TrainedModel:
             raise CheckpointError(f"{folder / CONFIG}: {error}; {RESTORE}") from None
         _require_same_parts(model, config, manifest, folder)
         _set_weights(model, _tensors(contents[WEIGHTS], folder / WEIGHTS), folder / WEIGHTS)
-        errors = contents.get(MODEL_ERRORS)
-        if errors is not None:
-            errors = ModelErrors.read(folder / MODEL_ERRORS, config.data.fields, grid.shape, errors)
-        return cls(config, text, grid, model, normalisation, climatology, static, manifest, model_errors=errors)
+        names, shape = config.data.fields, grid.shape
+        errors, fit = (contents.get(name) for name in _OF_ENSEMBLES)
+        return cls(
+            config, text, grid, model, normalisation, climatology, static, manifest,
+            model_errors=None if errors is None else ModelErrors.read(folder / MODEL_ERRORS, names, shape, errors),
+            calibration=None if fit is None else Calibration.read(folder / CALIBRATION, names, shape, fit),
+        )  # fmt: skip
 
     def with_config(self, config: Config) -> TrainedModel:
         """Returns a model of other settings with new random weights and the same normalisation and climatology.
 
-        It has no model errors. Automatic sub-steps are those of this model.
+        It has no model errors and no calibration. Automatic sub-steps are those of this model.
         """
         config = _with_known_substeps(config, _substeps(self.config))
         model = _assemble(config, self.grid, self.normalisation, self.climatology, self.static)
         return replace(
-            self, config=config, config_text=config_text(config), model=model, manifest={}, model_errors=None
-        )
+            self, config=config, config_text=config_text(config), model=model, manifest={}, model_errors=None,
+            calibration=None,
+        )  # fmt: skip
 
     def state(self, data: Data, time: str | np.datetime64) -> State:
         """The state at a time, from files, a dataset or an archive: see `pinnwx.forecasting.state`."""
@@ -167,12 +181,16 @@ class TrainedModel:
         init: str | np.datetime64 = "latest",
         hours: float = 120,
         members: int | None = None,
+        calibrated: bool = False,
         lateral_boundary: Paths | xr.Dataset | None = None,
     ) -> xr.Dataset:
         """A forecast as a CF dataset, from one analysis of the data: see `pinnwx.forecasting.forecasts`."""
         from pinnwx.forecasting.forecasts import forecast
 
-        return forecast(self, data, init=init, hours=hours, members=members, lateral_boundary=lateral_boundary)
+        return forecast(
+            self, data, init=init, hours=hours, members=members, calibrated=calibrated,
+            lateral_boundary=lateral_boundary,
+        )  # fmt: skip
 
     def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Writes a run folder in which this model is live. `load` and every command of `pinnwx` can read it.
@@ -188,7 +206,7 @@ class TrainedModel:
         from pinnwx.forecasting.runs import new_run
 
         run = new_run(folder, force=force, remedy="force=True to add a version to it")
-        notes = {key: value for key, value in self.manifest.items() if key not in _OF_A_VERSION}
+        notes = self.notes
         if TRAINING_CHECK in notes:
             notes[TRAINING_CHECK] = notes[TRAINING_CHECK] | {"saved_by_user": True}
         with run.lock():
@@ -227,6 +245,9 @@ class TrainedModel:
         if self.model_errors is not None:
             self.model_errors.write(folder / MODEL_ERRORS)
             parts += (MODEL_ERRORS,)
+        if self.calibration is not None:
+            self.calibration.write(folder / CALIBRATION)
+            parts += (CALIBRATION,)
         parts_of_model = architecture(self.model, self.config.model)
         device = jax.devices()[0].device_kind
         own = {"model": parts_of_model, "versions": versions, "device": device}
@@ -274,7 +295,7 @@ def _require_known(manifest: Mapping[str, Any], folder: Path) -> None:
     """Raises:
     CheckpointError: the version has a file that this package does not know.
     """
-    unknown = sorted(manifest["files"].keys() - {*PARTS, OPTIMISER, MODEL_ERRORS})
+    unknown = sorted(manifest["files"].keys() - {*PARTS, OPTIMISER, *_OF_ENSEMBLES})
     if unknown:
         raise CheckpointError(
             f"{folder} holds {', '.join(unknown)}, which pinnwx {__version__} does not know; {_made_by(manifest)}"

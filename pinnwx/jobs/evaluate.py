@@ -10,15 +10,15 @@ from jaxtyping import Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.inputs import Data
-from pinnwx.errors import UnavailableError, UsageError
+from pinnwx.errors import UsageError
 from pinnwx.files import check_writable
 from pinnwx.forecasting.ensemble import Ensemble
 from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import TrainedModel
-from pinnwx.jobs.evaluate_ensembles import require_calibration, score_ensembles
-from pinnwx.jobs.scored_area import ScoredArea, with_notes
+from pinnwx.jobs.evaluate_ensembles import calibrated_ensemble, score_ensembles
+from pinnwx.jobs.scored_area import ScoredArea, training_part, with_notes
 from pinnwx.runtime import prepare
 from pinnwx.training.progress import scoring_text, shown
 from pinnwx.verification.evaluate import score_hindcasts
@@ -53,7 +53,7 @@ def evaluate(
 
     With `members`, ensembles of this size are scored (`jobs.evaluate_ensembles`), and their probabilities of the
     `thresholds`, such as `t2m<273.15` in SI units. With `calibrated`, the members are calibrated first
-    (`forecasting.calibration`), which needs a cross-fitted model and its training time.
+    (`forecasting.calibration`): as the model is, or else on its training time, if it is cross-fitted.
 
     Raises:
         MissingInputError, CheckpointError, DataError, UnavailableError, StabilityError, OutputError: see
@@ -75,10 +75,8 @@ def evaluate(
             scores = score_from(predictor, archive, starts, predictor.needed_offsets, show, training=training)
         else:
             ensemble = Ensemble(trained, predictor.lead_hours, members)
-            calibration = require_calibration(ensemble, training) if calibrated else None
-            scores = score_ensembles(
-                ensemble, archive, starts, show, training=training, thresholds=thresholds, calibration=calibration
-            )
+            ensemble = calibrated_ensemble(ensemble, training) if calibrated else ensemble
+            scores = score_ensembles(ensemble, archive, starts, show, training=training, thresholds=thresholds)
     if json is not None:
         scores.save(json)
     return scores
@@ -141,16 +139,6 @@ def score_from(
         run=trained.config.name,
     )
     return with_notes(scores, trained)
-
-
-def training_part(trained: TrainedModel, archive: Archive) -> Archive | None:
-    """The analyses of the archive in the training time of a model, `None` without any."""
-    period = trained.config.data.train
-    start, end = trained.manifest.get("trained_on", (period.start, period.end))
-    try:
-        return archive.select(start, end)
-    except UnavailableError:
-        return None
 
 
 def shared_inputs(predictors: Sequence[Predictor]) -> Shaped[np.ndarray, " input"]:

@@ -25,6 +25,7 @@ def forecast(
     init: str = "latest",
     hours: float = 120,
     members: int | None = None,
+    calibrated: bool = False,
     quantiles: Sequence[float] = (),
     thresholds: Sequence[str] = (),
     lateral_boundary: Sequence[str | Path] | str | Path | None = None,
@@ -37,13 +38,13 @@ def forecast(
     """The forecast of a run's live model at every step up to `hours` after `init`, an ISO 8601 time or "latest".
 
     With `members` it is an ensemble of this size (see `pinnwx.forecasting.ensemble`), along the dimension
-    `realization`. With `quantiles`, such as (0.1, 0.5, 0.9), or `thresholds`, such as ("t2m<273.15",) in SI units, it
-    has these products beside the members, with mean and spread (`pinnwx.forecasting.products`). A model with a lateral
-    boundary (`model.boundary_width`) needs `lateral_boundary`: a forecast, or analyses, of its fields at every step.
-    With `out` the forecast is written to this file too. If the file holds the same forecast, of the same analyses by
-    the same model, it is returned and nothing is done. If those analyses have changed since, the file is refused, or
-    with `remake` made again. `pinnwx.point(dataset, latitude, longitude)` reads the forecast at a place;
-    `pinnwx.forecast_series` fills a folder.
+    `realization`; with `calibrated`, its members are calibrated (`pinnwx.calibrate`). With `quantiles`, such as
+    (0.1, 0.5, 0.9), or `thresholds`, such as ("t2m<273.15",) in SI units, it has these products beside the members,
+    with mean and spread (`pinnwx.forecasting.products`). A model with a lateral boundary (`model.boundary_width`) needs
+    `lateral_boundary`: a forecast, or analyses, of its fields at every step. With `out` the forecast is written to this
+    file too. If the file holds the same forecast, of the same analyses by the same model, it is returned and nothing is
+    done. If those analyses have changed since, the file is refused, or with `remake` made again.
+    `pinnwx.point(dataset, latitude, longitude)` reads the forecast at a place; `pinnwx.forecast_series` fills a folder.
 
     `max_age` is the largest age of the analysis in hours. An analysis that repeats the step before it, jumps, or has
     values that no weather has (`pinnwx.data.outliers`) is refused unless `accept_suspicious` names it: `FIELD`,
@@ -70,8 +71,8 @@ def forecast(
             held.enter_context(output_lock(out))
             there = None if force else already_there(Path(out))
         job = ForecastJob.open(
-            run, data, hours=hours, members=members, quantiles=quantiles, thresholds=thresholds,
-            lateral_boundary=lateral_boundary, init=init,
+            run, data, hours=hours, members=members, calibrated=calibrated, quantiles=quantiles,
+            thresholds=thresholds, lateral_boundary=lateral_boundary, init=init,
         )  # fmt: skip
         when = job.initial_time(init)
         event.details |= {"version": job.version, "init": format_time(when)}

@@ -63,6 +63,7 @@ class ForecastJob:
         *,
         hours: float,
         members: int | None = None,
+        calibrated: bool = False,
         quantiles: Sequence[float] = (),
         thresholds: Sequence[str] = (),
         lateral_boundary: Sequence[str | Path] | str | Path | None = None,
@@ -82,7 +83,7 @@ class ForecastJob:
         version = opened.live
         trained = TrainedModel.load(opened.version(version))
         products = Products.of(quantiles, thresholds, trained.names, members)
-        predictor = predictor_of(trained, "--hours", hours, members)
+        predictor = predictor_of(trained, "--hours", hours, members, calibrated=calibrated)
         select = (
             None
             if init is None

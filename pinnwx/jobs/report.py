@@ -20,9 +20,9 @@ from pinnwx.forecasting.matching import matching_archive
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.trained_model import WEIGHTS, TrainedModel
-from pinnwx.jobs.evaluate import default_leads, score_from, training_part
+from pinnwx.jobs.evaluate import default_leads, score_from
 from pinnwx.jobs.events import read_log
-from pinnwx.jobs.scored_area import OVERLAP
+from pinnwx.jobs.scored_area import OVERLAP, training_part
 from pinnwx.model.weights import count_weights
 from pinnwx.reporting.budget import budget_figure
 from pinnwx.reporting.curves import read_metrics, scores_figure, training_figure

@@ -10,6 +10,7 @@ from jaxtyping import Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, parse_time
+from pinnwx.errors import UnavailableError
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.statistics import Climatology
 from pinnwx.verification.results import Scores
@@ -36,6 +37,23 @@ class ScoredArea:
     def of_fields(self, fields: Shaped[np.ndarray, "*batch lat lon"]) -> Shaped[np.ndarray, "*batch lat2 lon2"]:
         rows, columns = (slice(self.width, size - self.width) for size in fields.shape[-2:])
         return fields[..., rows, columns]
+
+    def filled(
+        self, fields: Shaped[np.ndarray, "*batch lat lon"], value: float
+    ) -> Shaped[np.ndarray, "*batch lat2 lon2"]:
+        """Fields of this area on the whole grid, with a value at the boundary."""
+        around = ((self.width, self.width),) * 2
+        return np.pad(fields, ((0, 0),) * (fields.ndim - 2) + around, constant_values=value)
+
+
+def training_part(trained: TrainedModel, archive: Archive) -> Archive | None:
+    """The analyses of the archive in the training time of a model, `None` without any."""
+    period = trained.config.data.train
+    start, end = trained.manifest.get("trained_on", (period.start, period.end))
+    try:
+        return archive.select(start, end)
+    except UnavailableError:
+        return None
 
 
 def with_notes(scores: Scores, trained: TrainedModel) -> Scores:

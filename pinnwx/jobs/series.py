@@ -85,6 +85,7 @@ def forecast_series(
     init: str = "latest",
     hours: float = 120,
     members: int | None = None,
+    calibrated: bool = False,
     quantiles: Sequence[float] = (),
     thresholds: Sequence[str] = (),
     lateral_boundary: Sequence[str | Path] | str | Path | None = None,
@@ -105,8 +106,8 @@ def forecast_series(
     newest analysis is the newest that is not dated ahead of the clock; one that is dated ahead is refused.
 
     Args:
-        run: as of `forecast`, and so are `data`, `hours`, `members`, `quantiles`, `thresholds`,
-            `lateral_boundary` and `accept_suspicious`.
+        run: as of `forecast`, and so are `data`, `hours`, `members`, `calibrated`, `quantiles`,
+            `thresholds`, `lateral_boundary` and `accept_suspicious`.
         out: the folder; made if there is none, held by one job at a time.
         max_age: of the newest analysis, so that older ones of a period can still be caught up with.
         plots: maps of each forecast that is made, as a PNG beside it.
@@ -133,8 +134,8 @@ def forecast_series(
         with locked(folder / ".lock", str(folder)):
             check_writable(folder / LATEST, force=True)
             job = ForecastJob.open(
-                run, data, hours=hours, members=members, quantiles=quantiles, thresholds=thresholds,
-                lateral_boundary=lateral_boundary, leave_damaged=True,
+                run, data, hours=hours, members=members, calibrated=calibrated, quantiles=quantiles,
+                thresholds=thresholds, lateral_boundary=lateral_boundary, leave_damaged=True,
             )  # fmt: skip
             name = job.trained.config.name
             event.details |= {"version": job.version, "folder": str(folder), "made": []}

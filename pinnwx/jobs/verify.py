@@ -20,8 +20,8 @@ from pinnwx.forecasting.form import FIELD_DIMENSIONS, REALIZATION
 from pinnwx.forecasting.products import without_products
 from pinnwx.forecasting.runs import Run
 from pinnwx.grid import Grid
-from pinnwx.jobs.evaluate import training_part
 from pinnwx.jobs.readiness import doubtful_analyses
+from pinnwx.jobs.scored_area import training_part
 from pinnwx.variables import VARIABLES
 from pinnwx.verification.baselines import ClimatologyLike
 from pinnwx.verification.drift import Drift, measure_drift

@@ -89,8 +89,8 @@ def forecast_figure(
         title += f"  ·  mean of {dataset.sizes[REALIZATION]} members"
         dataset = ensemble_mean(dataset)
     grid = Grid.from_coordinates(dataset["latitude"].values, dataset["longitude"].values)
-    available = _lead_hours(dataset)
-    chosen = _default_leads(available) if leads is None else [_index(available, lead) for lead in leads]
+    available = lead_hours(dataset)
+    chosen = default_leads(available) if leads is None else [lead_index(available, lead) for lead in leads]
     names = known = _drawable(dataset) if variables is None else list(variables)
     if variables is None:
         names = known[: max(rows_on_a_screen(grid) // (1 if truth is None else _ROWS_COMPARED), 1)]
@@ -118,32 +118,33 @@ def _rows(
     dataset: xr.Dataset, name: str, chosen: list[int], available: np.ndarray, truth: xr.Dataset | None, grid: Grid
 ) -> list[tuple[list[Panel], str, str]]:
     """The rows of one variable: (panels, heading, units of the colour bar)."""
-    variable = _variable(dataset, name)
+    variable = variable_of(dataset, name)
     times = dataset["time"].values[chosen]
-    forecast = variable.display(_values(dataset, name, times, "forecast"))
+    forecast = variable.display(field_values(dataset, name, times, "forecast"))
     units, apart_units = shown_units(variable), shown_units(variable, difference=True)
     titles = [f"+{available[index]:g} h  ·  {clock(time)}" for index, time in zip(chosen, times, strict=True)]
     if truth is None:
         levels = levels_for(forecast, diverging=variable.diverging)
-        return [(_panels(forecast, titles, variable, levels), variable.long_name, units)]
+        return [(field_panels(forecast, titles, variable, levels), variable.long_name, units)]
     if Grid.from_coordinates(truth["latitude"].values, truth["longitude"].values) != grid:
         raise GridError("the analysis is on another grid than the forecast; regrid it first")
-    analysis = variable.display(_values(truth, name, times, "analysis"))
+    analysis = variable.display(field_values(truth, name, times, "analysis"))
     levels = levels_for(np.stack([forecast, analysis]), diverging=variable.diverging)
     error = forecast - analysis
     size = np.sqrt((grid.area_weights * error**2).mean(axis=(-2, -1)))
     headings = [f"RMSE {three_digits(value)} {apart_units}" for value in size]
     apart = levels_for(error, diverging=True)
     difference = [Panel(v, t, "PuOr_r", apart) for v, t in zip(error, headings, strict=True)]
-    analysed = _panels(analysis, [f"analysis  ·  {clock(time)}" for time in times], variable, levels)
+    analysed = field_panels(analysis, [f"analysis  ·  {clock(time)}" for time in times], variable, levels)
     return [
-        (_panels(forecast, titles, variable, levels), variable.long_name, units),
+        (field_panels(forecast, titles, variable, levels), variable.long_name, units),
         (analysed, variable.long_name, units),
         (difference, "forecast minus analysis", apart_units),
     ]
 
 
-def _panels(values, titles, variable: Variable, levels) -> list[Panel]:
+def field_panels(values, titles, variable: Variable, levels) -> list[Panel]:
+    """Maps of a variable with its colours, and with lines where charts have them."""
     colours = "RdBu_r" if variable.diverging else _COLOURS.get(variable.standard_name, "viridis")
     apart = _LINES_APART.get(variable.standard_name)
     return [
@@ -152,39 +153,57 @@ def _panels(values, titles, variable: Variable, levels) -> list[Panel]:
     ]
 
 
-def _variable(dataset: xr.Dataset, name: str) -> Variable:
+def variable_of(dataset: xr.Dataset, name: str) -> Variable:
+    """What is known of a variable.
+
+    Raises:
+        DataError: the forecast lacks it.
+    """
     if name not in dataset.data_vars:
         raise DataError(f'no variable "{name}" in the forecast; it has {", ".join(map(str, dataset.data_vars))}')
     return describe_or_guess(name, dataset[name].attrs)
 
 
-def _values(dataset: xr.Dataset, name: str, times: np.ndarray, source: str) -> Float[np.ndarray, "lead lat lon"]:
-    """Values at the requested times in float64; raises an error if any is missing."""
+def field_values(
+    dataset: xr.Dataset, name: str, times: np.ndarray, source: str
+) -> Float[np.ndarray, "*member lead lat lon"]:
+    """Values at the requested times in float64.
+
+    Raises:
+        DataError: the variable is missing, or a value is not finite.
+        UnavailableError: a time is missing.
+    """
     if name not in dataset.data_vars:
         raise DataError(f'no variable "{name}" in the {source}')
     missing = np.setdiff1d(times, dataset["time"].values)
     if missing.size:
         raise UnavailableError(f"no {source} for {clock(missing[0])}; give other lead times")
-    values = dataset[name].sel(time=times).transpose("time", "latitude", "longitude").values.astype(np.float64)
+    values = dataset[name].sel(time=times).transpose(..., "time", "latitude", "longitude").values.astype(np.float64)
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise DataError(f"{name} of the {source} holds {bad} values that are not finite; a map would hide them")
     return values
 
 
-def _lead_hours(dataset: xr.Dataset) -> Float[np.ndarray, " time"]:
+def lead_hours(dataset: xr.Dataset) -> Float[np.ndarray, " time"]:
+    """The lead times [h]."""
     elapsed = dataset["time"].values - dataset["forecast_reference_time"].values
     return elapsed / np.timedelta64(1, "h")
 
 
-def _index(available: np.ndarray, lead: float | int) -> int:
+def lead_index(available: np.ndarray, lead: float | int) -> int:
+    """The place of a lead.
+
+    Raises:
+        UsageError: the forecast lacks it.
+    """
     matches = np.flatnonzero(np.abs(available - lead) < 1e-6)
     if not matches.size:
         raise UsageError(f"no lead of {lead:g} h in the forecast; it has {', '.join(f'{h:g}' for h in available)}")
     return int(matches[0])
 
 
-def _default_leads(available: np.ndarray) -> list[int]:
+def default_leads(available: np.ndarray) -> list[int]:
     """Up to three evenly spaced leads including the last; whole days if there are at least two."""
     later = np.flatnonzero(available > 0)
     days = later[available[later] % _DAY == 0]

@@ -66,7 +66,8 @@ def fine_tune(
 ) -> TrainingResult:
     """Goes on training a model, at a lower learning rate (`config.retraining`).
 
-    A model with noise goes on training on the CRPS of its members; early stopping looks at its single forecasts.
+    A model with noise goes on training on the CRPS of its members, except where `training.noise_alone` keeps the square
+    error of single forecasts; early stopping looks at its single forecasts.
 
     Args:
         model: the trained forecaster; its own weights are left as they are.
@@ -96,7 +97,7 @@ def fine_tune(
         assert deadline is not None
         budget = WallClock(curriculum, deadline, len(members))
     rule = EarlyStopping(budget, windows.early_stopping)
-    most = max(stage.members for stage in config.training.curriculum)
+    most = 1 if config.training.noise_alone else max(stage.members for stage in config.training.curriculum)
     trainer = Trainer(model, [archive], config, scale, [batches], rule, hooks, [most])
     states = [initial_state(member, config.training) for member in members]
     if optimiser is not None:

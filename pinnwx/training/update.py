@@ -18,6 +18,7 @@ from pinnwx.data.archive import Archive
 from pinnwx.grid import Grid
 from pinnwx.model.forecaster import TransportForecaster
 from pinnwx.model.interface import Forecaster
+from pinnwx.model.noise import MODULATION
 from pinnwx.model.rollout import rollout
 from pinnwx.model.scores import almost_fair_crps, amplitude_adjusted_error, weighted_square_error
 from pinnwx.model.transported_fields import Transported
@@ -101,6 +102,7 @@ class Rule(NamedTuple):
     warmup_fraction: float
     loss: str
     perturbation_scale: float
+    noise_alone: bool
 
     @classmethod
     def of(cls, settings: TrainingSettings) -> Rule:
@@ -284,7 +286,9 @@ def make_update(
     """The compiled `update(state, windows, source, total, members, averaged_from)`: one optimiser update on one batch.
 
     `windows` are indices into the archive, one row of input times + steps for each member of the batch. With `members`
-    above 1, the loss is the CRPS of so many members from each window, of a model with noise.
+    above 1, the loss is the CRPS of so many members from each window, of a model with noise. With
+    `training.noise_alone` such an update changes the layers of the noise alone; all other weights are their running
+    average.
 
     `total` is the planned number of updates; it is an argument, so that a new plan does not recompile. The running
     average of the weights forgets what was before the update `averaged_from`, where another loss began. An update whose
@@ -315,6 +319,15 @@ def _loss_and_gradient(static: _StaticOfLoss, parameters, *arguments) -> tuple[F
     return jax.value_and_grad(_loss, argnums=1)(static, parameters, *arguments)
 
 
+def _with_noise_of(first: Any, second: Any) -> Any:
+    """The weights of the layers of the noise of the first, and all others of the second."""
+
+    def chosen(path: Any, one: Any, other: Any) -> Any:
+        return one if MODULATION in jax.tree_util.keystr(path) else other
+
+    return jax.tree_util.tree_map_with_path(chosen, first, second)
+
+
 def _update(
     static: _StaticOfUpdate, state: TrainingState, windows, source, constants: _Constants, total, averaged_from
 ) -> tuple[TrainingState, UpdateMetrics]:
@@ -337,16 +350,25 @@ def _update(
 
         return rollout_loss(model, windows, source, error, model.views[number], perturb, keys, growth)
 
+    before, alone = state.parameters, rule.noise_alone and members > 1
+    if alone:
+        before = _with_noise_of(before, state.average)
     loss_and_gradient = devices.mean_over_shares(jax.value_and_grad(loss_of))
-    loss, gradient = loss_and_gradient(state.parameters, windows, source, constants, state.update)
+    loss, gradient = loss_and_gradient(before, windows, source, constants, state.update)
+    if alone:
+        gradient = _with_noise_of(gradient, jax.tree.map(jnp.zeros_like, gradient))
     norm = optax.global_norm(gradient)
     rate = learning_rate((state.update + 1) / total, rule.learning_rate, rule.warmup_fraction)
-    direction, optimiser_state = rule.transformation().update(gradient, state.optimiser, state.parameters)
-    parameters = jax.tree.map(lambda p, d: p - rate * d, state.parameters, direction)
+    direction, optimiser_state = rule.transformation().update(gradient, state.optimiser, before)
+    parameters = jax.tree.map(lambda p, d: p - rate * d, before, direction)
+    if alone:
+        parameters = _with_noise_of(parameters, state.average)
     # The decay is smaller at first, so that the average soon loses the random first weights.
     averaged = state.update - averaged_from
     decay = jnp.minimum(rule.ema_decay, (1.0 + averaged) / (10.0 + averaged))
     average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, parameters)
+    if alone:
+        average = _with_noise_of(average, state.average)  # without rounding
     finite = jnp.isfinite(loss) & jnp.isfinite(norm)
     updated = TrainingState(parameters, average, optimiser_state, state.update, state.skipped)
     selected = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, state)

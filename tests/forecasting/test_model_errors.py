@@ -211,6 +211,25 @@ def test_ensembles_out_of_fold_are_of_the_network_that_left_the_time_out(trained
     assert (apart.max(axis=(2, 3, 4, 5))[~np.eye(4, dtype=bool)] > 0.1).all()
 
 
+def test_members_out_of_fold_start_from_perturbed_analyses(trained):
+    """Each draws differences of its own, of the same size at every time, whatever the other times are."""
+    ensemble, times = Ensemble(trained, [6], 4, 0.3, 0.0), ARCHIVE.times[40:44]
+    analyses = ensemble.predictor.analyses(ARCHIVE, times)
+    first, second = (ensemble.perturbed_in_training(number, ARCHIVE, times, analyses) for number in (0, 1))
+    unit = trained.normalisation.std[:, None, None]
+    for made in (first - analyses, second - analyses, first - second):
+        assert (np.abs(made / unit).max(axis=(1, 2, 3, 4)) > 0.05).sum() >= 3, "a wave may meet itself again"
+    alone = ensemble.perturbed_in_training(1, ARCHIVE, times[2:3], analyses[2:3])
+    np.testing.assert_array_equal(alone, second[2:3])
+    plain = Ensemble(trained, [6], 4, 0.0, 0.0)
+    assert plain.perturbed_in_training(0, ARCHIVE, times, analyses) is analyses
+    kinds = {
+        scale: next(iter(out_of_fold_ensembles(Ensemble(trained, [6], 4, scale, 0.0), ARCHIVE, 16))).members
+        for scale in (0.0, 0.3)
+    }
+    assert np.abs(kinds[0.3] - kinds[0.0]).max() > 0
+
+
 def test_a_member_draws_the_same_whatever_the_other_times_are(trained):
     ensemble = Ensemble(trained, [6, 12], 4)
     times = ARCHIVE.times[20:23]

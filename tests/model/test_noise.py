@@ -230,6 +230,33 @@ def test_the_average_forgets_the_weights_from_before_the_members():
     ), "single forecasts do not train it"
 
 
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_noise_alone_leaves_all_other_weights_at_their_average(optimiser):
+    """And learns as fast; without it, other weights learn too."""
+    training = TWO_MEMBERS + f'\nema_decay = 0.9\nweight_decay = 0.1\noptimiser = "{optimiser}"\nnoise_alone = '
+    before = updates(training + "true", {1: 30})
+    after, others = (updates(training + each, {1: 30, 2: 10}) for each in ("true", "false"))
+
+    def parts(tree, of_noise):
+        return [
+            np.asarray(value[...])
+            for path, value in nnx.to_flat_state(tree)
+            if ("modulation" in map(str, path)) == of_noise
+        ]
+
+    for held, average, weights in zip(
+        parts(before.average, False), parts(after.average, False), parts(after.parameters, False), strict=True
+    ):
+        np.testing.assert_array_equal(average, held)
+        np.testing.assert_array_equal(weights, held)
+    assert all(np.abs(each).max() > 0 for each in parts(after.parameters, True))
+    assert distance(after) < 0.9
+    moved = [
+        np.abs(a - b).max() for a, b in zip(parts(others.average, False), parts(before.average, False), strict=True)
+    ]
+    assert np.mean(np.array(moved) > 0) > 0.9
+
+
 def test_a_stage_begins_the_average_where_its_members_begin(monkeypatch):
     asked = []
 
@@ -255,8 +282,9 @@ def test_a_stage_begins_the_average_where_its_members_begin(monkeypatch):
     [
         ("batch_size = 8\n" + NOISE, "model.noise needs a stage of training.curriculum with members = 2"),
         (TWO_MEMBERS, "members = 2 needs model.noise, or all members would be equal"),
+        ("batch_size = 8\nnoise_alone = true", "training.noise_alone needs model.noise"),
     ],
-    ids=["noise that nothing trains", "members that are equal"],
+    ids=["noise that nothing trains", "members that are equal", "nothing to train alone"],
 )
 def test_noise_and_members_need_each_other(training, message):
     with pytest.raises(ConfigError, match=message):

@@ -10,7 +10,7 @@ import xarray as xr
 from pinnwx.errors import DataError, GridError, OutputError, UnavailableError, UsageError
 from pinnwx.grid import Grid
 from pinnwx.jobs.plot import plot
-from pinnwx.reporting.maps import _default_leads, forecast_figure, plot_forecast
+from pinnwx.reporting.maps import default_leads, forecast_figure, plot_forecast
 from pinnwx.reporting.panel import _closed, bar_ticks, coastline, empty_figure, levels_for, lines_for
 from pinnwx.reporting.style import DOTS_PER_INCH, pretty_units, write_png
 from pinnwx.text import three_digits
@@ -148,9 +148,9 @@ def test_place_that_cannot_be_written_is_refused(forecast, tmp_path):
         ((24,), [24]),
     ],
 )
-def test_default_leads_are_whole_days_and_hold_the_last(hours, expected):
+def testdefault_leads_are_whole_days_and_hold_the_last(hours, expected):
     available = np.array(list(hours), dtype=float)
-    assert available[_default_leads(available)].tolist() == expected
+    assert available[default_leads(available)].tolist() == expected
 
 
 @pytest.mark.parametrize("name", ["22.5deg", "22.5deg+poles"])
