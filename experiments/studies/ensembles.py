@@ -5,8 +5,8 @@
     python -m experiments.studies.ensembles --tables    only write the table
 
 A case is an experiment with several networks, trained with `training.cross_fitting_days`; `_noise` has noise too, and
-stages that train it on the CRPS of two members, `_noise_alone` with nothing else. From its validation time, `STARTS` initial times are forecast by
-ensembles of `MEMBERS` members, whose arms differ in what makes members differ:
+stages that train it on the CRPS of two members, `_noise_alone` with nothing else. From its validation time, `STARTS`
+initial times are forecast by ensembles of `MEMBERS` members, whose arms differ in what makes members differ:
 
     analyses            perturbed analyses (`perturbation_scale`), and different networks
     errors a            model errors times a at every step (`model_error_scale`), and different networks
@@ -150,6 +150,7 @@ def _ensemble(trained: TrainedModel, leads: tuple[float, ...], arm: Arm, trainin
     """The ensembles of an arm."""
     if arm.fitted:
         calibration = fitted_calibration(trained, training, fitted_leads(trained, leads))
+        assert calibration is not None, "the cases are cross-fitted"
         return Ensemble(trained, leads, MEMBERS, calibration=calibration)
     ensemble = Ensemble(trained, leads, MEMBERS, arm.perturbation_scale, arm.model_error_scale, noise=arm.noise)
     return calibrated_ensemble(ensemble, training) if arm.calibrated else ensemble

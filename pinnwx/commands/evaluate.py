@@ -30,7 +30,11 @@ def evaluate(
     members: ScoredMembers = None,
     threshold: Thresholds = None,
     calibrated: Annotated[
-        bool, typer.Option("--calibrated", help="Calibrate the members, as pinnwx calibrate did or would do.")
+        bool,
+        typer.Option(
+            "--calibrated",
+            help="Calibrate the members: as pinnwx calibrate did, or as fitted now at these leads.",
+        ),
     ] = False,
     details: Details = False,
     json: Json = None,

@@ -31,7 +31,7 @@ Quantiles = Annotated[
     str | None, typer.Option(help="Quantiles of the members to write too, with mean and spread, such as 0.1,0.5,0.9.")
 ]
 CalibratedMembers = Annotated[
-    bool, typer.Option("--calibrated", help="Calibrate the members, if pinnwx calibrate was run.")
+    bool, typer.Option("--calibrated", help="Calibrate the members; the model has to be calibrated (pinnwx calibrate).")
 ]
 ScoredMembers = Annotated[int | None, typer.Option(help="Score ensembles of this many members.")]
 Thresholds = Annotated[

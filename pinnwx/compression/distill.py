@@ -48,7 +48,9 @@ def student_of(teacher: TrainedModel, size: float, updates: int | None = None) -
     most = size * count_weights(teacher.model)
     # The teacher has seen all days, and its forecasts have no noise.
     curriculum = tuple(stage.model_copy(update={"members": 1}) for stage in teacher.config.training.curriculum)
-    config = teacher.config.with_training(updates=updates, cross_fitting_days=0.0, curriculum=curriculum)
+    config = teacher.config.with_training(
+        updates=updates, cross_fitting_days=0.0, curriculum=curriculum, noise_alone=False
+    )
     config = config.with_model(noise=NoiseSettings())
     if not config.model.closure.enabled:
         raise UsageError("the model has no network (model.closure.enabled = false): there is nothing to distil")

@@ -124,6 +124,8 @@ class Config(Settings):
             yield "model.noise needs a stage of training.curriculum with members = 2, in which it is trained"
         if self.training.noise_alone and not self.model.noise.is_set:
             yield "training.noise_alone needs model.noise"
+        if self.training.noise_alone and self.training.curriculum[0].members > 1:
+            yield "training.noise_alone needs a first stage of training.curriculum with members = 1"
         if members > 1 and not self.model.noise.is_set:
             yield f"training.curriculum: members = {members} needs model.noise, or all members would be equal"
 

@@ -122,8 +122,8 @@ class ClimateSettings(Settings):
 
 
 class NoiseSettings(Settings):
-    """Noise that the network sees in every step of a member of an ensemble. It learns what the noise does in the stages
-    of `training.curriculum` with `members` above 1. A single forecast has no noise."""
+    """Noise in every step of a member of an ensemble. Stages of `training.curriculum` with `members` above 1 learn what
+    it does. A single forecast has no noise."""
 
     numbers: Annotated[int, Field(ge=0, le=256)] = 0
     """Numbers that are the same everywhere."""
@@ -131,6 +131,9 @@ class NoiseSettings(Settings):
     """Smooth fields."""
     length_km: Annotated[float, Field(ge=10, le=20_000)] = 1500.0
     """Length scale of the fields in km."""
+    acts_on: Annotated[tuple[Literal["network", "gates", "winds"], ...], Field(min_length=1)] = ("network",)
+    """What it changes: the `network`; the `gates`, which multiply the increments of the equations; the learned `winds`,
+    so that transport differs, and what is conserved stays so."""
 
     @property
     def is_set(self) -> bool:
@@ -180,7 +183,7 @@ class ModelSettings(Settings):
 
     @agreement
     def _noise_is_seen(self) -> Iterator[str]:
-        if self.noise.is_set and not self.closure.is_network:
+        if self.noise.is_set and "network" in self.noise.acts_on and not self.closure.is_network:
             yield "noise needs a network that sees it"
 
     @agreement

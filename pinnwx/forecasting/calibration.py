@@ -28,6 +28,7 @@ from pinnwx.manifest import RESTORE
 Members = Float[np.ndarray, "member lead field lat lon"]
 Local = Float32[np.ndarray, "lead field lat lon"]
 
+CALIBRATION = "calibration"  # among the settings of scores, and the attributes of files
 _DIMENSIONS = ("lead_hours", "field", "latitude", "longitude")
 _NUMBERS = ("forecasts", "perturbation_scale", "model_error_scale")
 

@@ -31,19 +31,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float32, Int, Key, Shaped
+from jaxtyping import Bool, Float32, Int, Key, Shaped
 
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import format_time, same_hour_and_season
 from pinnwx.data.windows import match_times
 from pinnwx.errors import UnavailableError, UsageError
-from pinnwx.forecasting.calibration import Calibration
+from pinnwx.forecasting.calibration import CALIBRATION, Calibration
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import TrainedModel
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.lateral_boundary import LateralBoundary
 from pinnwx.model.noise import is_learned
 from pinnwx.model.rollout import ErrorDraws
+from pinnwx.training.cross_fitting import block_numbers
 
 PERTURBATION_SCALE = 0.2  # a: on the validation days of ERA5, the spread of pressure at one day is nearly its error
 _FEWEST = 8  # the minimum number of analyses, which have 28 differences
@@ -134,7 +135,7 @@ class Ensemble:
         scales = {"perturbation_scale": perturbation_scale, "model_error_scale": model_error_scale}
         self.settings = {"members": size, **scales, **({"noise": True} if self.noise else {})}
         if calibration is not None:
-            self.settings["calibration"] = calibration.settings
+            self.settings[CALIBRATION] = calibration.settings
         networks = [nnx.split(network) for network in networks_of(trained.model)]
         views = networks_of(trained.model)[0].views
         self._graph = networks[0][0]  # all networks share it, and its compiled code
@@ -179,7 +180,8 @@ class Ensemble:
     def forecast(
         self, archive: Archive, initial_time: np.datetime64, lateral_boundary: Archive | None = None
     ) -> Float32[np.ndarray, "member lead field lat lon"]:
-        """The members from the analyses of the archive, calibrated; deterministic for given data and initial time.
+        """The members from the analyses of the archive, calibrated if there is a calibration; deterministic for given
+        data and initial time.
 
         A model with a lateral boundary uses `lateral_boundary` for all members; by default, it uses the archive.
 
@@ -223,12 +225,12 @@ class Ensemble:
         initial_times: Shaped[np.ndarray, " batch"],
         analyses: Float32[np.ndarray, "batch input field lat lon"],
     ) -> Float32[np.ndarray, "batch input field lat lon"]:
-        """The analyses of one member from each of these times, which draws from all analyses of the training time."""
+        """The analyses of one member from each of these times; it draws from all other blocks of the training time."""
         if not self.perturbation_scale:
             return analyses
         return np.concatenate([
             self._perturbed(
-                training, own[None], self._alike(training, when), np.random.default_rng((_seed(when), 1 + number))
+                training, own[None], self._outside(training, when), np.random.default_rng((_seed(when), number, 1))
             )
             for when, own in zip(initial_times, analyses, strict=True)
         ])  # fmt: skip
@@ -237,6 +239,17 @@ class Ensemble:
         """Rows of the archive: sequences of analyses that end at the same time of day and season."""
         rows = match_times(archive.times, archive.times[:, None] + self.predictor.input_offsets)
         return rows[(rows >= 0).all(axis=1) & same_hour_and_season(archive.times, when)]
+
+    def _outside(self, training: Archive, when: np.datetime64) -> Int[np.ndarray, "row input"]:
+        """Rows of the training time, as `_alike`, of other blocks of cross-fitting; of all, if they are too few."""
+        alike = self._alike(training, when)
+        outside = alike[~self._same_block(training.times[alike[:, -1]], when)]
+        return outside if len(outside) > 1 else alike
+
+    def _same_block(self, times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Bool[np.ndarray, " time"]:
+        """Whether times are in the block of cross-fitting of another."""
+        days = self.trained.config.training.cross_fitting_days
+        return block_numbers(times, days) == block_numbers(np.array([when]), days)
 
     def _perturbed(
         self,
@@ -256,9 +269,9 @@ class Ensemble:
         assert self.trained.model_errors is not None
         return jnp.asarray(self.trained.model_errors.fields)
 
-    def draws(self, number: int, initial_times: Shaped[np.ndarray, " batch"]) -> Draws:
-        """Of one member from each of these times; all numbers of members differ."""
-        each = [self._drawn_together(when, 1, number) for when in initial_times]
+    def draws_in_training(self, number: int, initial_times: Shaped[np.ndarray, " batch"]) -> Draws:
+        """Of one member from each of these times, with model errors of other blocks; all numbers of members differ."""
+        each = [self._drawn_together(when, 1, number, in_training=True) for when in initial_times]
         errors, noise = each[0]
         if errors is not None:
             errors = errors._replace(rows=jnp.concatenate([one.errors.rows for one in each if one.errors], axis=1))
@@ -266,14 +279,17 @@ class Ensemble:
             noise = jnp.concatenate([one.noise for one in each if one.noise is not None])
         return Draws(errors, noise)
 
-    def _drawn_together(self, initial_time: np.datetime64, count: int, first: int = 0) -> Draws:
+    def _drawn_together(
+        self, initial_time: np.datetime64, count: int, first: int = 0, *, in_training: bool = False
+    ) -> Draws:
         """Those of the members `first`, `first` + 1, ... of an ensemble."""
         errors = noise = None
         if self.model_error_scale:
             sample, ends = self.trained.model_errors, self.predictor.step_ends
             assert sample is not None
             generator = np.random.default_rng((_seed(initial_time), 1 + first))
-            rows = sample.drawn(initial_time + ends - ends[0], count, generator)
+            excluded = self._same_block(sample.times, initial_time) if in_training else None
+            rows = sample.drawn(initial_time + ends - ends[0], count, generator, excluded)
             errors = ErrorDraws(self._errors, jnp.asarray(rows), jnp.float32(self.model_error_scale))
         if self.noise:
             key = jax.random.key(_seed(initial_time))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float32, Int, Shaped
+from jaxtyping import Bool, Float32, Int, Shaped
 
 from pinnwx.data.calendar import same_hour_and_season
 from pinnwx.data.storage import read_netcdf, write_netcdf
@@ -43,22 +43,29 @@ class ModelErrors:
     fields: Float32[np.ndarray, "time field lat lon"]
 
     def drawn(
-        self, starts: Shaped[np.ndarray, " step"], count: int, generator: np.random.Generator
+        self,
+        starts: Shaped[np.ndarray, " step"],
+        count: int,
+        generator: np.random.Generator,
+        excluded: Bool[np.ndarray, " time"] | None = None,
     ) -> Int[np.ndarray, "step {count}"]:
         """The rows of errors for successive steps of `count` forecasts, whose steps begin at `starts`.
 
         A forecast begins at a random time of the same hour and season as its first step, and takes the errors of
-        successive times as long as there are any; then it begins at another time.
+        successive times as long as there are any; then it begins at another time. Times that are `excluded` are not
+        drawn, unless all are.
         """
+        usable = np.ones(len(self.times), bool) if excluded is None or excluded.all() else ~excluded
+        rest = np.flatnonzero(usable)
         rows = np.zeros((len(starts), count), np.int64)
         follows = np.zeros(count, bool)
         for step, start in enumerate(starts):
             if step:
                 after = np.minimum(rows[step - 1] + 1, len(self.times) - 1)
                 apart = self.times[after] - self.times[rows[step - 1]]
-                follows = apart == start - starts[step - 1]
+                follows = (apart == start - starts[step - 1]) & usable[after]
                 rows[step] = after
-            rows[step, ~follows] = generator.choice(similar_times(self.times, start), (~follows).sum())
+            rows[step, ~follows] = generator.choice(rest[similar_times(self.times[rest], start)], (~follows).sum())
         return rows
 
     def write(self, path: str | os.PathLike) -> None:

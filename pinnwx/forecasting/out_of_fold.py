@@ -68,12 +68,11 @@ def out_of_fold_ensembles(ensemble: Ensemble, training: Archive, most: int) -> I
     chosen = np.random.default_rng(trained.config.seed).permutation(len(windows))[:most]
     windows, owner = windows[chosen], owner[chosen]
 
-    def of_member(number: int) -> list[OutOfFold]:
-        changes = partial(ensemble.draws, number), partial(ensemble.perturbed_in_training, number, training)
-        return list(_forecasts(trained, training, leads, windows, owner, number, *changes))
+    def of_member(number: int) -> Iterator[OutOfFold]:
+        changes = partial(ensemble.draws_in_training, number), partial(ensemble.perturbed_in_training, number, training)
+        return _forecasts(trained, training, leads, windows, owner, number, *changes)
 
-    parts = [of_member(number) for number in range(ensemble.size)]
-    for same in zip(*parts, strict=True):
+    for same in zip(*map(of_member, range(ensemble.size)), strict=True):
         yield OutOfFoldEnsembles(same[0].initial_times, np.stack([one.forecasts for one in same]), same[0].truth)
 
 

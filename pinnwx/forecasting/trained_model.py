@@ -58,9 +58,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC = "weights.safetensors", "normalisation.nc", "climatology.nc", "static.nc"
 CONFIG, OPTIMISER, MODEL_ERRORS = "config.toml", "optimiser.safetensors", "model_errors.nc"
-CALIBRATION = "calibration.nc"
+CALIBRATION_FILE = "calibration.nc"
 PARTS = (WEIGHTS, NORMALISATION, CLIMATOLOGY, STATIC, CONFIG)
-_OF_ENSEMBLES = (MODEL_ERRORS, CALIBRATION)
+_OF_ENSEMBLES = (MODEL_ERRORS, CALIBRATION_FILE)
 _SUBSTEPS = "substeps"  # of transport, in the manifest
 _OF_A_VERSION = ("files", "model", _SUBSTEPS, "versions", "device", "pinnwx", "format")  # keys of one version
 _PACKAGES = ("jax", "flax", "optax", "diffrax", "numpy", "xarray", "netCDF4")
@@ -145,7 +145,7 @@ class TrainedModel:
         return cls(
             config, text, grid, model, normalisation, climatology, static, manifest,
             model_errors=None if errors is None else ModelErrors.read(folder / MODEL_ERRORS, names, shape, errors),
-            calibration=None if fit is None else Calibration.read(folder / CALIBRATION, names, shape, fit),
+            calibration=None if fit is None else Calibration.read(folder / CALIBRATION_FILE, names, shape, fit),
         )  # fmt: skip
 
     def with_config(self, config: Config) -> TrainedModel:
@@ -246,8 +246,8 @@ class TrainedModel:
             self.model_errors.write(folder / MODEL_ERRORS)
             parts += (MODEL_ERRORS,)
         if self.calibration is not None:
-            self.calibration.write(folder / CALIBRATION)
-            parts += (CALIBRATION,)
+            self.calibration.write(folder / CALIBRATION_FILE)
+            parts += (CALIBRATION_FILE,)
         parts_of_model = architecture(self.model, self.config.model)
         device = jax.devices()[0].device_kind
         own = {"model": parts_of_model, "versions": versions, "device": device}

@@ -23,12 +23,13 @@ from pinnwx.jobs.events import recorded
 from pinnwx.jobs.scored_area import ScoredArea, training_part
 from pinnwx.runtime import prepare
 from pinnwx.training.progress import shown
-from pinnwx.verification.calibrating import Scales, fit_calibration, fit_scales
+from pinnwx.verification.calibrating import FEWEST_FORECASTS, Scales, fit_calibration, fit_scales
 
 CALIBRATED_FROM = "calibrated_from"  # in the manifest: the version whose weights these are
-_MEMBERS, _MOST_ENSEMBLES, _MOST_BYTES = 8, 128, 2**29  # for a calibration
+_MEMBERS, _MOST_ENSEMBLES, _MOST_BYTES = 8, 128, 2**30  # for a calibration, and of the errors that it is fitted on
 _MEMBERS_OF_SCALES, _ENSEMBLES_OF_SCALES, _LAST_OF_SCALES = 4, 32, 72  # h
 _FIRST_DAY = (6.0, 12.0)  # leads [h], besides whole days
+_ROUNDING = 1e-6  # steps
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def calibrate(run: str | Path, data: Paths, *, progress: Callable[[int], None] |
         progress: is called with the number of ensembles that were computed.
 
     Raises:
-        UsageError: the model is not cross-fitted.
+        UsageError: the model is not cross-fitted, or its grid is too large.
+        StabilityError: an ensemble of the training time is not finite.
         UnavailableError: the data lack the training time, or hold too little of it.
         LockedError: another job is at work in the run.
         MissingInputError, CheckpointError, DataError, OutputError: as their names say.
@@ -62,7 +64,8 @@ def calibrate(run: str | Path, data: Paths, *, progress: Callable[[int], None] |
     opened = Run.open(run)
     with recorded(run, "calibrate") as event, opened.lock():
         live = opened.live
-        trained = TrainedModel.load(opened.version(live))
+        trained, optimiser = TrainedModel.load(opened.version(live)), load_optimiser(opened.version(live))
+        _ = opened.next_version  # which raises if no version can be added
         leads = _require_leads(trained)
         training = training_part(trained, matching_archive(trained, data))
         with shown(progress, lambda count: f"fitting ensembles: {count:,} computed") as show:
@@ -74,7 +77,6 @@ def calibrate(run: str | Path, data: Paths, *, progress: Callable[[int], None] |
             )
         successor, notes = replace(trained, calibration=calibration), {**trained.notes, CALIBRATED_FROM: live}
         with writing(opened.folder):
-            optimiser = load_optimiser(opened.version(live))
             name = opened.publish(successor, notes, optimiser, ends_training=False)
         event.details |= {"version": name, "forecasts": calibration.forecasts}
     return Calibrated(name, calibration)
@@ -84,15 +86,20 @@ def _require_leads(trained: TrainedModel) -> list[float]:
     """The leads to fit.
 
     Raises:
-        UsageError: there are none, as the model is not cross-fitted.
+        UsageError: there are none, or the model is not cross-fitted.
     """
-    step, limit = trained.config.model.step_hours, 12 * trained.config.training.cross_fitting_days
-    whole_days = np.arange(24.0, limit + 1, 24.0).tolist()
-    leads = fitted_leads(trained, [lead for lead in (*_FIRST_DAY, *whole_days) if lead % step == 0])
-    if not leads:
+    if not trained.manifest.get(CROSS_FITTED):
         raise UsageError(
             "the model cannot be calibrated: that needs networks that have not seen their own blocks; train it with "
-            f"training.cross_fitting_days of at least {max(step, 6) / 12:g}, and calibrate it before it is retrained"
+            "training.cross_fitting_days, and calibrate it before it is retrained"
+        )
+    step, limit = trained.config.model.step_hours, 12 * trained.config.training.cross_fitting_days
+    whole_days = np.arange(24.0, limit + 1, 24.0).tolist()
+    leads = [lead for lead in (*_FIRST_DAY, *whole_days) if abs(lead / step - round(lead / step)) < _ROUNDING]
+    if not (leads := fitted_leads(trained, leads)):
+        raise UsageError(
+            f"the model cannot be calibrated: no step of {step:g} h ends at 6 or 12 h or a whole day within half a "
+            f"block of training.cross_fitting_days = {trained.config.training.cross_fitting_days:g}"
         )
     return leads
 
@@ -145,15 +152,23 @@ def calibration_of(
 
     It is None for a model that was not cross-fitted, or that was trained further, and if the data hold too little of
     the training time.
+
+    Raises:
+        UsageError: the grid is too large.
+        StabilityError: an ensemble is not finite.
     """
     trained = ensemble.trained
     if not (leads := fitted_leads(trained, ensemble.lead_hours)):
         return None
     scales = Scales(ensemble.perturbation_scale, ensemble.model_error_scale)
     small = Ensemble(trained, leads, _MEMBERS, *scales, noise=ensemble.noise)
-    bytes_of_one = 4 * _MEMBERS * len(leads) * math.prod(training.fields.shape[1:])
+    most = min(_MOST_ENSEMBLES, _MOST_BYTES // (4 * len(leads) * math.prod(training.fields.shape[1:])))
+    if most < FEWEST_FORECASTS:
+        raise UsageError(
+            f"a calibration at {len(leads)} leads on this grid needs more than {_MOST_BYTES / 1e9:.1f} GB of memory"
+        )
     inside = ScoredArea.of(trained, training)
-    ensembles = out_of_fold_ensembles(small, training, min(_MOST_ENSEMBLES, _MOST_BYTES // bytes_of_one))
+    ensembles = out_of_fold_ensembles(small, training, most)
     conserved = {each.field for each in trained.config.model.physics.transport if each.conserved}
     exempt = [row for row, name in enumerate(trained.names) if name in conserved]
     parts = counted(_inside(inside, ensembles))

@@ -95,7 +95,8 @@ def probability_baselines(
 
 
 def calibrated_ensemble(ensemble: Ensemble, training: Archive | None) -> Ensemble:
-    """The same ensemble with the calibration of its model, or with one that is fitted on the training time.
+    """An ensemble as large with the calibration of its model and its scales, or with one that is fitted on the training
+    time for the scales of this ensemble.
 
     Raises:
         UsageError: there is none.

@@ -18,6 +18,7 @@ from pinnwx.config import parse_config
 from pinnwx.data.archive import Archive
 from pinnwx.data.calendar import duration, format_time, parse_time
 from pinnwx.errors import DataError, OutputError, UsageError
+from pinnwx.forecasting.calibration import CALIBRATION
 from pinnwx.forecasting.cf import forecast_dataset, read_forecast
 from pinnwx.forecasting.forecasts import data_digest, predictor_of
 from pinnwx.forecasting.lateral_boundary import lateral_boundary_archive
@@ -26,7 +27,7 @@ from pinnwx.forecasting.predictor import ForecastPredictor
 from pinnwx.forecasting.products import NO_PRODUCTS, Products
 from pinnwx.forecasting.runs import Run
 from pinnwx.forecasting.stability import require_stable_forecast
-from pinnwx.forecasting.trained_model import CONFIG, WEIGHTS, TrainedModel
+from pinnwx.forecasting.trained_model import CALIBRATION_FILE, CONFIG, WEIGHTS, TrainedModel
 from pinnwx.jobs.readiness import NEWEST, needed_times, require_credible, require_timely
 
 REQUEST, INPUTS, BOUNDARY = "request_sha256", "inputs_sha256", "boundary_sha256"
@@ -188,7 +189,10 @@ class ForecastJob:
         return origin | {REQUEST: self._request(origin, when)}
 
     def _request(self, origin: Mapping[str, Any], when: np.datetime64) -> str:
-        request = [origin, self.trained.manifest["files"], format_time(when), self.predictor.lead_hours]
+        files = dict(self.trained.manifest["files"])
+        if CALIBRATION not in self.predictor.settings:  # which does not change this forecast
+            files.pop(CALIBRATION_FILE, None)
+        request = [origin, files, format_time(when), self.predictor.lead_hours]
         return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
     def provenance(self, when: np.datetime64, accepted: Sequence[str] = ()) -> dict[str, Any]:

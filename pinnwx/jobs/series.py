@@ -29,6 +29,7 @@ from pinnwx.errors import (
     UsageError,
 )
 from pinnwx.files import check_writable, kept_if_used, locked, output_lock, writing
+from pinnwx.forecasting.calibration import CALIBRATION
 from pinnwx.forecasting.cf import REALIZATION, lead_hours, reference_time, write_forecast
 from pinnwx.jobs.events import NOTHING_TO_DO, Event, recorded
 from pinnwx.jobs.forecast_job import CHANGED, ForecastJob, already_there
@@ -230,9 +231,12 @@ def _there(job: ForecastJob, when: np.datetime64, file: Path) -> xr.Dataset | No
         return None
     members = job.predictor.size
     of_it = reference_time(there), lead_hours(there).tolist(), there.sizes.get(REALIZATION)
-    if of_it != (when, list(job.predictor.lead_hours), members) or not job.products.are_in(there):
+    is_calibrated = CALIBRATION in there.attrs
+    wanted = (when, list(job.predictor.lead_hours), members)
+    if of_it != wanted or not job.products.are_in(there) or is_calibrated != (CALIBRATION in job.predictor.settings):
         raise OutputError(
-            f"{file} is there, of other leads, members or products; give --force to replace it, or another folder"
+            f"{file} is there, of other leads, members, products or calibration; give --force to replace it, or "
+            "another folder"
         )
     return there
 

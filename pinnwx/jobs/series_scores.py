@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from pinnwx.data.calendar import format_time
-from pinnwx.errors import DataError, MissingInputError, UnavailableError
+from pinnwx.errors import DataError, MissingInputError, UnavailableError, UsageError
 from pinnwx.forecasting.cf import read_forecast
+from pinnwx.forecasting.form import REALIZATION
 from pinnwx.jobs.forecast_job import ForecastJob
 from pinnwx.jobs.readiness import doubtful_analyses, without
 from pinnwx.jobs.series_files import SCORES, forecasts_in
@@ -22,7 +23,8 @@ _log = logging.getLogger(__name__)
 
 
 def score_forecasts(folder: Path, job: ForecastJob, accept: Sequence[str]) -> list[Path]:
-    """Scores every forecast for which more analyses have come than it was scored on.
+    """Scores every forecast for which more analyses have come than it was scored on, with the probabilities of the
+    thresholds of the job. What was scored to its end is not scored again for other thresholds.
 
     Analyses that no forecast would start from are no truth either: they are left out, and named.
     """
@@ -37,14 +39,17 @@ def score_forecasts(folder: Path, job: ForecastJob, accept: Sequence[str]) -> li
         _log.warning("warning: not scored with the analysis of %s: %s", format_time(when), reason)
     archive = without(job.archive, doubtful).inside(width)
     climatology = job.trained.climatology.inside(width)
+    thresholds = [each.name for each in job.products.thresholds]
     for file in files.values():
         path = file.with_suffix(SCORES)
         try:
-            arrived = int(np.isin(read_forecast(file)["time"].values, archive.times).sum())
+            forecast = read_forecast(file)
+            arrived = int(np.isin(forecast["time"].values, archive.times).sum())
             if arrived > _scored_leads(path):
-                verify_forecasts([file], archive, climatology, run=name).save(path)
+                events = thresholds if REALIZATION in forecast.dims else ()
+                verify_forecasts([file], archive, climatology, thresholds=events, run=name).save(path)
                 written.append(path)
-        except (DataError, UnavailableError) as error:
+        except (DataError, UnavailableError, UsageError) as error:
             _log.warning("not scored: %s: %s", file.name, error)
     return written
 

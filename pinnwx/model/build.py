@@ -128,7 +128,7 @@ def _transport_builder(
     climate = _climate(inputs, settings, climatology)
     boundary = LateralBoundary(grid, settings.boundary_width) if settings.boundary_width else None
     error = _equation_error(inputs, settings, transported)
-    noise = _noise(grid, settings)
+    noise = _noise(settings, transported, error)
     terms = solver.right_hand_side.inputs
     read = {name: values for name, values in static.items() if name in terms}
 
@@ -150,9 +150,19 @@ def _transport_builder(
     return build
 
 
-def _noise(grid: Grid, settings: ModelSettings) -> Noise | None:
+def _noise(settings: ModelSettings, transported: TransportedFields, error: EquationError | None) -> Noise | None:
+    """Raises:
+    ConfigError: it acts on what the model does not have.
+    """
     own = settings.noise
-    return Noise(grid, own.numbers, own.fields, 1e3 * own.length_km) if own.is_set else None
+    if not own.is_set:
+        return None
+    if "winds" in own.acts_on and not transported.learned:
+        raise ConfigError('model.noise: acts_on = ["winds"] needs a field with learned_wind = true')
+    gated = any(transported.gated) or error is not None
+    if "gates" in own.acts_on and (not gated or settings.physics.increment_use == "shown"):
+        raise ConfigError('model.noise: acts_on = ["gates"] needs equations whose increments are added with a gate')
+    return Noise(transported.grid, own.numbers, own.fields, 1e3 * own.length_km, own.acts_on)
 
 
 def _equation_error(inputs: Inputs, settings: ModelSettings, transported: TransportedFields) -> EquationError | None:
@@ -217,7 +227,7 @@ def _transport_networks(
         if closure.resolved_kind in ("experts", "latent_transport", "relaxation"):  # none is a small network
             small |= {"kind": "residual", "options": {}}
         winds = wind_specs(equations[index].field for index in transported.learned)
-        wind_network = network(features, winds, closure.model_copy(update=small))
+        wind_network = network(features + _noise_specs(noise, "winds"), winds, closure.model_copy(update=small))
     if not closure.enabled:
         return wind_network, None
     updated = [inputs.fields[index] for index in transported.updated]
@@ -230,8 +240,12 @@ def _transport_networks(
     if use != "shown":
         outputs += tuple(FeatureSpec(f"{field.name} gate") for field in updated)
         outputs += tuple(FeatureSpec(f"{field.name} error gate") for field in errors)
-    features += () if noise is None else noise.specs
-    return wind_network, network(features, outputs, closure)
+    return wind_network, network(features + _noise_specs(noise, "network"), outputs, closure)
+
+
+def _noise_specs(noise: Noise | None, part: str) -> Specs:
+    """The features of a part that noise acts on."""
+    return () if noise is None or part not in noise.acts_on else noise.specs
 
 
 def _second_order_builder(inputs: Inputs, settings: ModelSettings) -> Callable[[nnx.Rngs], SecondOrderForecaster]:

@@ -7,8 +7,9 @@ Over one coupling interval
 `transport` is the increment of the named terms (`model.coupling_transport`), and e the error that the equations made
 over the step before (`model.equation_error`), where the settings use it. The gates, between 0 and 2, and the source S
 are fields from the closure. Its features are X, the changes over the steps before (where `input_times` is above 1), the
-transport increment and e, all in one view (`model.views`), and the noise of a member of an ensemble (`model.noise`),
-where the settings have any. Its output is polar-filtered.
+transport increment and e, all in one view (`model.views`). The noise n of a member of an ensemble (`model.noise`) is a
+feature of the closure or of the network of the learned winds, or adds M n to the logits of the gates, with a matrix M
+that is zero at first. The output of the closure is polar-filtered.
 Where vorticity is transported, the increments of wind and geopotential follow from it (`model.transported_fields`). A
 conserved field has the gate 1 and no source. A step has one or more such intervals (`physics.coupling_steps`). At its
 end come the perturbation of an ensemble member, the corrections towards climatology (`model.climate`), the lateral
@@ -38,7 +39,7 @@ from pinnwx.model.features import channels_first, channels_last
 from pinnwx.model.inputs import TYPICAL_WIND, Fixed, Inputs
 from pinnwx.model.interface import Analyses, ExplainedStep, Fields, LearnedFields
 from pinnwx.model.lateral_boundary import LateralBoundary
-from pinnwx.model.noise import Noise
+from pinnwx.model.noise import NOISE_GAIN, Noise
 from pinnwx.model.step_context import StepContext
 from pinnwx.model.transported_fields import Transported
 from pinnwx.model.views import MultiViewNetwork, View, Views
@@ -137,6 +138,11 @@ class TransportForecaster(nnx.Module):
         self.gated = (*self.transported.gated, *of_errors)
         self.perturbed = tuple(row not in self.transported.conserved for row in range(len(inputs.names)))
         self.gate = nnx.Param(jnp.zeros((len(self.gated), 1, 1))) if self.gated else None
+        acts_on = () if noise is None else noise.acts_on
+        self.modulation = None
+        if noise is not None and "gates" in acts_on:
+            self.modulation = nnx.Param(jnp.zeros((len(self.gated), noise.channels)))
+        self.noisy_closure, self.noisy_winds = "network" in acts_on, "winds" in acts_on
         self.raw_diffusivity = nnx.Param(jnp.zeros(len(self.solver.equations))) if physics.learned_diffusivity else None
         self.views, self.closure, self.wind_network = networks
 
@@ -290,10 +296,13 @@ class TransportForecaster(nnx.Module):
     def _step(self, fields: Fields, analyses: Analyses, errors: Sequence[Array], context: StepContext) -> Step:
         """One interval."""
         features = self._features(fields, analyses, context)
-        forcing = self._forcing(self._learned_winds(features, context.view), context.time)
+        noise = self._noise(fields, context)
+        of_winds = jnp.concatenate([features, noise], axis=-1) if self.noisy_winds else features
+        forcing = self._forcing(self._learned_winds(of_winds, context.view), context.time)
         outcome = self._transported(fields, forcing, context) if self.solver.equations else None
-        features = jnp.concatenate([features, *self._shown(outcome, errors), *self._noise(fields, context)], axis=-1)
-        source, gate = self._sources(features, context.view)
+        seen = [noise] if self.noisy_closure else []
+        features = jnp.concatenate([features, *self._shown(outcome, errors), *seen], axis=-1)
+        source, gate = self._sources(features, self._gate_logits(noise), context.view)
         result = fields + source
         none = jnp.zeros((len(fields), 0, *fields.shape[2:]))
         error = errors[-1] if errors else none
@@ -324,10 +333,18 @@ class TransportForecaster(nnx.Module):
             scale = self.inputs.increment_std[...][np.array(self.equation_error.rows)]
             yield from (channels_last(error / scale) for error in errors)
 
-    def _noise(self, fields: Fields, context: StepContext) -> Iterator[Features]:
-        """The features of the closure that a member of an ensemble draws."""
-        if self.noise is not None:
-            yield self.noise.absent(len(fields)) if context.noise is None else context.noise
+    def _noise(self, fields: Fields, context: StepContext) -> Features:
+        """What a member of an ensemble draws; no channel without noise."""
+        if self.noise is None:
+            return jnp.zeros((len(fields), *self.inputs.grid.shape, 0))
+        return self.noise.absent(len(fields)) if context.noise is None else context.noise
+
+    def _gate_logits(self, noise: Features) -> Array:
+        """What is added to the output of the closure for the gates."""
+        logits = jnp.zeros((0, 1, 1)) if self.gate is None else self.gate[...]
+        if self.modulation is None:
+            return logits
+        return logits + jnp.einsum("gn,bijn->bgij", self.modulation[...], NOISE_GAIN * noise)
 
     def _transported(self, fields: Fields, forcing: Forcing, context: StepContext) -> Transported:
         """What transport makes of the fields."""
@@ -348,10 +365,9 @@ class TransportForecaster(nnx.Module):
         inputs = self.solver.right_hand_side.inputs
         return Surroundings(time, {name: named[name] if name in named else self.static[name][...] for name in inputs})
 
-    def _sources(self, features: Features, view: View | None) -> tuple[Array, Array]:
-        """The source S of each field over the interval, and the gates."""
+    def _sources(self, features: Features, gate: Array, view: View | None) -> tuple[Array, Array]:
+        """The source S of each field over the interval, and the gates, from logits."""
         grid = self.inputs.grid
-        gate = jnp.zeros((0, 1, 1)) if self.gate is None else self.gate[...]
         if self.closure is None:
             return jnp.zeros(()), self._opened(gate)
         output = channels_first(self.closure(features, view))

@@ -1,9 +1,11 @@
 """Noise that a network turns into the spread of an ensemble.
 
-Every step of a member draws numbers that are the same everywhere, and smooth fields. They are features of the networks,
+Every step of a member draws numbers that are the same everywhere, and smooth fields. They are features of the closure,
 and residual blocks let them scale and shift the channels that they normalise (`model.closures.patched`), as in FGN
-(Alet et al. 2025, arXiv 2506.10772) and AIFS-CRPS (Lang et al. 2024, arXiv 2412.15832). Training on the CRPS
-(`model.scores`) decides what the noise does. Without a draw it is zero: the single forecast.
+(Alet et al. 2025, arXiv 2506.10772) and AIFS-CRPS (Lang et al. 2024, arXiv 2412.15832). Or they act on parts with a
+physical name: they are features of the network of the learned winds, or a matrix of their own turns them into changes
+of the gates (`model.forecaster`). Training on the CRPS (`model.scores`) decides what the noise does. Without a draw it
+is zero: the single forecast.
 
 A smooth field is a sum of waves in three dimensions on the sphere,
 
@@ -29,7 +31,8 @@ from pinnwx.grid import Grid
 from pinnwx.model.features import FeatureSpec
 from pinnwx.operators.departure import unit_vectors
 
-MODULATION = "modulation"  # the name of its layers (`model.closures.patched`)
+MODULATION = "modulation"  # the name of its layers (`model.closures.patched`, `model.forecaster`)
+NOISE_GAIN = 30.0  # its layers begin at zero, when the learning rate falls already, and have few updates
 _WAVES = 16  # M, of each field
 
 
@@ -42,12 +45,14 @@ class Noise:
         numbers: the same everywhere.
         fields: smooth fields.
         length: their scale L [m].
+        acts_on: some of "network", "gates", "winds".
     """
 
     grid: Grid
     numbers: int
     fields: int
     length: float
+    acts_on: tuple[str, ...] = ("network",)
 
     @property
     def channels(self) -> int:
@@ -78,9 +83,18 @@ class Noise:
         return jnp.concatenate([numbers, fields], axis=-1)
 
 
+def has_layers(model: Any) -> bool:
+    """Whether noise has layers of its own; it is a feature like any other for a user-defined closure without them."""
+    return bool(_layers(model))
+
+
 def is_learned(model: Any) -> bool:
     """Whether noise may do something: not if all of its layers are zero, because no members were trained."""
-    layers = [
+    layers = _layers(model)
+    return not layers or any(np.asarray(variable[...]).any() for variable in layers)
+
+
+def _layers(model: Any) -> list[Any]:
+    return [
         variable for path, variable in nnx.to_flat_state(nnx.state(model, nnx.Param)) if MODULATION in map(str, path)
     ]
-    return not layers or any(np.asarray(variable[...]).any() for variable in layers)

@@ -129,7 +129,7 @@ def stamp_figure(
 
 
 def _ensemble(dataset: xr.Dataset) -> tuple[xr.Dataset, Grid, str]:
-    """The fields of an ensemble, their grid, and the begin of a title.
+    """The fields of an ensemble, their grid, and the beginning of a title.
 
     Raises:
         UsageError: the forecast is no ensemble.

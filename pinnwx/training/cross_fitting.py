@@ -21,8 +21,12 @@ GAP = np.timedelta64(1, "D")
 
 def left_out_by(times: Shaped[np.ndarray, "*shape"], block_days: float, networks: int) -> Int[np.ndarray, "*shape"]:
     """The number of the network that leaves out each time."""
-    seconds = times.astype("datetime64[s]").astype(np.int64)
-    return seconds // round(86_400 * block_days) % networks
+    return block_numbers(times, block_days) % networks
+
+
+def block_numbers(times: Shaped[np.ndarray, "*shape"], block_days: float) -> Int[np.ndarray, "*shape"]:
+    """The number of the block of each time."""
+    return times.astype("datetime64[s]").astype(np.int64) // round(86_400 * block_days)
 
 
 def left_out(

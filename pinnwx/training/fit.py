@@ -12,9 +12,10 @@ from jaxtyping import Int32
 from pinnwx.config import Config, ModelSettings
 from pinnwx.data.archive import Archive
 from pinnwx.data.windows import window_indices
-from pinnwx.errors import DataError
+from pinnwx.errors import ConfigError, DataError
 from pinnwx.model.deep_ensemble import networks_of
 from pinnwx.model.interface import Forecaster
+from pinnwx.model.noise import has_layers
 from pinnwx.training.cross_fitting import left_out
 from pinnwx.training.recording import identity, recording
 from pinnwx.training.sampling import BatchSampler
@@ -54,10 +55,13 @@ def fit(
         hooks: progress, a request to stop, the clock.
 
     Raises:
+        ConfigError: the noise is to be trained alone, and has no layers of its own.
         DataError: no window of the training time is long enough, or the data are not those to resume with.
         CheckpointError: there is no training state to resume that fits.
         StabilityError: the loss stays non-finite.
     """
+    if config.training.noise_alone and not has_layers(model):
+        raise ConfigError("training.noise_alone: the network has no layers of its own for the noise; leave the key out")
     archives = [archive, *teacher_trajectories]
     batches = curriculum_batches(archives, config)
     rule = _stopping_rule(config, len(networks_of(model)), deadline)

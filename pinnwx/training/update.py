@@ -286,9 +286,9 @@ def make_update(
     """The compiled `update(state, windows, source, total, members, averaged_from)`: one optimiser update on one batch.
 
     `windows` are indices into the archive, one row of input times + steps for each member of the batch. With `members`
-    above 1, the loss is the CRPS of so many members from each window, of a model with noise. With
-    `training.noise_alone` such an update changes the layers of the noise alone; all other weights are their running
-    average.
+    above 1, the loss is the CRPS of so many members from each window, of a model with noise. With one, the layers of
+    the noise stay as they are. With `training.noise_alone`, updates with members change these layers alone; all other
+    weights are their running average.
 
     `total` is the planned number of updates; it is an argument, so that a new plan does not recompile. The running
     average of the weights forgets what was before the update `averaged_from`, where another loss began. An update whose
@@ -350,7 +350,7 @@ def _update(
 
         return rollout_loss(model, windows, source, error, model.views[number], perturb, keys, growth)
 
-    before, alone = state.parameters, rule.noise_alone and members > 1
+    before, alone, single = state.parameters, rule.noise_alone and members > 1, members == 1
     if alone:
         before = _with_noise_of(before, state.average)
     loss_and_gradient = devices.mean_over_shares(jax.value_and_grad(loss_of))
@@ -363,12 +363,16 @@ def _update(
     parameters = jax.tree.map(lambda p, d: p - rate * d, before, direction)
     if alone:
         parameters = _with_noise_of(parameters, state.average)
+    if single:  # without noise its layers have no gradient; the momentum of earlier members must not move them
+        parameters = _with_noise_of(before, parameters)
     # The decay is smaller at first, so that the average soon loses the random first weights.
     averaged = state.update - averaged_from
     decay = jnp.minimum(rule.ema_decay, (1.0 + averaged) / (10.0 + averaged))
     average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, parameters)
     if alone:
         average = _with_noise_of(average, state.average)  # without rounding
+    if single:
+        average = _with_noise_of(state.average, average)
     finite = jnp.isfinite(loss) & jnp.isfinite(norm)
     updated = TrainingState(parameters, average, optimiser_state, state.update, state.skipped)
     selected = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, state)

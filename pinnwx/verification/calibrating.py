@@ -7,9 +7,11 @@ more because its numbers are larger. Each scale in turn goes up or down a ladder
 
 The calibration (`forecasting.calibration`) has the mean error of the mean m of the members as b, and
 
-    r^2 = v / s,    v the variance of t - m, s the mean of (M + 1)/M times the variance of the members
+    r^2 = (v - s / M) / s,    v the variance of t - m, s the mean variance of the M members
 
-at each place (`forecasting.error_statistics`), so that the spread is that of the error.
+at each place (`forecasting.error_statistics`): for any number of members, their spread is then that of the error. The
+ensembles of the fit have one network each. Those of a forecast have all of them, which adds a little spread and takes a
+little error from the mean, so scales and r are a little too large there.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pinnwx.data.calendar import format_time
+from pinnwx.errors import StabilityError
 from pinnwx.forecasting.calibration import Calibration
 from pinnwx.forecasting.error_statistics import local_mean_and_variance, shrunk_to_bands
 from pinnwx.forecasting.out_of_fold import OutOfFoldEnsembles
@@ -46,16 +50,20 @@ def fit_scales(ensembles: Callable[[Scales], Iterable[OutOfFoldEnsembles]], grid
         ensembles: of given scales, always from the same times.
         grid: of the fields.
         first: on the ladders.
+
+    Raises:
+        StabilityError: a member is not finite.
     """
 
     @cache
     def score(scales: Scales) -> float:
         each = [
             crps(part.members[:, row], part.truth[row], grid.area_weights)
-            for part in ensembles(scales)
+            for part in map(_finite, ensembles(scales))
             for row in range(len(part.truth))
         ]
-        return float(np.log(np.mean(each, axis=0)).mean()) if each else np.inf
+        means = np.mean(each, axis=0) if each else np.zeros(0)
+        return float(np.log(means[means > 0]).mean()) if (means > 0).any() else np.inf
 
     best, before = first, None
     while best != before:
@@ -98,19 +106,39 @@ def fit_calibration(
         grid: of the fields.
         scales: of the ensembles.
         exempt: fields that stay as they are, because they are conserved.
+
+    Raises:
+        StabilityError: a member is not finite.
     """
-    ensembles = list(parts)
-    if sum(len(part.initial_times) for part in ensembles) < FEWEST_FORECASTS:
+    times, errors, variances, size = [], [], 0.0, 0
+    for part in map(_finite, parts):
+        times.append(part.initial_times)
+        errors.append(part.truth - part.members.mean(axis=0))
+        variances += part.members.var(axis=0, ddof=1, dtype=np.float64).sum(axis=0)
+        size = len(part.members)
+    count = sum(map(len, times))
+    if count < FEWEST_FORECASTS:
         return None
-    times, truth = (np.concatenate([each[place] for each in ensembles]) for place in (0, 2))
-    members = np.concatenate([part.members for part in ensembles], axis=1)
-    count, mean = len(members), members.mean(axis=0)
-    bias, variance = local_mean_and_variance(truth - mean, times, grid)
-    spread = (count + 1) / count * members.var(axis=0, ddof=1, dtype=np.float64).mean(axis=0)
-    spread = shrunk_to_bands(spread, len(times), grid)  # it is no error, so every forecast tells it
+    bias, variance = local_mean_and_variance(np.concatenate(errors), np.concatenate(times), grid)
+    spread = shrunk_to_bands(variances / count, count, grid)  # it is no error, so every forecast tells it
+    variance = np.maximum(variance - spread / size, 0.0)
     factor = np.sqrt(np.minimum(variance, _LARGEST**2 * spread) / np.where(spread > 0, spread, np.inf))
     bias[:, list(exempt)], factor[:, list(exempt)] = 0.0, 1.0
     return Calibration(
-        tuple(names), tuple(map(float, lead_hours)), len(times), bias.astype(np.float32), factor.astype(np.float32),
+        tuple(names), tuple(map(float, lead_hours)), count, bias.astype(np.float32), factor.astype(np.float32),
         *scales,
     )  # fmt: skip
+
+
+def _finite(part: OutOfFoldEnsembles) -> OutOfFoldEnsembles:
+    """Raises:
+    StabilityError: a member is not finite.
+    """
+    finite = np.isfinite(part.members).all(axis=(0, 2, 3, 4, 5))
+    if not finite.all():
+        when = format_time(part.initial_times[~finite][0])
+        raise StabilityError(
+            f"an ensemble of the training time, from {when}, is not finite; nothing is fitted: train for longer, or "
+            "with longer rollouts"
+        )
+    return part

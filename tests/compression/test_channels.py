@@ -23,6 +23,7 @@ KINDS = {
     "plain": {}, "patches": {"patch_size": 2}, "experts": {"experts": 2}, "latent_transport": MOVING,
     "latent_transport of one block": MOVING | {"options": {"groups": 2, "channels": 4, "blocks": 1}},
     "latent_transport with local terms": MOVING | {"options": {"groups": 2, "channels": 4, "terms": ["advection"]}},
+    "latent_transport with a filter": MOVING | {"options": {"groups": 2, "channels": 4, "filtered": 6}},
     "latent_transport with noise": MOVING | {"noise": 2},
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from pinnwx.forecasting.out_of_fold import out_of_fold_ensembles, out_of_fold_er
 from pinnwx.forecasting.predictor import Predictor
 from pinnwx.forecasting.trained_model import MODEL_ERRORS, TrainedModel
 from pinnwx.model.deep_ensemble import networks_of
-from pinnwx.training.cross_fitting import left_out_by
+from pinnwx.training.cross_fitting import block_numbers, left_out_by
 
 ARCHIVE = wave_archive(120)
 DAYS = 3
@@ -230,10 +230,30 @@ def test_members_out_of_fold_start_from_perturbed_analyses(trained):
     assert np.abs(kinds[0.3] - kinds[0.0]).max() > 0
 
 
+def test_members_out_of_fold_draw_from_other_blocks(trained):
+    """Or they would know the weather of the forecast; and errors and perturbations are drawn apart."""
+    errors, blocks = trained.model_errors, block_numbers(trained.model_errors.times, DAYS)
+    assert len(set(blocks)) > 2
+    ensemble = Ensemble(trained, [6, 12, 18, 24], 4, 0.3, 1.0)
+    times = ARCHIVE.times[20:60]
+    for number in range(4):
+        rows = np.asarray(ensemble.draws_in_training(number, times).errors.rows)
+        assert (blocks[rows] != block_numbers(times, DAYS)).all()
+    for when in times:
+        others = ARCHIVE.times[ensemble._outside(ARCHIVE, when)[:, -1]]
+        assert (block_numbers(others, DAYS) != block_numbers(np.array([when]), DAYS)).all()
+    one = np.zeros(len(errors.times), bool)
+    one[5:] = True
+    drawn = errors.drawn(ARCHIVE.times[:3], 50, np.random.default_rng(0), one)
+    assert drawn.max() < 5
+    all_of_them = errors.drawn(ARCHIVE.times[:3], 50, np.random.default_rng(0), np.ones(len(one), bool))
+    np.testing.assert_array_equal(all_of_them, errors.drawn(ARCHIVE.times[:3], 50, np.random.default_rng(0)))
+
+
 def test_a_member_draws_the_same_whatever_the_other_times_are(trained):
     ensemble = Ensemble(trained, [6, 12], 4)
     times = ARCHIVE.times[20:23]
-    rows = np.asarray(ensemble.draws(1, times).errors.rows)
+    rows = np.asarray(ensemble.draws_in_training(1, times).errors.rows)
     assert rows.shape == (2, 3)
-    np.testing.assert_array_equal(rows[:, 1:2], ensemble.draws(1, times[1:2]).errors.rows)
-    assert (rows != np.asarray(ensemble.draws(2, times).errors.rows)).any()
+    np.testing.assert_array_equal(rows[:, 1:2], ensemble.draws_in_training(1, times[1:2]).errors.rows)
+    assert (rows != np.asarray(ensemble.draws_in_training(2, times).errors.rows)).any()

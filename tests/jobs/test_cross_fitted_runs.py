@@ -1,7 +1,10 @@
 """Cross-fitted models from training to scores: their errors are stored, used, and kept by a successor."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tomllib
 
 import numpy as np
@@ -12,9 +15,11 @@ from synthetic import config_text, wave_dataset
 
 import pinnwx
 from pinnwx.data.inputs import as_archive
-from pinnwx.errors import ConfigError, OutputError, UnavailableError, UsageError
+from pinnwx.errors import ConfigError, OutputError, StabilityError, UnavailableError, UsageError
 from pinnwx.forecasting.ensemble import Ensemble
+from pinnwx.forecasting.out_of_fold import OutOfFoldEnsembles
 from pinnwx.forecasting.runs import Run
+from pinnwx.jobs import calibrate as calibrate_module
 from pinnwx.jobs.distill import distill
 from pinnwx.jobs.train import train
 from pinnwx.terminal.scores import score_table
@@ -130,7 +135,7 @@ def test_a_calibration_is_stored_with_the_model_and_used(run, data, tmp_path):
         pinnwx.forecast(own, data, members=4, calibrated=True, **options)
     with pytest.raises(UsageError, match="a calibration needs an ensemble; give --members"):
         pinnwx.forecast(own, data, calibrated=True, **options)
-    before = pinnwx.forecast(own, data, **options)
+    before = pinnwx.forecast(own, data, out=tmp_path / "single.nc", **options)
     counts = []
     done = pinnwx.calibrate(own, data, progress=counts.append)
     assert counts == sorted(counts)
@@ -141,7 +146,9 @@ def test_a_calibration_is_stored_with_the_model_and_used(run, data, tmp_path):
     assert trained.manifest["calibrated_from"] == "0001"
     assert trained.manifest["cross_fitted"]
     np.testing.assert_array_equal(trained.calibration.factor, fit.factor)
-    np.testing.assert_array_equal(pinnwx.forecast(own, data, **options)["msl"], before["msl"])
+    again = pinnwx.forecast(own, data, out=tmp_path / "single.nc", **options)
+    assert "source" in again.encoding, "it is the same forecast, and is not made again"
+    np.testing.assert_array_equal(again["msl"], before["msl"])
     made = pinnwx.forecast(own, data, members=6, calibrated=True, out=tmp_path / "c.nc", **options)
     assert made.attrs["perturbation_scale"] == fit.perturbation_scale
     assert made.attrs["model_error_scale"] == fit.model_error_scale
@@ -156,13 +163,60 @@ def test_a_calibration_is_stored_with_the_model_and_used(run, data, tmp_path):
     np.testing.assert_allclose(in_memory["t850"], made["t850"], rtol=1e-6)
     scores = pinnwx.evaluate(own, data, start="2026-01-16", end="2026-01-17", leads=[24], members=4, calibrated=True)
     assert scores.settings["calibration"]["forecasts"] == fit.forecasts
-    series = {**options, "members": 4, "calibrated": True}
-    assert pinnwx.forecast_series(own, data, tmp_path / "series", **series).attempts[0].written
+    series, folder = {**options, "members": 4, "calibrated": True}, tmp_path / "series"
+    assert pinnwx.forecast_series(own, data, folder, **series).attempts[0].written
+    raw_series = pinnwx.forecast_series(own, data, folder, **(series | {"calibrated": False}))
+    assert "of other leads, members, products or calibration" in str(raw_series.attempts[0].refused)
     wave_dataset(160).to_netcdf(tmp_path / "fresh.nc")
     pinnwx.retrain(own, tmp_path / "fresh.nc")
     np.testing.assert_array_equal(Run.open(own).load().calibration.bias, fit.bias)
     with pytest.raises(UsageError, match=r"the model cannot be calibrated: .* before it is retrained"):
         pinnwx.calibrate(own, data)
+
+
+def test_ensembles_that_are_not_finite_are_not_stored(run, data, tmp_path, monkeypatch):
+    shutil.copytree(run.folder, tmp_path / "run")
+
+    def spoilt(ensemble, *_):
+        shape = (ensemble.size, 20, len(ensemble.lead_hours), 2, 8, 16)
+        times = np.datetime64("2026-01-02T06", "ns") + np.arange(20)
+        members = np.where(np.arange(20)[:, None, None, None, None] == 3, np.nan, np.zeros(shape, np.float32))
+        yield OutOfFoldEnsembles(times, members, np.zeros(shape[1:], np.float32))
+
+    monkeypatch.setattr(calibrate_module, "out_of_fold_ensembles", spoilt)
+    with pytest.raises(StabilityError, match="from 2026-01-02T06:00Z, is not finite; nothing is fitted"):
+        pinnwx.calibrate(tmp_path / "run", data)
+    assert Run.open(tmp_path / "run").versions == ("0001",)
+
+
+def test_a_grid_that_is_too_large_is_refused(run, data, monkeypatch):
+    monkeypatch.setattr(calibrate_module, "_MOST_BYTES", 50_000)
+    with pytest.raises(UsageError, match="a calibration at 3 leads on this grid needs more than"):
+        pinnwx.calibrate(run.folder, data)
+
+
+def test_calibrate_and_pictures_on_the_command_line(run, data, tmp_path):
+    shutil.copytree(run.folder, tmp_path / "run")
+    own = ["--run", str(tmp_path / "run"), "--data", str(data)]
+
+    def pinnwx_says(*arguments: str, code: int = 0) -> str:
+        command = [sys.executable, "-m", "pinnwx", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "80"})
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    said = pinnwx_says("calibrate", *own)
+    assert "Model 0002 is live" in said
+    assert "ensembles of the training time" in said
+    forecast = str(tmp_path / "f.nc")
+    pinnwx_says("forecast", *own, "--members", "4", "--calibrated", "--hours", "12", "--out", forecast)
+    for name, options in (("p", ["--threshold", "t850<280"]), ("s", ["--stamps", "--variables", "msl"])):
+        pinnwx_says("plot", forecast, "--out", str(tmp_path / f"{name}.png"), *options)
+        assert (tmp_path / f"{name}.png").stat().st_size > 20_000
+    days = ["--start", "2026-01-17", "--end", "2026-01-17", "--leads", "24"]
+    assert "CRPS" in pinnwx_says("evaluate", *own, *days, "--members", "4", "--calibrated")
+    refused = pinnwx_says("forecast", *own, "--calibrated", "--out", str(tmp_path / "g.nc"), code=2)
+    assert refused == "pinnwx: a calibration needs an ensemble; give --members\n"
 
 
 def test_a_calibration_needs_the_training_time(run, data, tmp_path):
@@ -203,7 +257,15 @@ def test_a_series_notices_other_products(run, data, tmp_path):
     assert not again.attempts[0].written
     other = pinnwx.forecast_series(run.folder, data, tmp_path, **options)
     assert isinstance(other.attempts[0].refused, OutputError)
-    assert "of other leads, members or products" in str(other.attempts[0].refused)
+    assert "of other leads, members, products or calibration" in str(other.attempts[0].refused)
+
+
+def test_a_series_scores_its_own_thresholds(run, data, tmp_path):
+    options = {"members": 5, "hours": 12, "init": "2026-01-17T00", "thresholds": ["t850<280"]}
+    series = pinnwx.forecast_series(run.folder, data, tmp_path, score=True, **options)
+    (scored,) = series.scored
+    events = Scores.load(scored).entry("t850", 12)["probabilities"]["events"]
+    assert [event["event"] for event in events] == ["t850<280"]
 
 
 def test_a_plume_and_a_table_at_a_place(run, data, tmp_path):

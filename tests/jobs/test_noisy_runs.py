@@ -108,6 +108,23 @@ def test_a_smaller_model_has_channels_of_noise_or_none(run, data, tmp_path):
     assert {stage.members for stage in student.config.training.curriculum} == {1}
 
 
+def test_noise_that_was_trained_alone(data, tmp_path):
+    """The student of such a model has none; a successor keeps it as it is."""
+    text = TEXT.replace("updates = 80", "updates = 80\nnoise_alone = true")
+    assert text != TEXT
+    (tmp_path / "c.toml").write_text(text)
+    own = train(tmp_path / "c.toml", data, tmp_path / "run", promote_anyway=True)
+    trained = own.load()
+    assert is_learned(trained.model)
+    student = pinnwx.distill(own.folder, data, tmp_path / "s", size=0.5, updates=16).load()
+    assert not student.config.training.noise_alone
+    wave_dataset(160).to_netcdf(tmp_path / "fresh.nc")
+    pinnwx.retrain(own.folder, tmp_path / "fresh.nc")
+    kernels = [each.model.closure.network.blocks[0].modulation.kernel[...] for each in (trained, own.load())]
+    np.testing.assert_array_equal(*kernels)
+    assert np.abs(kernels[0]).max() > 0
+
+
 def test_noise_that_was_not_trained_is_none(run):
     """As after a budget that was too short for the stages with members: then analyses are perturbed."""
     trained = run.load()

@@ -29,8 +29,9 @@ from pinnwx.forecasting.trained_model import TrainedModel, error_scale
 from pinnwx.grid import Grid
 from pinnwx.model import scores
 from pinnwx.model.deep_ensemble import give_weights
-from pinnwx.model.noise import Noise
+from pinnwx.model.noise import Noise, is_learned
 from pinnwx.model.rollout import rollout
+from pinnwx.model.step_context import StepContext
 from pinnwx.training.fit import fit
 from pinnwx.training.update import CompiledUpdate, UpdateMetrics, device_archive, initial_state, make_update
 
@@ -257,6 +258,24 @@ def test_noise_alone_leaves_all_other_weights_at_their_average(optimiser):
     assert np.mean(np.array(moved) > 0) > 0.9
 
 
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_single_forecasts_leave_the_noise_as_it_is(optimiser):
+    """Its layers have no gradient there, and the momentum of members before must not move them."""
+    training = TWO_MEMBERS + f'\nweight_decay = 0.1\noptimiser = "{optimiser}"'
+    kernels = [
+        [
+            np.asarray(value[...])
+            for tree in (state.parameters, state.average)
+            for path, value in nnx.to_flat_state(tree)
+            if "modulation" in map(str, path)
+        ]
+        for state in (updates(training, {2: 20}), updates(training, {2: 20, 1: 10}))
+    ]
+    for before, after in zip(*kernels, strict=True):
+        assert np.abs(before).max() > 0
+        np.testing.assert_array_equal(after, before)
+
+
 def test_a_stage_begins_the_average_where_its_members_begin(monkeypatch):
     asked = []
 
@@ -283,8 +302,9 @@ def test_a_stage_begins_the_average_where_its_members_begin(monkeypatch):
         ("batch_size = 8\n" + NOISE, "model.noise needs a stage of training.curriculum with members = 2"),
         (TWO_MEMBERS, "members = 2 needs model.noise, or all members would be equal"),
         ("batch_size = 8\nnoise_alone = true", "training.noise_alone needs model.noise"),
+        (TWO_MEMBERS + "\nnoise_alone = true\n" + NOISE, "training.noise_alone needs a first stage of .* members = 1"),
     ],
-    ids=["noise that nothing trains", "members that are equal", "nothing to train alone"],
+    ids=["noise that nothing trains", "members that are equal", "nothing to train alone", "random weights"],
 )
 def test_noise_and_members_need_each_other(training, message):
     with pytest.raises(ConfigError, match=message):
@@ -298,3 +318,79 @@ def test_noise_needs_a_network():
             physics=transport("t850", wind="geostrophic:msl"),
             training=TWO_MEMBERS + "\n" + NOISE,
         )
+
+
+LEARNED_WIND = transport("t850", wind="geostrophic:msl", learned_wind=True)
+TRACER_WIND = transport(
+    "tracer", wind="rotational:vo850", learned_wind=True, form="flux", scheme="limited", conserved=True
+)
+
+
+def acting_on(*parts: str, names=("msl", "t850"), physics: str = LEARNED_WIND, **options):
+    """A model whose noise acts on these parts."""
+    listed = ", ".join(f'"{part}"' for part in parts)
+    training = f"{TWO_MEMBERS}\n{NOISE}acts_on = [{listed}]\n"
+    return forecaster(config(names, closure=closure_text("residual"), physics=physics, training=training, **options))
+
+
+@nnx.jit
+def explained_with(model, analyses, time, noise):
+    """A step with its parts."""
+    context = StepContext(time, noise=noise)
+    return model.explain(model.start(analyses, context), context)
+
+
+@pytest.mark.parametrize("part", ["network", "gates", "winds"])
+def test_noise_acts_on_the_part_that_it_is_to_act_on(part):
+    """And on no other; before its layers have learned, members are the single forecast."""
+    model = acting_on(part)
+    assert not is_learned(model)
+    analyses, time = jnp.asarray(states(("msl", "t850"), model.inputs.grid, 1)[:, None]), step_features(1, 1)
+    time = jax.tree.map(lambda value: jnp.asarray(value)[0], time)
+    drawn = model.noise(jax.random.split(jax.random.key(0), 1))
+    none = model.noise.absent(1)
+    untrained = [explained_with(model, analyses, time, noise).carry.analyses for noise in (none, drawn)]
+    np.testing.assert_array_equal(*untrained)
+    randomise(model, 0, 0.05)
+    assert is_learned(model)
+    single, member = (explained_with(model, analyses, time, noise) for noise in (none, drawn))
+    assert np.abs(np.asarray(member.carry.analyses - single.carry.analyses)).max() > 0
+    changed = {
+        name: bool(np.abs(np.asarray(member.learned[name] - values)).max() > 1e-4 * np.abs(values).max())
+        for name, values in single.learned.items()
+    }
+    winds, gates = ([name for name in changed if end in name] for end in ("_learned_", "_gate"))
+    assert winds
+    assert gates
+    assert all(changed[name] == (part == "winds") for name in winds)
+    if part == "gates":
+        assert any(changed[name] for name in gates)
+        np.testing.assert_array_equal(member.terms["network"], single.terms["network"])
+
+
+def test_noise_in_the_winds_keeps_what_is_conserved():
+    """The tracers of two members differ, and their integral is that of the analysis."""
+    names = ("vo850", "tracer")
+    model = acting_on("winds", names=names, physics=TRACER_WIND, extra=TRACER)
+    randomise(model, 0, 0.3)
+    grid = model.inputs.grid
+    analyses = np.repeat(states(names, grid, 1)[:, None], 2, axis=0)
+    made = np.asarray(members(model, analyses, step_features(3, 2), jax.random.split(jax.random.key(1), 2)))[-1, :, 1]
+    mass = (grid.area_weights * analyses[0, 0, 1].astype(np.float64)).mean()
+    np.testing.assert_allclose((grid.area_weights * made).mean(axis=(-2, -1)), mass, rtol=1e-5)
+    assert made.min() >= 0
+    assert np.abs(made[0] - made[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("part", "physics", "message"),
+    [
+        ("winds", transport("t850", wind="geostrophic:msl"), "needs a field with learned_wind = true"),
+        ("gates", "", "needs equations whose increments are added with a gate"),
+        ("gates", 'increment_use = "shown"\n' + LEARNED_WIND, "needs equations whose increments are added with a gate"),
+    ],
+    ids=["no learned wind", "no equations", "increments that are only shown"],
+)
+def test_noise_needs_what_it_acts_on(part, physics, message):
+    with pytest.raises(ConfigError, match=message):
+        acting_on(part, physics=physics)

@@ -148,7 +148,7 @@ def test_place_that_cannot_be_written_is_refused(forecast, tmp_path):
         ((24,), [24]),
     ],
 )
-def testdefault_leads_are_whole_days_and_hold_the_last(hours, expected):
+def test_default_leads_are_whole_days_and_hold_the_last(hours, expected):
     available = np.array(list(hours), dtype=float)
     assert available[default_leads(available)].tolist() == expected
 

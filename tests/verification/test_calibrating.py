@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from pinnwx.data.storage import write_netcdf
-from pinnwx.errors import CheckpointError
+from pinnwx.errors import CheckpointError, StabilityError
 from pinnwx.forecasting.calibration import Calibration
 from pinnwx.forecasting.out_of_fold import OutOfFoldEnsembles
 from pinnwx.grid import Grid
@@ -88,6 +88,32 @@ def test_members_that_are_equal_stay_equal():
     assert np.isfinite(calibration.factor).all()
     made = calibration(part.members[:, 0], LEADS, UNBOUNDED)
     np.testing.assert_allclose(made, made[:1].repeat(8, axis=0))
+
+
+def test_the_number_of_members_of_the_fit_does_not_matter():
+    """The error of a mean of few members has their sampling error in it, which is no error of a larger ensemble."""
+    factors = [fitted(ensembles(300, size=size, spread=0.5)).factor.mean() for size in (4, 32)]
+    np.testing.assert_allclose(factors, 2, rtol=0.02)
+
+
+def test_a_field_that_never_differs_does_not_decide_the_scales():
+    """A tracer that is the same everywhere has a CRPS of zero."""
+
+    def with_a_constant(scales):
+        (part,) = process(scales)
+        part.members[..., 1, :, :] = part.truth[..., 1, :, :] = 1.0
+        return [part]
+
+    assert fit_scales(with_a_constant, GRID, Scales(0.0, 1.0)) == Scales(0.0, 1.25)
+
+
+def test_members_that_are_not_finite_are_refused():
+    part = ensembles(20)
+    part.members[2, 7, 1] = np.inf
+    with pytest.raises(StabilityError, match="from 2026-02-05T00:00Z, is not finite"):
+        fit_calibration([part], NAMES, LEADS, GRID, SCALES)
+    with pytest.raises(StabilityError):
+        fit_scales(lambda _: [part], GRID, Scales(0.2, 0.0))
 
 
 def test_too_few_forecasts_give_none():

@@ -18,7 +18,7 @@ r of each cell. The differences are centred, in units of cells:
 A channel that moves less than a cell needs no interpolation then, and what moves can also mix, grow and decay.
 
 `filtered` gives other channels to a filter: a sum over 3 x 3 cells with weights that a dense layer of x gives, for each
-group and cell. A block then reads what came from afar and what was mixed nearby, each in channels of its own.
+group and cell. A block then reads the sum of what came from afar and what was mixed nearby.
 
 The idea is that of PARADIS (arXiv 2601.21151), which moves every channel by a velocity of its own, and blends x with
 what has moved by a gate. Two placebos measure the effect of the transport:

@@ -29,10 +29,10 @@ from pinnwx.model.closures.channels import ChannelGroup, Slot, read, within, wri
 from pinnwx.model.convolution import SphereConv
 from pinnwx.model.features import FeatureSpec
 from pinnwx.model.initialisers import layer_norm, linear, zeros
+from pinnwx.model.noise import NOISE_GAIN
 from pinnwx.model.space_to_depth import coarse_grid, depth_to_space, patch_mean, space_to_depth
 
 EXPANSION = 2  # of the width, between the two dense layers of a block
-NOISE_GAIN = 30.0  # its layers begin at zero, when the learning rate falls already, and have few updates
 
 
 def dense_pair(inputs: int, hidden: int, outputs: int, rngs: nnx.Rngs) -> tuple[nnx.Linear, nnx.Linear]:
