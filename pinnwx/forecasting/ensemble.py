@@ -216,7 +216,8 @@ class Ensemble:
                 f"{format_time(initial_time)}; the perturbations of an ensemble need at least {_FEWEST}: give more "
                 "data, or forecast without members"
             )
-        return self._perturbed(archive, analyses, usable, np.random.default_rng(_seed(initial_time)))
+        repeated = np.repeat(analyses, self.size, axis=0)
+        return self._perturbed(archive, repeated, usable, np.random.default_rng(_seed(initial_time)))
 
     def perturbed_in_training(
         self,

@@ -139,9 +139,8 @@ class TransportForecaster(nnx.Module):
         self.perturbed = tuple(row not in self.transported.conserved for row in range(len(inputs.names)))
         self.gate = nnx.Param(jnp.zeros((len(self.gated), 1, 1))) if self.gated else None
         acts_on = () if noise is None else noise.acts_on
-        self.modulation = None
-        if noise is not None and "gates" in acts_on:
-            self.modulation = nnx.Param(jnp.zeros((len(self.gated), noise.channels)))
+        modulation = (len(self.gated), 0 if noise is None else noise.channels)
+        self.modulation = nnx.Param(jnp.zeros(modulation)) if "gates" in acts_on else None
         self.noisy_closure, self.noisy_winds = "network" in acts_on, "winds" in acts_on
         self.raw_diffusivity = nnx.Param(jnp.zeros(len(self.solver.equations))) if physics.learned_diffusivity else None
         self.views, self.closure, self.wind_network = networks

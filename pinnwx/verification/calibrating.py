@@ -110,17 +110,19 @@ def fit_calibration(
     Raises:
         StabilityError: a member is not finite.
     """
-    times, errors, variances, size = [], [], 0.0, 0
+    times, errors, variances, size = [], [], [], 0
     for part in map(_finite, parts):
         times.append(part.initial_times)
         errors.append(part.truth - part.members.mean(axis=0))
-        variances += part.members.var(axis=0, ddof=1, dtype=np.float64).sum(axis=0)
+        variances.append(part.members.var(axis=0, ddof=1, dtype=np.float64).sum(axis=0))
         size = len(part.members)
     count = sum(map(len, times))
     if count < FEWEST_FORECASTS:
         return None
     bias, variance = local_mean_and_variance(np.concatenate(errors), np.concatenate(times), grid)
-    spread = shrunk_to_bands(variances / count, count, grid)  # it is no error, so every forecast tells it
+    spread = shrunk_to_bands(
+        np.sum(variances, axis=0) / count, count, grid
+    )  # it is no error, so every forecast tells it
     variance = np.maximum(variance - spread / size, 0.0)
     factor = np.sqrt(np.minimum(variance, _LARGEST**2 * spread) / np.where(spread > 0, spread, np.inf))
     bias[:, list(exempt)], factor[:, list(exempt)] = 0.0, 1.0

@@ -190,7 +190,7 @@ def test_ensembles_that_are_not_finite_are_not_stored(run, data, tmp_path, monke
 
 
 def test_a_grid_that_is_too_large_is_refused(run, data, monkeypatch):
-    monkeypatch.setattr(calibrate_module, "_MOST_BYTES", 50_000)
+    monkeypatch.setattr(calibrate_module, "_MOST_BYTES", 40_000)
     with pytest.raises(UsageError, match="a calibration at 3 leads on this grid needs more than"):
         pinnwx.calibrate(run.folder, data)
 

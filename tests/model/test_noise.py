@@ -234,7 +234,9 @@ def test_the_average_forgets_the_weights_from_before_the_members():
 @pytest.mark.parametrize("optimiser", ["adam", "muon"])
 def test_noise_alone_leaves_all_other_weights_at_their_average(optimiser):
     """And learns as fast; without it, other weights learn too."""
-    training = TWO_MEMBERS + f'\nema_decay = 0.9\nweight_decay = 0.1\noptimiser = "{optimiser}"\nnoise_alone = '
+    stages = "curriculum = [{ steps = 1, fraction = 1 }, { steps = 1, fraction = 1, members = 2 }]"
+    training = f'batch_size = 8\nupdates = 8\n{stages}\nema_decay = 0.9\nweight_decay = 0.1\noptimiser = "{optimiser}"'
+    training += "\nnoise_alone = "
     before = updates(training + "true", {1: 30})
     after, others = (updates(training + each, {1: 30, 2: 10}) for each in ("true", "false"))
 
