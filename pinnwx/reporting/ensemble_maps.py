@@ -117,7 +117,7 @@ def stamp_figure(
         draw_map(each, stamp._replace(lines=None), grid, centre) for each, stamp in zip(axes, stamps, strict=False)
     ]
     for each in axes:
-        each.tick_params(labelleft=False, labelbottom=False)
+        each.tick_params(left=False, bottom=False, labelleft=False, labelbottom=False)
         each.title.set_fontsize("x-small")
     for each in axes[len(stamps) :]:
         each.set_axis_off()
