@@ -14,7 +14,8 @@ differences between networks add to the spread.
 
 A cross-fitted model knows a sample of its errors of one step (`forecasting.model_errors`). At the end of every step, a
 member adds one of them to its fields, scaled. Successive errors depend on each other, so a member takes them from
-successive times, which begin at a random time of the same hour and season.
+successive times, which begin at a random time of the same hour and season. On a global grid their area means are left
+out: they would add up to a random walk, of the mass of the atmosphere in the case of pressure.
 
 A model with noise (`model.noise`) has learned how its members differ. Each member draws its own noise at every step.
 
@@ -268,7 +269,10 @@ class Ensemble:
     @cached_property
     def _errors(self) -> jax.Array:
         assert self.trained.model_errors is not None
-        return jnp.asarray(self.trained.model_errors.fields)
+        fields, grid = self.trained.model_errors.fields, self.trained.grid
+        if grid.is_global:
+            fields = fields - (grid.area_weights * fields).mean(axis=(-2, -1), keepdims=True)
+        return jnp.asarray(fields, jnp.float32)
 
     def draws_in_training(self, number: int, initial_times: Shaped[np.ndarray, " batch"]) -> Draws:
         """Of one member from each of these times, with model errors of other blocks; all numbers of members differ."""

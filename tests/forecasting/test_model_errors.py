@@ -114,13 +114,16 @@ def test_errors_of_another_model_are_refused(errors, tmp_path, change):
 
 
 def test_a_step_of_a_member_adds_one_of_them(trained, errors):
-    """And a step of the same time of day: the members differ from their networks by one stored field each."""
+    """And a step of the same time of day: the members differ from their networks by one stored field each, without its
+    area mean."""
     when = ARCHIVE.times[-1]
     plain = Ensemble(trained, [6], 6, model_error_scale=0).forecast(ARCHIVE, when)
     made = Ensemble(trained, [6], 6, model_error_scale=0.5).forecast(ARCHIVE, when)
     unit = trained.normalisation.increment_std[:, None, None]
     added = (made - plain)[:, 0] / unit
-    apart = np.abs(added[:, None] - 0.5 * errors.fields / unit).max((2, 3, 4))
+    mean = (ARCHIVE.grid.area_weights * errors.fields).mean(axis=(-2, -1), keepdims=True)
+    assert np.abs(mean / unit).max() > 0.05
+    apart = np.abs(added[:, None] - 0.5 * (errors.fields - mean) / unit).max((2, 3, 4))
     assert apart.min(axis=1).max() < 1e-2
     chosen = errors.times[apart.argmin(axis=1)]
     assert len(set(chosen)) > 3
