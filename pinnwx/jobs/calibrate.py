@@ -23,7 +23,7 @@ from pinnwx.jobs.events import recorded
 from pinnwx.jobs.scored_area import ScoredArea, training_part
 from pinnwx.runtime import prepare
 from pinnwx.training.progress import shown
-from pinnwx.verification.calibrating import FEWEST_FORECASTS, Scales, fit_calibration, fit_scales
+from pinnwx.verification.calibrating import FEWEST_FORECASTS, Amplitudes, fit_calibration, fit_scales
 
 CALIBRATED_FROM = "calibrated_from"  # in the manifest: the version whose weights these are
 _MEMBERS, _MOST_ENSEMBLES, _MOST_BYTES = 8, 128, 2**30  # for a calibration, and of the errors that it is fitted on
@@ -134,11 +134,11 @@ def fitted_calibration(
     inside = ScoredArea.of(trained, training)
     early = [lead for lead in leads if lead <= _LAST_OF_SCALES] or leads[:1]
 
-    def ensembles(scales: Scales) -> Iterator[OutOfFoldEnsembles]:
+    def ensembles(scales: Amplitudes) -> Iterator[OutOfFoldEnsembles]:
         ensemble = Ensemble(trained, early, _MEMBERS_OF_SCALES, *scales)
         return counted(_inside(inside, out_of_fold_ensembles(ensemble, training, _ENSEMBLES_OF_SCALES)))
 
-    first = Scales(PERTURBATION_SCALE, 0.0 if trained.model_errors is None else 1.0)
+    first = Amplitudes(PERTURBATION_SCALE, 0.0 if trained.model_errors is None else 1.0)
     best = fit_scales(ensembles, inside.archive.grid, first)
     return calibration_of(Ensemble(trained, leads, _MEMBERS, *best), training, counted)
 
@@ -160,7 +160,7 @@ def calibration_of(
     trained = ensemble.trained
     if not (leads := fitted_leads(trained, ensemble.lead_hours)):
         return None
-    scales = Scales(ensemble.perturbation_scale, ensemble.model_error_scale)
+    scales = Amplitudes(ensemble.perturbation_scale, ensemble.model_error_scale)
     small = Ensemble(trained, leads, _MEMBERS, *scales, noise=ensemble.noise)
     most = min(_MOST_ENSEMBLES, _MOST_BYTES // (4 * len(leads) * math.prod(training.fields.shape[1:])))
     if most < FEWEST_FORECASTS:

@@ -299,8 +299,8 @@ class TransportForecaster(nnx.Module):
         of_winds = jnp.concatenate([features, noise], axis=-1) if self.noisy_winds else features
         forcing = self._forcing(self._learned_winds(of_winds, context.view), context.time)
         outcome = self._transported(fields, forcing, context) if self.solver.equations else None
-        seen = [noise] if self.noisy_closure else []
-        features = jnp.concatenate([features, *self._shown(outcome, errors), *seen], axis=-1)
+        drawn = [noise] if self.noisy_closure else []
+        features = jnp.concatenate([features, *self._shown(outcome, errors), *drawn], axis=-1)
         source, gate = self._sources(features, self._gate_logits(noise), context.view)
         result = fields + source
         none = jnp.zeros((len(fields), 0, *fields.shape[2:]))

@@ -35,14 +35,16 @@ LADDERS = ((0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4), (0.0, 0.25, 0.5, 0.75, 1.0, 1.
 _LARGEST = 5.0  # r, where members hardly differ
 
 
-class Scales(NamedTuple):
+class Amplitudes(NamedTuple):
     """Of what makes members differ (`forecasting.ensemble`)."""
 
     perturbation: float
     model_error: float
 
 
-def fit_scales(ensembles: Callable[[Scales], Iterable[OutOfFoldEnsembles]], grid: Grid, first: Scales) -> Scales:
+def fit_scales(
+    ensembles: Callable[[Amplitudes], Iterable[OutOfFoldEnsembles]], grid: Grid, first: Amplitudes
+) -> Amplitudes:
     """The scales on `LADDERS` of the lowest CRPS that is reached from the `first`; a scale of `first` that is zero
     stays so.
 
@@ -56,7 +58,7 @@ def fit_scales(ensembles: Callable[[Scales], Iterable[OutOfFoldEnsembles]], grid
     """
 
     @cache
-    def score(scales: Scales) -> float:
+    def score(scales: Amplitudes) -> float:
         each = [
             crps(part.members[:, row], part.truth[row], grid.area_weights)
             for part in map(_finite, ensembles(scales))
@@ -74,13 +76,15 @@ def fit_scales(ensembles: Callable[[Scales], Iterable[OutOfFoldEnsembles]], grid
     return best
 
 
-def _lowest_on(ladder: Sequence[float], start: Scales, number: int, score: Callable[[Scales], float]) -> Scales:
+def _lowest_on(
+    ladder: Sequence[float], start: Amplitudes, number: int, score: Callable[[Amplitudes], float]
+) -> Amplitudes:
     """Goes from rung to rung as long as the score falls."""
 
-    def at(rung: int) -> Scales:
+    def at(rung: int) -> Amplitudes:
         values = list(start)
         values[number] = ladder[rung]
-        return Scales(*values)
+        return Amplitudes(*values)
 
     rung = ladder.index(start[number])
     for direction in (1, -1):
@@ -94,7 +98,7 @@ def fit_calibration(
     names: Sequence[str],
     lead_hours: Sequence[float],
     grid: Grid,
-    scales: Scales,
+    scales: Amplitudes,
     exempt: Sequence[int] = (),
 ) -> Calibration | None:
     """Fits on ensembles of the training time; None if there are fewer than `FEWEST_FORECASTS`.

@@ -11,14 +11,14 @@ from pinnwx.errors import CheckpointError, StabilityError
 from pinnwx.forecasting.calibration import Calibration
 from pinnwx.forecasting.out_of_fold import OutOfFoldEnsembles
 from pinnwx.grid import Grid
-from pinnwx.verification.calibrating import FEWEST_FORECASTS, LADDERS, Scales, fit_calibration, fit_scales
+from pinnwx.verification.calibrating import FEWEST_FORECASTS, LADDERS, Amplitudes, fit_calibration, fit_scales
 from pinnwx.verification.ensemble import crps, mean_square_error, mean_square_spread
 
 GRID = Grid.parse("30deg")
 LEADS = (24.0, 72.0)
 START = np.datetime64("2026-01-01", "ns")
 UNBOUNDED = np.tile([-np.inf, np.inf], (2, 1))
-NAMES, SCALES = ("msl", "t850"), Scales(0.1, 1.0)
+NAMES, SCALES = ("msl", "t850"), Amplitudes(0.1, 1.0)
 
 
 def ensembles(count: int, size: int = 8, bias: float = 0.0, spread: float = 1.0, seed: int = 0) -> OutOfFoldEnsembles:
@@ -104,7 +104,7 @@ def test_a_field_that_never_differs_does_not_decide_the_scales():
         part.members[..., 1, :, :] = part.truth[..., 1, :, :] = 1.0
         return [part]
 
-    assert fit_scales(with_a_constant, GRID, Scales(0.0, 1.0)) == Scales(0.0, 1.25)
+    assert fit_scales(with_a_constant, GRID, Amplitudes(0.0, 1.0)) == Amplitudes(0.0, 1.25)
 
 
 def test_members_that_are_not_finite_are_refused():
@@ -113,7 +113,7 @@ def test_members_that_are_not_finite_are_refused():
     with pytest.raises(StabilityError, match="from 2026-02-05T00:00Z, is not finite"):
         fit_calibration([part], NAMES, LEADS, GRID, SCALES)
     with pytest.raises(StabilityError):
-        fit_scales(lambda _: [part], GRID, Scales(0.2, 0.0))
+        fit_scales(lambda _: [part], GRID, Amplitudes(0.2, 0.0))
 
 
 def test_too_few_forecasts_give_none():
@@ -175,7 +175,7 @@ def test_a_file_without_a_calibration_is_refused(tmp_path):
         Calibration.read(tmp_path / "c.nc", NAMES, GRID.shape, (tmp_path / "c.nc").read_bytes())
 
 
-def process(scales: Scales) -> list[OutOfFoldEnsembles]:
+def process(scales: Amplitudes) -> list[OutOfFoldEnsembles]:
     """Members whose spread is 5 times the first scale and, apart from it, the second; that of the truth is 1.25."""
     generator = np.random.default_rng(0)
     shape = (40, 2, 2, *GRID.shape)
@@ -188,16 +188,18 @@ def process(scales: Scales) -> list[OutOfFoldEnsembles]:
 
 def test_scales_are_those_whose_spread_is_that_of_the_truth():
     """5 x 0.15 and 1 give a spread of 1.25; so do no perturbation and 1.25, or nearly 0.2 and 0.75."""
-    best = fit_scales(process, GRID, Scales(0.2, 1.0))
+    best = fit_scales(process, GRID, Amplitudes(0.2, 1.0))
     assert 5 * best.perturbation == pytest.approx(np.sqrt(1.25**2 - best.model_error**2), abs=0.26)
     assert best.perturbation in LADDERS[0]
     assert best.model_error in LADDERS[1]
 
 
 def test_one_scale_is_fitted_where_the_other_is_none():
-    assert fit_scales(process, GRID, Scales(0.2, 0.0)) == Scales(0.3, 0.0), "1.5 is nearer to 1.25 in CRPS than 1.0 is"
-    assert fit_scales(process, GRID, Scales(0.0, 1.0)) == Scales(0.0, 1.25)
+    assert fit_scales(process, GRID, Amplitudes(0.2, 0.0)) == Amplitudes(0.3, 0.0), (
+        "1.5 is nearer to 1.25 in CRPS than 1.0 is"
+    )
+    assert fit_scales(process, GRID, Amplitudes(0.0, 1.0)) == Amplitudes(0.0, 1.25)
 
 
 def test_scales_stay_where_there_is_nothing_to_fit_them_on():
-    assert fit_scales(lambda _: [], GRID, Scales(0.2, 1.0)) == Scales(0.2, 1.0)
+    assert fit_scales(lambda _: [], GRID, Amplitudes(0.2, 1.0)) == Amplitudes(0.2, 1.0)
