@@ -7,7 +7,7 @@ from pinnwx.commands.printing import say
 
 
 def calibrate(run: RunFolder, data: Data) -> None:
-    """Fit the ensembles of the live model, which has to be cross-fitted, on its training time.
+    """Fit the ensembles of a cross-fitted model on its training time.
 
     Fitted are the scales of what makes members differ, and a calibration of the members for --calibrated. The result is
     a new live version with the same weights.
