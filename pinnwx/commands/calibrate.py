@@ -7,10 +7,10 @@ from pinnwx.commands.printing import say
 
 
 def calibrate(run: RunFolder, data: Data) -> None:
-    """Fit the ensembles of a cross-fitted model on its training time.
+    """Fit the ensembles of a cross-fitted model.
 
-    Fitted are the scales of what makes members differ, and a calibration of the members for --calibrated. The result is
-    a new live version with the same weights.
+    Fitted on its training time are the scales of what makes members differ, and a calibration of the members for
+    --calibrated. The result is a new live version with the same weights.
     """
     from pinnwx.jobs.calibrate import calibrate as job
 
