@@ -238,15 +238,21 @@ class Ensemble:
         ])  # fmt: skip
 
     def _alike(self, archive: Archive, when: np.datetime64) -> Int[np.ndarray, "row input"]:
-        """Rows of the archive: sequences of analyses that end at the same time of day and season."""
+        """The sequences that end at the same time of day and season."""
+        rows = self._sequences(archive)
+        return rows[same_hour_and_season(archive.times[rows[:, -1]], when)]
+
+    def _sequences(self, archive: Archive) -> Int[np.ndarray, "row input"]:
+        """Rows of the archive: the analyses that a forecast starts from."""
         rows = match_times(archive.times, archive.times[:, None] + self.predictor.input_offsets)
-        return rows[(rows >= 0).all(axis=1) & same_hour_and_season(archive.times, when)]
+        return rows[(rows >= 0).all(axis=1)]
 
     def _outside(self, training: Archive, when: np.datetime64) -> Int[np.ndarray, "row input"]:
-        """Rows of the training time, as `_alike`, of other blocks of cross-fitting; of all, if they are too few."""
-        alike = self._alike(training, when)
+        """Rows of the training time, as `_alike`, of other blocks of cross-fitting; of any block, hour and season, if
+        they are fewer than two."""
+        alike, every = self._alike(training, when), self._sequences(training)
         outside = alike[~self._same_block(training.times[alike[:, -1]], when)]
-        return outside if len(outside) > 1 else alike
+        return next((rows for rows in (outside, alike) if len(rows) > 1), every)
 
     def _same_block(self, times: Shaped[np.ndarray, " time"], when: np.datetime64) -> Bool[np.ndarray, " time"]:
         """Whether times are in the block of cross-fitting of another."""
