@@ -160,7 +160,7 @@ def test_another_request_is_not_taken_for_this_one(run, tmp_path):
     data, out = until(tmp_path, 40), tmp_path / "products"
     pinnwx.forecast_series(run, data, out, hours=6)
     for options in ({"hours": 12}, {"hours": 6, "members": 2}):
-        with pytest.raises(OutputError, match="other leads, members or products"):
+        with pytest.raises(OutputError, match="other leads, members, products or calibration"):
             pinnwx.forecast_series(run, data, out, **options).require_all()
     pinnwx.forecast_series(run, data, out, hours=12, force=True).require_all()
 
