@@ -9,11 +9,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from pinnwx.errors import UsageError
-from pinnwx.forecasting.form import REALIZATION
+from pinnwx.forecasting.cf import REALIZATION, lead_hours
 from pinnwx.forecasting.products import without_products
 from pinnwx.forecasting.thresholds import Threshold
 from pinnwx.grid import Grid
-from pinnwx.reporting.maps import default_leads, field_panels, field_values, lead_hours, lead_index, variable_of
+from pinnwx.reporting.maps import default_leads, field_panels, field_values, lead_index, variable_of
 from pinnwx.reporting.panel import Panel, bar_ticks, clock, draw_map, empty_figure, levels_for
 from pinnwx.reporting.style import model_name, shown_units
 from pinnwx.text import three_digits

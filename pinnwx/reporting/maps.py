@@ -11,7 +11,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from pinnwx.errors import DataError, GridError, UnavailableError, UsageError
-from pinnwx.forecasting.cf import REALIZATION, ensemble_mean
+from pinnwx.forecasting.cf import REALIZATION, ensemble_mean, lead_hours
 from pinnwx.grid import Grid
 from pinnwx.reporting.panel import (
     Panel,
@@ -183,12 +183,6 @@ def field_values(
     if bad:
         raise DataError(f"{name} of the {source} holds {bad} values that are not finite; a map would hide them")
     return values
-
-
-def lead_hours(dataset: xr.Dataset) -> Float[np.ndarray, " time"]:
-    """The lead times [h]."""
-    elapsed = dataset["time"].values - dataset["forecast_reference_time"].values
-    return elapsed / np.timedelta64(1, "h")
 
 
 def lead_index(available: np.ndarray, lead: float | int) -> int:

@@ -124,9 +124,8 @@ def fit_calibration(
     if count < FEWEST_FORECASTS:
         return None
     bias, variance = local_mean_and_variance(np.concatenate(errors), np.concatenate(times), grid)
-    spread = shrunk_to_bands(
-        np.sum(variances, axis=0) / count, count, grid
-    )  # it is no error, so every forecast tells it
+    # Unlike an error, the spread is known from every forecast, so each counts as a period of its own.
+    spread = shrunk_to_bands(np.sum(variances, axis=0) / count, count, grid)
     variance = np.maximum(variance - spread / size, 0.0)
     factor = np.sqrt(np.minimum(variance, _LARGEST**2 * spread) / np.where(spread > 0, spread, np.inf))
     bias[:, list(exempt)], factor[:, list(exempt)] = 0.0, 1.0
